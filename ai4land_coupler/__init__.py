@@ -1,0 +1,28 @@
+"""AI4Land's land-use and land-cover prediction as a coupling component for Earth system models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.simulation import Simulation
+
+__version__ = "0.1.0"
+__all__ = ["LandComponent", "Simulation", "__version__", "load_config"]
+
+_HOME = {
+    "LandComponent": "ai4land_coupler.component",
+    "Simulation": "ai4land_coupler.simulation",
+    "load_config": "ai4land_coupler.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first used: plugins that need ``api`` alone stay light."""
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,190 @@
+"""The contract between the component and its plugins: all that a plugin may import.
+
+A predictor maps a window of named arrays to a window of named arrays. An adapter delivers variables on a grid
+that it is asked for. Neither sees MPI, tiles, regridding or Fortran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from ai4land_coupler.errors import (
+    Ai4LandError,
+    ConfigError,
+    DataError,
+    FieldError,
+    GridError,
+    PluginError,
+    RunError,
+    TimeError,
+    nearest,
+)
+from ai4land_coupler.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.hookspecs import Registry, StepEvent, hookimpl
+from ai4land_coupler.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
+from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.state import LandState
+from ai4land_coupler.units import factor
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "OUTSIDE",
+    "Ai4LandError",
+    "Batch",
+    "Box",
+    "ConfigError",
+    "Crosswalk",
+    "DataAdapter",
+    "DataError",
+    "FieldError",
+    "FieldInfo",
+    "FieldSpec",
+    "GridError",
+    "KeyedRng",
+    "LandState",
+    "LatLonGrid",
+    "Legend",
+    "LocalWeights",
+    "Mesh",
+    "Options",
+    "PluginError",
+    "Predictor",
+    "PredictorSpec",
+    "Registry",
+    "Regridder",
+    "Request",
+    "RunError",
+    "StepEvent",
+    "Tile",
+    "TimeError",
+    "factor",
+    "get_crosswalk",
+    "get_legend",
+    "hookimpl",
+    "nearest",
+]
+
+
+class Options(BaseModel):
+    """Base of a plugin's options: a pydantic model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Predicts one step for one batch of windows.
+
+    Implementations are called from one thread, any number of times, in any order of tiles: the answer for a
+    core may depend on its window, the time and the keyed random numbers only.
+    """
+
+    spec: PredictorSpec
+
+    def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
+        """Predict the windows of a batch.
+
+        Returns
+        -------
+        Output name to array over the **window**. ``land_cover_logits``: float32 (B, class, Y, X).
+        Others: float32 (B, T, Y, X). A name of ``spec.memory``: (B, Y, X), carried to the next step.
+        """
+        ...
+
+
+@runtime_checkable
+class GrossChangeModel(Protocol):
+    """How much land changes beyond the net change of the scenario; a predictor may offer one as ``gross``."""
+
+    def rates(self) -> Mapping[str, float]:
+        """Share of each view class's land that leaves the class in one step of the predictor."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an adapter is asked for: variables on exactly this grid, for these years (none for static ones).
+
+    ``counts`` collects what had to be mended, by name; adapters add to it.
+    """
+
+    variables: tuple[str, ...]
+    grid: LatLonGrid
+    years: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class DataAdapter(Protocol):
+    """Reads one data set, lazily and by window."""
+
+    def fields(self) -> Mapping[str, FieldInfo]:
+        """The variables it can deliver, by name."""
+        ...
+
+    def grid(self) -> LatLonGrid | None:
+        """The grid of the data, or ``None`` where the adapter interpolates to whatever grid it is asked for."""
+        ...
+
+    def read(self, request: Request) -> xr.Dataset:
+        """Deliver variables.
+
+        Returns
+        -------
+        Variables over (year, lat, lon), or (lat, lon) where ``request.years`` is empty, on the cell centres of
+        ``request.grid`` in its order. float32 with NaN where data are missing; land cover is uint8 in native
+        codes with the attribute ``legend``. ``attrs["quality"]`` maps what was mended to a count.
+
+        Raises
+        ------
+        DataError, FieldError, GridError, TimeError
+            Naming file, variable and year.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalWeights:
+    """Regrid weights of the destination cells that this rank owns, as CSR over global source ids.
+
+    Parameters
+    ----------
+    indptr, source_ids, values:
+        CSR: row i is the i-th owned destination cell; ``source_ids`` are int64, 0-based and global.
+        Values are overlap area / destination area (destination-area norm).
+    destination_fraction:
+        Share of each owned destination cell that source cells cover.
+    source_area, destination_area:
+        The areas that the weights used, of the owned cells of either side (m2).
+    provenance:
+        Backend, version, method, norm.
+    """
+
+    indptr: Any
+    source_ids: Any
+    values: Any
+    destination_fraction: Any
+    source_area: Any
+    destination_area: Any
+    provenance: Mapping[str, str]
+
+
+@runtime_checkable
+class Regridder(Protocol):
+    """Makes regrid weights between two distributed meshes. Collective over ``comm``."""
+
+    def build(
+        self,
+        source: Mesh,
+        destination: Mesh,
+        method: Literal["conservative"],
+        norm: Literal["destination"],
+        comm: Any,
+    ) -> LocalWeights: ...

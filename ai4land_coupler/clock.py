@@ -1,0 +1,102 @@
+"""Integer years and months.
+
+Inside the component time is an integer year (and month). The state of year Y is valid from 1 January of Y
+up to 1 January of Y+1. Calendars (cftime's) live at the faces only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ai4land_coupler.errors import ConfigError, TimeError
+
+Direction = Literal["forward", "backward"]
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """A whole number of months, written as an ISO 8601 duration (``P1Y``, ``P3Y``, ``P1M``)."""
+
+    months: int
+
+    @classmethod
+    def parse(cls, text: str) -> Step:
+        match = re.fullmatch(r"P(\d+)([YM])", text)
+        if match is None or int(match[1]) == 0:
+            raise ConfigError(
+                "a step is not an interval of years or months",
+                expected="ISO 8601 such as P1Y, P3Y or P1M",
+                found=text,
+            )
+        return cls(int(match[1]) * (12 if match[2] == "Y" else 1))
+
+    @property
+    def years(self) -> int:
+        """Length in years; zero where the step is shorter than a year."""
+        return self.months // 12
+
+    def __str__(self) -> str:
+        return f"P{self.years}Y" if self.months % 12 == 0 else f"P{self.months}M"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The years of a run: ``start``, then every ``step`` years towards ``stop``, both included.
+
+    ``year`` is the year of the state that is current. A backward run counts down.
+    """
+
+    start: int
+    stop: int
+    step: int = 1
+    year: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise ConfigError("the step of a clock must be at least one year", found=self.step)
+        if abs(self.stop - self.start) % self.step:
+            raise TimeError(
+                "the run does not end on one of its steps",
+                expected=f"a stop that is {self.start} plus or minus a multiple of {self.step} years",
+                found=self.stop,
+                where="time.stop",
+                remedy=f"use {self.stop - self.direction * (abs(self.stop - self.start) % self.step)}",
+            )
+        if self.year is None:
+            object.__setattr__(self, "year", self.start)
+        elif self.year not in self.years():
+            raise TimeError("the current year is not a step of this clock", found=self.year)
+
+    @property
+    def direction(self) -> int:
+        """+1 forward, -1 backward."""
+        return -1 if self.stop < self.start else 1
+
+    @property
+    def now(self) -> int:
+        assert self.year is not None
+        return self.year
+
+    @property
+    def done(self) -> bool:
+        return self.year == self.stop
+
+    def years(self) -> range:
+        """All years of the run, the start included."""
+        return range(self.start, self.stop + self.direction, self.direction * self.step)
+
+    def next(self) -> Clock:
+        """The clock one step on."""
+        if self.done:
+            raise TimeError("the clock has reached its stop", found=self.stop)
+        return Clock(self.start, self.stop, self.step, self.now + self.direction * self.step)
+
+    def remaining(self) -> Iterator[Clock]:
+        """The clocks of the steps still to be taken."""
+        clock = self
+        while not clock.done:
+            clock = clock.next()
+            yield clock

@@ -1,0 +1,59 @@
+"""The three hooks. None of them is called per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import pluggy
+
+hookspec = pluggy.HookspecMarker("ai4land")
+hookimpl = pluggy.HookimplMarker("ai4land")
+
+
+class Registry:
+    """What ``ai4land_register`` is given: tells the component which names a plugin offers.
+
+    A factory is called as ``factory(options, context)`` and only when a configuration names it, so import
+    heavy packages (torch takes seconds) inside it. ``options`` is an instance of the ``Options`` model.
+    """
+
+    def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        """Offer a predictor. ``factory(options) -> Predictor``."""
+        raise NotImplementedError  # pragma: no cover - the loader's registry implements it
+
+    def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        """Offer a data adapter. ``factory(options) -> DataAdapter``."""
+        raise NotImplementedError  # pragma: no cover
+
+    def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        """Offer a regridding backend. ``factory(options) -> Regridder``."""
+        raise NotImplementedError  # pragma: no cover
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What ``ai4land_step_done`` is given, on every rank, after a year is committed."""
+
+    year: int
+    rank: int
+    diagnostics: dict[str, Any]
+    timings: dict[str, float]
+
+
+class HookSpecs:
+    """Implement any of these in a plugin, marked with ``@hookimpl``."""
+
+    @hookspec
+    def ai4land_register(self, registry: Registry) -> None:
+        """Register predictors, adapters and regridders."""
+
+    @hookspec
+    def ai4land_step_done(self, event: StepEvent) -> None:
+        """A simulated year has been computed and, offline, committed to the store."""
+
+    @hookspec
+    def ai4land_commands(self, cli: click.Group) -> None:
+        """Add sub-commands to ``ai4land``."""

@@ -1,0 +1,167 @@
+"""Legends: which code of a map stands for which class, and the coarser view that predictors work in.
+
+Maps keep their native codes. Predictors, demand and exports speak of the classes of the legend's *view*,
+numbered 0 .. n-1; ``OUTSIDE`` (-1) marks ocean and cells without data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import ConfigError, DataError, nearest
+
+OUTSIDE = -1
+
+
+@dataclass(frozen=True)
+class ViewClass:
+    """One class of the view: its native codes, and the code that a cell gets when it enters the class."""
+
+    name: str
+    codes: tuple[int, ...]
+    new: int
+    colour: str
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A legend, read from ``schemas/legends/<name>.yaml``."""
+
+    name: str
+    title: str
+    ocean: tuple[int, ...]
+    names: dict[int, str]
+    area_types: dict[int, str]
+    view: tuple[ViewClass, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the view's classes, in order."""
+        return tuple(v.name for v in self.view)
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        return tuple(self.names)
+
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Which classes of the view never change (water)."""
+        return np.array([v.fixed for v in self.view])
+
+    @property
+    def new_codes(self) -> NDArray[np.uint8]:
+        """Native code of a cell that enters each class of the view."""
+        return np.array([v.new for v in self.view], np.uint8)
+
+    def _table(self) -> NDArray[np.int8]:
+        table = np.full(256, OUTSIDE, np.int8)
+        for index, item in enumerate(self.view):
+            table[list(item.codes)] = index
+        return table
+
+    def to_view(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Class of the view of each native code; ``OUTSIDE`` for ocean and no data. Any shape."""
+        return self._table()[codes]
+
+    def check(self, codes: NDArray[Any], where: object = None) -> None:
+        """Refuse a map that holds codes this legend does not know.
+
+        Raises
+        ------
+        DataError
+            Naming the unknown codes and how many cells hold them.
+        """
+        found, counts = np.unique(codes, return_counts=True)
+        known = set(self.names) | set(self.ocean)
+        unknown = {int(c): int(n) for c, n in zip(found, counts, strict=True) if int(c) not in known}
+        if unknown:
+            raise DataError(
+                f"a map holds class codes that legend {self.name!r} does not know",
+                expected=sorted(known),
+                found=", ".join(f"code {code} in {n} cells" for code, n in unknown.items()),
+                where=where,
+                remedy=f"choose the legend of this data set; known legends: {', '.join(legend_names())}",
+            )
+
+
+def legend_names() -> list[str]:
+    """Names of the legends that ship in ``schemas/legends``."""
+    folder = resources.files("ai4land_coupler.schemas") / "legends"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+@cache
+def get_legend(name: str) -> Legend:
+    """Read a legend by its name.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name; offers the nearest one.
+    """
+    if name not in legend_names():
+        raise ConfigError("unknown legend", found=name, remedy=nearest(name, legend_names()))
+    path = resources.files("ai4land_coupler.schemas") / "legends" / f"{name}.yaml"
+    raw = yaml.safe_load(path.read_text())
+    return Legend(
+        name=raw["name"],
+        title=raw["title"],
+        ocean=tuple(raw["ocean"]),
+        names={int(code): item["name"] for code, item in raw["classes"].items()},
+        area_types={int(code): item["area_type"] for code, item in raw["classes"].items()},
+        view=tuple(
+            ViewClass(key, tuple(item["codes"]), item["new"], item["colour"], item.get("fixed", False))
+            for key, item in raw["view"].items()
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Crosswalk:
+    """Scenario states to groups of view classes, read from ``schemas/crosswalks/<name>.yaml``."""
+
+    name: str
+    groups: tuple[str, ...]
+    states: dict[str, tuple[str, ...]]
+    classes: dict[str, tuple[str, ...]]
+
+    def group_of_class(self, legend: Legend) -> NDArray[np.int8]:
+        """Group of each class of the legend's view; ``OUTSIDE`` for classes that no group holds."""
+        table = np.full(len(legend.view), OUTSIDE, np.int8)
+        for index, group in enumerate(self.groups):
+            for name in self.classes[group]:
+                if name not in legend.classes:
+                    raise ConfigError(
+                        f"crosswalk {self.name!r} names a class that legend {legend.name!r} lacks",
+                        found=name,
+                        remedy=nearest(name, legend.classes),
+                    )
+                table[legend.classes.index(name)] = index
+        return table
+
+    def all_states(self) -> tuple[str, ...]:
+        return tuple(s for group in self.groups for s in self.states[group])
+
+
+@cache
+def get_crosswalk(name: str) -> Crosswalk:
+    """Read a crosswalk by its name; ``ConfigError`` where there is none."""
+    folder = resources.files("ai4land_coupler.schemas") / "crosswalks"
+    names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    if name not in names:
+        raise ConfigError("unknown crosswalk", found=name, remedy=nearest(name, names))
+    raw = yaml.safe_load((folder / f"{name}.yaml").read_text())
+    return Crosswalk(
+        name=raw["name"],
+        groups=tuple(raw["groups"]),
+        states={g: tuple(item["states"]) for g, item in raw["groups"].items()},
+        classes={g: tuple(item["classes"]) for g, item in raw["groups"].items()},
+    )

@@ -1,0 +1,1 @@
+"""Data of the project: legends, crosswalks, the field dictionary, and the JSON Schema of the configuration."""
