@@ -127,16 +127,16 @@ class LatLonGrid:
     @property
     def lon(self) -> NDArray[np.float64]:
         """Cell centres (degrees east)."""
-        return self.lon0 + self.dlon * (np.arange(self.nlon) + 0.5)
+        return np.asarray(self.lon0 + self.dlon * (np.arange(self.nlon) + 0.5), np.float64)
 
     @property
     def lat(self) -> NDArray[np.float64]:
         """Cell centres (degrees north)."""
-        return self.lat0 + self.dlat * (np.arange(self.nlat) + 0.5)
+        return np.asarray(self.lat0 + self.dlat * (np.arange(self.nlat) + 0.5), np.float64)
 
     @property
     def lon_edges(self) -> NDArray[np.float64]:
-        return self.lon0 + self.dlon * np.arange(self.nlon + 1)
+        return np.asarray(self.lon0 + self.dlon * np.arange(self.nlon + 1), np.float64)
 
     @property
     def lat_edges(self) -> NDArray[np.float64]:

@@ -72,4 +72,4 @@ class KeyedRng:
             (self.seed & 0xFFFFFFFF, self.member & 0xFFFFFFFF),
         )
         high, low = words[0] >> np.uint32(5), words[1] >> np.uint32(6)
-        return (high * 67108864.0 + low) / 9007199254740992.0
+        return np.asarray((high * 67108864.0 + low) / 9007199254740992.0, np.float64)

@@ -1,0 +1,151 @@
+"""The land decomposition: blocks of whole forcing cells, fixed by the grids and never by the number of ranks.
+
+A fine cell belongs to the forcing cell that holds its centre, a forcing cell to one block. 0.25 degrees are
+25.03 cells of HILDA+, so blocks differ by a row or a column in size; nothing here assumes that they do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.fields import Tile
+from ai4land_coupler.grid import Box, LatLonGrid
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block: its forcing cells and the fine cells that belong to them, both as boxes of their grids."""
+
+    id: int
+    forcing: Box
+    core: Box
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """All blocks of a domain.
+
+    Parameters
+    ----------
+    fine:
+        The land grid.
+    forcing:
+        The forcing cells that hold the centres of the fine cells (``grid.forcing_lattice``).
+    block:
+        Forcing cells along each side of a block.
+    """
+
+    fine: LatLonGrid
+    forcing: LatLonGrid
+    block: int
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise GridError("a block must hold at least one forcing cell", found=self.block)
+        for name, index, count in (
+            ("row", self.forcing_row, self.forcing.nlat),
+            ("column", self.forcing_col, self.forcing.nlon),
+        ):
+            if index.min() < 0 or index.max() >= count:
+                raise GridError(
+                    f"the land grid reaches beyond the forcing grid (by {name})",
+                    expected=self.forcing,
+                    found=self.fine,
+                )
+
+    @cached_property
+    def forcing_row(self) -> NDArray[np.int64]:
+        """Forcing row that each fine row belongs to."""
+        return self.forcing.rows_of(self.fine.lat)
+
+    @cached_property
+    def forcing_col(self) -> NDArray[np.int64]:
+        """Forcing column that each fine column belongs to."""
+        # not cols_of: a domain that spans the globe must not fold its last column onto the first
+        return np.floor((self.fine.lon - self.forcing.lon0) / self.forcing.dlon).astype(np.int64)
+
+    @cached_property
+    def _row_cuts(self) -> NDArray[np.int64]:
+        return _cuts(self.forcing_row // self.block)
+
+    @cached_property
+    def _col_cuts(self) -> NDArray[np.int64]:
+        return _cuts(self.forcing_col // self.block)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Blocks in row-major order; a block's id is its place here."""
+        rows, cols = self._row_cuts, self._col_cuts
+        blocks: list[Block] = []
+        for r0, r1 in pairwise(rows):
+            for c0, c1 in pairwise(cols):
+                forcing = Box(
+                    int(self.forcing_row[r0:r1].min()),
+                    int(self.forcing_row[r0:r1].max()) + 1,
+                    int(self.forcing_col[c0]),
+                    int(self.forcing_col[c1 - 1]) + 1,
+                )
+                blocks.append(Block(len(blocks), forcing, Box(int(r0), int(r1), int(c0), int(c1))))
+        return tuple(blocks)
+
+    def touching(self, box: Box) -> Iterator[tuple[Block, Box]]:
+        """Blocks that a box overlaps, each with the overlap. The box must lie inside the grid."""
+        inside = box.intersect(self.fine.box)
+        if inside.size == 0 or min(inside.shape) <= 0:
+            return
+        rows, cols = self._row_cuts, self._col_cuts
+        row_range = np.searchsorted(rows, [inside.row0, inside.row1 - 1], "right") - 1
+        col_range = np.searchsorted(cols, [inside.col0, inside.col1 - 1], "right") - 1
+        for i in range(int(row_range[0]), int(row_range[1]) + 1):
+            for j in range(int(col_range[0]), int(col_range[1]) + 1):
+                block = self.blocks[i * (len(cols) - 1) + j]
+                yield block, block.core.intersect(inside)
+
+    def tile(self, block: Block, halo: int, align: int) -> Tile:
+        """The block as a tile: its window is the core plus the halo, rounded outward to multiples of ``align``.
+
+        At the edges of the domain the window ends with the domain rounded up to ``align``; along a periodic
+        longitude it wraps, so its columns may be negative or beyond the last.
+        """
+        nrow = -(-self.fine.nlat // align) * align
+        ncol = -(-self.fine.nlon // align) * align
+        row0, row1 = _outward(block.core.row0 - halo, block.core.row1 + halo, align)
+        col0, col1 = _outward(block.core.col0 - halo, block.core.col1 + halo, align)
+        if not self.fine.periodic:
+            col0, col1 = max(col0, 0), min(col1, ncol)
+        return Tile(block.id, block.core, Box(max(row0, 0), min(row1, nrow), col0, col1))
+
+    def owners(self, workers: int) -> NDArray[np.int64]:
+        """Worker of each block: contiguous shares of about equal area of fine cells."""
+        sizes = np.array([b.core.size for b in self.blocks], np.float64)
+        middle = np.cumsum(sizes) - sizes / 2
+        return np.minimum((middle / sizes.sum() * workers).astype(np.int64), workers - 1)
+
+    def cell_ids(self, box: Box) -> NDArray[np.int64]:
+        """Global ids of the fine cells of a box, shape of the box."""
+        rows = np.arange(box.row0, box.row1, dtype=np.int64)[:, None]
+        cols = np.arange(box.col0, box.col1, dtype=np.int64)[None, :] % self.fine.nlon
+        return np.asarray(rows * self.fine.nlon + cols)
+
+    @property
+    def hash(self) -> str:
+        """Names the plan in restarts: results depend on it to the last bit."""
+        text = f"{self.fine.hash} {self.forcing.hash} {self.block}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _cuts(group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where a monotonous group index changes, with both ends."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [group.size]]).astype(np.int64)
+
+
+def _outward(low: int, high: int, align: int) -> tuple[int, int]:
+    return low // align * align, -(-high // align) * align
