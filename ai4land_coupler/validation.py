@@ -1,0 +1,139 @@
+"""Turns what pydantic found wrong with a user's input into one of our errors, a line for each fault."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pydantic
+from pydantic import BaseModel
+
+from ai4land_coupler.errors import ConfigError, nearest
+
+_LONGEST_INPUT = 60
+
+
+def config_error(error: pydantic.ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
+    """Explain a failed validation.
+
+    Parameters
+    ----------
+    error:
+        What ``model`` raised.
+    where:
+        The file, or the place in it, that was validated.
+    model:
+        The model that was asked; its keys are offered where one is misspelt.
+
+    Returns
+    -------
+    An error whose message holds one line for each fault: the path of the key (``tiles.size``, ``runs[2].seed``),
+    what was expected, what was found, and the nearest right key where an unknown one was given.
+    """
+    faults = error.errors(include_url=False)
+    lines = [_line(fault, model) for fault in faults]
+    count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
+    return ConfigError(f"the configuration has {count}\n" + "\n".join(f"  {line}" for line in lines), where=where)
+
+
+def _line(fault: Any, model: type[BaseModel]) -> str:
+    kind, context = fault["type"], fault.get("ctx", {})
+    path, models = _locate(fault["loc"], model)
+    if kind == "extra_forbidden":
+        known = [key for item in models for key in _keys(item)]
+        return f"{path}: unknown key; {nearest(str(fault['loc'][-1]), known)}"
+    if kind == "missing":
+        return f"{path}: missing"
+    found = _shorten(fault["input"])
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
+        choices = context.get("expected", context.get("expected_tags", ""))
+        names = [name.strip(" '") for part in choices.split(" or ") for name in part.split(",")]
+        value = context.get("tag", fault["input"])
+        return f"{path}: expected {choices}, found {_shorten(value)}; {nearest(str(value), names)}"
+    if kind == "value_error":
+        # A validator of ours: its own words say what was expected.
+        return f"{path}: {context['error']}; found {found}"
+    expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
+    return f"{path}: expected {expected[0].lower() + expected[1:]}, found {found}"
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_INPUT else text[: _LONGEST_INPUT - 3] + "..."
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, list[type[BaseModel]]]:
+    """The path of a fault as a user writes it, and the models that could hold its last key.
+
+    pydantic's locations also name the branch of a union that was tried (``land.luh2.path``, ``step.int``);
+    the user wrote no such key, so it is left out.
+    """
+    path = ""
+    annotation: Any = model
+    holders: list[type[BaseModel]] = [model]
+    for index, part in enumerate(loc):
+        holders = list(_models(annotation))
+        if isinstance(part, int):
+            path += f"[{part}]"
+            annotation = _inner(annotation)
+            continue
+        owners = [m for m in holders if part in _keys(m)]
+        if owners:
+            annotation = Union[tuple(m.model_fields[_name(m, part)].annotation for m in owners)]  # noqa: UP007
+        elif (mapped := _mapped(annotation)) is not None:
+            annotation = mapped
+        elif index + 1 < len(loc) or not holders:
+            annotation = _branch(holders, part, annotation)
+            continue
+        path += f".{part}" if path else part
+    return path or "(top level)", holders
+
+
+def _name(model: type[BaseModel], key: str) -> str:
+    return next(name for name, field in model.model_fields.items() if key in (name, field.alias))
+
+
+def _branch(holders: list[type[BaseModel]], tag: str, annotation: Any) -> Any:
+    """The one model of a union that a tag names, by its class name or by a literal of its discriminator."""
+    for model in holders:
+        literals = (get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal)
+        if tag == model.__name__ or any(tag in values for values in literals):
+            return model
+    return annotation
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union; the annotation itself where it is none."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        for item in get_args(annotation):
+            yield from _alternatives(item)
+    elif hasattr(annotation, "__metadata__"):
+        yield from _alternatives(get_args(annotation)[0])
+    else:
+        yield annotation
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    for item in _alternatives(annotation):
+        if isinstance(item, type) and issubclass(item, BaseModel):
+            yield item
+
+
+def _inner(annotation: Any) -> Any:
+    """What the items of a sequence are."""
+    inner = tuple(arg for item in _alternatives(annotation) for arg in get_args(item) if arg is not Ellipsis)
+    return Union[inner] if inner else Any  # noqa: UP007
+
+
+def _mapped(annotation: Any) -> Any | None:
+    """What the values of a mapping are; ``None`` where no mapping is allowed."""
+    for item in _alternatives(annotation):
+        origin = get_origin(item)
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            return get_args(item)[1]
+    return None
