@@ -78,7 +78,7 @@ def assemble(spec: PredictorSpec, tiles: Sequence[Tile], inputs: TileInputs, tim
         fields[field.name] = np.stack([_field(field, tile, inputs) for tile in tiles])
     for name in spec.memory:
         fields[name] = np.stack([np.asarray(inputs.land(name, -1, tile), np.float32)[None] for tile in tiles])
-    return Batch(tuple(tiles), time, fields)
+    return Batch(tuple(tiles), time, fields, inputs.fine)
 
 
 def _field(field: FieldSpec, tile: Tile, inputs: TileInputs) -> NDArray[np.generic]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ai4land_coupler.clock import Step
 from ai4land_coupler.errors import PluginError
-from ai4land_coupler.grid import Box
+from ai4land_coupler.grid import Box, LatLonGrid
 
 #: Where a field comes from: the forcing, a static map, the host, the land map itself, another predictor's
 #: output, or this predictor's own memory.
@@ -111,12 +111,14 @@ class Batch:
 
     ``fields`` maps a name to a float32 numpy array (B, T, Y, X); T runs over the offsets of the field's spec
     (1 for static fields and memory). Land cover arrives as ``land_cover``: int8 classes of the view, -1 outside.
-    ``times`` is the (year, month) that is predicted, month 0 for a step of years.
+    ``time`` is the (year, month) that is predicted, month 0 for a step of years. ``grid`` is the land grid whose
+    rows and columns the tiles' boxes count; ``None`` only where a predictor is tried outside the component.
     """
 
     tiles: tuple[Tile, ...]
     time: tuple[int, int]
     fields: Mapping[str, Any]
+    grid: LatLonGrid | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ hookimpl = pluggy.HookimplMarker("ai4land")
 class Registry:
     """What ``ai4land_register`` is given: tells the component which names a plugin offers.
 
-    A factory is called as ``factory(options, context)`` and only when a configuration names it, so import
+    A factory is called as ``factory(options)`` and only when a configuration names it, so import
     heavy packages (torch takes seconds) inside it. ``options`` is an instance of the ``Options`` model.
     """
 
