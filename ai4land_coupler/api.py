@@ -28,6 +28,7 @@ from ai4land_coupler.grid import Box, LatLonGrid
 from ai4land_coupler.hookspecs import Registry, StepEvent, hookimpl
 from ai4land_coupler.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
 from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.registration import Registration, register
 from ai4land_coupler.rng import KeyedRng
 from ai4land_coupler.state import LandState
 from ai4land_coupler.units import factor
@@ -58,6 +59,7 @@ __all__ = [
     "PluginError",
     "Predictor",
     "PredictorSpec",
+    "Registration",
     "Registry",
     "Regridder",
     "Request",
@@ -70,6 +72,7 @@ __all__ = [
     "get_legend",
     "hookimpl",
     "nearest",
+    "register",
 ]
 
 

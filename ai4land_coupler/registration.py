@@ -1,0 +1,95 @@
+"""How a grid that is asked for lies on the lattice of a data set, and how to read that part of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.grid import LatLonGrid
+
+#: Cell centres may differ by this share of a cell: rounding of coordinates, no shift of the grid.
+REGISTRATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Row and column of the data for each row and column that is asked for; -1 where the data have none."""
+
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Cells (lat, lon) of the wanted grid that the data cover."""
+        return np.asarray((self.rows >= 0)[:, None] & (self.cols >= 0)[None, :])
+
+    @property
+    def outside(self) -> int:
+        """Number of wanted cells that the data do not cover."""
+        return int(self.rows.size * self.cols.size - (self.rows >= 0).sum() * (self.cols >= 0).sum())
+
+    def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any) -> NDArray[Any]:
+        """Read the wanted cells in as few rectangles as possible: one, or two across a seam.
+
+        Parameters
+        ----------
+        read:
+            Rows and columns of the data (ascending slices) to their values (rows, columns).
+        missing:
+            Value of the cells that the data do not cover.
+        """
+        out = np.full((self.rows.size, self.cols.size), missing, dtype)
+        for out_rows, rows in _runs(self.rows):
+            for out_cols, cols in _runs(self.cols):
+                out[out_rows, out_cols] = _oriented(read, rows, cols)
+        return out
+
+
+def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Stretches of consecutive (rising or falling) indices, and where they stand; leaves out -1."""
+    steps = np.diff(index)
+    breaks = np.flatnonzero((np.abs(steps) != 1) | (index[1:] < 0) | (index[:-1] < 0)) + 1
+    for part in np.split(np.arange(index.size), breaks):
+        if part.size and index[part[0]] >= 0:
+            yield slice(int(part[0]), int(part[-1]) + 1), index[part]
+
+
+def _oriented(
+    read: Callable[[slice, slice], NDArray[Any]], rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> NDArray[Any]:
+    block = read(*(slice(int(i.min()), int(i.max()) + 1) for i in (rows, cols)))
+    return block[:: -1 if rows[0] > rows[-1] else 1, :: -1 if cols[0] > cols[-1] else 1]
+
+
+def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Registration:
+    """Find the cells of ``wanted`` on the lattice of ``data``.
+
+    Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data.
+
+    Raises
+    ------
+    GridError
+        When cell sizes or centres differ by more than a thousandth of a cell; names both grids.
+    """
+    row = (wanted.lat - data.lat0) / data.dlat - 0.5
+    col = ((wanted.lon - data.lon0) % 360.0) / data.dlon - 0.5
+    rows, cols = np.rint(row).astype(np.int64), np.rint(col).astype(np.int64)
+    size = max(abs(abs(wanted.dlat / data.dlat) - 1), abs(wanted.dlon / data.dlon - 1))
+    shift = max(float(np.abs(row - rows).max()), float(np.abs(col - cols).max()))
+    if max(size, shift) > REGISTRATION:
+        difference = "the cell sizes differ" if size > REGISTRATION else f"the centres differ by {shift:.3g} of a cell"
+        raise GridError(
+            f"the grid that is asked for is not registered with the grid of the data: {difference}",
+            expected=data,
+            found=wanted,
+            where=where,
+            remedy="ask for cells of the data's own grid, or choose a data set on the grid of the run",
+        )
+    return Registration(
+        np.where((rows >= 0) & (rows < data.nlat), rows, -1), np.where((cols >= 0) & (cols < data.nlon), cols, -1)
+    )
