@@ -1,0 +1,68 @@
+"""What the scenario asks of each forcing cell: shares of land by group, and the area still to be changed.
+
+The scenario's level and the map's level differ (LUH2 and HILDA+ count pasture differently), so the scenario
+is followed by its change since the base year, as a share of land, applied to the land that is mapped. Shares
+are of land, not of the cell, so the change closes: it sums to zero over the groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import FieldError
+from ai4land_coupler.legend import Crosswalk
+
+
+def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Sum states into groups, as shares of the land that the states cover.
+
+    Parameters
+    ----------
+    states:
+        LUH2 state fractions of the cell (rows, cols), NaN where missing. States that the data set lacks are
+        left out; each group needs at least one.
+
+    Returns
+    -------
+    (group, rows, cols) float64, summing to 1; NaN where the scenario has no land.
+    """
+    sums = []
+    for group in crosswalk.groups:
+        present = [np.asarray(states[name], np.float64) for name in crosswalk.states[group] if name in states]
+        if not present:
+            raise FieldError(
+                f"the scenario has no state of group {group!r}",
+                expected=f"one of {', '.join(crosswalk.states[group])}",
+                found=sorted(states),
+                where=f"crosswalk {crosswalk.name!r}",
+            )
+        sums.append(np.sum(present, axis=0))
+    shares = np.stack(sums)
+    total = shares.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(total > 1e-6, shares / total, np.nan))
+
+
+def round_to_sum(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round rows to whole numbers that keep the row's (rounded) sum: the largest-remainder method.
+
+    Ties go to the first column, so the answer is the same everywhere. Shape (n, groups) in and out.
+    """
+    floors = np.floor(values)
+    missing = np.rint(values.sum(axis=1) - floors.sum(axis=1)).astype(np.int64)
+    order = np.argsort(-(values - floors), axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(values.shape[1]), order.shape), axis=1)
+    return np.asarray(floors.astype(np.int64) + (rank < missing[:, None]))
+
+
+def sum_by_cell(
+    cell: NDArray[np.int64], group: NDArray[np.int8], weight: NDArray[np.float64], cells: int, groups: int
+) -> NDArray[np.float64]:
+    """Sum weights by forcing cell and group, in the order of the fine cells: (cells, groups) float64."""
+    key = cell * groups + group
+    sums = np.bincount(key, weights=weight, minlength=cells * groups).astype(np.float64)
+    return sums.reshape(cells, groups)
