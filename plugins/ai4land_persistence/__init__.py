@@ -1,1 +1,1 @@
-
+"""The baseline of every land-cover prediction: nothing changes."""

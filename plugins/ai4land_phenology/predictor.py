@@ -1,0 +1,121 @@
+"""Leaf area index that follows temperature with a delay, class by class.
+
+An illustration, not a calibrated model. Its shape is the minimum-temperature index of the growing-season index
+(Jolly, Nemani and Running 2005, "A generalized, bioclimatic index to predict foliar phenology in response to
+climate", Global Change Biology 11, 619-632): no leaves to lose below one temperature, full leaf above another,
+a straight line between. Here the monthly mean of the host drives it, and leaves follow with an e-folding time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ai4land_coupler import api
+
+#: Name of what is carried from month to month.
+CARRY = "lai_carry"
+
+
+class ClassOptions(api.Options):
+    """How the leaves of one class behave."""
+
+    lai_min: float = Field(ge=0, description="Leaf area index in the cold season (m2 m-2).")
+    lai_max: float = Field(ge=0, description="Leaf area index in full leaf (m2 m-2).")
+    cold: float = Field(default=271.0, description="At or below this monthly mean the target is lai_min (K).")
+    warm: float = Field(default=288.0, description="At or above this monthly mean the target is lai_max (K).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.lai_min > self.lai_max or self.cold >= self.warm:
+            raise ValueError("lai_min must not exceed lai_max, and cold must be below warm")
+        return self
+
+
+def _defaults() -> dict[str, ClassOptions]:
+    return {
+        "urban": ClassOptions(lai_min=0.2, lai_max=0.8),
+        "cropland": ClassOptions(lai_min=0.2, lai_max=3.5, cold=275.0, warm=290.0),
+        "pasture": ClassOptions(lai_min=0.6, lai_max=2.5),
+        "forest": ClassOptions(lai_min=1.2, lai_max=5.0, cold=273.0),
+        "grass_shrub": ClassOptions(lai_min=0.5, lai_max=1.8),
+        "other": ClassOptions(lai_min=0.05, lai_max=0.2),
+        "water": ClassOptions(lai_min=0.0, lai_max=0.0),
+    }
+
+
+class Options(api.Options):
+    """Options of ``phenology``: the legend, the behaviour of its classes, and the delay."""
+
+    legend: str
+    direction: Literal["forward", "backward"] = "forward"
+    tau_months: float = Field(default=1.0, gt=0, description="E-folding time of the leaves (months).")
+    start: float = Field(default=1.0, ge=0, description="Leaf area index before the first month (m2 m-2).")
+    classes: dict[str, ClassOptions] = Field(default_factory=_defaults, description="By class of the legend's view.")
+
+
+class Phenology:
+    """Predicts ``lai`` (m2 m-2) of each month from land cover, air temperature and the month before."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        names = api.get_legend(options.legend).classes
+        for name in options.classes:
+            if name not in names:
+                raise api.ConfigError(
+                    f"legend {options.legend!r} has no such class",
+                    found=name,
+                    where="predictor 'phenology', option classes",
+                    remedy=api.nearest(name, names),
+                )
+        lacking = [name for name in names if name not in options.classes]
+        if lacking:
+            raise api.ConfigError(
+                "classes without parameters",
+                expected=f"lai_min and lai_max of each class of legend {options.legend!r}",
+                found=f"none for {', '.join(lacking)}",
+                where="predictor 'phenology', option classes",
+            )
+        rows = [options.classes[name] for name in names]
+        # One row more, all zero, which OUTSIDE (-1) picks.
+        self._table = np.array(
+            [(r.lai_min, r.lai_max, r.cold, r.warm) for r in rows] + [(0.0, 0.0, 0.0, 1.0)], np.float32
+        )
+        self.spec = api.PredictorSpec(
+            inputs=(
+                api.FieldSpec("land_cover", "1", source="cover"),
+                # NaN marks cells for which the host gave no temperature: their leaves wait.
+                api.FieldSpec("air_temperature", "K", source="import", fill=float("nan")),
+            ),
+            outputs=(api.FieldSpec("lai", "m2 m-2", source="output"),),
+            legend=options.legend,
+            step="P1M",
+            direction=1 if options.direction == "forward" else -1,
+            memory={CARRY: options.start},
+        )
+
+    def target(self, cover: NDArray[np.int8], temperature: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Leaf area index (m2 m-2) that the leaves grow towards; any shape, temperature in K."""
+        low, high, cold, warm = np.moveaxis(self._table[cover], -1, 0)
+        ramp = np.clip((temperature - cold) / (warm - cold), np.float32(0), np.float32(1))
+        return np.asarray(low + (high - low) * ramp)
+
+    def predict(self, batch: api.Batch, rng: api.KeyedRng) -> Mapping[str, Any]:
+        """Exact solution of dl/dt = (target - l)/tau over one month, the target held.
+
+        Returns
+        -------
+        ``lai`` (B, 1, Y, X) and the carry (B, Y, X), both float32 in m2 m-2; 0 outside of the land.
+        """
+        cover = batch.fields["land_cover"][:, 0]
+        temperature = batch.fields["air_temperature"][:, 0]
+        before = batch.fields[CARRY][:, 0]
+        share = np.float32(-np.expm1(-1.0 / self.options.tau_months))
+        after = before + (self.target(cover, temperature) - before) * share
+        after = np.where(np.isnan(temperature), before, after)
+        after = np.where(cover == api.OUTSIDE, np.float32(0), after)
+        return {"lai": after[:, None], CARRY: after}
