@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 
 from ai4land_coupler.errors import (
     Ai4LandError,
@@ -77,9 +78,21 @@ __all__ = [
 
 
 class Options(BaseModel):
-    """Base of a plugin's options: a pydantic model that refuses unknown keys."""
+    """Base of a plugin's options: a pydantic model that refuses unknown keys.
+
+    Fields annotated as ``Path`` may be relative to the configuration file: they arrive absolute.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _absolute_paths(self, info: ValidationInfo) -> Self:
+        base = (info.context or {}).get("base")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if base is not None and isinstance(value, Path) and not value.is_absolute():
+                object.__setattr__(self, name, Path(base) / value)
+        return self
 
 
 @runtime_checkable

@@ -1,0 +1,232 @@
+"""The configuration of a run: one YAML file, checked whole before anything starts.
+
+Relative paths are relative to the file. ``${NAME}`` and ``${NAME:-default}`` are replaced from the environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from ai4land_coupler.allocation import AllocationOptions
+from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.validation import config_error
+
+
+class Section(BaseModel):
+    """Base of all parts of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TimeSection(Section):
+    """The years of the run. ``stop`` before ``start`` runs backward in time."""
+
+    start: int = Field(description="year of the initial state")
+    stop: int = Field(description="last year to be reached, included")
+    base_year: int | None = Field(None, description="year that the scenario's change is counted from; default: start")
+
+
+class PluginChoice(Section):
+    """A plugin by its registered name, with its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class InitialSection(PluginChoice):
+    """The adapter that reads the initial land cover."""
+
+    year: int | None = Field(None, description="year of the map; default: time.start")
+
+
+class HostSection(Section):
+    """A climate model's grid that results are put on."""
+
+    grid: Path = Field(description="grid file: ICON, SCRIP")
+    edges: Literal["great_circle", "latlon"] | None = Field(None, description="default: as the grid's corners tell")
+
+
+class ImportSection(Section):
+    """What stands in for a host's field offline: one value, or twelve monthly values, everywhere."""
+
+    values: float | tuple[float, ...]
+    units: str
+
+
+class RegridSection(Section):
+    backend: str = Field("yac", description="regridding backend, by its registered name")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class OutputSection(Section):
+    """The store of the run. Restarts lie beside it."""
+
+    store: Path
+    overwrite: bool = False
+    shard: int = Field(1024, ge=16, description="rows and columns of one shard file")
+
+
+class RestartSection(Section):
+    folder: Path | None = Field(None, description="default: the store's path with .restart")
+    every: int = Field(1, ge=1, description="steps between restarts")
+    keep: int = Field(2, ge=0, description="newest restarts that are kept; 0 keeps all")
+
+
+class ParallelSection(Section):
+    block: int = Field(16, ge=1, description="forcing cells along each side of a block; part of the results' identity")
+    workers: Literal["all"] | int = Field("all", description="ranks that predict; the others only take part")
+    threads: int | None = Field(
+        None, ge=1, description="torch threads of each worker offline; default: cores / ranks of the machine"
+    )
+
+
+class RandomSection(Section):
+    seed: int = Field(0, ge=0)
+    member: int = Field(0, ge=0)
+
+
+class PluginSection(Section):
+    allow: tuple[str, ...] | None = Field(None, description="distributions whose plugins may load; default: all")
+
+
+class Config(Section):
+    """A run."""
+
+    title: str
+    legend: str
+    time: TimeSection
+    initial: InitialSection
+    forcing: tuple[PluginChoice, ...] = ()
+    static: tuple[PluginChoice, ...] = ()
+    predictors: tuple[PluginChoice, ...] = Field(min_length=1)
+    allocation: AllocationOptions = AllocationOptions()
+    hosts: dict[str, HostSection] = Field(default_factory=dict)
+    imports: dict[str, ImportSection] = Field(default_factory=dict)
+    regrid: RegridSection = RegridSection()
+    output: OutputSection | None = None
+    restart: RestartSection = RestartSection()
+    parallel: ParallelSection = ParallelSection()
+    random: RandomSection = RandomSection()
+    plugins: PluginSection = PluginSection()
+
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _workers(self) -> Config:
+        if isinstance(self.parallel.workers, int) and self.parallel.workers < 1:
+            raise ValueError("parallel.workers must be 'all' or at least 1")
+        return self
+
+    @property
+    def base(self) -> Path:
+        """Folder that relative paths start from."""
+        return self._base
+
+    def resolve(self, path: Path) -> Path:
+        """An absolute path, relative ones taken from the configuration's folder."""
+        return path if path.is_absolute() else self._base / path
+
+    @property
+    def digest(self) -> str:
+        """Names what decides the results: all but where outputs go, how many ranks work, and the last year."""
+        content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title"})
+        content["time"].pop("stop")
+        content["parallel"].pop("workers")
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a configuration.
+
+    Parameters
+    ----------
+    overrides:
+        ``a.b=c`` settings that replace what the file says; values are YAML.
+
+    Raises
+    ------
+    ConfigError
+        Naming each faulty key, with the nearest right one where it is misspelt.
+    """
+    path = Path(path)
+    return parse_config(read_yaml(path), path.resolve().parent, str(path), overrides)
+
+
+def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()) -> Config:
+    """Check a configuration that is already a mapping; see :func:`load_config`."""
+    if not isinstance(raw, dict):
+        raise ConfigError("a configuration is not a mapping of keys", found=type(raw).__name__, where=where)
+    for setting in overrides:
+        _override(raw, setting)
+    try:
+        config = Config.model_validate(expand(raw))
+    except ValidationError as error:
+        raise config_error(error, where, Config) from None
+    config._base = base
+    return config
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file; ``ConfigError`` where it is missing or malformed."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError("the configuration does not exist", found=str(path), remedy="check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("the configuration cannot be read", found=str(error), where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise ConfigError("the configuration is not valid YAML", found=str(error), where=str(path)) from None
+
+
+def expand(value: Any) -> Any:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` in all strings of a nested structure."""
+    if isinstance(value, dict):
+        return {key: expand(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", _variable, value)
+    return value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match[1], match[2]
+    found = os.environ.get(name, default)
+    if found is None:
+        raise ConfigError(
+            "the configuration uses an environment variable that is not set",
+            found=f"${{{name}}}",
+            remedy=f"export {name}=..., or write ${{{name}:-default}}",
+        )
+    return found
+
+
+def _override(raw: dict[str, Any], setting: str) -> None:
+    path, equals, text = setting.partition("=")
+    if not equals or not path:
+        raise ConfigError("a setting is malformed", expected="a.b=value", found=setting, where="--set")
+    keys = path.split(".")
+    place: Any = raw
+    for key in keys[:-1]:
+        if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+            place = place[int(key)]
+        elif isinstance(place, dict):
+            place = place.setdefault(key, {})
+        else:
+            raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
+    value = yaml.safe_load(text)
+    if isinstance(place, list) and keys[-1].isdigit() and int(keys[-1]) < len(place):
+        place[int(keys[-1])] = value
+    elif isinstance(place, dict):
+        place[keys[-1]] = value
+    else:
+        raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
