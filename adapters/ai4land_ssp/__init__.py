@@ -1,1 +1,1 @@
-
+"""Land-use futures: the LUH2 scenarios of ScenarioMIP (input4MIPs)."""

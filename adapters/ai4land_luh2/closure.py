@@ -1,0 +1,105 @@
+"""Do the fractions of a cell close? What is mended, what is counted, and what stops a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataError, LatLonGrid
+
+Array = NDArray[np.float64]
+
+#: Sums of a dozen float32 fractions differ from 1 by up to this from rounding alone.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks the fractions of one file on the grid (lat, lon) that was asked for.
+
+    Parameters
+    ----------
+    tolerance:
+        How far a sum may exceed 1.
+    mend:
+        Mend and count what would otherwise stop the run.
+    """
+
+    path: Path
+    grid: LatLonGrid
+    tolerance: float
+    mend: bool
+
+    def close(self, states: dict[str, Array], year: int, land: Array | None = None) -> Counter[str]:
+        """Check and mend the state fractions of a year in place, and count the mended cells.
+
+        Parameters
+        ----------
+        states:
+            All fraction states of the file (lat, lon), NaN where missing; their sum is the land of a cell.
+        land:
+            1 - icwtr, where known. Sums beyond it are counted only: some cells carry records although they
+            are all ice and water.
+
+        Returns
+        -------
+        ``renormalised``: sums scaled to 1. ``clipped``: fractions below 0. ``removed``: cells with values
+        that are no fractions. ``partly_missing``: cells where some states are missing and others not.
+        ``over_land``: sums beyond the land of the cell.
+        """
+        counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+        removed = np.zeros(self.grid.shape, bool)
+        for name, fraction in states.items():
+            removed |= self._not_fractions(name, fraction, year)
+        for fraction in states.values():
+            fraction[removed] = np.nan
+            counts["clipped"] += int((fraction < 0).sum())
+            np.maximum(fraction, 0.0, out=fraction)
+        counts["removed"] = int(removed.sum())
+
+        present = sum(np.isfinite(f).astype(np.int64) for f in states.values())
+        counts["partly_missing"] = int(((present > 0) & (present < len(states))).sum())
+        total = np.asarray(sum(np.nan_to_num(f) for f in states.values()))
+        if total.max() > 1 + self.tolerance and not self.mend:
+            over = int((total > 1 + self.tolerance).sum())
+            raise DataError(
+                f"land-use states over 1 by more than the tolerance in {over} cells",
+                expected=f"a sum of at most 1 + {self.tolerance:g} over {', '.join(states)}",
+                found=f"the worst sum is {total.max():.6g}",
+                where=self._where(year, total.argmax()),
+                remedy="check the file; a larger `tolerance`, or `policy: mend`, scales such sums to 1 and counts them",
+            )
+        if land is not None:
+            counts["over_land"] = int((total > land + self.tolerance).sum())
+        over_one = total > 1 + ROUNDING
+        counts["renormalised"] = int(over_one.sum())
+        for fraction in states.values():
+            fraction[over_one] /= total[over_one]
+        return counts
+
+    def _not_fractions(self, name: str, fraction: Array, year: int) -> NDArray[np.bool_]:
+        """Cells whose value is neither a fraction nor missing."""
+        wrong = np.asarray((fraction > 1 + self.tolerance) | (fraction < -self.tolerance))
+        if wrong.any() and not self.mend:
+            worst = np.nanargmax(np.abs(fraction - 0.5))
+            raise DataError(
+                f"variable {name!r} holds values that are no fractions in {int(wrong.sum())} cells",
+                expected=f"0 to 1 (+- {self.tolerance:g}), or 1e20 where missing",
+                found=f"{fraction.flat[worst]:.6g}",
+                where=self._where(year, worst),
+                remedy="large values are fill values that were averaged or not masked (mask before regridding), "
+                "values up to 100 are per cent under wrong units; `policy: mend` makes such cells missing",
+            )
+        return wrong
+
+    def _where(self, year: int, cell: np.intp) -> str:
+        row, col = divmod(int(cell), self.grid.nlon)
+        return f"{self.path}, year {year}, {self.grid.lat[row]:.4f} N {self.grid.lon[col]:.4f} E"
+
+
+#: What :meth:`Checker.close` counts.
+COUNTS = ("renormalised", "clipped", "removed", "partly_missing", "over_land")
