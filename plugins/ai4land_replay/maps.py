@@ -1,0 +1,153 @@
+"""Reads windows of stored land-cover maps: GeoTIFFs, one a year, or one Zarr store of all years."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler import api
+
+
+class Maps(Protocol):
+    """Stored maps of a legend's native codes."""
+
+    def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
+        """Codes of the cells that ``placed`` picks; the no-data code where the map has none."""
+        ...
+
+    def grid(self, year: int) -> api.LatLonGrid:
+        """Grid of the map of a year."""
+        ...
+
+    def name(self, year: int) -> str:
+        """File and year, for messages."""
+        ...
+
+
+def open_maps(path: str, legend: api.Legend) -> Maps:
+    """Open stored maps.
+
+    Parameters
+    ----------
+    path:
+        A Zarr store, or the name of a GeoTIFF with ``{year}`` in it.
+    """
+    if "{year}" in path:
+        return GeoTiffs(path, legend.ocean[-1])
+    if (Path(path) / "zarr.json").is_file():
+        return ZarrStore(path, legend.ocean[-1])
+    raise api.DataError(
+        "replay found no stored maps",
+        expected="GeoTIFFs with {year} in their name, or the folder of a Zarr store",
+        found=path,
+        where="predictor 'replay', option path",
+        remedy="check the path; a run writes such a store",
+    )
+
+
+@dataclass(frozen=True)
+class GeoTiffs:
+    """One file a year, in degrees north up; NaN or the file's own no-data value mark cells without data."""
+
+    template: str
+    nodata: int
+
+    def name(self, year: int) -> str:
+        return self.template.replace("{year}", str(year))
+
+    def _open(self, year: int) -> Any:
+        import rasterio
+
+        if not Path(self.name(year)).is_file():
+            raise api.TimeError(
+                f"there is no stored map of {year}",
+                expected=f"a file {self.name(year)}",
+                where="predictor 'replay', option path",
+                remedy="run within the years that are stored, in their step",
+            )
+        try:
+            return rasterio.open(self.name(year))
+        except rasterio.RasterioIOError as error:
+            raise api.DataError("a stored map cannot be read", found=error, where=self.name(year)) from error
+
+    def grid(self, year: int) -> api.LatLonGrid:
+        with self._open(year) as file:
+            t = file.transform
+            if t.b or t.d or (file.crs is not None and not file.crs.is_geographic):
+                raise api.GridError(
+                    "a stored map is not on a grid of longitudes and latitudes",
+                    expected="a geographic reference system without rotation",
+                    found=f"{file.crs}, rotation {(t.b, t.d)}",
+                    where=self.name(year),
+                )
+            return api.LatLonGrid(t.c, t.a, file.width, t.f, t.e, file.height)
+
+    def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
+        from rasterio.windows import Window
+
+        with self._open(year) as file:
+            missing = file.nodata
+
+            def codes(rows: slice, cols: slice) -> NDArray[np.uint8]:
+                values = file.read(1, window=Window.from_slices(rows, cols))
+                empty = np.isnan(values) if missing is None else (values == missing) | np.isnan(values)
+                return _as_codes(np.where(empty, self.nodata, values), self.name(year))
+
+            return placed.gather(codes, self.nodata, np.uint8)
+
+
+def _as_codes(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
+    codes: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    wrong = codes != values
+    if wrong.any():
+        raise api.DataError(
+            "a stored map holds values that are no class codes",
+            expected="whole numbers from 0 to 255",
+            found=f"{values[wrong].flat[0]:g} and {int(wrong.sum()) - 1} more",
+            where=where,
+        )
+    return codes
+
+
+class ZarrStore:
+    """``land_cover`` (time, lat, lon) with the centres ``lat`` and ``lon`` and the years, as a run writes it."""
+
+    def __init__(self, path: str, nodata: int) -> None:
+        import zarr
+
+        self._path, self._nodata = path, nodata
+        group = zarr.open_group(path, mode="r")
+        lacking = [key for key in ("land_cover", "lat", "lon", "year") if key not in group]
+        if lacking:
+            raise api.DataError(
+                "a Zarr store holds no land-cover maps",
+                expected="land_cover (year, lat, lon) with year, lat and lon",
+                found=f"no {', '.join(lacking)}",
+                where=path,
+            )
+        self._cover: Any = group["land_cover"]
+        self._years = [int(year) for year in np.asarray(group["year"])]
+        self._grid = api.LatLonGrid.from_centres(np.asarray(group["lon"]), np.asarray(group["lat"]), where=path)
+
+    def name(self, year: int) -> str:
+        return f"{self._path}, year {year}"
+
+    def grid(self, year: int) -> api.LatLonGrid:
+        return self._grid
+
+    def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
+        if year not in self._years:
+            raise api.TimeError(
+                f"there is no stored map of {year}",
+                expected=f"one of {self._years}",
+                where=self._path,
+                remedy="run within the years that are stored, in their step",
+            )
+        index = self._years.index(year)
+        return placed.gather(
+            lambda rows, cols: np.asarray(self._cover[index, rows, cols], np.uint8), self._nodata, np.uint8
+        )

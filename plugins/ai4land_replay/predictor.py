@@ -1,0 +1,84 @@
+"""Stored maps, spoken as logits, so that they take the way of a network's answer through the component.
+
+Use it with the allocation method ``argmax``: the run then has exactly the stored classes. Logits know the
+classes of the legend's view only; a cell that enters a class gets the native code ``new`` of the legend, so a
+stored forest type (41-45 of HILDA+ v1.0-f) returns as "forest of unknown type" (40) where the cell was no
+forest the step before, and keeps the type of the run's own map where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ai4land_coupler import api
+from ai4land_replay.maps import open_maps
+
+#: Logit of the stored class: the other six together then have 6e-22 of the probability, so that `sample`
+#: too follows the map.
+CERTAIN = 50.0
+
+
+class Options(api.Options):
+    """Options of ``replay``: where the maps are, and the legend, step and direction of the run."""
+
+    path: str = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
+    legend: str
+    step: str = "P1Y"
+    direction: Literal["forward", "backward"] = "forward"
+
+
+class Replay:
+    """Predicts the stored map of the year. Cells that it does not cover keep the class of the step before."""
+
+    def __init__(self, options: Options) -> None:
+        self.legend = api.get_legend(options.legend)
+        self.spec = api.PredictorSpec(
+            inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),
+            outputs=(api.FieldSpec("land_cover_logits", "1", source="output"),),
+            legend=options.legend,
+            step=options.step,
+            direction=1 if options.direction == "forward" else -1,
+        )
+        self._maps = open_maps(options.path, self.legend)
+
+    def predict(self, batch: api.Batch, rng: api.KeyedRng) -> Mapping[str, Any]:
+        """Logits (B, class, Y, X): ``CERTAIN`` for the stored class, else 0; all 0 outside of the land.
+
+        Raises
+        ------
+        TimeError
+            No map of this year is stored.
+        GridError
+            The stored maps are not on the cells of the run's land grid.
+        DataError
+            The map holds codes that the legend does not know.
+        """
+        if batch.grid is None:
+            raise api.PluginError("replay needs to know the land grid that the tiles count", expected="batch.grid")
+        year = batch.time[0]
+        where = self._maps.name(year)
+        whole = api.register(self._maps.grid(year), batch.grid, where)
+        stored = np.stack([self._maps.read(year, _window(whole, tile.window, batch.grid)) for tile in batch.tiles])
+        self.legend.check(stored, where)
+        cover = self.legend.to_view(stored)
+        cover = np.where(cover == api.OUTSIDE, batch.fields["land_cover"][:, 0], cover)
+        classes = np.arange(len(self.legend.view), dtype=np.int8)
+        return {"land_cover_logits": np.float32(CERTAIN) * (cover[:, None] == classes[:, None, None])}
+
+
+def _window(whole: api.Registration, window: api.Box, grid: api.LatLonGrid) -> api.Registration:
+    """The part of a registration that a window sees; a window may wrap, or reach beyond the grid."""
+    rows = np.arange(window.row0, window.row1)
+    cols = np.arange(window.col0, window.col1)
+    if grid.periodic:
+        cols %= grid.nlon
+    return api.Registration(_pick(whole.rows, rows), _pick(whole.cols, cols))
+
+
+def _pick(index: Any, at: Any) -> Any:
+    inside = (at >= 0) & (at < index.size)
+    return np.where(inside, index[np.clip(at, 0, index.size - 1)], -1)
