@@ -74,8 +74,8 @@ class Checker:
                 remedy="check the file; a larger `tolerance`, or `policy: mend`, scales such sums to 1 and counts them",
             )
         if land is not None:
-            counts["over_land"] = int((total > land + self.tolerance).sum())
-        over_one = total > 1 + ROUNDING
+            counts["over_land"] = int(np.sum(total > land + self.tolerance))
+        over_one = np.asarray(total > 1 + ROUNDING)
         counts["renormalised"] = int(over_one.sum())
         for fraction in states.values():
             fraction[over_one] /= total[over_one]

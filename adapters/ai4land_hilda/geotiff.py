@@ -1,0 +1,86 @@
+"""Land-cover codes of a GeoTIFF, by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataError, GridError, LatLonGrid
+
+#: Code of a cell without data.
+NO_DATA = 99
+
+#: Beyond this a value is no code of any legend.
+_LARGEST = 1e6
+
+
+@contextmanager
+def open_geotiff(path: Path) -> Iterator[Any]:
+    """Open a GeoTIFF for reading; ``DataError`` when it is missing, unreadable or has several bands."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as source:
+            if source.count != 1:
+                raise DataError("a land-cover file is no map", expected="1 band", found=source.count, where=path)
+            yield source
+    except RasterioError as error:
+        raise DataError("an input file cannot be read", expected="a GeoTIFF", found=error, where=path) from error
+
+
+def read_grid(path: Path) -> LatLonGrid:
+    """The grid that the geotransform tells; rows and columns of HILDA+ v1.0 differ in step, neither is 0.01.
+
+    Raises
+    ------
+    GridError
+        When the map is not in EPSG:4326 or its axes are rotated.
+    """
+    with open_geotiff(path) as source:
+        epsg = None if source.crs is None else source.crs.to_epsg()
+        if epsg != 4326:
+            raise GridError(
+                "a land-cover map has the wrong coordinate reference system",
+                expected="EPSG:4326",
+                found="none" if source.crs is None else f"EPSG:{epsg}" if epsg else source.crs.to_wkt(),
+                where=path,
+                remedy="reproject it with nearest neighbour, which keeps the class codes",
+            )
+        t = source.transform
+        if t.b or t.d:
+            raise GridError("the axes of a land-cover map are rotated", found=tuple(t)[:6], where=path)
+        return LatLonGrid(t.c, t.a, source.width, t.f, t.e, source.height)
+
+
+def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32]:
+    """Class codes (rows, columns) of a window; ``NO_DATA`` for NaN and for the nodata value of the file.
+
+    Raises
+    ------
+    DataError
+        When a value is no whole number: such a map was interpolated.
+    """
+    from rasterio.windows import Window
+
+    window = Window.from_slices(rows, cols)
+    raw = source.read(1, window=window)
+    missing = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
+    if source.nodata is not None:
+        missing |= raw == source.nodata
+    filled = np.where(missing, NO_DATA, raw)
+    odd = np.asarray((filled != np.rint(filled)) | (np.abs(filled) > _LARGEST))
+    if odd.any():
+        raise DataError(
+            f"a land-cover map holds values that are no class codes in {int(odd.sum())} cells",
+            expected="whole numbers, NaN or the nodata value of the file",
+            found=filled[odd][0],
+            where=where,
+            remedy="the map was averaged or interpolated; take the original, or aggregate by nearest neighbour",
+        )
+    return filled.astype(np.int32)
