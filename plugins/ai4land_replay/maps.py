@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +40,7 @@ def open_maps(path: str, legend: api.Legend) -> Maps:
     if "{year}" in path:
         return GeoTiffs(path, legend.ocean[-1])
     if (Path(path) / "zarr.json").is_file():
-        return ZarrStore(path, legend.ocean[-1])
+        return ZarrStore(path, legend)
     raise api.DataError(
         "replay found no stored maps",
         expected="GeoTIFFs with {year} in their name, or the folder of a Zarr store",
@@ -114,12 +115,12 @@ def _as_codes(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
 
 
 class ZarrStore:
-    """``land_cover`` (time, lat, lon) with the centres ``lat`` and ``lon`` and the years, as a run writes it."""
+    """``land_cover`` (year, lat, lon) with its centres and years: the store that a run wrote, or one shaped like it."""
 
-    def __init__(self, path: str, nodata: int) -> None:
+    def __init__(self, path: str, legend: api.Legend) -> None:
         import zarr
 
-        self._path, self._nodata = path, nodata
+        self._path, self._nodata = path, legend.ocean[-1]
         group = zarr.open_group(path, mode="r")
         lacking = [key for key in ("land_cover", "lat", "lon", "year") if key not in group]
         if lacking:
@@ -130,7 +131,15 @@ class ZarrStore:
                 where=path,
             )
         self._cover: Any = group["land_cover"]
+        stored = self._cover.attrs.get("legend", legend.name)
+        if stored != legend.name:
+            raise api.DataError(
+                "the stored maps speak another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
+            )
         self._years = [int(year) for year in np.asarray(group["year"])]
+        marker = Path(path) / "year" / "commits.json"
+        # A store of ours is preallocated: only the years in its marker are complete.
+        self._complete = json.loads(marker.read_text())["years"] if marker.is_file() else self._years
         self._grid = api.LatLonGrid.from_centres(np.asarray(group["lon"]), np.asarray(group["lat"]), where=path)
 
     def name(self, year: int) -> str:
@@ -140,10 +149,10 @@ class ZarrStore:
         return self._grid
 
     def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
-        if year not in self._years:
+        if year not in self._complete:
             raise api.TimeError(
                 f"there is no stored map of {year}",
-                expected=f"one of {self._years}",
+                expected=f"one of {self._complete}",
                 where=self._path,
                 remedy="run within the years that are stored, in their step",
             )
