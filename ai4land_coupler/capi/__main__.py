@@ -1,0 +1,39 @@
+"""``python -m ai4land_coupler.capi``: build the C door, or show the flags that a host needs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ai4land_coupler.capi.build import build, default_prefix, flags
+from ai4land_coupler.errors import Ai4LandError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ai4land_coupler.capi", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    building = commands.add_parser("build", help="compile liba4l.so for this Python, with a4l.h and a4l.pc")
+    building.add_argument("--cc", metavar="CC", help="C compiler; else $CC, the one Python was built with, or cc")
+    showing = commands.add_parser("flags", help="print the options with which a host compiles and links")
+    choice = showing.add_mutually_exclusive_group()
+    choice.add_argument("--cflags", action="store_true", help="those of the compiler only")
+    choice.add_argument("--libs", action="store_true", help="those of the linker only")
+    for command in (building, showing):
+        command.add_argument(
+            "-o", dest="prefix", metavar="DIR", type=Path, default=default_prefix(), help="default: %(default)s"
+        )
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "build":
+            print(f"built {build(options.prefix, options.cc)}\nflags for a host: {flags(options.prefix)}")
+        else:
+            print(flags(options.prefix, cflags=not options.libs, libs=not options.cflags))
+    except Ai4LandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

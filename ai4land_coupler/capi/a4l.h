@@ -1,0 +1,125 @@
+/* a4l.h: AI4Land as a component of a climate model, from C (and from whatever can call C).
+ *
+ * Every function returns A4L_OK (0) or one of the codes below, and never exits, aborts or raises into the
+ * host; a4l_error_message then says what was wrong. All output arguments are left alone on failure.
+ *
+ * Order of calls:   a4l_init -> a4l_set_grid or a4l_set_named_grid -> a4l_realize
+ *                   -> (a4l_set_field*, a4l_run, a4l_get_field*) per year -> a4l_finalize
+ *
+ * Functions marked "collective" are called by every rank of the communicator given to a4l_init, in the same
+ * order. When one rank fails inside one, every rank gets an error (the others A4L_ERR_REMOTE). A null pointer
+ * or a stale handle is refused before the ranks talk: that rank alone hears of it.
+ * Calls on one handle come from one thread at a time. Arrays are copied; nothing of the host's is kept.
+ * Text is UTF-8 and ends with a zero byte. */
+#ifndef A4L_H
+#define A4L_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define A4L_API __attribute__((visibility("default")))
+#else
+#define A4L_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Compare with a4l_abi_version() to see whether the library found at run time is the one compiled against. */
+#define A4L_ABI_VERSION 1
+
+/* For a4l_init: the host has no MPI; the component runs in this process alone. */
+#define A4L_NO_COMM (-1)
+
+/* No message of a4l_error_message is longer than this, the zero byte included. */
+#define A4L_MESSAGE_LENGTH 4096
+
+/* The codes: host_code of the classes in ai4land_coupler/errors.py. */
+enum {
+  A4L_OK = 0,
+  A4L_ERR = 1,        /* none of the others: null pointer, text that does not fit its buffer */
+  A4L_ERR_CONFIG = 2, /* the configuration cannot be used */
+  A4L_ERR_FIELD = 3,  /* unknown field, or wrong size, units or values */
+  A4L_ERR_STATE = 4,  /* calls out of order, or a handle that is not (or no longer) in use */
+  A4L_ERR_TIME = 5,   /* a year in the past, or outside what the data cover */
+  A4L_ERR_GRID = 6,   /* malformed grid */
+  A4L_ERR_DATA = 7,   /* an input file is missing, unreadable or wrong */
+  A4L_ERR_PLUGIN = 8, /* a plugin is unknown or broke its contract */
+  A4L_ERR_RUN = 9,    /* something failed while a run was under way */
+  A4L_ERR_PYTHON = 90, /* Python could not start, or an exception nobody foresaw */
+  A4L_ERR_MPI = 91,    /* the host's MPI library and that of Python do not fit */
+  A4L_ERR_REMOTE = 92  /* another rank failed */
+};
+
+/* For a4l_set_grid: how two corners of a cell are joined. */
+enum {
+  A4L_GREAT_CIRCLE = 0,
+  A4L_LATLON = 1 /* along meridians and parallels */
+};
+
+A4L_API int a4l_abi_version(void);
+
+/* The message of this thread's latest failure, cut to fit `size` bytes; empty where nothing has failed. */
+A4L_API int a4l_error_message(char *text, int size);
+
+/* Create a component from a configuration file (YAML). Collective.
+ * comm: MPI_Comm_c2f of the host's communicator (in Fortran: the communicator itself), or A4L_NO_COMM. It is
+ *   duplicated: the component's messages never meet the host's. MPI must be initialised already.
+ * handle: a small positive integer for all other calls. A handle is never given out twice. */
+A4L_API int a4l_init(const char *config, int comm, int *handle);
+
+/* The same, continuing from a restart that a4l_write_restart (or an offline run) wrote. Collective. */
+A4L_API int a4l_init_restart(const char *config, const char *restart, int comm, int *handle);
+
+/* Describe the cells that this rank owns, halo left out. A rank may own none. Local.
+ * global_id[ncell]: 0-based, unique over all ranks, below global_size.
+ * lon, lat [ncell][nvert]: corners in degrees, counter-clockwise seen from above; a cell with fewer corners
+ *   repeats its last one.
+ * edges: A4L_GREAT_CIRCLE or A4L_LATLON.
+ * mask[ncell]: 0 for cells that take no part; NULL where all take part.
+ * global_size: number of cells of the whole grid. */
+A4L_API int a4l_set_grid(int handle, int64_t ncell, const int64_t *global_id, int nvert, const double *lon,
+                         const double *lat, int edges, const int32_t *mask, int64_t global_size);
+
+/* Use a grid that the configuration lists under `hosts`; the component shares it out over the ranks. */
+A4L_API int a4l_set_named_grid(int handle, const char *name);
+
+/* Make the regrid weights. Collective. */
+A4L_API int a4l_realize(int handle);
+
+/* Bring the state to 1 January of `year`. The year that is current is a no-op, an earlier one A4L_ERR_TIME
+ * (for a backward run, a later one). Collective. */
+A4L_API int a4l_run(int handle, int year);
+
+/* The year of the current state. */
+A4L_API int a4l_year(int handle, int *year);
+
+/* Cells of the host's grid that this rank owns. */
+A4L_API int a4l_cell_count(int handle, int64_t *ncell);
+
+/* Describe an export field: how many types (classes) it has, 1 for a plain field, and its units. */
+A4L_API int a4l_field_info(int handle, const char *name, int *ntype, char *units, int size);
+
+/* The name of type `index` (0-based) of an export field. */
+A4L_API int a4l_type_name(int handle, const char *name, int index, char *text, int size);
+
+/* Copy an export field into data[ntype][ncell] (the cells of one type side by side); `n` is ntype * ncell.
+ * Collective. */
+A4L_API int a4l_get_field(int handle, const char *name, double *data, int64_t n);
+
+/* Copy an import field from data[ntime][ncell]; ntime is 1, or 12 for the months of a year. */
+A4L_API int a4l_set_field(int handle, const char *name, const double *data, int ntime, int64_t ncell);
+
+/* Write the whole state. Collective. */
+A4L_API int a4l_write_restart(int handle, const char *path);
+
+/* Release the component; the handle is stale from then on, also where this fails. Collective. Call it before
+ * MPI_Finalize where you can. Python itself stays in the process until it ends. */
+A4L_API int a4l_finalize(int handle);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

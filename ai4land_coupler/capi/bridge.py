@@ -1,0 +1,225 @@
+"""The Python end of ``a4l.h``: one function for each call, from which nothing escapes.
+
+Each returns ``(code, text, number)`` to the shim: on success code 0 and the answer, on failure the code of
+``a4l.h`` and the message. Arrays arrive as memoryviews of the host's memory that are valid for the call only.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.capi.host_mpi import finalized, host_communicator
+from ai4land_coupler.errors import Ai4LandError, FieldError, GridError, StateError, nearest
+from ai4land_coupler.mesh import Mesh
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+    from ai4land_coupler.component import ExportInfo, LandComponent
+
+#: ``A4L_ERR_PYTHON``: exceptions that are not an :class:`Ai4LandError`. Theirs is ``host_code``.
+PYTHON_ERROR = 90
+#: ``A4L_NO_COMM``.
+NO_COMM = -1
+#: By the value of ``edges`` in ``a4l_set_grid``.
+EDGES: tuple[Literal["great_circle"], Literal["latlon"]] = ("great_circle", "latlon")
+
+
+class _Open(NamedTuple):
+    component: LandComponent
+    uses_mpi: bool
+
+
+_open: dict[int, _Open] = {}
+_handles = itertools.count(1)
+
+
+def new_component(config: Path, comm: Comm | None) -> LandComponent:
+    """Create the component; imported here, so that a start that fails has a handle to report through."""
+    from ai4land_coupler.component import LandComponent
+
+    return LandComponent(config, comm)
+
+
+def _returns_code(
+    function: Callable[..., tuple[int, str] | int | None],
+) -> Callable[..., tuple[int, str, int]]:
+    @functools.wraps(function)
+    def call(*arguments: Any) -> tuple[int, str, int]:
+        try:
+            answer = function(*arguments)
+        except Ai4LandError as error:
+            return error.host_code or 1, str(error).replace("\0", "?"), 0
+        except BaseException as error:  # SystemExit and KeyboardInterrupt must not end the host either
+            return PYTHON_ERROR, _describe(error).replace("\0", "?"), 0
+        number, text = answer if isinstance(answer, tuple) else (answer or 0, "")
+        return 0, text, number
+
+    return call
+
+
+def _describe(error: BaseException) -> str:
+    """An exception nobody foresaw, with the innermost calls: the host shows no traceback."""
+    calls = [f"{Path(c.filename).name}:{c.lineno} in {c.name}" for c in traceback.extract_tb(error.__traceback__)]
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return f"{text}\n  where: {', called from '.join(reversed(calls[-4:]))}"
+
+
+def _entry(handle: int) -> _Open:
+    if handle not in _open:
+        raise StateError(
+            "no component has this handle",
+            expected=f"one that a4l_init gave and a4l_finalize has not taken back: {sorted(_open) or 'none now'}",
+            found=handle,
+        )
+    return _open[handle]
+
+
+def _component(handle: int) -> LandComponent:
+    entry = _entry(handle)
+    if entry.uses_mpi and finalized():
+        raise StateError("the component was called after MPI_Finalize", remedy="only a4l_finalize is allowed then")
+    return entry.component
+
+
+def _export_info(component: LandComponent, name: bytes) -> ExportInfo:
+    exports = component.exports()
+    text = _text(name)
+    if text not in exports:
+        raise FieldError("no export field has this name", found=text, remedy=nearest(text, exports))
+    return exports[text]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _array(view: memoryview | None, dtype: type[np.generic]) -> NDArray[Any]:
+    """The host's memory as an array, without a copy; nothing where the host has no cells."""
+    return np.empty(0, dtype) if view is None else np.frombuffer(view, dtype)
+
+
+@_returns_code
+def init(config: bytes, restart: bytes | None, fortran_comm: int, embedded: int) -> int:
+    comm = None if fortran_comm == NO_COMM else host_communicator(fortran_comm, embedded=bool(embedded))
+    component = new_component(Path(os.fsdecode(config)), comm)
+    component.initialize(restart=None if restart is None else os.fsdecode(restart))
+    handle = next(_handles)
+    _open[handle] = _Open(component, uses_mpi=comm is not None)
+    return handle
+
+
+@_returns_code
+def set_grid(
+    handle: int,
+    cell_count: int,
+    corner_count: int,
+    cell_ids: memoryview | None,
+    lon: memoryview | None,
+    lat: memoryview | None,
+    edges: int,
+    mask: memoryview | None,
+    global_size: int,
+) -> None:
+    component = _component(handle)
+    if edges not in range(len(EDGES)):
+        raise GridError("unknown kind of edges", expected="A4L_GREAT_CIRCLE (0) or A4L_LATLON (1)", found=edges)
+    corners = (cell_count, corner_count)
+    corner_lon = _array(lon, np.float64).reshape(corners).copy()
+    corner_lat = _array(lat, np.float64).reshape(corners).copy()
+    _blank_repeated_corners(corner_lon, corner_lat)
+    takes_part = np.ones(cell_count, bool) if mask is None else _array(mask, np.int32) != 0
+    ids = _array(cell_ids, np.int64).copy()
+    component.set_grid(Mesh("host", ids, corner_lon, corner_lat, EDGES[edges], takes_part, global_size))
+
+
+def _blank_repeated_corners(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> None:
+    """Cells with fewer corners repeat their last one (as SCRIP files do); :class:`Mesh` wants NaN there."""
+    repeats = (lon == lon[:, -1:]) & (lat == lat[:, -1:])
+    trailing = np.logical_and.accumulate(repeats[:, ::-1], axis=1)[:, ::-1]
+    unused = np.zeros_like(trailing)
+    unused[:, 1:] = trailing[:, 1:] & trailing[:, :-1]
+    lon[unused] = np.nan
+    lat[unused] = np.nan
+
+
+@_returns_code
+def set_named_grid(handle: int, name: bytes) -> None:
+    _component(handle).set_named_grid(_text(name))
+
+
+@_returns_code
+def realize(handle: int) -> None:
+    _component(handle).realize()
+
+
+@_returns_code
+def run(handle: int, year: int) -> None:
+    _component(handle).run(year)
+
+
+@_returns_code
+def year(handle: int) -> int:
+    return _component(handle).year
+
+
+@_returns_code
+def cell_count(handle: int) -> int:
+    return _component(handle).cell_count
+
+
+@_returns_code
+def field_info(handle: int, name: bytes) -> tuple[int, str]:
+    info = _export_info(_component(handle), name)
+    return max(1, len(info.types)), info.units
+
+
+@_returns_code
+def type_name(handle: int, name: bytes, index: int) -> tuple[int, str]:
+    info = _export_info(_component(handle), name)
+    if not 0 <= index < len(info.types):
+        raise FieldError(f"{info.name} has no such type", expected=f"below {len(info.types)}", found=index)
+    return 0, info.types[index]
+
+
+@_returns_code
+def get_field(handle: int, name: bytes, data: memoryview | None) -> None:
+    values = _component(handle).export(_text(name))
+    target = _array(data, np.float64)
+    if target.size != values.size:
+        raise FieldError(
+            f"the host's array for {_text(name)} has the wrong size",
+            expected=f"{values.size} values, {' x '.join(map(str, values.shape))}",
+            found=target.size,
+        )
+    if data is not None:
+        target.reshape(values.shape)[...] = values
+
+
+@_returns_code
+def set_field(handle: int, name: bytes, data: memoryview | None, time_count: int, cell_count: int) -> None:
+    component = _component(handle)
+    shape = (cell_count,) if time_count == 1 else (time_count, cell_count)
+    component.import_(_text(name), _array(data, np.float64).reshape(shape).copy())
+
+
+@_returns_code
+def write_restart(handle: int, path: bytes) -> None:
+    _component(handle).write_restart(os.fsdecode(path))
+
+
+@_returns_code
+def finalize(handle: int) -> None:
+    """Close a component. It stays allowed after MPI_Finalize: many hosts end in that order."""
+    entry = _entry(handle)
+    del _open[handle]
+    entry.component.finalize()

@@ -1,0 +1,157 @@
+"""Compile the shim for this Python and say how a host links it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from ai4land_coupler import __version__
+from ai4land_coupler.errors import ConfigError, RunError
+
+SOURCES = Path(__file__).parent
+DEBIAN = "on Debian and Ubuntu: apt-get install gcc python3-dev"
+
+
+def default_prefix() -> Path:
+    """Where ``build`` puts its files and ``flags`` looks for them: a folder of this environment."""
+    return Path(sys.prefix) / "a4l"
+
+
+def build(prefix: Path, compiler: str | None = None) -> Path:
+    """Make ``lib/liba4l.so``, ``include/a4l.h`` and ``lib/pkgconfig/a4l.pc`` under ``prefix``; return the library.
+
+    Parameters
+    ----------
+    prefix:
+        An absolute or relative folder; made where it is missing.
+    compiler:
+        A C compiler, with options if need be; else ``$CC``, the one Python was built with, or ``cc``.
+
+    Raises
+    ------
+    ConfigError
+        Where the compiler, Python's headers or a shared libpython are missing.
+    RunError
+        Where the compiler or the loader refuses.
+    """
+    if sys.platform != "linux":
+        raise ConfigError("the C door is built on Linux only", found=sys.platform)
+    command = find_compiler(compiler)
+    headers, libpython = python_headers(), shared_libpython()
+    prefix = prefix.absolute()
+    try:
+        for folder in ("lib/pkgconfig", "include"):
+            (prefix / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCES / "a4l.h", prefix / "include")
+        (prefix / "lib/pkgconfig/a4l.pc").write_text(_pkg_config(prefix))
+        library = prefix / "lib" / "liba4l.so"
+        with tempfile.TemporaryDirectory(dir=prefix / "lib") as scratch:
+            fresh = Path(scratch) / library.name
+            _compile(command, headers, libpython, fresh)
+            _load(fresh)
+            fresh.replace(library)  # a host that runs with the old one keeps it
+    except OSError as error:
+        raise ConfigError("the files of the C door cannot be written", found=error, remedy="choose -o DIR") from error
+    return library
+
+
+def flags(prefix: Path, *, cflags: bool = True, libs: bool = True) -> str:
+    """The options with which a host compiles and links."""
+    prefix = prefix.absolute()
+    if not (prefix / "lib" / "liba4l.so").is_file():
+        raise ConfigError(
+            "the C door has not been built there",
+            where=prefix,
+            remedy="python -m ai4land_coupler.capi build, with the same -o DIR",
+        )
+    parts = [f"-I{prefix}/include"] if cflags else []
+    if libs:
+        parts += [f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", "-la4l"]
+    return shlex.join(parts)
+
+
+def find_compiler(wanted: str | None = None) -> list[str]:
+    """The C compiler's command, split into words."""
+    candidates = [wanted] if wanted else [os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc"]
+    for candidate in candidates:
+        words = shlex.split(candidate or "")
+        if words and shutil.which(words[0]):
+            return words
+    raise ConfigError("no C compiler found", found=wanted or "none of $CC, gcc, cc", remedy=f"give --cc; {DEBIAN}")
+
+
+def python_headers() -> Path:
+    """The folder of ``Python.h``."""
+    folder = Path(sysconfig.get_path("include"))
+    if not (folder / "Python.h").is_file():
+        raise ConfigError("the C headers of this Python are missing", expected=folder / "Python.h", remedy=DEBIAN)
+    return folder
+
+
+def shared_libpython() -> Path:
+    """The shared library of this Python, which a host loads with the shim.
+
+    ``Py_ENABLE_SHARED`` does not tell: Debian and conda have a static ``python`` and a shared library.
+    """
+    variables = sysconfig.get_config_vars()
+    version = variables.get("LDVERSION") or sysconfig.get_python_version()
+    names = [variables.get("INSTSONAME") or "", f"libpython{version}.so.1.0", f"libpython{version}.so"]
+    base = Path(sys.base_prefix) / "lib"
+    folders = [variables.get("LIBDIR"), base, base / (variables.get("MULTIARCH") or ""), variables.get("LIBPL")]
+    for folder in folders:
+        for name in names:
+            if folder and ".so" in name and (Path(folder) / name).is_file():
+                return Path(folder) / name
+    raise ConfigError(
+        "this Python has no shared library, so no other program can embed it",
+        expected=f"{names[1]} in one of {', '.join(str(f) for f in folders if f)}",
+        found=variables.get("LIBRARY") or "nothing",
+        where=sys.executable,
+        remedy=f"make the environment from a Python with a shared library ({DEBIAN}; conda's and uv's have one; "
+        "pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install; from source: ./configure --enable-shared)",
+    )
+
+
+def _compile(command: list[str], headers: Path, libpython: Path, library: Path) -> None:
+    arguments = [
+        *command,
+        *("-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread"),
+        f'-DA4L_DEFAULT_PYTHON="{sys.executable}"',
+        f"-I{headers}",
+        f"-I{SOURCES}",
+        str(SOURCES / "a4l_capi.c"),
+        str(libpython),
+        # RUNPATH: an RPATH would also steer where the libraries of Python's extension modules are found
+        *("-Wl,--enable-new-dtags", f"-Wl,-rpath,{libpython.parent}", "-Wl,-soname,liba4l.so"),
+        *("-ldl", "-lm", "-o", str(library)),
+    ]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunError("the C compiler failed", where=shlex.join(arguments), found=done.stderr.strip())
+    sys.stderr.write(done.stderr)
+
+
+def _load(library: Path) -> None:
+    """Ask the fresh library for its version: a missing symbol shows here, not in the host."""
+    try:
+        ctypes.CDLL(str(library)).a4l_abi_version()
+    except (OSError, AttributeError) as error:
+        raise RunError("the fresh library cannot be loaded", found=error, where=library) from error
+
+
+def _pkg_config(prefix: Path) -> str:
+    return f"""prefix={prefix}
+
+Name: a4l
+Description: AI4Land as a component of a climate model
+Version: {__version__}
+Cflags: -I${{prefix}}/include
+Libs: -L${{prefix}}/lib -Wl,-rpath,${{prefix}}/lib -la4l
+"""

@@ -1,0 +1,143 @@
+"""Take over the communicator of a host, once it is sure that both sides use one MPI library.
+
+A host links an MPI library; mpi4py brings or finds one as well. Two of them in one process hand each other's
+handles around and crash, so they are looked for before mpi4py makes its first MPI call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai4land_coupler.errors import MPIError, StateError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+REMEDY = (
+    "make mpi4py use the host's MPI: unset MPI4PY_MPIABI and MPI4PY_LIBMPI, keep other MPI libraries off "
+    "LD_LIBRARY_PATH, or build mpi4py from source with the host's mpicc"
+)
+
+
+def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
+    """Return the communicator that the host calls ``fortran_handle``.
+
+    Raises
+    ------
+    MPIError
+        Where host and Python use different MPI libraries, MPI is not initialised, or it is no communicator.
+    StateError
+        After MPI_Finalize.
+    """
+    if embedded:
+        import mpi4py
+
+        mpi4py.rc.initialize = mpi4py.rc.finalize = False  # MPI is the host's to start and to stop
+    _one_library(loaded_libraries())
+    if "mpi4py.MPI" not in sys.modules:
+        _load_extension()
+    libraries = loaded_libraries()
+    _one_library(libraries)
+    if not any(_answers_yes(library, "PMPI_Initialized") for library in libraries.values()):
+        raise MPIError(
+            "MPI is not initialised in the library that Python uses",
+            expected="a host that has called MPI_Init, in this same library",
+            found=_names(libraries),
+            remedy="call MPI_Init before a4l_init; where the host has done so in another library, " + REMEDY,
+        )
+    from mpi4py import MPI
+
+    if MPI.Is_finalized():
+        raise StateError("a component cannot be created after MPI_Finalize")
+    comm = MPI.Comm.f2py(fortran_handle)
+    if comm == MPI.COMM_NULL or not isinstance(comm, MPI.Intracomm):
+        raise MPIError(
+            "the communicator given to a4l_init cannot be used",
+            expected="MPI_Comm_c2f of an intra-communicator, or A4L_NO_COMM (-1)",
+            found=fortran_handle,
+        )
+    return comm
+
+
+def finalized() -> bool:
+    """Whether MPI was used and is over."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    return mpi is not None and bool(mpi.Is_finalized())
+
+
+def loaded_libraries() -> dict[str, ctypes.CDLL]:
+    """The MPI libraries of this process, by path.
+
+    A library counts where it defines ``PMPI_Initialized`` itself: Fortran bindings and profilers do not.
+    """
+    mappings = _mappings()
+    candidates = {path for _, _, path in mappings if Path(path).name.startswith("libmpi") and ".so" in Path(path).name}
+    found: dict[str, ctypes.CDLL] = {}
+    for candidate in (None, *sorted(candidates)):
+        try:  # None: whatever the executable and its libraries show, an MPI linked statically included
+            library = ctypes.CDLL(candidate, mode=os.RTLD_LAZY | (os.RTLD_NOLOAD if candidate else 0))
+            function = library.PMPI_Initialized
+        except (OSError, AttributeError):
+            continue
+        address = ctypes.cast(function, ctypes.c_void_p).value or 0
+        home = next((path for start, end, path in mappings if start <= address < end), str(candidate))
+        found.setdefault(home, library)
+    return found
+
+
+def _mappings() -> list[tuple[int, int, str]]:
+    """Start, end and file of what is mapped into this process; see proc(5)."""
+    mappings = []
+    for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+        columns = line.split(None, 5)
+        if len(columns) == 6 and columns[5].startswith("/"):
+            start, end = (int(bound, 16) for bound in columns[0].split("-"))
+            mappings.append((start, end, columns[5]))
+    return mappings
+
+
+def _load_extension() -> None:
+    """Load mpi4py's extension and with it its MPI library, without a call to either."""
+    for path in loaded_libraries():
+        # A host that was itself loaded with RTLD_LOCAL hides its MPI from mpi4py, which then loads another.
+        if ".so" in Path(path).name:
+            ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD | os.RTLD_GLOBAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # "unsupported MPI ABI": reported below
+            spec = importlib.util.find_spec("mpi4py.MPI")
+        if spec is None or spec.origin is None:
+            raise MPIError("mpi4py has no build for the host's MPI", found=_names(loaded_libraries()), remedy=REMEDY)
+        ctypes.CDLL(spec.origin)
+    except (OSError, RuntimeError) as error:
+        raise MPIError("mpi4py cannot load its MPI library", found=error, remedy=REMEDY) from error
+
+
+def _one_library(libraries: dict[str, ctypes.CDLL]) -> None:
+    if len(libraries) > 1:
+        raise MPIError(
+            f"{len(libraries)} MPI libraries in one process",
+            expected="the host's alone",
+            found=_names(libraries),
+            remedy=REMEDY,
+        )
+
+
+def _names(libraries: dict[str, ctypes.CDLL]) -> str:
+    return ", ".join(
+        f"{path} ({'initialised' if _answers_yes(library, 'PMPI_Initialized') else 'not initialised'})"
+        for path, library in libraries.items()
+    )
+
+
+def _answers_yes(library: ctypes.CDLL, question: str) -> bool:
+    """Call ``int question(int *flag)``; MPI allows these calls before MPI_Init."""
+    flag = ctypes.c_int(0)
+    getattr(library, question)(ctypes.byref(flag))
+    return bool(flag.value)
