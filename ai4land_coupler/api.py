@@ -6,7 +6,7 @@ that it is asked for. Neither sees MPI, tiles, regridding or Fortran.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
@@ -35,7 +35,9 @@ from ai4land_coupler.state import LandState
 from ai4land_coupler.units import factor
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
+    from numpy.typing import NDArray
 
 __all__ = [
     "OUTSIDE",
@@ -68,6 +70,10 @@ __all__ = [
     "StepEvent",
     "Tile",
     "TimeError",
+    "TrainResult",
+    "Trainer",
+    "TrainingChannel",
+    "TrainingData",
     "factor",
     "get_crosswalk",
     "get_legend",
@@ -162,6 +168,101 @@ class DataAdapter(Protocol):
         ------
         DataError, FieldError, GridError, TimeError
             Naming file, variable and year.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingChannel:
+    """One input that a predictor is trained on.
+
+    Parameters
+    ----------
+    name, units, source, offset:
+        As in :class:`FieldSpec`, for one of its offsets.
+    scaling:
+        How a network should see it: ``standard`` (x - mean) / scale; ``log1p`` the same of log(1 + x); ``cos`` the
+        cosine of an angle in degrees; ``none``.
+    mean, scale:
+        Of the training cells, after log1p.
+    fill:
+        Delivered where the value is missing, in the field's units.
+    missing:
+        As in :class:`FieldSpec`.
+    directional:
+        Whether it means something else when the map is turned or mirrored (aspect).
+    """
+
+    name: str
+    units: str
+    source: Literal["cover", "forcing", "static"]
+    offset: int
+    scaling: Literal["none", "standard", "log1p", "cos"] = "none"
+    mean: float = 0.0
+    scale: float = 1.0
+    fill: float = 0.0
+    missing: Literal["error", "fill"] = "error"
+    directional: bool = False
+
+
+class TrainingData(Protocol):
+    """Pairs of maps, one step apart, with the inputs that a prediction from the first to the second would have.
+
+    ``record`` tells where the data come from (files with sha256, pairs of years, region). ``gross_rates`` is the
+    share of each view class's land that leaves the class in one step.
+    """
+
+    legend: Legend
+    step: str
+    direction: Literal[1, -1]
+    channels: tuple[TrainingChannel, ...]
+    record: Mapping[str, Any]
+    gross_rates: Mapping[str, float]
+
+    def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
+        """Draw windows at random around training cells.
+
+        Returns
+        -------
+        The batch as a predictor gets it, and the map to be predicted (B, Y, X): classes of the view, -1 where there
+        is no land or the cell is held out for validation.
+        """
+        ...
+
+    def evaluate(self, predictor: Predictor) -> dict[str, Any]:
+        """Scores on the cells that are held out; empty where none are."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training made: a bundle that the predictor of the same plugin loads.
+
+    ``digest`` is the sha256 of the weights, ``metrics`` the scores on the cells held out.
+    """
+
+    bundle: Path
+    digest: str
+    steps: int
+    seconds: float
+    metrics: Mapping[str, Any]
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains a predictor and writes it down as a bundle."""
+
+    def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
+        """Train, score and write.
+
+        Parameters
+        ----------
+        data:
+            What to learn from.
+        folder:
+            Where the bundle goes; made if it does not exist.
+        progress:
+            Called now and then with the share that is done and a word on how it goes.
         """
         ...
 

@@ -24,6 +24,10 @@ class Registry:
         """Offer a predictor. ``factory(options) -> Predictor``."""
         raise NotImplementedError  # pragma: no cover - the loader's registry implements it
 
+    def trainer(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        """Offer what trains a predictor (``ai4land train``). ``factory(options) -> Trainer``."""
+        raise NotImplementedError  # pragma: no cover
+
     def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Offer a data adapter. ``factory(options) -> DataAdapter``."""
         raise NotImplementedError  # pragma: no cover
@@ -48,7 +52,7 @@ class HookSpecs:
 
     @hookspec
     def ai4land_register(self, registry: Registry) -> None:
-        """Register predictors, adapters and regridders."""
+        """Register predictors, trainers, adapters and regridders."""
 
     @hookspec
     def ai4land_step_done(self, event: StepEvent) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ai4land_coupler.errors import PluginError
 from ai4land_coupler.hookspecs import Registry
 
-Kind = Literal["predictor", "adapter", "regridder"]
+Kind = Literal["predictor", "trainer", "adapter", "regridder"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Collector(Registry):
 
     def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
         self._offer("predictor", name, factory, options)
+
+    def trainer(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        self._offer("trainer", name, factory, options)
 
     def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
         self._offer("adapter", name, factory, options)

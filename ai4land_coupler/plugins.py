@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
 import pluggy
 import pydantic
 
-from ai4land_coupler.api import DataAdapter, Predictor, Regridder
+from ai4land_coupler.api import DataAdapter, Predictor, Regridder, Trainer
 from ai4land_coupler.errors import Ai4LandError, PluginError, nearest
 from ai4land_coupler.fields import PredictorSpec
 from ai4land_coupler.hookspecs import HookSpecs
@@ -34,6 +35,7 @@ HOOKS = tuple(sorted(name for name in vars(HookSpecs) if name.startswith("ai4lan
 #: What a factory must return, and the names that make it one.
 _PROTOCOLS: dict[Kind, tuple[Any, tuple[str, ...]]] = {
     "predictor": (Predictor, ("spec", "predict")),
+    "trainer": (Trainer, ("train",)),
     "adapter": (DataAdapter, ("fields", "grid", "read")),
     "regridder": (Regridder, ("build",)),
 }
@@ -69,6 +71,10 @@ class Plugins:
         return self._offers["predictor"]
 
     @property
+    def trainers(self) -> Mapping[str, Offer]:
+        return self._offers["trainer"]
+
+    @property
     def adapters(self) -> Mapping[str, Offer]:
         return self._offers["adapter"]
 
@@ -99,8 +105,8 @@ class Plugins:
             remedy += f". These plugins could not be used, one of them may offer it:{broken}"
         raise PluginError(f"no plugin offers the {kind} {name!r}", where=where, remedy=remedy)
 
-    def create(self, kind: Kind, name: str, options: Mapping[str, Any], where: str) -> Any:
-        """Make the predictor, adapter or regridder that a configuration names.
+    def create(self, kind: Kind, name: str, options: Mapping[str, Any], where: str, base: Path | None = None) -> Any:
+        """Make the predictor, trainer, adapter or regridder that a configuration names.
 
         Parameters
         ----------
@@ -110,6 +116,8 @@ class Plugins:
             As the configuration has them; validated with the model that the plugin registered.
         where:
             The place in the configuration, for messages (``run.yaml: predictors[0]``).
+        base:
+            Folder of the configuration, that relative paths start from; by default the working folder.
 
         Raises
         ------
@@ -120,7 +128,7 @@ class Plugins:
         """
         offer = self.find(kind, name, where)
         try:
-            checked = offer.options.model_validate(dict(options))
+            checked = offer.options.model_validate(dict(options), context={"base": base})
         except pydantic.ValidationError as error:
             raise config_error(error, f"{where}, options of {kind} {name!r}", offer.options) from None
         place = f"{where}; {offer.source}"
