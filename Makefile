@@ -1,0 +1,65 @@
+# `make demo` and `make test` need Python 3.11+ and a package registry; each sets itself up in $(VENV).
+#
+#   PYTHON=/path/to/python3.12 make test   chooses the interpreter
+#   PIP_TORCH="..." make test              further arguments for the installation of torch, such as the index of
+#                                          its CPU-only wheels, where the registry would send gigabytes of CUDA
+
+VENV ?= .venv
+THREADS ?= 2
+PIP_TORCH ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SETUPTOOLS = $(shell grep '^setuptools==' constraints.txt)
+TORCH = $(shell grep '^torch==' constraints.txt)
+
+export OMP_NUM_THREADS := $(THREADS)
+# Open MPI refuses to start as root unless told that this is meant.
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: venv demo test lint soak bench clean distclean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=; for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
+	  if [ -n "$$p" ] && "$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then python=$$p; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer with its venv module is needed and was not found." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or say where: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	  exit 2; fi; \
+	echo "Setting up $(VENV) with $$($$python --version); this takes a few minutes, once."; \
+	$$python -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(SETUPTOOLS)
+	# torch alone first: what follows then finds it there and does not choose another build of it.
+	$(BIN)/python -m pip install --quiet $(TORCH) $(PIP_TORCH)
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[mpi,yac,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m 'not soak' $(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak $(PYTEST)
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf build dist demo runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
