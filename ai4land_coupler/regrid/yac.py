@@ -1,0 +1,177 @@
+"""Conservative regrid weights by YAC (https://dkrz-sw.gitlab-pages.dkrz.de/yac).
+
+Each rank calls YAC for its own destination cells, on a communicator of its own (``MPI_COMM_SELF``), after the
+source cells that may overlap them have been sent to it. So weights do not depend on the number of ranks, ranks
+without cells need nothing, ids on our side stay 64-bit, and no YAC call waits for another rank. The price: a rank
+works as much as its destination cells have sources.
+
+YAC gives weights through a file only; it is written to, and read from, the temporary folder of the rank.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import ConfigError, LocalWeights, Mesh, Options, PluginError, Registry, hookimpl
+from ai4land_coupler.collective import agree
+from ai4land_coupler.mesh import merge_corners, validate
+from ai4land_coupler.regrid.areas import cell_area
+from ai4land_coupler.regrid.candidates import find_candidates
+from ai4land_coupler.regrid.conserve import Overlaps, covered_scale
+
+#: YAC keeps grids by name and aborts when one comes twice.
+_names = itertools.count()
+
+
+class YacOptions(Options):
+    """The YAC backend has no options."""
+
+
+class YacRegridder:
+    """First-order conservative weights between two distributed meshes."""
+
+    def build(
+        self,
+        source: Mesh,
+        destination: Mesh,
+        method: Literal["conservative"] = "conservative",
+        norm: Literal["destination"] = "destination",
+        comm: Any = None,
+    ) -> LocalWeights:
+        """Make the weights of the destination cells that this rank owns. Collective over ``comm``.
+
+        Parameters
+        ----------
+        source, destination:
+            Owned cells of either side; no rank needs to have any. Masked cells get and give nothing.
+        comm:
+            mpi4py communicator, private to the component; ``None`` for a single process.
+
+        Returns
+        -------
+        Rows in the order of ``destination.cell_ids``, each sorted by global source id.
+
+        Raises
+        ------
+        GridError, ConfigError, PluginError
+            On every rank.
+        """
+        if (method, norm) != ("conservative", "destination"):
+            raise ConfigError(
+                "the YAC backend does not make such weights",
+                expected=("conservative", "destination"),
+                found=(method, norm),
+            )
+        agree(_missing_yac(), comm)
+        validate(source, comm)
+        validate(destination, comm)
+        candidates = find_candidates(source, destination, comm)
+        source_area, destination_area = cell_area(source), cell_area(destination)
+        taken = np.flatnonzero(destination.mask)
+
+        error: Exception | None = None
+        row = col = np.zeros(0, np.int64)
+        fraction = np.zeros(0)
+        try:
+            if taken.size and candidates.mesh.size:
+                row, col, fraction = _overlap_fractions(candidates.mesh, destination.take(taken))
+        except Exception as caught:
+            error = caught
+        agree(error, comm)
+
+        row = taken[row]
+        overlaps = Overlaps(col, destination.cell_ids[row], fraction * destination_area[row])
+        values = fraction * covered_scale(overlaps, candidates, source.cell_ids, source_area, comm)[col]
+        order = np.lexsort((col, row))
+        row, col, values = row[order], col[order], values[order]
+        import yac
+
+        return LocalWeights(
+            indptr=np.searchsorted(row, np.arange(destination.size + 1)),
+            source_ids=candidates.mesh.cell_ids[col],
+            values=values,
+            destination_fraction=np.bincount(row, weights=values, minlength=destination.size),
+            source_area=source_area,
+            destination_area=destination_area,
+            provenance={
+                "backend": "yac",
+                "version": str(yac.version()),
+                "method": method,
+                "norm": norm,
+                "source_edges": source.edges,
+                "destination_edges": destination.edges,
+            },
+        )
+
+
+def _missing_yac() -> PluginError | None:
+    try:
+        import yac.core  # noqa: F401
+    except ImportError as error:
+        return PluginError(
+            "the regridding backend yac needs the YAC library",
+            found=error,
+            remedy="pip install ai4land_coupler[yac], or choose another backend",
+        )
+    return None
+
+
+def _overlap_fractions(
+    source: Mesh, destination: Mesh
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Overlap area / destination area of every pair that overlaps: local destination, local source, value."""
+    from mpi4py import MPI
+    from scipy.io import netcdf_file
+    from yac.core import DistGridPair, InterpField, InterpGrid, InterpolationStack, do_search, yac_location
+
+    stack = InterpolationStack()
+    stack.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
+    grids = [_yac_grid(source), _yac_grid(destination)]
+    pair = DistGridPair(*grids, MPI.COMM_SELF)  # must outlive the search
+    fields = [InterpField(grid.add_coordinates(yac_location.YAC_LOC_CELL)) for grid in grids]
+    weights = do_search(stack, InterpGrid(pair, *fields))
+    with tempfile.TemporaryDirectory(prefix="ai4land-weights-") as folder:
+        path = Path(folder) / "weights.nc"
+        weights.write_to_file(str(path))
+        with netcdf_file(path, mmap=False) as file:  # 64-bit offset; keeps the netCDF library out of hosts
+            if "remap_matrix" not in file.variables:
+                return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+            row, col = (file.variables[name][:].astype(np.int64) - 1 for name in ("dst_address", "src_address"))
+            return row, col, file.variables["remap_matrix"][:, 0].astype(np.float64)
+
+
+def _yac_grid(mesh: Mesh) -> Any:
+    """A YAC grid of these cells, numbered from 0 in their order."""
+    from yac.core import BasicGrid, yac_location
+
+    mesh = merge_corners(mesh)
+    used = ~np.isnan(mesh.corner_lat)
+    # complex numbers sort by both of their parts: one pass finds the distinct points
+    points, corners = np.unique(mesh.corner_lon[used] + 1j * mesh.corner_lat[used], return_inverse=True)
+    grid = BasicGrid.unstruct_new(
+        f"ai4land_{next(_names)}",
+        used.sum(axis=1).astype(np.int32),
+        np.deg2rad(points.real),
+        np.deg2rad(points.imag),
+        corners.ravel().astype(np.int32),
+        lonlat_edges=mesh.edges == "latlon",
+    )
+    grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(mesh.size, dtype=np.int32))
+    grid.set_global_index(yac_location.YAC_LOC_CORNER, np.arange(points.size, dtype=np.int32))
+    return grid
+
+
+def _create(options: YacOptions) -> YacRegridder:
+    """First-order conservative weights by YAC, on the sphere, edges as great circles or meridians and parallels."""
+    return YacRegridder()
+
+
+@hookimpl
+def ai4land_register(registry: Registry) -> None:
+    registry.regridder("yac", _create, YacOptions)
