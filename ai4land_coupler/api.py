@@ -25,7 +25,7 @@ from ai4land_coupler.errors import (
     nearest,
 )
 from ai4land_coupler.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
-from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.hookspecs import Registry, StepEvent, hookimpl
 from ai4land_coupler.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
 from ai4land_coupler.mesh import Mesh
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "EARTH_RADIUS",
     "OUTSIDE",
     "Ai4LandError",
     "Batch",

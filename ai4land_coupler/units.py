@@ -14,6 +14,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "kg m-2 s-1": {"kg m-2 s-1": 1.0, "kg/m2/s": 1.0, "mm s-1": 1.0},
     "W m-2": {"W m-2": 1.0, "W/m2": 1.0},
     "year": {"year": 1.0, "years": 1.0, "yr": 1.0, "a": 1.0},
+    "g kg-1": {"g kg-1": 1.0, "g/kg": 1.0, "dg/kg": 0.1, "kg kg-1": 1000.0, "%": 10.0},
     "degree": {"degree": 1.0, "degrees": 1.0, "deg": 1.0},
     "m2 m-2": {"m2 m-2": 1.0, "1": 1.0, "m^2/m^2": 1.0},
 }

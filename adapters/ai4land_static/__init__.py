@@ -1,1 +1,1 @@
-
+"""Static fields (elevation, slope, aspect, soil), interpolated to the grid that is asked for."""

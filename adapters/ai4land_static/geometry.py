@@ -1,0 +1,165 @@
+"""Where the values of a netCDF file lie, and bilinear interpolation from there to cell centres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import GridError, LatLonGrid, Registration
+from ai4land_luh2.netcdf import values
+from ai4land_static.rotated import RotatedPole
+
+Array = NDArray[np.float64]
+
+#: standard_name, names that files without one use.
+_GEOGRAPHIC = (("latitude", ("lat", "latitude")), ("longitude", ("lon", "longitude")))
+_ROTATED = (("grid_latitude", ("rlat",)), ("grid_longitude", ("rlon",)))
+
+#: Weight of missing neighbours, and distance beyond the data in degrees, that count as none.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Rectilinear coordinates, geographic or rotated.
+
+    Parameters
+    ----------
+    lat, lon:
+        Rising coordinates of the rows and columns (degrees); where the columns go around the globe, two of
+        either end are repeated beyond the other.
+    rows, cols:
+        Index in the file of each of them.
+    dims:
+        Names of the dimensions of rows and columns.
+    """
+
+    lat: Array
+    lon: Array
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    dims: tuple[str, str]
+    pole: RotatedPole | None
+
+    def locate(self, grid: LatLonGrid) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Coordinates in this frame of the cell centres of a grid, and which of them the data cover.
+
+        The data reach half a cell beyond their outermost centres; there the nearest centre's value holds.
+        """
+        lon, lat = np.meshgrid(grid.lon, grid.lat)
+        y, x = (lat, lon) if self.pole is None else self.pole.rotate(lat, lon)
+        margins = [abs(c[[1, -1]] - c[[0, -2]]) / 2 for c in (self.lat, self.lon)]
+        west = self.lon[0] - margins[1][0] - _ROUNDING
+        x = west + (x - west) % 360.0
+        inside = np.ones(grid.shape, bool)
+        for c, centre, margin in ((y, self.lat, margins[0]), (x, self.lon, margins[1])):
+            inside &= (c >= centre[0] - margin[0] - _ROUNDING) & (c <= centre[-1] + margin[1] + _ROUNDING)
+        return np.clip(y, self.lat[0], self.lat[-1]), np.clip(x, self.lon[0], self.lon[-1]), inside
+
+    def window(self, y: Array, x: Array) -> Geometry:
+        """The part that interpolation at these points needs, and one neighbour more for differences."""
+        row, col = (
+            slice(
+                max(int(np.searchsorted(centres, points.min(), "right")) - 2, 0),
+                int(np.searchsorted(centres, points.max(), "left")) + 2,
+            )
+            for centres, points in ((self.lat, y), (self.lon, x))
+        )
+        return Geometry(self.lat[row], self.lon[col], self.rows[row], self.cols[col], self.dims, self.pole)
+
+    def read(self, variable: Any) -> Array:
+        """Values (rows, columns) of a netCDF variable, NaN where missing."""
+        dims = variable.dimensions
+        transposed = dims.index(self.dims[0]) > dims.index(self.dims[1])
+
+        def block(rows: slice, cols: slice) -> Array:
+            index = {self.dims[0]: rows, self.dims[1]: cols}
+            part = values(variable, *(index.get(d, 0) for d in dims))
+            return part.T if transposed else part
+
+        return np.asarray(Registration(self.rows, self.cols).gather(block, np.nan, np.float64))
+
+    def interpolate(self, layers: Array, y: Array, x: Array) -> Array:
+        """Bilinear interpolation of layers (rows, columns, layer) to points; NaN next to missing values."""
+        from scipy.interpolate import RegularGridInterpolator
+
+        present = np.isfinite(layers)
+        both = np.concatenate([np.where(present, layers, 0.0), present.astype(np.float64)], axis=-1)
+        found = RegularGridInterpolator((self.lat, self.lon), both)(np.stack([y, x], axis=-1))
+        value, weight = np.split(found, 2, axis=-1)
+        return np.asarray(np.where(weight > 1 - _ROUNDING, value, np.nan))
+
+
+def read_geometry(dataset: Any, name: str, path: Path) -> Geometry:
+    """Find out where the values of a variable lie.
+
+    Raises
+    ------
+    GridError
+        When it lies neither on a regular latitude-longitude grid nor on one with a rotated pole.
+    """
+    variable = dataset[name]
+    where = f"{path}, variable {name!r}"
+    mapping = getattr(variable, "grid_mapping", None)
+    pole = None if mapping is None else _rotated_pole(dataset, mapping, where)
+    axes = [_axis(dataset, variable.dimensions, *axis) for axis in (_GEOGRAPHIC if pole is None else _ROTATED)]
+    extra = [d for d in variable.dimensions if d not in axes and dataset.dimensions[d].size != 1]
+    if axes[0] is None or axes[1] is None or extra:
+        raise GridError(
+            "a variable lies on no grid that can be interpolated from",
+            expected="latitude and longitude axes, or rlat and rlon with the grid mapping rotated_latitude_longitude",
+            found=dict(zip(variable.dimensions, variable.shape, strict=True)),
+            where=where,
+            remedy="regrid the file to latitude-longitude first",
+        )
+    lat, rows = _rising(values(dataset[axes[0]], slice(None)), where)
+    lon, cols = _rising(values(dataset[axes[1]], slice(None)), where)
+    if abs(lon[-1] - lon[0] + (lon[1] - lon[0]) - 360.0) < (lon[1] - lon[0]) / 2:
+        lon = np.concatenate([lon[-2:] - 360.0, lon, lon[:2] + 360.0])
+        cols = np.concatenate([cols[-2:], cols, cols[:2]])
+    return Geometry(lat, lon, rows, cols, (axes[0], axes[1]), pole)
+
+
+def _rotated_pole(dataset: Any, mapping: str, where: str) -> RotatedPole | None:
+    attributes = dataset[mapping].__dict__ if mapping in dataset.variables else {}
+    kind = attributes.get("grid_mapping_name", "none")
+    if kind == "latitude_longitude":
+        return None
+    if kind != "rotated_latitude_longitude":
+        raise GridError(
+            "a grid mapping is not supported",
+            expected="latitude_longitude or rotated_latitude_longitude",
+            found=kind,
+            where=where,
+            remedy="regrid the file to latitude-longitude first",
+        )
+    return RotatedPole(
+        float(attributes.get("grid_north_pole_latitude", 90.0)),
+        float(attributes.get("grid_north_pole_longitude", 0.0)),
+        float(attributes.get("north_pole_grid_longitude", 0.0)),
+    )
+
+
+def _axis(dataset: Any, dims: tuple[str, ...], standard_name: str, names: tuple[str, ...]) -> str | None:
+    for dim in dims:
+        if dim in dataset.variables and (
+            getattr(dataset[dim], "standard_name", None) == standard_name or dim.lower() in names
+        ):
+            return dim
+    return None
+
+
+def _rising(centres: Array, where: str) -> tuple[Array, NDArray[np.int64]]:
+    index = np.arange(centres.size)
+    if centres.size > 1 and centres[0] > centres[-1]:
+        index = index[::-1]
+    rising = centres[index]
+    if rising.size < 2 or not np.all(np.diff(rising) > 0):
+        raise GridError(
+            "a coordinate is no axis", expected="at least 2 values that only rise or only fall", where=where
+        )
+    return rising, index
