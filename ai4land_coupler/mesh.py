@@ -218,12 +218,12 @@ def _check_arrays(mesh: Mesh) -> None:
         )
 
 
-def _refuse(mesh: Mesh, bad: NDArray[np.bool_], what: str, **facts: Any) -> None:
-    """Raise, naming the first cell that is bad."""
-    if bad.any():
+def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: Any) -> None:
+    """Raise, naming the first cell that is bad (n,)."""
+    if np.any(bad):
         cell = int(np.argmax(bad))
         corners = list(zip(mesh.corner_lon[cell].tolist(), mesh.corner_lat[cell].tolist(), strict=True))
-        facts.setdefault("found", f"{int(bad.sum())} cells, first the corners (lon, lat) {corners}")
+        facts.setdefault("found", f"{int(np.sum(bad))} cells, first the corners (lon, lat) {corners}")
         raise GridError(what, where=f"{mesh.name}, cell {mesh.cell_ids[cell]}", **facts)
 
 
@@ -255,7 +255,7 @@ def _check_polygons(mesh: Mesh) -> None:
     )
     _refuse(
         mesh,
-        _doubled_area(merged) <= 0,
+        _flatness(merged) <= 1e-9,
         "cells are clockwise, or have no area",
         expected="corners counter-clockwise, seen from outside of the Earth",
         remedy="reverse the order of the corners",
@@ -270,11 +270,15 @@ def _check_polygons(mesh: Mesh) -> None:
         )
 
 
-def _doubled_area(mesh: Mesh) -> NDArray[np.float64]:
-    """Twice the signed area (unit sphere) of each cell, projected on the plane at its centre, (n,)."""
+def _flatness(mesh: Mesh) -> NDArray[np.float64]:
+    """Signed area of each cell, projected on the plane at its centre, over its squared extent, (n,).
+
+    Counter-clockwise cells are positive; cells without area are 0 but for rounding.
+    """
     points = unit_vectors(mesh.corner_lon, mesh.corner_lat)
     following = unit_vectors(*next_corners(mesh))
     centre = np.nanmean(points, axis=1)
     # from the centre, or small cells would be lost in rounding
-    turns = np.cross(points - centre[:, None], following - centre[:, None])
-    return np.asarray(np.einsum("ij,ij->i", np.nansum(turns, axis=1), centre))
+    points, following = points - centre[:, None], following - centre[:, None]
+    doubled = np.einsum("ij,ij->i", np.nansum(np.cross(points, following), axis=1), centre)
+    return np.asarray(doubled / np.nanmax((points**2).sum(axis=2), axis=1))

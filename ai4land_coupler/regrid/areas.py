@@ -31,12 +31,13 @@ def _latlon(mesh: Mesh) -> NDArray[np.float64]:
     lon, lat = next_corners(mesh)
     step = np.deg2rad(lon_difference(lon, mesh.corner_lon))
     step[at_pole(lat) | at_pole(mesh.corner_lat) | np.isnan(lat)] = 0.0
-    here, origin = np.deg2rad(np.nan_to_num(mesh.corner_lat)), np.deg2rad(mesh.corner_lat[:, :1])
-    # sin(lat) relative to the first corner, by the product formula: the difference of two sines of nearly the
-    # same latitude would lose its digits
-    sines = 2.0 * np.cos((here + origin) / 2) * np.sin((here - origin) / 2)
+    here, origin = np.nan_to_num(mesh.corner_lat), mesh.corner_lat[:, :1]
+    # sin(lat) relative to the first corner by the product formula, and 1 - sin(lat) by the colatitude: plain
+    # differences would lose the digits of small cells
+    sines = 2.0 * np.cos(np.deg2rad((here + origin) / 2)) * np.sin(np.deg2rad((here - origin) / 2))
     span = step.sum(axis=1)
-    pole = np.abs(span) - np.sin(origin[:, 0]) * span
+    colatitude = 90.0 - np.sign(span) * origin[:, 0]
+    pole = np.abs(span) * 2.0 * np.sin(np.deg2rad(colatitude / 2)) ** 2
     return np.asarray(pole - (sines * step).sum(axis=1))
 
 
