@@ -29,7 +29,7 @@ class Maps(Protocol):
         ...
 
 
-def open_maps(path: str, legend: api.Legend) -> Maps:
+def open_maps(path: Path, legend: api.Legend) -> Maps:
     """Open stored maps.
 
     Parameters
@@ -37,9 +37,9 @@ def open_maps(path: str, legend: api.Legend) -> Maps:
     path:
         A Zarr store, or the name of a GeoTIFF with ``{year}`` in it.
     """
-    if "{year}" in path:
-        return GeoTiffs(path, legend.ocean[-1])
-    if (Path(path) / "zarr.json").is_file():
+    if "{year}" in str(path):
+        return GeoTiffs(str(path), legend.ocean[-1])
+    if (path / "zarr.json").is_file():
         return ZarrStore(path, legend)
     raise api.DataError(
         "replay found no stored maps",
@@ -117,7 +117,7 @@ def _as_codes(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
 class ZarrStore:
     """``land_cover`` (year, lat, lon) with its centres and years: the store that a run wrote, or one shaped like it."""
 
-    def __init__(self, path: str, legend: api.Legend) -> None:
+    def __init__(self, path: Path, legend: api.Legend) -> None:
         import zarr
 
         self._path, self._nodata = path, legend.ocean[-1]
@@ -137,7 +137,7 @@ class ZarrStore:
                 "the stored maps speak another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
             )
         self._years = [int(year) for year in np.asarray(group["year"])]
-        marker = Path(path) / "year" / "commits.json"
+        marker = path / "year" / "commits.json"
         # A store of ours is preallocated: only the years in its marker are complete.
         self._complete = json.loads(marker.read_text())["years"] if marker.is_file() else self._years
         self._grid = api.LatLonGrid.from_centres(np.asarray(group["lon"]), np.asarray(group["lat"]), where=path)

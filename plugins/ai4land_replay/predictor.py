@@ -9,6 +9,7 @@ forest the step before, and keeps the type of the run's own map where it was.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ CERTAIN = 50.0
 class Options(api.Options):
     """Options of ``replay``: where the maps are, and the legend, step and direction of the run."""
 
-    path: str = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
+    path: Path = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
     legend: str
     step: str = "P1Y"
     direction: Literal["forward", "backward"] = "forward"
