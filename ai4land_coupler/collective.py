@@ -19,7 +19,7 @@ def rank_and_size(comm: Any) -> tuple[int, int]:
     return (0, 1) if comm is None else (comm.rank, comm.size)
 
 
-def agree(error: Exception | None, comm: Any) -> None:
+def agree(error: BaseException | None, comm: Any) -> None:
     """Raise on every rank when one has an error: its own where it has one, that of the first rank elsewhere."""
     if comm is not None:
         failures = comm.allgather(None if error is None else _facts(error))
@@ -32,7 +32,7 @@ def agree(error: Exception | None, comm: Any) -> None:
         raise error
 
 
-def _facts(error: Exception) -> tuple[type[Ai4LandError], dict[str, Any]]:
+def _facts(error: BaseException) -> tuple[type[Ai4LandError], dict[str, Any]]:
     if isinstance(error, Ai4LandError):
         # expected, found and where may be any object; their text travels safely
         texts = {key: getattr(error, key) for key in ("expected", "found", "where", "remedy")}

@@ -78,15 +78,13 @@ class OutputSection(Section):
 class RestartSection(Section):
     folder: Path | None = Field(None, description="default: the store's path with .restart")
     every: int = Field(1, ge=1, description="steps between restarts")
-    keep: int = Field(2, ge=0, description="newest restarts that are kept; 0 keeps all")
+    keep: int = Field(2, ge=0, description="last restarts that are kept; 0 keeps all")
 
 
 class ParallelSection(Section):
     block: int = Field(16, ge=1, description="forcing cells along each side of a block; part of the results' identity")
     workers: Literal["all"] | int = Field("all", description="ranks that predict; the others only take part")
-    threads: int | None = Field(
-        None, ge=1, description="torch threads of each worker offline; default: cores / ranks of the machine"
-    )
+    threads: int = Field(1, ge=1, description="torch threads of each rank offline; part of the results' identity")
 
 
 class RandomSection(Section):

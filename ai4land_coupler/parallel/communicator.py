@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ai4land_coupler.errors import RemoteError, StateError
+from ai4land_coupler.collective import agree
+from ai4land_coupler.errors import StateError
 
 
 class Communicator:
@@ -35,36 +36,14 @@ class Communicator:
         return self._comm
 
     @contextmanager
-    def guard(self, what: str) -> Iterator[None]:
+    def guard(self) -> Iterator[None]:
         """Run local work; raise on every rank when it failed on one. No collective call may happen inside."""
         error: BaseException | None = None
         try:
             yield
         except BaseException as caught:  # SystemExit of a plugin must not leave the others waiting
             error = caught
-        self.agree(error, what)
-
-    def agree(self, error: BaseException | None, what: str = "") -> None:
-        """Collective: raise ``error`` where there is one, and a :class:`RemoteError` on all other ranks."""
-        if self._comm is not None:
-            failed = self._comm.allgather(error is not None)
-            if any(failed):
-                first = failed.index(True)
-                facts = None
-                if self.rank == first:
-                    name = type(error).__name__
-                    facts = (f"{name}: {error}", getattr(error, "exit_code", 1))
-                message, exit_code = self._comm.bcast(facts, root=first)
-                if error is None:
-                    remote = RemoteError(
-                        f"rank {first} failed{' while ' + what if what else ''}",
-                        found=message,
-                        remedy="mend what that rank reports; all ranks stopped before the next exchange",
-                    )
-                    remote.exit_code = exit_code
-                    raise remote
-        if error is not None:
-            raise error
+        agree(error, self._comm)
 
     def allgather(self, value: Any) -> list[Any]:
         return [value] if self._comm is None else list(self._comm.allgather(value))

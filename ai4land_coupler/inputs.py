@@ -1,0 +1,182 @@
+"""Which adapter delivers which variable, in the units, on the grid and for the year that a step needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataAdapter, FieldSpec, Request
+from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
+from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.units import factor
+
+#: Bytes of static windows kept in memory; beyond it they are read anew each step.
+STATIC_CACHE = 1 << 30
+
+
+@dataclass(frozen=True)
+class NamedAdapter:
+    """An adapter and the name that messages and provenance give it."""
+
+    name: str
+    adapter: DataAdapter
+
+
+class Catalogue:
+    """The adapters of one kind (forcing or static), searched in the order of the configuration."""
+
+    def __init__(self, kind: str, adapters: Sequence[NamedAdapter]) -> None:
+        self.kind, self.adapters = kind, tuple(adapters)
+        self._fields = [entry.adapter.fields() for entry in adapters]
+        #: What adapters mended while reading, by (adapter, fault).
+        self.quality: Counter[str] = Counter()
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in fields for fields in self._fields)
+
+    @property
+    def names(self) -> set[str]:
+        return {name for fields in self._fields for name in fields}
+
+    @property
+    def lattice(self) -> LatLonGrid:
+        """The grid of the first adapter that has one."""
+        for entry in self.adapters:
+            grid = entry.adapter.grid()
+            if grid is not None:
+                return grid
+        raise GridError(
+            f"no {self.kind} adapter says which grid its data are on", found=[a.name for a in self.adapters]
+        )
+
+    def read(self, name: str, units: str, grid: LatLonGrid, year: int | None = None) -> NDArray[np.float32]:
+        """Read one variable.
+
+        Parameters
+        ----------
+        units:
+            Units to deliver in.
+        grid:
+            Cells to deliver.
+        year:
+            The year, or ``None`` for a static variable.
+
+        Returns
+        -------
+        float32 (rows, cols), NaN where missing.
+
+        Raises
+        ------
+        DataError
+            No adapter has the variable.
+        TimeError
+            None has it for that year; says which years there are.
+        """
+        index = self._find(name, year)
+        entry, info = self.adapters[index], self._fields[index][name]
+        dataset = entry.adapter.read(Request((name,), grid, () if year is None else (year,)))
+        for fault, count in dataset.attrs.get("quality", {}).items():
+            if count:
+                self.quality[f"{entry.name}: {fault}"] += int(count)
+        values = np.asarray(dataset[name].values, np.float32)
+        values = values.reshape(values.shape[-2:])
+        scale = factor(info.units, units, where=f"{self.kind} {entry.name}, variable {name}")
+        return values if scale == 1 else values * np.float32(scale)
+
+    def _find(self, name: str, year: int | None) -> int:
+        offers = [i for i, fields in enumerate(self._fields) if name in fields]
+        if not offers:
+            raise DataError(
+                f"no {self.kind} adapter has the variable {name!r}",
+                found=f"adapters {', '.join(a.name for a in self.adapters) or 'none'}",
+                remedy=nearest(name, self.names),
+            )
+        for i in offers:
+            span = self._fields[i][name].years
+            if year is None or span is None or span[0] <= year <= span[1]:
+                return i
+        spans = "; ".join(
+            f"{self.adapters[i].name}: {span[0]}-{span[1]}" for i in offers if (span := self._fields[i][name].years)
+        )
+        raise TimeError(
+            f"no {self.kind} adapter has {name!r} for the year {year}",
+            expected=spans,
+            found=year,
+            remedy="change time.start or time.stop, or add an adapter that covers the year",
+        )
+
+
+class ForcingReader:
+    """Forcing on the whole forcing grid of a domain, a few years of it kept."""
+
+    def __init__(self, catalogue: Catalogue, grid: LatLonGrid) -> None:
+        self.catalogue, self.grid = catalogue, grid
+        self._kept: dict[tuple[str, str, int], NDArray[np.float32]] = {}
+
+    def read(self, name: str, units: str, year: int) -> NDArray[np.float32]:
+        key = (name, units, year)
+        if key not in self._kept:
+            self._kept[key] = self.catalogue.read(name, units, self.grid, year)
+        return self._kept[key]
+
+    def states(self, names: Iterable[str], year: int) -> dict[str, NDArray[np.float32]]:
+        """Those of the named state fractions that the forcing has, for one year."""
+        return {name: self.read(name, "1", year) for name in names if name in self.catalogue}
+
+    def field(self, spec: FieldSpec, year: int) -> NDArray[np.float32]:
+        """What a predictor asks for, or its fill where it says that the variable may be missing."""
+        if spec.name not in self.catalogue and spec.missing == "fill":
+            return np.full(self.grid.shape, spec.fill, np.float32)
+        return self.read(spec.name, spec.units, year)
+
+    def forget(self, keep: Iterable[int]) -> None:
+        """Drop all years but these."""
+        years = set(keep)
+        self._kept = {key: value for key, value in self._kept.items() if key[2] in years}
+
+
+class StaticReader:
+    """Static fields on windows of the land grid."""
+
+    def __init__(self, catalogue: Catalogue, grid: LatLonGrid) -> None:
+        self.catalogue, self.grid = catalogue, grid
+        self._kept: dict[tuple[str, Box], NDArray[np.float32]] = {}
+        self._bytes = 0
+
+    def read(self, spec: FieldSpec, window: Box) -> NDArray[np.float32]:
+        """A static field over a window, NaN beyond the poles and where data are missing."""
+        key = (spec.name, window)
+        if key in self._kept:
+            return self._kept[key]
+        if spec.name not in self.catalogue and spec.missing == "fill":
+            return np.full(window.shape, spec.fill, np.float32)
+        inside = Box(max(window.row0, 0), min(window.row1, self.grid.nlat), window.col0, window.col1)
+        values = np.full(window.shape, np.nan, np.float32)
+        values[inside.slices(window)] = self.catalogue.read(spec.name, spec.units, self.grid.sub(inside))
+        if self._bytes + values.nbytes <= STATIC_CACHE:
+            self._kept[key] = values
+            self._bytes += values.nbytes
+        return values
+
+
+def domain_forcing_grid(land: LatLonGrid, catalogue: Catalogue, where: str) -> LatLonGrid:
+    """The forcing cells that hold the centres of a land grid.
+
+    Raises
+    ------
+    GridError
+        When the forcing is finer than the land grid.
+    """
+    lattice = catalogue.lattice
+    if lattice.dlon < land.dlon or abs(lattice.dlat) < abs(land.dlat):
+        raise GridError(
+            "the forcing is finer than the land grid",
+            expected=f"forcing cells of at least {land.dlon:.6g} degrees",
+            found=f"{lattice.dlon:.6g} degrees",
+            where=where,
+        )
+    return forcing_lattice(land, lattice)
