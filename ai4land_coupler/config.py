@@ -164,7 +164,7 @@ def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()
     if not isinstance(raw, dict):
         raise ConfigError("a configuration is not a mapping of keys", found=type(raw).__name__, where=where)
     for setting in overrides:
-        _override(raw, setting)
+        override(raw, setting)
     try:
         config = Config.model_validate(expand(raw))
     except ValidationError as error:
@@ -208,7 +208,8 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
-def _override(raw: dict[str, Any], setting: str) -> None:
+def override(raw: dict[str, Any], setting: str) -> None:
+    """Apply one ``a.b=c`` setting in place; the value is YAML."""
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise ConfigError("a setting is malformed", expected="a.b=value", found=setting, where="--set")
