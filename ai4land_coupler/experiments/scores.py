@@ -1,0 +1,112 @@
+"""Skill of predicted change, against a map observed later.
+
+Overall accuracy is never the headline: a copy of the previous map scores 0.995 a year. The figure of merit is
+Pontius et al. 2008, https://doi.org/10.1007/s00168-007-0138-2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Classes = NDArray[np.int8]
+
+#: Bins of confidence of the expected calibration error.
+_BINS = 15
+
+
+def figure_of_merit(previous: Classes, observed: Classes, predicted: Classes) -> float:
+    """H / (H + W + M + F): hits, change to a wrong class, misses and false alarms; NaN where nothing changes.
+
+    Parameters
+    ----------
+    previous, observed, predicted:
+        Classes of the same cells, any shape.
+    """
+    changed, foreseen = observed != previous, predicted != previous
+    union = np.count_nonzero(changed | foreseen)
+    hits = np.count_nonzero(changed & (predicted == observed))
+    return hits / union if union else float("nan")
+
+
+def change_scores(
+    previous: Classes, observed: Classes, logits: NDArray[np.float32], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Scores of a prediction on the cells that it is judged by.
+
+    Parameters
+    ----------
+    previous, observed:
+        (n,) classes of the view.
+    logits:
+        (n, class).
+    classes:
+        Names of the view's classes.
+
+    Returns
+    -------
+    ``cells``; ``changed_share`` observed, ``changed_share_argmax`` predicted and ``changed_share_expected`` as the
+    probabilities imply; overall accuracy of persistence and of the prediction; figure of merit of the likeliest
+    class, and with the observed amount of change placed on the likeliest cells; mean intersection over union;
+    recall of each class; expected calibration error.
+    """
+    shifted = logits - logits.max(1, keepdims=True)
+    chance = np.exp(shifted, dtype=np.float64)
+    chance /= chance.sum(1, keepdims=True)
+    best = logits.argmax(1).astype(np.int8)
+    right_amount = placed_change(previous, logits, int(np.count_nonzero(previous != observed)))
+    stays = np.take_along_axis(chance, previous[:, None].astype(np.int64), 1)
+    present = [k for k in range(len(classes)) if np.any(observed == k)]
+    return {
+        "cells": int(previous.size),
+        "changed_share": _rounded(np.mean(previous != observed)),
+        "changed_share_argmax": _rounded(np.mean(previous != best)),
+        "changed_share_expected": _rounded(1 - stays.mean()),
+        "overall_accuracy_persistence": _rounded(np.mean(previous == observed)),
+        "overall_accuracy": _rounded(np.mean(best == observed)),
+        "figure_of_merit": _rounded(figure_of_merit(previous, observed, best)),
+        "figure_of_merit_right_amount": _rounded(figure_of_merit(previous, observed, right_amount)),
+        "mean_iou": _rounded(np.mean([_iou(best == k, observed == k) for k in present])),
+        "calibration_error": _rounded(_calibration_error(chance.max(1), best == observed)),
+        "recall": {classes[k]: _rounded(np.mean(best[observed == k] == k)) for k in present},
+    }
+
+
+def placed_change(previous: Classes, logits: NDArray[np.float32], amount: int) -> Classes:
+    """The previous map with so many cells changed: those whose best other class is nearest to the present one.
+
+    Parameters
+    ----------
+    previous:
+        (n,) classes.
+    logits:
+        (n, class).
+    amount:
+        Cells to change.
+    """
+    index = previous[:, None].astype(np.int64)
+    others = logits.copy()
+    np.put_along_axis(others, index, -np.inf, 1)
+    gain = others.max(1) - np.take_along_axis(logits, index, 1)[:, 0]
+    chosen = np.argsort(-gain, kind="stable")[:amount]
+    placed = previous.copy()
+    placed[chosen] = others[chosen].argmax(1)
+    return placed
+
+
+def _iou(predicted: NDArray[np.bool_], observed: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(predicted & observed) / np.count_nonzero(predicted | observed))
+
+
+def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error of the likeliest class (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    which = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    gap = np.bincount(which, confidence - right, minlength=_BINS)
+    return float(np.abs(gap).sum() / confidence.size)
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 5)

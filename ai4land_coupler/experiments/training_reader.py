@@ -1,0 +1,234 @@
+"""Reads a training set through adapters, once, into memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataAdapter, Request, TrainingChannel
+from ai4land_coupler.config import PluginChoice
+from ai4land_coupler.errors import ConfigError, FieldError, GridError, nearest
+from ai4land_coupler.experiments.train_config import ChannelSection, Region, TrainConfig
+from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
+from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.legend import OUTSIDE, get_legend
+from ai4land_coupler.plugins import Plugins
+from ai4land_coupler.units import factor
+
+_COVER = "land_cover"
+#: LUH2's lattice: the blocks that maps are scored by where there is no forcing.
+_QUARTER_DEGREE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
+#: The angle that a missing aspect stands for: its cosine is zero.
+_NO_ASPECT = 90.0
+
+Values = dict[str, NDArray[np.float32]]
+
+
+def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
+    """Read maps, forcing and static fields.
+
+    Raises
+    ------
+    Ai4LandError
+        As the adapters do; ``ConfigError`` for inputs that no adapter or more than one has, or a legend that is
+        not the maps'.
+    """
+    pairs = config.pairs()
+    cover = _adapter(config, plugins, config.cover, "cover")
+    whole = cover.grid()
+    if whole is None:
+        raise ConfigError("the adapter of the maps has no grid of its own", found=config.cover.name, where=config.where)
+    fine = whole if config.region is None else whole.sub(_box(whole, config.region))
+    covers = _read_maps(config, cover, fine, pairs)
+    held_out = np.zeros(fine.shape, bool)
+    if config.validation.fold is not None:
+        held_out = held_out_blocks(fine, config.validation.block, config.validation.folds, config.validation.fold)
+    lattice, coarse = _read_forcing(config, plugins, fine, pairs)
+    static = _read_static(config, plugins, fine)
+    land = np.zeros(fine.shape, bool)
+    for year in covers:
+        land |= covers[year] != OUTSIDE
+    shown = land & ~held_out
+    seen = {name: values[shown] for name, values in static.items()}
+    for name in {name for name, _ in coarse}:
+        seen[name] = np.concatenate([values.ravel() for (key, _), values in coarse.items() if key == name])
+    channels = [TrainingChannel(_COVER, "1", "cover", -1)]
+    for group in config.channels:
+        for name in group.names:
+            channels += _channels(group, name, seen[name])
+    return MapPairs(
+        legend=get_legend(config.legend),
+        step=config.step,
+        direction=config.sign,
+        fine=fine,
+        forcing=lattice,
+        channels=tuple(channels),
+        covers=covers,
+        pairs=pairs,
+        coarse=coarse,
+        static=static,
+        held_out=held_out,
+        scored_pairs=config.validation.pairs,
+        record=_record(config, plugins, fine, pairs),
+    )
+
+
+def _adapter(config: TrainConfig, plugins: Plugins, choice: PluginChoice, key: str) -> DataAdapter:
+    made: DataAdapter = plugins.create(
+        "adapter", choice.name, choice.options, f"{config.where}: {key}", base=config.base
+    )
+    return made
+
+
+def _box(grid: LatLonGrid, region: Region) -> Box:
+    """Cells whose centres lie in a region."""
+    rows = np.flatnonzero((grid.lat >= region.south) & (grid.lat <= region.north))
+    cols = np.flatnonzero((grid.lon >= region.west) & (grid.lon <= region.east))
+    if not rows.size or not cols.size:
+        raise GridError("the region holds no cell of the maps", expected=str(grid), found=str(region), where="region")
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+
+
+def _read_maps(
+    config: TrainConfig, cover: DataAdapter, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
+) -> dict[int, NDArray[np.int8]]:
+    legend = get_legend(config.legend)
+    maps: dict[int, NDArray[np.int8]] = {}
+    for year in sorted({year for pair in pairs for year in pair}):
+        field = cover.read(Request((_COVER,), fine, (year,)))[_COVER]
+        if field.attrs.get("legend") != legend.name:
+            raise ConfigError(
+                "the maps have another legend than the training",
+                expected=legend.name,
+                found=field.attrs.get("legend"),
+                where=f"{config.where}: cover",
+                remedy="choose the same legend in `legend` and in the options of `cover`",
+            )
+        maps[year] = legend.to_view(field.values[0])
+    return maps
+
+
+def _read_forcing(
+    config: TrainConfig, plugins: Plugins, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
+) -> tuple[LatLonGrid, dict[tuple[str, int], NDArray[np.float32]]]:
+    """The forcing cells that hold the land grid, and (name, year of the map) to their values."""
+    adapters = [_adapter(config, plugins, c, f"forcing[{i}]") for i, c in enumerate(config.forcing)]
+    groups = [group for group in config.channels if group.source == "forcing"]
+    wanted = _assign(config, adapters, groups, "forcing")
+    registered = next((grid for adapter in adapters if (grid := adapter.grid()) is not None), _QUARTER_DEGREE)
+    lattice = forcing_lattice(fine, registered)
+    units = {name: group.units for group in groups for name in group.names}
+    years = sorted({year for pair in pairs for year in pair})
+    coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
+    for adapter, choice, names in zip(adapters, config.forcing, wanted, strict=True):
+        if not names:
+            continue
+        if choice.fixed_year is not None:
+            values = _values(adapter, names, lattice, (choice.fixed_year,), units, config)
+            coarse |= {(name, year): values[name] for name in names for year in years}
+            continue
+        for year in years:
+            values = _values(adapter, names, lattice, (year,), units, config)
+            coarse |= {(name, year): values[name] for name in names}
+    return lattice, coarse
+
+
+def _read_static(config: TrainConfig, plugins: Plugins, fine: LatLonGrid) -> Values:
+    adapters = [_adapter(config, plugins, c, f"static[{i}]") for i, c in enumerate(config.static)]
+    groups = [group for group in config.channels if group.source == "static"]
+    units = {name: group.units for group in groups for name in group.names}
+    static: Values = {}
+    for adapter, names in zip(adapters, _assign(config, adapters, groups, "static"), strict=True):
+        if names:
+            static |= _values(adapter, names, fine, (), units, config)
+    return static
+
+
+def _assign(
+    config: TrainConfig, adapters: Sequence[DataAdapter], groups: Iterable[ChannelSection], kind: str
+) -> list[tuple[str, ...]]:
+    """Which channels each adapter delivers; each must be on offer once."""
+    offers = [set(adapter.fields()) for adapter in adapters]
+    wanted: list[list[str]] = [[] for _ in adapters]
+    for name in (name for group in groups for name in group.names):
+        owners = [index for index, offer in enumerate(offers) if name in offer]
+        if len(owners) != 1:
+            raise ConfigError(
+                f"{'no adapter' if not owners else 'more than one adapter'} of `{kind}` has the channel {name!r}",
+                where=f"{config.where}: channels",
+                remedy=nearest(name, set().union(*offers)) if not owners else "list one adapter of this variable",
+            )
+        wanted[owners[0]].append(name)
+    return [tuple(names) for names in wanted]
+
+
+def _values(
+    adapter: DataAdapter,
+    names: tuple[str, ...],
+    grid: LatLonGrid,
+    years: tuple[int, ...],
+    units: Mapping[str, str],
+    config: TrainConfig,
+) -> Values:
+    """Fields (rows, cols) in the units of the channels; of one year, or static."""
+    dataset = adapter.read(Request(names, grid, years))
+    values: Values = {}
+    for name in names:
+        array = np.asarray(dataset[name].values, np.float32).reshape(grid.shape)
+        found = dataset[name].attrs.get("units", "")
+        values[name] = array * np.float32(factor(found, units[name], where=f"{config.where}: channel {name!r}"))
+    return values
+
+
+def _channels(group: ChannelSection, name: str, seen: NDArray[np.float32]) -> list[TrainingChannel]:
+    """A channel for each offset, with the statistics of what is trained on."""
+    finite = seen[np.isfinite(seen)].astype(np.float64)
+    if not finite.size:
+        raise FieldError(f"channel {name!r} has no value in the training cells", remedy="check region and grid")
+    mean, scale = 0.0, 1.0
+    if group.scaling in ("standard", "log1p"):
+        scaled = np.log1p(np.maximum(finite, 0)) if group.scaling == "log1p" else finite
+        mean, scale = float(scaled.mean()), float(scaled.std()) or 1.0
+    fill = group.fill
+    if fill is None:
+        default = {"standard": mean, "log1p": float(np.expm1(mean)), "cos": _NO_ASPECT}.get(group.scaling, 0.0)
+        fill = default if group.source == "static" else 0.0
+    directional = group.directional or "aspect" in name
+    offsets = (0,) if group.source == "static" else group.offsets
+    return [
+        TrainingChannel(
+            name, group.units, group.source, offset, group.scaling, mean, scale, fill, group.missing, directional
+        )
+        for offset in offsets
+    ]
+
+
+def _record(
+    config: TrainConfig, plugins: Plugins, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
+    """Files with their hashes, years and region: where the training data come from."""
+    years = sorted({year for pair in pairs for year in pair})
+    files: list[dict[str, str]] = []
+    for choice in (config.cover, *config.forcing, *config.static):
+        options = plugins.find("adapter", choice.name).options.model_validate(
+            choice.options, context={"base": config.base}
+        )
+        paths = [value for _, value in options if isinstance(value, Path)]
+        expanded = dict.fromkeys(Path(str(path).replace("{year}", str(year))) for path in paths for year in years)
+        for path in expanded:
+            if path.is_file():
+                with path.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                files.append({"adapter": choice.name, "file": path.name, "sha256": digest})
+    return {
+        "files": files,
+        "pairs": [list(pair) for pair in pairs],
+        "region": str(fine),
+        "fixed_forcing_years": {c.name: c.fixed_year for c in config.forcing if c.fixed_year is not None},
+        "validation": config.validation.model_dump(mode="json"),
+    }

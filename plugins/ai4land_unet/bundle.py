@@ -1,0 +1,215 @@
+"""A bundle: a folder of ``weights.safetensors`` and ``card.json``. Loading one executes none of its content.
+
+Format of the weights: https://huggingface.co/docs/safetensors. Tensors have the names of the network's state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from ai4land_coupler.api import ConfigError, DataError, FieldSpec, Legend, PredictorSpec, get_legend, nearest
+from ai4land_unet.card import COVER, FORMAT, Card, Channel, field_specs, in_channels
+from ai4land_unet.network import UNet, alignment, halo
+
+WEIGHTS = "weights.safetensors"
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network, in evaluation mode, with its card and the legend that it speaks."""
+
+    card: Card
+    network: UNet
+    legend: Legend
+
+
+def shipped() -> dict[str, Path]:
+    """Bundles that come with the plugin, by name."""
+    folder = resources.files("ai4land_unet") / "bundles"
+    if not folder.is_dir():
+        return {}
+    return {item.name: Path(str(item)) for item in folder.iterdir() if (item / CARD).is_file()}
+
+
+def find_bundle(name: str) -> Path:
+    """The folder of a bundle, given as a path or as the name of one that is shipped.
+
+    Raises
+    ------
+    DataError
+        Where there is neither.
+    """
+    folder = Path(name)
+    if (folder / CARD).is_file():
+        return folder
+    known = shipped()
+    if name in known:
+        return known[name]
+    raise DataError(
+        "there is no bundle of weights",
+        expected=f"a folder with {CARD} and {WEIGHTS}, or the name of a shipped bundle",
+        found=name,
+        remedy=f"train one with `ai4land train`, or {nearest(folder.name, known)}",
+    )
+
+
+def serialise(network: UNet) -> bytes:
+    """The network's state as safetensors; equal states give equal bytes."""
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def save_bundle(folder: Path, card: Card, weights: bytes) -> None:
+    """Write a bundle; the card goes last, so that a folder with a card is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+
+
+def load_bundle(folder: Path, legend: str | None = None) -> Bundle:
+    """Read a bundle and check that its parts belong together.
+
+    Parameters
+    ----------
+    legend:
+        Name of the legend of the run; refused where the bundle speaks another.
+
+    Raises
+    ------
+    DataError
+        Files missing, a card of another format, weights that are truncated, altered or of another network.
+    ConfigError
+        Another legend than the run's.
+    """
+    card = _read_card(folder / CARD)
+    speaks = _check_legend(card, legend, folder)
+    _check_shape(card, folder)
+    path = folder / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError("the weights of a bundle cannot be read", found=error.strerror, where=path) from None
+    if sha256(content) != card.weights_sha256:
+        raise DataError(
+            "the weights of a bundle are truncated or were altered",
+            expected=f"sha256 {card.weights_sha256}",
+            found=f"sha256 {sha256(content)} of {len(content)} bytes",
+            where=path,
+            remedy="copy the bundle again from where it comes from",
+        )
+    return Bundle(card, _network(card, content, path), speaks)
+
+
+def spec_of(card: Card) -> PredictorSpec:
+    """The contract that the card stands for."""
+    direction: Literal[1, -1] = 1 if card.direction == "forward" else -1
+    return make_spec(card.channels, card.legend, card.step, direction, align=card.align, halo=card.halo)
+
+
+def make_spec(
+    channels: tuple[Channel, ...], legend: str, step: str, direction: Literal[1, -1], *, align: int, halo: int
+) -> PredictorSpec:
+    """The contract of a predictor of land cover."""
+    outputs = (FieldSpec("land_cover_logits", "1", source="output"),)
+    return PredictorSpec(field_specs(channels), outputs, legend, step, direction, align, halo)
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        raw: Any = json.loads(path.read_text())
+    except OSError as error:
+        raise DataError("the card of a bundle cannot be read", found=error.strerror, where=path) from None
+    except ValueError as error:
+        raise DataError("the card of a bundle is not valid JSON", found=error, where=path) from None
+    version = raw.get("format") if isinstance(raw, dict) else None
+    if version != FORMAT:
+        raise DataError(
+            "a bundle has a format that this version cannot read",
+            expected=FORMAT,
+            found=version,
+            where=path,
+            remedy="use the version of ai4land_coupler that wrote it, or a newer one",
+        )
+    try:
+        return Card.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DataError("the card of a bundle is malformed", found=faults, where=path) from None
+
+
+def _check_legend(card: Card, wanted: str | None, folder: Path) -> Legend:
+    if wanted is not None and wanted != card.legend:
+        raise ConfigError(
+            "a bundle speaks another legend than the run",
+            expected=wanted,
+            found=card.legend,
+            where=folder,
+            remedy="choose the legend that the bundle was trained on, or train one on yours",
+        )
+    legend = get_legend(card.legend)
+    classes = {item.name: item.codes for item in legend.view}
+    if list(classes.items()) != list(card.classes.items()):
+        raise DataError(
+            f"a bundle was trained on another edition of legend {card.legend!r}",
+            expected=classes,
+            found=card.classes,
+            where=folder,
+            remedy="train the bundle again",
+        )
+    return legend
+
+
+def _check_shape(card: Card, folder: Path) -> None:
+    """The card's own numbers must agree, or windows would be too small and channels shifted."""
+    shape = card.architecture
+    cover = [c for c in card.channels if c.name == COVER and c.offset == -1]
+    checks = {
+        "architecture.in_channels": (in_channels(card.channels, len(card.classes)), shape.in_channels),
+        "architecture.classes": (len(card.classes), shape.classes),
+        "align": (alignment(shape.depth), card.align),
+        "halo, at least": (halo(shape.depth), min(card.halo, halo(shape.depth))),
+        f"channels of {COVER} at offset -1": (1, len(cover)),
+    }
+    for name, (expected, found) in checks.items():
+        if expected != found:
+            raise DataError(
+                f"the card of a bundle contradicts itself: {name}",
+                expected=expected,
+                found=found,
+                where=folder / CARD,
+            )
+
+
+def _network(card: Card, content: bytes, path: Path) -> UNet:
+    shape = card.architecture
+    network = UNet(shape.in_channels, shape.width, shape.depth, shape.classes)
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise DataError("the weights of a bundle are not safetensors", found=error, where=path) from None
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise DataError(
+                f"the weights of a bundle do not fit its card: tensor {name!r}",
+                expected=expected.get(name, "no such tensor"),
+                found=found.get(name, "missing"),
+                where=path,
+            )
+    network.load_state_dict(tensors)
+    return network.eval()

@@ -1,0 +1,129 @@
+"""The card of a bundle: what the weights are, what they were trained on, and what they expect to be fed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ai4land_coupler.api import FieldSpec, TrainingChannel
+
+#: Version of the layout of a bundle; a reader refuses any other.
+FORMAT: Final = "ai4land-unet/1"
+
+#: The map, in every bundle: the network starts from what the land was.
+COVER = "land_cover"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Channel(_Part):
+    """One field at one offset, and how it is encoded.
+
+    ``one_hot`` takes a channel for each class and one for land; ``index`` takes one, (class + 1) / classes and zero
+    off land. ``standard``, ``log1p`` and ``cos`` are (f(x) - mean) / scale. See :func:`ai4land_unet.encoding.encode`.
+    """
+
+    name: str
+    units: str
+    source: Literal["cover", "forcing", "static", "import", "output"]
+    offset: int
+    encoding: Literal["one_hot", "index", "none", "standard", "log1p", "cos"]
+    mean: float = 0.0
+    scale: float = Field(1.0, gt=0)
+    missing: Literal["error", "fill"] = "error"
+    fill: float = 0.0
+
+    @classmethod
+    def of(cls, channel: TrainingChannel, cover: Literal["one_hot", "index"]) -> Channel:
+        """The channel that training data describe."""
+        return cls(
+            name=channel.name,
+            units=channel.units,
+            source=channel.source,
+            offset=channel.offset,
+            encoding=cover if channel.source == "cover" else channel.scaling,
+            mean=channel.mean,
+            scale=channel.scale,
+            missing=channel.missing,
+            fill=channel.fill,
+        )
+
+    def width(self, classes: int) -> int:
+        """Channels of the network that it takes."""
+        return classes + 1 if self.encoding == "one_hot" else 1
+
+
+class Architecture(_Part):
+    """Shape of the network. ``in_channels`` follows from the channels and is checked against them."""
+
+    in_channels: int = Field(ge=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1, le=8)
+    classes: int = Field(ge=2)
+
+
+class Training(_Part):
+    """Where the weights come from, so that they can be made again."""
+
+    record: dict[str, Any]
+    options: dict[str, Any]
+    steps: int
+    windows: int
+    seconds: float
+    torch: str
+    device: str
+    threads: int
+
+
+class Card(_Part):
+    """``card.json`` of a bundle."""
+
+    format: Literal["ai4land-unet/1"] = FORMAT
+    name: str
+    description: str
+    licence: str
+    legend: str
+    #: Name of each class of the view, with its native codes, in the order of the logits.
+    classes: dict[str, tuple[int, ...]]
+    step: str
+    direction: Literal["forward", "backward"]
+    align: int
+    halo: int
+    channels: tuple[Channel, ...]
+    architecture: Architecture
+    weights_sha256: str
+    gross_rates: dict[str, float]
+    metrics: dict[str, Any]
+    training: Training
+
+
+def field_specs(channels: tuple[Channel, ...]) -> tuple[FieldSpec, ...]:
+    """The fields to ask for: one for each name, its offsets in the order of the channels."""
+    groups: dict[str, list[Channel]] = {}
+    for channel in channels:
+        groups.setdefault(channel.name, []).append(channel)
+    return tuple(
+        FieldSpec(
+            name,
+            group[0].units,
+            group[0].source,
+            offsets=tuple(c.offset for c in group),
+            missing=group[0].missing,
+            fill=group[0].fill,
+        )
+        for name, group in groups.items()
+    )
+
+
+def in_channels(channels: tuple[Channel, ...], classes: int) -> int:
+    """Channels of the network that the fields take together."""
+    return sum(channel.width(classes) for channel in channels)
+
+
+def layers(channels: tuple[Channel, ...]) -> Mapping[tuple[str, int], int]:
+    """Place along the batch's time axis of each (name, offset)."""
+    return {(spec.name, offset): t for spec in field_specs(channels) for t, offset in enumerate(spec.offsets)}

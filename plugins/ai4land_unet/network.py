@@ -1,0 +1,142 @@
+"""The network: a U-Net whose answer for a cell depends on its surroundings alone, not on the tile it lies in.
+
+Ronneberger, Fischer, Brox 2015, https://arxiv.org/abs/1505.04597, with padded convolutions and BatchNorm.
+BatchNorm is frozen when predicting, so tiles and one pass over the whole domain agree; GroupNorm or
+LayerNorm would average over the tile.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def alignment(depth: int) -> int:
+    """Windows must start and end on multiples of this many cells, or pooling pairs other cells."""
+    return int(2**depth)
+
+
+def reach(cell: int, depth: int) -> tuple[int, int]:
+    """First and last input cell along one axis that an output cell may depend on.
+
+    An interval is followed from the output back to the input: each level's two 3x3 convolutions widen it by
+    2 cells of that level, a transposed convolution reads cell x // 2 below, pooling reads cells 2x and 2x + 1.
+    """
+    low = high = cell
+    for _ in range(depth):
+        low, high = (low - 2) // 2, (high + 2) // 2
+    low, high = low - 2, high + 2
+    for _ in range(depth):
+        low, high = 2 * low - 2, 2 * high + 3
+    return low, high
+
+
+def halo(depth: int) -> int:
+    """Cells to add around a core, before rounding outward to the alignment, so that its answer is complete.
+
+    The smallest multiple of the alignment that serves every place of the core's edge relative to the pooling:
+    6 * 2**depth, 96 for depth 4. The convolutions alone reach 6 * 2**depth - 4 cells; a cell's worst place
+    adds up to a pooling block to that, which the rounding of the window covers.
+    """
+    align = alignment(depth)
+    needed = 0
+    while not all(_complete(cell, depth, needed) for cell in range(align)):
+        needed += align
+    return needed
+
+
+def _complete(cell: int, depth: int, margin: int) -> bool:
+    align = alignment(depth)
+    low, high = reach(cell, depth)
+    return (cell - margin) // align * align <= low and high < -(-(cell + 1 + margin) // align) * align
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class UNet(nn.Module):
+    """U-Net with a persistence prior.
+
+    Parameters
+    ----------
+    in_channels, classes:
+        Channels in (35 as published) and classes out.
+    width, depth:
+        Channels of the first level, doubled at each of ``depth`` poolings.
+    dropout:
+        Share of feature maps dropped in training, at the deepest level and before the head.
+    """
+
+    def __init__(self, in_channels: int, width: int, depth: int, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(depth + 1)]
+        self.depth = depth
+        self.down = nn.ModuleList(_block(i, o) for i, o in zip([in_channels, *widths], widths, strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(depth))
+        self.merge = nn.ModuleList(_block(2 * widths[i], widths[i]) for i in range(depth))
+        self.head = nn.Conv2d(width, classes, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        # Most land stays what it is: the network starts from that and learns the exceptions.
+        self.prior = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
+        """Logits.
+
+        Parameters
+        ----------
+        x:
+            (B, in_channels, Y, X), Y and X multiples of ``alignment(depth)``.
+        previous:
+            One-hot previous map (B, classes, Y, X); zero in every class where it is unknown.
+
+        Returns
+        -------
+        float32 (B, classes, Y, X), whatever the type of the layers before: bfloat16 logits would rank
+        cells by 8 bits only.
+        """
+        skips: list[Tensor] = []
+        for block in self.down[:-1]:
+            x = block(x)
+            skips.append(x)
+            x = functional.max_pool2d(x, 2)
+        x = self.dropout(self.down[-1](x))
+        for level in reversed(range(self.depth)):
+            x = self.merge[level](torch.cat([skips.pop(), self.up[level](x)], 1))
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.head(self.dropout(x).float()) + self.prior * previous.float()
+        return logits
+
+
+def fold_batchnorm(network: UNet) -> UNet:
+    """A copy for inference with every BatchNorm folded into the convolution before it; answers stay the same."""
+    folded = copy.deepcopy(network).eval()
+    for blocks in (folded.down, folded.merge):
+        for index, block in enumerate(blocks):
+            layers: list[nn.Module] = []
+            for layer in block:
+                if isinstance(layer, nn.BatchNorm2d):
+                    layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+                else:
+                    layers.append(layer)
+            blocks[index] = nn.Sequential(*layers)
+    return folded
+
+
+def to_dtype(network: UNet, dtype: torch.dtype) -> UNet:
+    """Cast the layers in place, but keep the head and the prior in float32."""
+    network.to(dtype)
+    network.head.float()
+    network.prior.data = network.prior.data.float()
+    return network

@@ -1,0 +1,100 @@
+"""The predictor ``unet``: one window at a time, from named arrays to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, KeyedRng, PredictorSpec
+from ai4land_unet.bundle import find_bundle, load_bundle, spec_of
+from ai4land_unet.card import Channel
+from ai4land_unet.encoding import encode, one_hot, previous_map
+from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Choice(Protocol):
+    """What :func:`load_predictor` reads of the plugin's options."""
+
+    bundle: str
+    legend: str | None
+    dtype: Literal["float32", "bfloat16"]
+    device: Device
+
+
+class ObservedRates:
+    """Gross change as the training maps had it."""
+
+    def __init__(self, rates: Mapping[str, float]) -> None:
+        self._rates = dict(rates)
+
+    def rates(self) -> Mapping[str, float]:
+        """Share of each view class's land that leaves the class in one step."""
+        return self._rates
+
+
+def choose_device(name: Device) -> torch.device:
+    """The device of a name; ``auto`` takes a GPU where there is one."""
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise ConfigError(
+            "no GPU can be used", expected="a CUDA device", found="none", remedy="set `device: cpu` or `auto`"
+        )
+    return torch.device("cuda" if found and name != "cpu" else "cpu")
+
+
+class UNetPredictor:
+    """Predicts land-cover logits with a trained U-Net.
+
+    Every window is computed alone, so an answer does not depend on which windows come together.
+    """
+
+    def __init__(
+        self,
+        network: UNet,
+        channels: tuple[Channel, ...],
+        spec: PredictorSpec,
+        gross_rates: Mapping[str, float],
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        device: Device = "auto",
+    ) -> None:
+        self.spec = spec
+        self.gross = ObservedRates(gross_rates)
+        self._channels = channels
+        self._classes = network.head.out_channels
+        self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        self._device = choose_device(device)
+        folded = to_dtype(fold_batchnorm(network), self._dtype)
+        self._network = folded.to(self._device).to(memory_format=torch.channels_last)
+
+    def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
+        """``land_cover_logits``, float32 (B, class, Y, X); zeros where a window holds no land."""
+        previous = previous_map(self._channels, batch.fields)
+        count, rows, cols = previous.shape
+        logits = np.zeros((count, self._classes, rows, cols), np.float32)
+        for item in range(count):
+            if (previous[item] != OUTSIDE).any():
+                fields = {name: values[item : item + 1] for name, values in batch.fields.items()}
+                logits[item] = self._window(fields, previous[item : item + 1])
+        return {"land_cover_logits": logits}
+
+    def _window(self, fields: Mapping[str, Any], previous: NDArray[np.int8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            x = encode(self._channels, self._classes, fields).to(self._device, self._dtype)
+            answer = self._network(x, one_hot(self._classes, previous).to(self._device))
+            values: NDArray[np.float32] = answer[0].cpu().numpy()
+        return values
+
+
+def load_predictor(options: Choice) -> UNetPredictor:
+    """Make the predictor of a bundle; see :func:`ai4land_unet.bundle.load_bundle` for what is refused."""
+    folder: Path = find_bundle(options.bundle)
+    bundle = load_bundle(folder, options.legend)
+    card = bundle.card
+    return UNetPredictor(bundle.network, card.channels, spec_of(card), card.gross_rates, options.dtype, options.device)
