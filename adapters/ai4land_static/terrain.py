@@ -27,7 +27,12 @@ def gradient(elevation: Array, lat: Array, lon: Array) -> tuple[Array, Array]:
     parallel = EARTH_RADIUS * np.maximum(np.cos(np.deg2rad(lat)), 1e-6)
     east = np.gradient(elevation, np.deg2rad(lon), axis=1) / parallel[:, None]
     north = np.gradient(elevation, np.deg2rad(lat), axis=0) / EARTH_RADIUS
-    return np.asarray(east), np.asarray(north)
+    return _without_rounding(east), _without_rounding(north)
+
+
+def _without_rounding(rise: Array) -> Array:
+    """Differences over uneven steps leave 1e-15 on flat land, which would have an aspect."""
+    return np.where(np.abs(rise) < 1e-12, 0.0, rise)
 
 
 def slope(east: Array, north: Array) -> Array:
