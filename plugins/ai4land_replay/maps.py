@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -130,16 +129,16 @@ class ZarrStore:
                 found=f"no {', '.join(lacking)}",
                 where=path,
             )
-        self._cover: Any = group["land_cover"]
+        self._cover = zarr.open_array(path, path="land_cover", mode="r")
         stored = self._cover.attrs.get("legend", legend.name)
         if stored != legend.name:
             raise api.DataError(
                 "the stored maps speak another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
             )
         self._years = [int(year) for year in np.asarray(group["year"])]
-        marker = path / "year" / "commits.json"
-        # A store of ours is preallocated: only the years in its marker are complete.
-        self._complete = json.loads(marker.read_text())["years"] if marker.is_file() else self._years
+        # Stores are preallocated: a fill value that is no code of the legend marks years that were never written.
+        fill = self._cover.fill_value
+        self._unwritten = None if fill in (*legend.ocean, *legend.codes) else fill
         self._grid = api.LatLonGrid.from_centres(np.asarray(group["lon"]), np.asarray(group["lat"]), where=path)
 
     def name(self, year: int) -> str:
@@ -149,14 +148,22 @@ class ZarrStore:
         return self._grid
 
     def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
-        if year not in self._complete:
-            raise api.TimeError(
-                f"there is no stored map of {year}",
-                expected=f"one of {self._complete}",
-                where=self._path,
-                remedy="run within the years that are stored, in their step",
-            )
+        if year not in self._years:
+            raise self._absent(year, f"one of {self._years}")
         index = self._years.index(year)
-        return placed.gather(
-            lambda rows, cols: np.asarray(self._cover[index, rows, cols], np.uint8), self._nodata, np.uint8
+
+        def codes(rows: slice, cols: slice) -> NDArray[np.uint8]:
+            values = np.asarray(self._cover[index, rows, cols], np.uint8)
+            if self._unwritten is not None and (values == self._unwritten).any():
+                raise self._absent(year, "a year that the run has finished")
+            return values
+
+        return placed.gather(codes, self._nodata, np.uint8)
+
+    def _absent(self, year: int, expected: str) -> api.TimeError:
+        return api.TimeError(
+            f"there is no stored map of {year}",
+            expected=expected,
+            where=self._path,
+            remedy="run within the years that are stored, in their step",
         )
