@@ -39,7 +39,7 @@ def config_error(error: pydantic.ValidationError, where: str, model: type[BaseMo
 
 def _line(fault: Any, model: type[BaseModel]) -> str:
     kind, context = fault["type"], fault.get("ctx", {})
-    path, models = _locate(fault["loc"], model)
+    path, models = _locate(fault["loc"], model, unknown_key=kind == "extra_forbidden")
     if kind == "extra_forbidden":
         known = [key for item in models for key in _keys(item)]
         return f"{path}: unknown key; {nearest(str(fault['loc'][-1]), known)}"
@@ -67,7 +67,9 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, list[type[BaseModel]]]:
+def _locate(
+    loc: tuple[int | str, ...], model: type[BaseModel], *, unknown_key: bool
+) -> tuple[str, list[type[BaseModel]]]:
     """The path of a fault as a user writes it, and the models that could hold its last key.
 
     pydantic's locations also name the branch of a union that was tried (``land.luh2.path``, ``step.int``);
@@ -87,7 +89,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, li
             annotation = Union[tuple(m.model_fields[_name(m, part)].annotation for m in owners)]  # noqa: UP007
         elif (mapped := _mapped(annotation)) is not None:
             annotation = mapped
-        elif index + 1 < len(loc) or not holders:
+        elif not (unknown_key and index == len(loc) - 1):
             annotation = _branch(holders, part, annotation)
             continue
         path += f".{part}" if path else part
