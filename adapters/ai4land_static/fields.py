@@ -72,6 +72,8 @@ class StaticAdapter:
         with open_netcdf(options.path) as dataset:
             self._names = _find_variables(dataset, options)
             self._units = {n: str(getattr(dataset[v], "units", "")) for n, v in self._names.items()}
+            for variable in self._names.values():
+                _refuse_categories(dataset[variable], f"{options.path}, variable {variable!r}")
             geometries = {v: read_geometry(dataset, v, options.path) for v in self._names.values()}
         first, *others = geometries.items()
         self._geometry: Geometry = first[1]
@@ -177,6 +179,17 @@ def _finish(name: str, derived: bool, points: Mapping[str, Array], bearing: Arra
             angle = np.rad2deg(np.arctan2(points["sine"], points["cosine"]))
         return np.asarray(angle, np.float32) % np.float32(360)  # what rounds to 360 is north
     return (slope(points["east"], points["north"]) if derived else points[name]).astype(np.float32)
+
+
+def _refuse_categories(variable: Any, where: str) -> None:
+    if hasattr(variable, "flag_values") or hasattr(variable, "flag_meanings"):
+        raise DataError(
+            "a static field holds categories, which cannot be interpolated",
+            expected="a continuous field",
+            found="the attribute flag_values or flag_meanings",
+            where=where,
+            remedy="turn each category into a field of fractions",
+        )
 
 
 def _find_variables(dataset: Any, options: StaticOptions) -> dict[str, str]:

@@ -233,6 +233,14 @@ def test_a_file_that_is_no_netcdf_is_refused(tmp_path):
     assert "a netCDF file" in str(error.value)
 
 
+def test_a_truncated_file_is_refused(tmp_path):
+    path = write_states(tmp_path / "states.nc", fractions(years=200))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match="cannot be read") as error:
+        read(adapter_of(path))
+    assert "truncated" in str(error.value)
+
+
 def test_missing_variable_offers_the_nearest(tmp_path):
     adapter = adapter_of(write_states(tmp_path / "states.nc", fractions()))
     with pytest.raises(DataError, match="variable 'pasture' is missing") as error:

@@ -241,6 +241,14 @@ def test_names_can_be_given(tmp_path):
     assert "did you mean 'density'?" in str(error.value)
 
 
+def test_categories_are_not_interpolated(tmp_path):
+    zones = {"zone": (np.round(Y), {"units": "1", "flag_values": np.arange(50, 61), "flag_meanings": "a b"})}
+    path = write_fields(tmp_path / "a.nc", zones, LAT, LON)
+    with pytest.raises(DataError, match="categories, which cannot be interpolated") as error:
+        read(path, "climate_zone", variables={"climate_zone": "zone"})
+    assert "variable 'zone'" in str(error.value)
+
+
 def test_missing_variable_and_missing_file(tmp_path):
     path = write_fields(tmp_path / "a.nc", {"clay": (Y * 0, {"units": "1"})}, LAT, LON)
     with pytest.raises(DataError, match="variable 'slope' is missing from the static fields") as error:
