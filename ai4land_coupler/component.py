@@ -260,6 +260,15 @@ class LandComponent:
             )
         self._imports[name] = np.broadcast_to(array, (12, array.shape[-1]))
 
+    def check_forcing(self) -> None:
+        """Read the forcing of the first and the last step, to find what is missing before a run starts."""
+        self._expect(Status.INITIALIZED)
+        clock = self.clock
+        last = Clock(clock.start, clock.stop, clock.step, clock.stop)
+        with self.comm.guard():
+            for moment in [clock if clock.done else clock.next(), last]:
+                self._read_forcing(moment)
+
     def write_restart(self, folder: str | Path) -> None:
         """Write the whole state into ``folder/<year>``."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
@@ -276,13 +285,17 @@ class LandComponent:
 
     def _step(self) -> None:
         clock = self.clock.next()
-        with self.comm.guard(), self.model.timers("read forcing"):
-            forcing = self._read_forcing(clock)
-        imports = self._read_imports()
+        forcing, imports = self.read_inputs(clock)
         result = self.model.advance(self.state, forcing, imports, clock)
         self.state, self.clock = result.state, clock
         self.diagnostics = self._sum_diagnostics(result)
         self._regrid_exports()
+
+    def read_inputs(self, clock: Clock) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
+        """Forcing and imports of the step that ends at the year of ``clock``. Collective."""
+        with self.comm.guard(), self.model.timers("read forcing"):
+            forcing = self._read_forcing(clock)
+        return forcing, self._read_imports()
 
     def _read_forcing(self, clock: Clock) -> StepForcing:
         if self.comm.rank not in self._workers:

@@ -229,3 +229,8 @@ def override(raw: dict[str, Any], setting: str) -> None:
         place[keys[-1]] = value
     else:
         raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
+
+
+def json_schema() -> str:
+    """The JSON Schema of the configuration, as it lies in ``schemas/config.schema.json``."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

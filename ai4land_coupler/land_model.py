@@ -138,6 +138,24 @@ class LandModel:
             for entry in self.predictors
         }
 
+    def tiles(self, entry: NamedPredictor) -> list[Tile]:
+        """The tiles of all ranks that a predictor is run on."""
+        return self._tiles[entry.name]
+
+    def only(self, blocks: Sequence[int]) -> LandModel:
+        """The same model on some of its blocks; the others keep their state."""
+        return LandModel(
+            self.comm,
+            self.plan,
+            self.owner,
+            blocks,
+            self.legend,
+            self.predictors,
+            self.map_maker,
+            self.static,
+            self.rng,
+        )
+
     def advance(
         self, state: LandState, forcing: StepForcing, imports: Mapping[str, NDArray[np.float32]], clock: Clock
     ) -> StepResult:

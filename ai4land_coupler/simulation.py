@@ -83,6 +83,7 @@ class Simulation:
         with _torch_threads(self.config.parallel.threads):
             component = self.component
             component.initialize(*self._restart_from(restart))
+            component.check_forcing()
             for name in self.config.hosts:
                 component.set_named_grid(name, as_name=name)
             component.realize()

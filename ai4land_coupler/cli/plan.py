@@ -1,0 +1,36 @@
+"""``ai4land plan``: what a run will need, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import duration, out, size
+
+
+@click.command()
+@config_argument
+@set_option
+@click.option("--ranks", default=1, show_default=True, help="Ranks that the run will have.")
+def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
+    """Tiles, memory, disk and time that a run will need, measured on one of its tiles."""
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.expectation import expect
+
+    expected = expect(load_config(config, overrides), ranks)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("land grid", str(expected.grid))
+    table.add_row("blocks", f"{expected.blocks}, {expected.land_blocks} of them with land")
+    table.add_row(
+        "largest tile",
+        f"core {expected.core[0]} x {expected.core[1]}, window {expected.window[0]} x {expected.window[1]}",
+    )
+    table.add_row("useful share", f"{100 * expected.useful:.0f} % of the cells that are predicted")
+    table.add_row("steps", f"{expected.steps}")
+    table.add_row("memory", f"about {size(expected.memory)} per rank on {ranks} ranks")
+    table.add_row("disk", f"about {size(expected.disk)} for the store")
+    table.add_row("time", f"about {duration(expected.seconds)}, after the start and the regrid weights")
+    out.print(table)

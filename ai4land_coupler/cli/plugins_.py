@@ -1,0 +1,22 @@
+"""``ai4land plugins``."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from ai4land_coupler.cli.terminal import out
+
+
+@click.command()
+def plugins() -> None:
+    """Predictors, adapters and regridders that are installed, and plugins that failed to load."""
+    from ai4land_coupler.plugins import load_plugins
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("kind", "name", "from", "what it is"):
+        table.add_column(column, overflow="fold")
+    for row in load_plugins().describe():
+        style = "red" if row.kind == "failed" else None
+        table.add_row(row.kind, row.name or row.plugin, f"{row.distribution} {row.version}", row.summary, style=style)
+    out.print(table)

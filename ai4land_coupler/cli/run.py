@@ -1,0 +1,50 @@
+"""``ai4land run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import duration, out, progress_bar, rank, world
+
+
+@click.command()
+@config_argument
+@set_option
+@click.option("--restart", is_flag=True, help="Continue from the newest complete restart, if there is one.")
+@click.option("--restart-from", type=click.Path(path_type=Path), help="Continue from a restart of this folder.")
+def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: Path | None) -> None:
+    """Run a simulation from a YAML file. Also under a launcher: mpiexec -n 4 ai4land run CONFIG."""
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.simulation import Simulation
+
+    quiet = rank() != 0
+    settings = load_config(config, overrides)
+    with progress_bar() as bar:
+        task = bar.add_task("starting", total=None, visible=not quiet)
+
+        def advance(done: int, total: int, year: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"year {year}")
+
+        simulation = Simulation(settings, world(), advance)
+        summary = simulation.run(restart=restart_from or restart)
+    if quiet:
+        return
+    phases = Table(box=None, pad_edge=False)
+    phases.add_column("where the time went (rank 0)")
+    phases.add_column("", justify="right")
+    for phase, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):
+        phases.add_row(phase, duration(seconds))
+    out.print(phases)
+    if summary.changed_share:
+        mean = sum(summary.changed_share.values()) / len(summary.changed_share)
+        unmet = list(summary.unmet_area.values())[-1] / 1e6
+        out.print(
+            f"land that changed in a step: {100 * mean:.2f} % on average; demand unmet at the end: {unmet:.0f} km2"
+        )
+    for fault, count in sorted(summary.quality.items()):
+        out.print(f"mended while reading: {fault}: {count}", markup=False)
+    out.print(f"years {summary.years[0]} to {summary.years[-1]} are in {summary.store}", markup=False, soft_wrap=True)

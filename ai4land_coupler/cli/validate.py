@@ -1,0 +1,37 @@
+"""``ai4land validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import out, world
+
+
+@click.command()
+@config_argument
+@set_option
+def validate(config: Path, overrides: tuple[str, ...]) -> None:
+    """Check a configuration and its inputs: keys, plugins, files, grids, years, legends, weights."""
+    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.host_grids import read_mesh
+
+    settings = load_config(config, overrides)
+    component = LandComponent(settings, world(), online=False)
+    component.initialize()
+    component.check_forcing()
+    for name, host in settings.hosts.items():
+        mesh = read_mesh(settings.resolve(host.grid), host.edges)
+        out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
+    out.print(f"land grid: {component.grid}", markup=False)
+    out.print(f"forcing grid: {component.plan.forcing}", markup=False)
+    clock = component.clock
+    out.print(f"years: {clock.start} to {clock.stop} in {len(clock.years()) - 1} steps of {clock.step}")
+    for entry in component.predictors:
+        out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
+    for fault, count in sorted(component.input_quality.items()):
+        out.print(f"mended while reading: {fault}: {count}", markup=False)
+    out.print("[green]the configuration is good[/]")
