@@ -134,10 +134,7 @@ class GrossChangeModel(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What an adapter is asked for: variables on exactly this grid, for these years (none for static ones).
-
-    ``counts`` collects what had to be mended, by name; adapters add to it.
-    """
+    """What an adapter is asked for: variables on exactly this grid, for these years (none for static ones)."""
 
     variables: tuple[str, ...]
     grid: LatLonGrid

@@ -300,13 +300,17 @@ class LandComponent:
     def _read_forcing(self, clock: Clock) -> StepForcing:
         if self.comm.rank not in self._workers:
             return StepForcing({}, None)
-        years = {offset: clock.now + offset * clock.step * clock.direction for offset in (-2, -1, 0, 1)}
+        wanted: dict[int, list[FieldSpec]] = {}
+        for entry in self.predictors:
+            for field in entry.spec.inputs:
+                if field.source == "forcing":
+                    for offset in field.offsets:
+                        wanted.setdefault(offset, []).append(field)
+        years = {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *wanted)}
         fields = {
-            (field.name, offset): self._forcing.field(field, years[offset])
-            for entry in self.predictors
-            for field in entry.spec.inputs
-            if field.source == "forcing"
-            for offset in field.offsets
+            (name, offset): values
+            for offset, specs in wanted.items()
+            for name, values in self._forcing.fields(specs, years[offset]).items()
         }
         shares = self._shares(clock.now) if self._follows_scenario else None
         self._forcing.forget(years.values())

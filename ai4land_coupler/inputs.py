@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,39 +53,48 @@ class Catalogue:
             f"no {self.kind} adapter says which grid its data are on", found=[a.name for a in self.adapters]
         )
 
-    def read(self, name: str, units: str, grid: LatLonGrid, year: int | None = None) -> NDArray[np.float32]:
-        """Read one variable.
+    def read(
+        self, names: Mapping[str, str], grid: LatLonGrid, year: int | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Read variables, each adapter once.
 
         Parameters
         ----------
-        units:
-            Units to deliver in.
+        names:
+            Variable to the units in which it is wanted.
         grid:
             Cells to deliver.
         year:
-            The year, or ``None`` for a static variable.
+            The year, or ``None`` for static variables.
 
         Returns
         -------
-        float32 (rows, cols), NaN where missing.
+        float32 (rows, cols) by name, NaN where missing.
 
         Raises
         ------
         DataError
-            No adapter has the variable.
+            No adapter has a variable.
         TimeError
             None has it for that year; says which years there are.
         """
-        index = self._find(name, year)
-        entry, info = self.adapters[index], self._fields[index][name]
-        dataset = entry.adapter.read(Request((name,), grid, () if year is None else (year,)))
-        for fault, count in dataset.attrs.get("quality", {}).items():
-            if count:
-                self.quality[f"{entry.name}: {fault}"] += int(count)
-        values = np.asarray(dataset[name].values, np.float32)
-        values = values.reshape(values.shape[-2:])
-        scale = factor(info.units, units, where=f"{self.kind} {entry.name}, variable {name}")
-        return values if scale == 1 else values * np.float32(scale)
+        by_adapter: dict[int, list[str]] = {}
+        for name in names:
+            by_adapter.setdefault(self._find(name, year), []).append(name)
+        read = {}
+        for index, wanted in by_adapter.items():
+            entry = self.adapters[index]
+            dataset = entry.adapter.read(Request(tuple(wanted), grid, () if year is None else (year,)))
+            for fault, count in dataset.attrs.get("quality", {}).items():
+                if count:
+                    self.quality[f"{entry.name}: {fault}"] += int(count)
+            for name in wanted:
+                values = np.asarray(dataset[name].values, np.float32)
+                where = f"{self.kind} {entry.name}, variable {name}"
+                scale = factor(self._fields[index][name].units, names[name], where=where)
+                values = values.reshape(values.shape[-2:])
+                read[name] = values if scale == 1 else values * np.float32(scale)
+        return read
 
     def _find(self, name: str, year: int | None) -> int:
         offers = [i for i, fields in enumerate(self._fields) if name in fields]
@@ -117,21 +126,27 @@ class ForcingReader:
         self.catalogue, self.grid = catalogue, grid
         self._kept: dict[tuple[str, str, int], NDArray[np.float32]] = {}
 
-    def read(self, name: str, units: str, year: int) -> NDArray[np.float32]:
-        key = (name, units, year)
-        if key not in self._kept:
-            self._kept[key] = self.catalogue.read(name, units, self.grid, year)
-        return self._kept[key]
+    def read(self, names: Mapping[str, str], year: int) -> dict[str, NDArray[np.float32]]:
+        """Variables (name to units) of one year, float32 on the whole forcing grid."""
+        lacking = {name: units for name, units in names.items() if (name, units, year) not in self._kept}
+        if lacking:
+            for name, values in self.catalogue.read(lacking, self.grid, year).items():
+                self._kept[name, lacking[name], year] = values
+        return {name: self._kept[name, units, year] for name, units in names.items()}
 
     def states(self, names: Iterable[str], year: int) -> dict[str, NDArray[np.float32]]:
         """Those of the named state fractions that the forcing has, for one year."""
-        return {name: self.read(name, "1", year) for name in names if name in self.catalogue}
+        return self.read({name: "1" for name in names if name in self.catalogue}, year)
 
-    def field(self, spec: FieldSpec, year: int) -> NDArray[np.float32]:
-        """What a predictor asks for, or its fill where it says that the variable may be missing."""
-        if spec.name not in self.catalogue and spec.missing == "fill":
-            return np.full(self.grid.shape, spec.fill, np.float32)
-        return self.read(spec.name, spec.units, year)
+    def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:
+        """What predictors ask for, or the fill where a spec says that the variable may be missing."""
+        wanted, filled = {}, {}
+        for spec in specs:
+            if spec.name not in self.catalogue and spec.missing == "fill":
+                filled[spec.name] = np.full(self.grid.shape, spec.fill, np.float32)
+            else:
+                wanted[spec.name] = spec.units
+        return self.read(wanted, year) | filled
 
     def forget(self, keep: Iterable[int]) -> None:
         """Drop all years but these."""
@@ -156,7 +171,7 @@ class StaticReader:
             return np.full(window.shape, spec.fill, np.float32)
         inside = Box(max(window.row0, 0), min(window.row1, self.grid.nlat), window.col0, window.col1)
         values = np.full(window.shape, np.nan, np.float32)
-        values[inside.slices(window)] = self.catalogue.read(spec.name, spec.units, self.grid.sub(inside))
+        values[inside.slices(window)] = self.catalogue.read({spec.name: spec.units}, self.grid.sub(inside))[spec.name]
         if self._bytes + values.nbytes <= STATIC_CACHE:
             self._kept[key] = values
             self._bytes += values.nbytes
