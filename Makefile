@@ -23,6 +23,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 venv: $(STAMP)
 
+# torch alone first: what follows then finds it there and does not choose another build of it.
 $(STAMP): pyproject.toml constraints.txt
 	@python=; for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11; do \
 	  if [ -n "$$p" ] && "$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -34,7 +35,6 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "Setting up $(VENV) with $$($$python --version); this takes a few minutes, once."; \
 	$$python -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(SETUPTOOLS)
-	# torch alone first: what follows then finds it there and does not choose another build of it.
 	$(BIN)/python -m pip install --quiet $(TORCH) $(PIP_TORCH)
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[mpi,yac,dev]'
 	@touch $@
