@@ -141,16 +141,18 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
     GridError
         On every rank, naming the first rank with the fault: shapes and types, ids outside of the grid or owned
         twice, coordinates that are missing, out of range or in radians, fewer than 3 distinct corners, clockwise
-        cells, and edges that are not what ``edges`` says. (Radians are recognised where a grid spans the globe.)
+        cells, and edges that are not what ``edges`` says. Radians are recognised only where a grid spans the
+        globe: those of a region are valid degrees elsewhere.
     """
     error: GridError | None = None
-    extent = (0.0, 0.0)
+    extent = (0.0, -np.inf, -np.inf)
     try:
         _check_arrays(mesh)
         _check_coordinates(mesh)
         _check_polygons(mesh)
         if mesh.size:
-            extent = (float(np.nanmax(np.abs(mesh.corner_lon))), float(np.nanmax(np.abs(mesh.corner_lat))))
+            lat = mesh.corner_lat
+            extent = (float(np.nanmax(np.abs(mesh.corner_lon))), float(np.nanmax(lat)), float(np.nanmax(-lat)))
     except GridError as caught:
         error = caught
     agree(error, comm)
@@ -160,12 +162,13 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
         sizes, extents = comm.allgather(mesh.global_size), comm.allgather(extent)
     if len(set(sizes)) > 1:
         raise GridError("ranks disagree on the size of a grid", found=sorted(set(sizes)), where=mesh.name)
-    lon, lat = (max(values) for values in zip(*extents, strict=True))
-    if 3.0 < lon < 2 * np.pi + 1e-3 and 1.5 < lat < np.pi / 2 + 1e-3:
+    lon, north, south = (max(values) for values in zip(*extents, strict=True))
+    quarter = np.pi / 2 + 1e-3
+    if 3.0 < lon < 4 * quarter and 1.5 < north < quarter and 1.5 < south < quarter:
         raise GridError(
             "the corners of a grid look like radians",
             expected="degrees",
-            found=f"|longitude| up to {lon:.6g}, |latitude| up to {lat:.6g}",
+            found=f"longitudes up to {lon:.6g}, latitudes from {-south:.6g} to {north:.6g}",
             where=mesh.name,
             remedy="convert with numpy.rad2deg",
         )

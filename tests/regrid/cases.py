@@ -1,0 +1,48 @@
+"""Grids and helpers that the regridding tests and their MPI program share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import scipy.sparse as sp
+
+from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
+from ai4land_coupler.host_grids import latlon_mesh
+
+UNITED_KINGDOM = "hilda_plus/hilda_plus_2012_states_UK-v1-0-f_wgs84-nn.tif"
+
+
+def matrix(weights: LocalWeights, global_size: int) -> sp.csr_matrix:
+    """Owned rows over all source cells."""
+    shape = (np.size(weights.destination_area), global_size)
+    return sp.csr_matrix((weights.values, weights.source_ids, weights.indptr), shape)
+
+
+def uk_land(sample_data: Path) -> tuple[Mesh, np.ndarray, int]:
+    """The 1 km land cells of the United Kingdom, their class codes 0 .. n-1, and n."""
+    with rasterio.open(sample_data / UNITED_KINGDOM) as file:
+        cover, t = file.read(1), file.transform
+    grid = LatLonGrid(t.c, t.a, cover.shape[1], t.f, t.e, cover.shape[0])
+    cells = np.flatnonzero(np.isfinite(cover))
+    native, codes = np.unique(cover.ravel()[cells], return_inverse=True)
+    return latlon_mesh(grid, "united kingdom", cells), codes.astype(np.uint8), native.size
+
+
+def octahedral_mesh(level: int) -> Mesh:
+    """8 x 4**level great-circle triangles, turned so that no edge lies on a meridian or parallel."""
+    corners = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0], [0, 0, -1]], float)
+    faces = [[0, 1, 2], [1, 3, 2], [3, 4, 2], [4, 0, 2], [1, 0, 5], [3, 1, 5], [4, 3, 5], [0, 4, 5]]
+    triangles = corners[np.array(faces)]
+    for _ in range(level):
+        a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+        ab, bc, ca = a + b, b + c, c + a
+        ab, bc, ca = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in (ab, bc, ca))
+        triangles = np.concatenate([np.stack(t, axis=1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
+    points = triangles @ (turn * np.sign(np.linalg.det(turn)))
+    lon = np.rad2deg(np.arctan2(points[..., 1], points[..., 0]))
+    lat = np.rad2deg(np.arcsin(np.clip(points[..., 2], -1, 1)))
+    n = len(lon)
+    return Mesh(f"octahedron {level}", np.arange(n), lon, lat, "great_circle", np.ones(n, bool), n)

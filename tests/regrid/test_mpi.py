@@ -1,0 +1,120 @@
+"""Regridding over ranks: the answers of one rank, and every rank told of a fault."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+pytestmark = [pytest.mark.mpi]
+pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+
+PROGRAM = Path(__file__).with_name("mpi_program.py")
+
+
+def mpirun(ranks: int, folder: Path, cases: list[str], **environment: str) -> Path:
+    """Run cases of the program; the folder of its answers."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        pytest.skip("mpiexec not found: pip install ai4land_coupler[mpi]")
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", PROGRAM, folder, *cases],
+        env=os.environ | root | environment,
+        capture_output=True,
+        text=True,
+        timeout=180,  # a hang is a failure
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[int, Path]:
+    """The folder of answers by number of ranks. One start for all cases: starting costs more than running."""
+    cases = {
+        1: ["blocks"],
+        2: ["blocks", "dealt", "faults"],
+        3: ["blocks", "dealt", "apart", "sub-communicator"],
+    }
+    return {ranks: mpirun(ranks, tmp_path_factory.mktemp(f"ranks{ranks}"), names) for ranks, names in cases.items()}
+
+
+def answers(folder: Path, case: str) -> dict[str, np.ndarray]:
+    """The answers of all ranks, put together by global destination id."""
+    parts = [dict(np.load(path)) for path in sorted(folder.glob(f"{case}.*.npz"))]
+    order = np.argsort(np.concatenate([part["cells"] for part in parts]))
+    ids, values = (np.concatenate([part[name] for part in parts]) for name in ("source_ids", "values"))
+    lengths = np.concatenate([np.diff(part["indptr"]) for part in parts])
+    rows = sp.csr_matrix((values, np.unique(ids, return_inverse=True)[1], np.cumsum([0, *lengths])))[order]
+    together = {
+        "values": rows.data,
+        "columns": rows.indices,
+        "source_ids": np.unique(ids),
+        "row_lengths": lengths[order],
+        "land": np.array(sum(part["source_area"].sum() for part in parts)),
+    }
+    for name in ("aggregate", "fields", "destination_fraction", "destination_area"):
+        together[name] = np.concatenate([part[name] for part in parts], axis=-1)[..., order]
+    return together
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    for name in ("columns", "source_ids", "row_lengths", "destination_area", "aggregate", "fields"):
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    np.testing.assert_allclose(one["values"], other["values"], rtol=1e-14)
+    np.testing.assert_allclose(one["destination_fraction"], other["destination_fraction"], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "case"),
+    [(2, "blocks"), (2, "dealt"), (3, "blocks"), (3, "dealt"), (3, "apart"), (3, "sub-communicator")],
+)
+def test_any_decomposition_has_the_bits_of_one_rank(runs, ranks, case):
+    one = answers(runs[1], "blocks")
+    assert one["fields"].std() > 0.1
+    assert one["row_lengths"].min() > 0
+    assert_same(one, answers(runs[ranks], case))
+
+
+@pytest.mark.real_data
+def test_the_united_kingdom_on_two_ranks(tmp_path_factory, sample_data):
+    one, two = (
+        answers(
+            mpirun(ranks, tmp_path_factory.mktemp("uk"), ["united kingdom"], AI4LAND_SAMPLE_DATA=str(sample_data)),
+            "united kingdom",
+        )
+        for ranks in (1, 2)
+    )
+    assert_same(one, two)
+    assert (two["aggregate"] @ two["destination_area"]).sum() == pytest.approx(float(two["land"]), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("clockwise", "GridError: cells are clockwise"),
+        ("mask", "GridError: a mask does not fit its cells"),
+        ("two owners", "GridError: a cell has more than one owner"),
+        ("radians", "GridError: the corners of a grid look like radians"),
+        ("sizes", "GridError: ranks disagree on the size of a grid"),
+        ("unowned", "GridError: regrid weights use source cells that belong to no rank"),
+        ("code", "FieldError: a code is outside of its legend"),
+    ],
+)
+def test_a_fault_on_one_rank_is_told_to_all(runs, case, message):
+    told = [json.loads((runs[2] / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(2)]
+    assert [text.startswith(message) for text in told] == [True, True], told
+
+
+def test_the_others_learn_where_the_fault_is(runs):
+    told = [json.loads((runs[2] / f"faults.{rank}.json").read_text())["clockwise"] for rank in range(2)]
+    assert "where: source, cell 1296, rank 1" in told[0]
+    assert "where: source, cell 1296\n" in told[1]
