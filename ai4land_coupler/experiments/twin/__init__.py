@@ -1,0 +1,25 @@
+"""Twin Earth: a synthetic land whose rules are known, on the real land mask and climate zones.
+
+It writes the files of HILDA+, LUH2, its futures and static fields, so that everything can be run, trained and
+judged without the originals.
+"""
+
+from ai4land_coupler.experiments.twin.benchmark import BenchmarkEdition, benchmark_edition, benchmark_names
+from ai4land_coupler.experiments.twin.generate import generate
+from ai4land_coupler.experiments.twin.landscape import Landscape, make_landscape
+from ai4land_coupler.experiments.twin.options import TwinOptions
+from ai4land_coupler.experiments.twin.oracle import Skill, oracle
+from ai4land_coupler.experiments.twin.report import TwinReport
+
+__all__ = [
+    "BenchmarkEdition",
+    "Landscape",
+    "Skill",
+    "TwinOptions",
+    "TwinReport",
+    "benchmark_edition",
+    "benchmark_names",
+    "generate",
+    "make_landscape",
+    "oracle",
+]

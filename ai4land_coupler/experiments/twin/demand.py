@@ -1,0 +1,194 @@
+"""How much changes where: the scenario's net demand and the area-neutral swaps, per 0.25-degree forcing cell.
+
+Amounts follow from the map of the year before and from smooth fields of place and time. They are flows between
+classes in cells per year; what is below one cell is carried to the next year.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.experiments.twin.landscape import (
+    CROPLAND,
+    FOREST,
+    GRASS,
+    N_DYNAMIC,
+    OTHER,
+    PASTURE,
+    URBAN,
+    Landscape,
+)
+from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise, gradient_noise
+
+#: Every ordered pair of classes between which a cell can move; no city is ever given back.
+PAIRS = tuple((a, b) for a in range(N_DYNAMIC) for b in range(N_DYNAMIC) if a not in (b, URBAN))
+
+# Pair, weight, and the push of the time towards the second class in the years of _ERAS.
+_ERAS = (1850, 1950, 1990, 2015, 2050, 2100)
+_NET = (
+    (CROPLAND, FOREST, 1.0, (-0.7, -0.5, 0.0, 0.2, 0.6, 0.5)),
+    (CROPLAND, GRASS, 0.5, (-0.4, -0.2, 0.1, 0.2, 0.3, 0.2)),
+    (PASTURE, FOREST, 0.8, (-0.5, -0.4, 0.0, 0.3, 0.7, 0.4)),
+    (PASTURE, GRASS, 0.5, (-0.4, -0.2, 0.1, 0.2, 0.3, 0.2)),
+    (CROPLAND, PASTURE, 0.6, (-0.1, 0.0, 0.0, 0.0, -0.2, -0.2)),
+    (FOREST, GRASS, 0.2, (0.0, 0.0, 0.0, 0.0, -0.1, -0.1)),
+    (GRASS, OTHER, 0.2, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+    (CROPLAND, URBAN, 0.20, (0.2, 0.6, 0.8, 0.7, 0.5, 0.3)),
+    (PASTURE, URBAN, 0.16, (0.2, 0.6, 0.8, 0.7, 0.5, 0.3)),
+    (FOREST, URBAN, 0.05, (0.2, 0.6, 0.8, 0.7, 0.5, 0.3)),
+    (GRASS, URBAN, 0.08, (0.2, 0.6, 0.8, 0.7, 0.5, 0.3)),
+)
+_SWAPS = (
+    (CROPLAND, PASTURE, 1.0),
+    (CROPLAND, FOREST, 0.5),
+    (CROPLAND, GRASS, 0.6),
+    (PASTURE, FOREST, 0.6),
+    (PASTURE, GRASS, 0.6),
+    (FOREST, GRASS, 0.5),
+    (GRASS, OTHER, 0.3),
+)
+#: Years between two keyed fields of the scenario's trend, which are blended smoothly in between.
+_TREND_YEARS = 25
+#: Years over which a shortfall of the gross rate is made up.
+_CATCH_UP = 4
+#: An amount that no rounding turns into a cell.
+_NEVER = -1e9
+_TREND, _HEAT, _CARRY = 100, 130, 131
+
+
+def class_counts(landscape: Landscape, cover: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Cells of each dynamic class in each forcing cell, shape (6, J); fixed cells do not count."""
+    size = landscape.options.forcing_grid.size
+    use = landscape.movable
+    index = cover[use].astype(np.int64) * size + landscape.forcing[use]
+    return np.bincount(index, minlength=N_DYNAMIC * size).reshape(N_DYNAMIC, size)
+
+
+@dataclass
+class Demand:
+    """Yearly numbers of cells to move, by ordered pair and forcing cell.
+
+    It holds the carried remainders, and the areas asked for and realised so far: the swaps of a year make up
+    for what the years before missed, so that the gross rate is met in the long run.
+    """
+
+    landscape: Landscape
+    asked: float = 0.0
+    realised: float = 0.0
+    carry: Floats = field(init=False)
+    swap_carry: Floats = field(init=False)
+    heat: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        grid = self.landscape.options.forcing_grid
+        lon, lat = grid.lon[None, :], grid.lat[:, None]
+        warm = 0.15 + np.clip(fractal_noise(self.landscape.rng, lon, lat, 240, 3, _HEAT), 0, None)
+        self.heat = (warm * warm).ravel()
+        box, size = self.landscape.options.forcing_box, grid.size
+        ids = np.arange(box.row0, box.row1)[:, None] * 1440 + np.arange(box.col0, box.col1)
+
+        # Remainders start anywhere between none and a whole cell: else nothing would move in the first years.
+        def start(number: int, stream: int) -> Floats:
+            rng = self.landscape.rng
+            draws = [rng.at(stream=(_CARRY + stream) * OCTAVES + k).uniform(ids).ravel() for k in range(number)]
+            return np.stack(draws).reshape(number, size)
+
+        self.carry, self.swap_carry = start(len(_NET), 0), start(len(_SWAPS), 2)
+
+    def trend(self, number: int, year: int) -> Floats:
+        """Push of the scenario towards the second class of a pair, shape (J,); smooth in place and time."""
+        grid = self.landscape.options.forcing_grid
+        lon, lat = grid.lon[None, :], grid.lat[:, None]
+        knot, part = divmod(year, _TREND_YEARS)
+        t = part / _TREND_YEARS
+        t = t * t * (3 - 2 * t)
+        fields = [
+            gradient_noise(self.landscape.rng.at(year=k, stream=_TREND * OCTAVES + number), lon, lat, 90, shift=0.37)
+            for k in (knot, knot + 1)
+        ]
+        era = float(np.interp(year, _ERAS, _NET[number][3]))
+        return ((1 - t) * fields[0] + t * fields[1] + era).ravel()
+
+    def moves(self, year: int, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cells to move in the step that ends in ``year``, shape (pairs, J), in the order of :data:`PAIRS`.
+
+        ``counts`` are the cells of each class in the map of the year before; no class is asked for more.
+        """
+        options = self.landscape.options
+        cell_area = self.landscape.row_area.mean()
+        land = float(self.land_area())
+        total = np.maximum(counts.sum(axis=0), 1)
+        left = counts.copy()
+        moves = np.zeros((len(PAIRS), counts.shape[1]), np.int64)
+
+        flows = []
+        for number, (a, b, weight, _) in enumerate(_NET):
+            push = self.trend(number, year)
+            source, target = np.where(push > 0, counts[a], counts[b]), np.where(push > 0, counts[b], counts[a])
+            if b == URBAN:
+                # Towns grow only, and ever more slowly as they fill their cell.
+                room = 1 - 2 * counts[b] / total
+                push, source, target = np.maximum(push, 0) * np.maximum(room, 0), counts[a], counts[b]
+            flows.append(weight * push * self.heat * source * (target + 0.02 * total) / total)
+        planned = math.fsum(np.abs(flows).ravel())
+        wanted = options.net_share * options.gross_rate * land / cell_area
+        for number, (a, b, _, _) in enumerate(_NET):
+            if planned > 0:
+                self.carry[number] += flows[number] * (wanted / planned)
+            whole = np.floor(self.carry[number]).astype(np.int64)
+            forth = np.minimum(np.maximum(whole, 0), left[a])
+            back = np.minimum(np.maximum(-whole, 0), left[b])
+            self.carry[number] -= forth - back
+            moves[PAIRS.index((a, b))] += forth
+            left[a] -= forth
+            if b != URBAN:
+                moves[PAIRS.index((b, a))] += back
+                left[b] -= back
+
+        room = np.stack([np.minimum(left[a], left[b]) for a, b, _ in _SWAPS])
+        exchange = np.array([w for *_, w in _SWAPS])[:, None] * self.heat * room
+        planned = 2 * math.fsum(exchange.ravel())
+        # What the years before missed comes back over a few years, not at once.
+        missed = self.asked - self.realised
+        wanted = max((options.gross_rate * land + missed / _CATCH_UP) / cell_area - float(moves.sum()), 0.0)
+        if planned > 0:
+            self.swap_carry += exchange * (wanted / planned)
+        swaps = _whole(np.where(room > 0, self.swap_carry, _NEVER), round(wanted / 2))
+        for number, (a, b, _) in enumerate(_SWAPS):
+            both = np.minimum(swaps[number], np.minimum(left[a], left[b]))
+            self.swap_carry[number] -= both
+            for pair in ((a, b), (b, a)):
+                moves[PAIRS.index(pair)] += both
+                left[pair[0]] -= both
+        self.asked += options.gross_rate * land
+        return moves
+
+    def land_area(self) -> int:
+        """Land without inland water (dm2)."""
+        dry = self.landscape.land & ~self.landscape.water
+        return int(dry.sum(axis=1) @ self.landscape.row_area)
+
+    def record(self, area: int) -> None:
+        """Count the area (dm2) that a step has changed."""
+        self.realised += area
+
+
+def _whole(amounts: Floats, total: int) -> NDArray[np.int64]:
+    """Whole numbers near the amounts that sum to the total: the largest remainders are rounded up.
+
+    Where whole parts alone exceed the total, the smallest remainders give back. Of equal ones the first goes up.
+    """
+    flat = amounts.ravel()
+    whole = np.maximum(np.floor(flat), 0).astype(np.int64)
+    missing = total - int(whole.sum())
+    if missing > 0:
+        whole[np.argsort(whole - flat, kind="stable")[:missing]] += 1
+    elif missing < 0:
+        holders = np.flatnonzero(whole)
+        last = np.argsort((flat - whole)[holders], kind="stable")[:-missing]
+        whole[holders[last]] -= 1
+    return whole.reshape(amounts.shape)

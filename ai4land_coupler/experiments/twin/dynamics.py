@@ -1,0 +1,125 @@
+"""Where it changes: the known driver, the hidden noise, and the yearly step.
+
+A cell moves from class a to class b where the gain is highest::
+
+    gain = suitability_b - suitability_a + NEIGHBOUR * (share_b - share_a) + hidden_b - hidden_a + event_b + chance_b
+
+The first two terms are the known driver: static fields and the map of the year before. The others are hidden: a
+static field, a field of the year (both correlated in space), and a number of its own for each cell and year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.experiments.twin.demand import PAIRS, Demand, class_counts
+from ai4land_coupler.experiments.twin.landscape import N_DYNAMIC, UNIT, Landscape
+from ai4land_coupler.experiments.twin.noise import OCTAVES, gradient_noise
+
+#: Weight of the share of a class among the cells within NEIGHBOUR_REACH rows and columns.
+NEIGHBOUR = 1.0
+NEIGHBOUR_REACH = 2
+_EVENT, _EVENT_NODES, _EVENT_WEIGHT = 140, 1800, 0.40
+_CHANCE, _CHANCE_WEIGHT = 141, 0.7
+Maps = NDArray[np.int8]
+Moves = NDArray[np.int64]
+
+
+def neighbour_shares(cover: Maps) -> NDArray[np.int32]:
+    """Thousandths of the land around each cell, itself included, that each dynamic class holds; (6, Y, X)."""
+    reach = NEIGHBOUR_REACH
+    width = 2 * reach + 1
+
+    def box(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+        sums = np.pad(mask.astype(np.int32), ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+        return np.asarray(
+            sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width] + sums[:-width, :-width], np.int32
+        )
+
+    land = np.maximum(box(cover >= 0), 1)
+    return np.stack([UNIT * box(cover == c) // land for c in range(N_DYNAMIC)])
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Ranks the cells for each move; with ``noise`` as the twin itself does, without as the oracle has to."""
+
+    landscape: Landscape
+    noise: bool = True
+
+    def place(self, cover: Maps, year: int, moves: Moves) -> Maps:
+        """The map of ``year`` from the map of the year before.
+
+        Parameters
+        ----------
+        cover:
+            Map of the year before, view classes, int8 (Y, X).
+        moves:
+            Cells to move, (pairs, J). Where a forcing cell has fewer of the class, all of them move.
+
+        Returns
+        -------
+        A new map. Of equal gains the cell of the lower id moves.
+        """
+        world = self.landscape
+        shares = neighbour_shares(cover).reshape(N_DYNAMIC, -1)
+        old, new = cover.ravel(), cover.ravel().copy()
+        forcing, suitability = world.forcing.ravel(), world.suitability.reshape(N_DYNAMIC, -1)
+        free = world.movable.ravel() & (moves.sum(axis=0) > 0)[forcing]
+        by_class = [np.flatnonzero(free & (old == c)) for c in range(N_DYNAMIC)]
+        for (a, b), number in zip(PAIRS, moves, strict=True):
+            if not number.any():
+                continue
+            candidates = by_class[a][number[forcing[by_class[a]]] > 0]
+            candidates = candidates[new[candidates] == a]
+            gain = suitability[b, candidates].astype(np.int64) - suitability[a, candidates]
+            gain += (NEIGHBOUR * (shares[b, candidates] - shares[a, candidates])).astype(np.int64)
+            if self.noise:
+                gain += self.hidden_gain(a, b, year, candidates)
+            home = forcing[candidates]
+            # One key for forcing cell and falling gain; the stable sort leaves equal ones in the order of ids.
+            order = np.argsort((home << 32) - gain, kind="stable")
+            home = home[order]
+            rank = np.arange(home.size) - np.searchsorted(home, home)
+            new[candidates[order[rank < number[home]]]] = b
+        return new.reshape(cover.shape)
+
+    def hidden_gain(self, a: int, b: int, year: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The part of the gain that is written to no file, for flat indices of cells of the region."""
+        world = self.landscape
+        hidden, grid = world.hidden.reshape(N_DYNAMIC, -1), world.options.land_grid
+        row, col = np.divmod(cells, grid.nlon)
+        event = gradient_noise(
+            world.rng.at(year=year, stream=_EVENT * OCTAVES + b), grid.lon[col], grid.lat[row], _EVENT_NODES
+        )
+        chance = world.rng.at(year=year, stream=_CHANCE * OCTAVES + b).uniform(world.cell.ravel()[cells]) - 0.5
+        yearly = np.rint((_EVENT_WEIGHT * event + _CHANCE_WEIGHT * chance) * UNIT).astype(np.int64)
+        return np.asarray(hidden[b, cells].astype(np.int64) - hidden[a, cells] + yearly)
+
+
+def simulate(landscape: Landscape) -> Iterator[tuple[int, Maps, Moves]]:
+    """The maps of the twin, one a year.
+
+    Yields
+    ------
+    Year, map of view classes (Y, X), and the moves (pairs, J) that led to it from the year before (none at first).
+    """
+    demand, driver = Demand(landscape), Driver(landscape)
+    cover = landscape.first_map()
+    first, *years = landscape.options.years
+    yield first, cover, np.zeros((len(PAIRS), landscape.options.forcing_grid.size), np.int64)
+    for year in years:
+        moves = demand.moves(year, class_counts(landscape, cover))
+        after = driver.place(cover, year, moves)
+        demand.record(changed_area(landscape, cover, after))
+        cover = after
+        yield year, cover, moves
+
+
+def changed_area(landscape: Landscape, before: Maps, after: Maps) -> int:
+    """Area whose class differs between two maps (dm2)."""
+    return int((before != after).sum(axis=1) @ landscape.row_area)

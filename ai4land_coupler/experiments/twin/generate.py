@@ -1,0 +1,201 @@
+"""Makes a Twin Earth: simulate, aggregate, write aside, rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import DataError
+from ai4land_coupler.experiments.metrics import class_shares
+from ai4land_coupler.experiments.twin.demand import Demand, class_counts
+from ai4land_coupler.experiments.twin.dynamics import Maps, Moves, changed_area, simulate
+from ai4land_coupler.experiments.twin.landscape import CLASSES, Landscape, make_landscape
+from ai4land_coupler.experiments.twin.options import TwinOptions
+from ai4land_coupler.experiments.twin.oracle import Skill, skill, spread_starts
+from ai4land_coupler.experiments.twin.report import ArrayHash, TwinReport
+from ai4land_coupler.experiments.twin.states import States
+from ai4land_coupler.experiments.twin.writers import (
+    hilda_name,
+    scenario_name,
+    write_luh2_static,
+    write_map,
+    write_states,
+    write_statics,
+)
+
+#: Raised with every change of the generator that changes what it makes.
+GENERATOR = 1
+MANIFEST = "twin.json"
+#: Leads (years) at which the oracle is scored, and from how many starts.
+_LEADS = ((1, 10), (20, 3))
+Progress = Callable[[int, int], None]
+Manifest = dict[str, Any]
+
+
+def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Progress | None = None) -> TwinReport:
+    """Make a Twin Earth in a folder, or return the report of the one that is there already.
+
+    Parameters
+    ----------
+    folder:
+        Created where missing. A twin of other options in it is replaced; files of others are never touched.
+    progress:
+        Called with the number of years done and their total.
+
+    Raises
+    ------
+    ConfigError
+        When the region holds no land, or the cell size puts centres on the edges of forcing cells.
+    DataError
+        When the folder holds files of the same names that no twin wrote.
+    """
+    target = Path(folder)
+    known = _read_manifest(target)
+    if known is not None and known.get("complete") and known["generator"] == GENERATOR:
+        report = TwinReport.model_validate({**known["report"], "folder": target})
+        if report.options == options and all((target / f).is_file() for f in report.files):
+            return report
+    landscape = make_landscape(options)
+    target.mkdir(parents=True, exist_ok=True)
+    with _aside(target) as aside:
+        report = _write(landscape, aside, target, progress)
+        _install(aside, target, report, known)
+    return report
+
+
+def _write(landscape: Landscape, aside: Path, target: Path, progress: Progress | None) -> TwinReport:
+    options = landscape.options
+    for name in ("hilda", "luh2", "static"):
+        (aside / name).mkdir()
+    maps: dict[int, Maps] = {}
+    moves: dict[int, Moves] = {}
+    rows = []
+    hash_maps, hash_states = ArrayHash(), ArrayHash()
+    states: States | None = None
+    for year, cover, moved in simulate(landscape):
+        maps[year], moves[year] = cover, moved
+        if states is None:
+            states = States(landscape, cover)
+            write_luh2_static(aside / "luh2" / "staticData_quarterdeg.nc", options, landscape, states)
+        else:
+            states.advance(cover)
+        codes = landscape.codes(cover)
+        hash_maps.update(codes)
+        write_map(aside / "hilda" / hilda_name(year), options.land_grid, codes)
+        rows.append(states.aggregate())
+        hash_states.update(rows[-1])
+        if progress is not None:
+            progress(len(maps), len(options.years))
+    _write_both_states(aside, options, np.stack(rows))
+    write_statics(aside / "static", landscape)
+
+    dry = landscape.land & ~landscape.water
+    area = Demand(landscape).land_area()
+    first, last = options.first_year, options.last_year
+    shares = [class_shares(maps[y][landscape.land], len(CLASSES)) for y in (first, last)]
+    files = sorted(p.relative_to(aside) for p in aside.rglob("*") if p.is_file())
+    return TwinReport(
+        folder=target,
+        options=options,
+        files=tuple(files),
+        cells=cover.size,
+        land_cells=int(dry.sum()),
+        forcing_cells=options.forcing_grid.size,
+        gross_change={y: changed_area(landscape, maps[y - 1], maps[y]) / area for y in options.years[1:]},
+        net_change=_net_change(landscape, maps),
+        class_shares={c: (float(a), float(b)) for c, a, b in zip(CLASSES, *shares, strict=True)},
+        skill=tuple(_skills(landscape, maps, moves)),
+        maps_sha256=hash_maps.hex,
+        states_sha256=hash_states.hex,
+    )
+
+
+def _write_both_states(aside: Path, options: TwinOptions, values: NDArray[np.float32]) -> None:
+    """The history up to the scenario's start, and the scenario from there; both hold the year of the start."""
+    turn = min(options.scenario_start, options.last_year) - options.first_year
+    years = list(options.years)
+    write_states(aside / "luh2" / "states.nc", options, years[: turn + 1], values[: turn + 1], base=850)
+    if options.scenario_start < options.last_year:
+        (aside / "scenario").mkdir()
+        path = aside / "scenario" / scenario_name(options)
+        write_states(path, options, years[turn:], values[turn:], base=options.scenario_start)
+
+
+def _net_change(landscape: Landscape, maps: dict[int, Maps]) -> float:
+    """Mean yearly share of the land's cells that is net change of a class within a forcing cell."""
+    counts = [class_counts(landscape, cover) for cover in maps.values()]
+    net = [np.abs(b - a).sum() / 2 for a, b in pairwise(counts)]
+    return float(np.mean(net) / (landscape.land & ~landscape.water).sum())
+
+
+def _skills(landscape: Landscape, maps: dict[int, Maps], moves: dict[int, Moves]) -> Iterator[Skill]:
+    for lead, number in _LEADS:
+        starts = spread_starts(landscape.options.years, lead, number)
+        if starts:
+            yield skill(landscape, maps, moves, lead, starts)
+
+
+def _read_manifest(folder: Path) -> Manifest | None:
+    """What the twin in a folder says about itself; None where there is none."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text())
+        return {"generator": manifest["generator"], "files": list(manifest["files"]), **manifest}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "the manifest of a Twin Earth cannot be read",
+            found=error,
+            where=path,
+            remedy="delete the folder, or choose another",
+        ) from error
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A scratch folder on the same file system, gone afterwards."""
+    path = target / f".partial-{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | None) -> None:
+    """Move the files into place; the manifest says that they are complete only when all are there."""
+    new = [f.as_posix() for f in report.files]
+    ours = set(known["files"]) if known else set()
+    foreign = sorted(f for f in new if (target / f).exists() and f not in ours)
+    if foreign:
+        raise DataError(
+            "the folder of a Twin Earth holds files that no twin wrote",
+            found=foreign[:3],
+            where=target,
+            remedy="choose an empty folder, or move them away",
+        )
+    _write_manifest(target, {"complete": False, "generator": GENERATOR, "files": sorted(ours | set(new))})
+    for name in sorted(ours - set(new)):
+        (target / name).unlink(missing_ok=True)
+    for name in new:
+        (target / name).parent.mkdir(exist_ok=True)
+        (aside / name).replace(target / name)
+    manifest = {"complete": True, "generator": GENERATOR, "files": new}
+    _write_manifest(target, {**manifest, "report": json.loads(report.model_dump_json(exclude={"folder"}))})
+
+
+def _write_manifest(target: Path, manifest: Manifest) -> None:
+    scratch = target / f"{MANIFEST}.tmp"
+    scratch.write_text(json.dumps(manifest, indent=1))
+    scratch.replace(target / MANIFEST)

@@ -1,0 +1,77 @@
+"""Smooth random fields that depend on the place alone, never on the region that is cut out.
+
+Gradient noise (Perlin, "An image synthesizer", SIGGRAPH 1985) on lattices that close around the globe. The
+gradients come from keyed integers and the interpolation uses sums and products only, so that the numbers are
+the same to the bit on every machine with IEEE arithmetic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.rng import KeyedRng
+
+Floats = NDArray[np.float64]
+
+# Sixteen directions, written out so that no trigonometric function of the machine is involved.
+_A, _B, _C = 0.9238795325112867, 0.3826834323650898, 0.7071067811865476
+_X = np.array([1, _A, _C, _B, 0, -_B, -_C, -_A, -1, -_A, -_C, -_B, 0, _B, _C, _A])
+_Y = np.array([0, _B, _C, _A, 1, _A, _C, _B, 0, -_B, -_C, -_A, -1, -_A, -_C, -_B])
+#: Brings the standard deviation of one octave to about one half.
+_SCALE = 2.0
+#: Streams that one field may use for its octaves.
+OCTAVES = 16
+
+
+def _fade(t: Floats) -> Floats:
+    return t * t * t * (t * (t * 6 - 15) + 10)
+
+
+def gradient_noise(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, shift: float = 0.0) -> Floats:
+    """One octave of gradient noise.
+
+    Parameters
+    ----------
+    rng:
+        Key of the field.
+    lon, lat:
+        Places (degrees), of shapes that broadcast.
+    nodes:
+        Lattice nodes around a circle of latitude; the spacing is ``360 / nodes`` degrees.
+    shift:
+        Offset of the lattice in nodes; the noise is zero at its nodes.
+
+    Returns
+    -------
+    Values of zero mean and a standard deviation of about 0.5, of the broadcast shape.
+    """
+    scale = nodes / 360.0
+    x, y = (lon + 180.0) * scale + shift, (90.0 - lat) * scale + shift
+    i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    fx, fy = x - i, y - j
+    i0, i1, j0, j1 = (int(v) for v in (i.min(), i.max() + 2, j.min(), j.max() + 2))
+    ids = np.arange(j0, j1)[:, None] * nodes + np.arange(i0, i1) % nodes
+    direction = (rng.uniform(ids) * _X.size).astype(np.int64)
+    gx, gy = _X[direction], _Y[direction]
+    i, j = i - i0, j - j0
+    u, v = _fade(fx), _fade(fy)
+
+    def corner(di: int, dj: int) -> Floats:
+        return np.asarray(gx[j + dj, i + di] * (fx - di) + gy[j + dj, i + di] * (fy - dj))
+
+    top = corner(0, 0) * (1 - u) + corner(1, 0) * u
+    bottom = corner(0, 1) * (1 - u) + corner(1, 1) * u
+    return _SCALE * (top * (1 - v) + bottom * v)
+
+
+def fractal_noise(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, octaves: int, stream: int) -> Floats:
+    """Octaves of gradient noise, each of half the size and half the amplitude of the one before.
+
+    ``stream`` numbers the field; shape and value as in :func:`gradient_noise`.
+    """
+    total = gradient_noise(rng.at(stream=stream * OCTAVES), lon, lat, nodes)
+    for k in range(1, octaves):
+        octave = gradient_noise(rng.at(stream=stream * OCTAVES + k), lon, lat, nodes << k, shift=0.37 * k)
+        total += octave * 0.5**k
+    return total

@@ -1,0 +1,108 @@
+"""The shape of the land: heights, rivers and where towns lie. Functions of the place and the seed alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.experiments.twin.earth import ZONES, land_at, smooth_at, zone_at
+from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise
+from ai4land_coupler.experiments.twin.options import TwinOptions
+from ai4land_coupler.grid import EARTH_RADIUS
+from ai4land_coupler.rng import KeyedRng
+
+# Streams of the random fields; landscape.py has those from 20 on.
+_MOUNTAIN, _RIDGE, _HILL, _RIVER, _CITY, _VILLAGE, _OUTSKIRTS = range(1, 8)
+
+
+def row_areas(options: TwinOptions) -> NDArray[np.int64]:
+    """Area of a cell of each row on the sphere (dm2).
+
+    Integers: sums of them are exact, so that the coarse states do not depend on the order of summation.
+    """
+    sines = np.array([math.sin(math.radians(lat)) for lat in options.land_grid.lat_edges])
+    scale = EARTH_RADIUS**2 * math.radians(options.resolution) * 100
+    return np.rint(scale * np.abs(np.diff(sines))).astype(np.int64)
+
+
+def tree_line(lat: Floats) -> Floats:
+    """Height above which trees do not grow (km)."""
+    return np.clip(3.6 - 0.045 * np.abs(lat), 0.3, 3.0)
+
+
+def heights(rng: KeyedRng, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
+    """Elevation (m) and closeness to a river (0 to 1), shape (Y, X)."""
+    x, y = lon[None, :], lat[:, None]
+    belt = np.clip(fractal_noise(rng, x, y, 60, 3, _MOUNTAIN) * 1.2 - 0.05, 0, 1)
+    ridge = np.clip(1 - np.abs(fractal_noise(rng, x, y, 240, 5, _RIDGE)), 0, 1)
+    hill = np.clip(0.5 + 0.5 * fractal_noise(rng, x, y, 480, 5, _HILL), 0, 2)
+    river = _closeness_to_river(rng, x, y)
+    inland = np.clip(smooth_at(land_at, lon, lat, 7) * 1.5 - 0.35, 0.02, 1)
+    # Real mountains show in the climate: raise the land where a zone is colder than its latitude.
+    alpine = np.clip(smooth_at(_coldness, lon, lat, 4) * 0.01, 0, 1.5) * tree_line(y)
+    height = 15 + 240 * hill * hill + 1600 * belt * ridge * ridge + 1000 * alpine * (0.55 + 0.6 * ridge)
+    return inland * height * (1 - 0.5 * river), river
+
+
+def _closeness_to_river(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
+    """1 on a river, falling to one half at 0.04 degree; rivers are the zero lines of a noise field."""
+    delta = 1 / 256
+    here = fractal_noise(rng, lon, lat, 240, 4, _RIVER)
+    east = fractal_noise(rng, lon + delta, lat, 240, 4, _RIVER)
+    north = fractal_noise(rng, lon, lat + delta, 240, 4, _RIVER)
+    steepness = np.sqrt((east - here) ** 2 + (north - here) ** 2) / delta
+    distance = np.abs(here) / np.maximum(steepness, 0.5)
+    return np.asarray(1 / (1 + (distance / 0.04) ** 2))
+
+
+def _coldness(lon: Floats, lat: Floats) -> NDArray[np.int64]:
+    """Per cent by which the climate map calls for high ground, shape (Y, X)."""
+    table = np.zeros(len(ZONES) + 1, np.int64)
+    table[[ZONES.index(z) + 1 for z in ("Cfc", "Dfc", "Dsc", "Dwc")]] = 60
+    table[[ZONES.index(z) + 1 for z in ("ET", "EF")]] = 125
+    return np.where(np.abs(lat)[:, None] < 57, table[zone_at(lon, lat)], 0)
+
+
+def slopes(wide: Floats, lat: Floats, step: float) -> tuple[Floats, Floats]:
+    """Gradient (m per m) and direction in which the slope faces (degrees clockwise from north).
+
+    Parameters
+    ----------
+    wide:
+        Elevation (m) with one cell more on every side, rows from north to south; shape (Y + 2, X + 2).
+    lat:
+        Latitudes of the inner rows (degrees), shape (Y,).
+    step:
+        Cell size (degrees).
+    """
+    metres = EARTH_RADIUS * math.radians(step)
+    shrink = np.array([max(math.cos(math.radians(v)), 0.01) for v in lat])[:, None]
+    to_east = (wide[1:-1, 2:] - wide[1:-1, :-2]) / (2 * metres * shrink)
+    to_north = (wide[:-2, 1:-1] - wide[2:, 1:-1]) / (2 * metres)
+    return np.sqrt(to_east**2 + to_north**2), np.rad2deg(np.arctan2(-to_east, -to_north)) % 360
+
+
+def town_influence(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
+    """About 1 in the centre of a town, falling to 0 and below beyond its outskirts; shape (Y, X)."""
+    city, village = _towns(rng, lon, lat, 480, 0.30, _CITY), _towns(rng, lon, lat, 1440, 0.07, _VILLAGE)
+    town = np.maximum(city, 0.75 * village)
+    ragged = 0.22 * fractal_noise(rng, lon[None, :], lat[:, None], 2880, 3, _OUTSKIRTS)
+    return np.where(town > 0, town + ragged, town)
+
+
+def _towns(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, reach: float, stream: int) -> Floats:
+    """Influence of the towns of a jittered lattice; the largest reach ``reach`` degrees, most far less."""
+    spacing = 360 / nodes
+    x, y = (lon[None, :] + 180) / spacing, (90 - lat[:, None]) / spacing
+    i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    best = np.zeros((lat.size, lon.size))
+    for dj in (-1, 0, 1):
+        for di in (-1, 0, 1):
+            ids = (j + dj) * nodes + (i + di) % nodes
+            east, south, size = (rng.at(stream=stream * OCTAVES + k).uniform(ids) for k in range(3))
+            radius = reach * 0.10 / (size + 0.10)
+            away = np.sqrt((x - i - di - east) ** 2 + (y - j - dj - south) ** 2) * spacing
+            best = np.maximum(best, (1 - away / radius) * (0.6 + 0.6 * radius / reach))
+    return best
