@@ -1,0 +1,94 @@
+"""One picture of a run: the first and the last map, what changed, and the areas of the classes over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ai4land_coupler.legend import OUTSIDE, get_legend
+from ai4land_coupler.store import open_store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Maps are thinned to about this many rows and columns before they are drawn.
+DRAWN = 900
+SEA = "#dfe9ef"
+
+
+def draw(store: str | Path, target: str | Path) -> Path:
+    """Draw a store into a PNG, PDF or SVG file, by the name of ``target``."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    data = _land_only(open_store(store))
+    legend = get_legend(data["land_cover"].attrs["legend"])
+    years = data["year"].values
+    thin = max(1, max(data.sizes["lat"], data.sizes["lon"]) // DRAWN)
+    every = {"lat": slice(None, None, thin), "lon": slice(None, None, thin)}
+    first, last = (legend.to_view(data["land_cover"].isel(year=i, **every).values) for i in (0, -1))
+    lon, lat = data["lon"].values, data["lat"].values
+    extent = (lon[0], lon[-1], min(lat), max(lat))
+    shape: dict[str, Any] = {
+        "extent": extent,
+        "origin": "upper" if lat[0] > lat[-1] else "lower",
+        "aspect": 1 / np.cos(np.deg2rad(lat.mean())),
+        "interpolation": "nearest",
+    }
+    colours = ListedColormap([SEA, *(item.colour for item in legend.view)])
+
+    figure = plt.figure(figsize=(13, 7.6), layout="constrained")
+    grid = figure.add_gridspec(2, 3, height_ratios=(2.3, 1))
+    for column, (classes, year) in enumerate(((first, years[0]), (last, years[-1]))):
+        axes = figure.add_subplot(grid[0, column])
+        axes.imshow(classes + 1, cmap=colours, vmin=-0.5, vmax=len(legend.view) + 0.5, **shape)
+        axes.set_title(f"land cover on 1 January {year}", loc="left", fontsize=10)
+    axes = figure.add_subplot(grid[0, 2])
+    changed = np.where((first != last) & (last != OUTSIDE), last + 1, np.where(last == OUTSIDE, 0, -1))
+    faded = np.ma.masked_equal(changed, -1)
+    colours.set_bad("#f6f4ef")
+    axes.imshow(faded, cmap=colours, vmin=-0.5, vmax=len(legend.view) + 0.5, **shape)
+    axes.set_title(f"what changed since {years[0]}, by its new class", loc="left", fontsize=10)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=8)
+        axes.set_xlabel("degrees east", fontsize=8)
+    figure.axes[0].set_ylabel("degrees north", fontsize=8)
+
+    area = data["class_area"].values / 1e9
+    axes = figure.add_subplot(grid[1, :2])
+    for index, item in enumerate(legend.view):
+        axes.plot(years, area[:, index] - area[0, index], color=item.colour, linewidth=2, label=item.name)
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    axes.set_title(f"change of area since {years[0]} (1000 km2)", loc="left", fontsize=10)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+    axes = figure.add_subplot(grid[1, 2])
+    axes.axis("off")
+    handles = [Patch(facecolor=item.colour, label=item.name.replace("_", " / ")) for item in legend.view]
+    axes.legend(handles=handles, loc="center left", frameon=False, fontsize=9, title=legend.title, alignment="left")
+    figure.suptitle(str(data.attrs.get("title", "")), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+    return target
+
+
+def _land_only(data: xr.Dataset) -> xr.Dataset:
+    """Without the rows and columns at the edges that hold nothing but sea."""
+    land = get_legend(data["land_cover"].attrs["legend"]).to_view(data["land_cover"].isel(year=0).values) != OUTSIDE
+    if not land.any():
+        return data
+    window = {}
+    for name, axis in (("lat", 1), ("lon", 0)):
+        held = np.flatnonzero(land.any(axis=axis))
+        margin = max(2, (held[-1] - held[0]) // 40)
+        window[name] = slice(max(int(held[0]) - margin, 0), int(held[-1]) + margin + 1)
+    return data.isel(window)
