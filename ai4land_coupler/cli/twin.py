@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from ai4land_coupler.cli.terminal import out, progress_bar
+from ai4land_coupler.validation import config_error
 
 
 @click.command()
@@ -14,26 +17,33 @@ from ai4land_coupler.cli.terminal import out, progress_bar
 @click.option("--region", nargs=4, type=float, metavar="WEST EAST SOUTH NORTH", help="Degrees.")
 @click.option("--resolution", type=float, help="Cell size of the land grid in degrees.")
 @click.option("--years", nargs=2, type=int, metavar="FIRST LAST", help="Years of the data set.")
+@click.option("--scenario-start", type=int, help="Last year of the history, first of the scenario.")
 @click.option("--seed", type=int, help="Another seed is another Earth.")
 @click.option("--edition", help="A frozen benchmark edition by name, instead of the options above.")
-def twin(
-    output: Path,
-    region: tuple[float, float, float, float] | None,
-    resolution: float | None,
-    years: tuple[int, int] | None,
-    seed: int | None,
-    edition: str | None,
-) -> None:
+def twin(output: Path, edition: str | None, **given: Any) -> None:
     """Make a Twin Earth: synthetic land over the real coasts, in the layouts of the real data sets."""
-    from ai4land_coupler.experiments.twin import benchmark_edition, generate, twin_options
+    from ai4land_coupler.experiments.twin import TwinOptions, benchmark_edition, generate
 
-    options = benchmark_edition(edition).options if edition else twin_options(region, resolution, years, seed)
+    frozen = None if edition is None else benchmark_edition(edition)
+    try:
+        options = TwinOptions.model_validate(_named(given)) if frozen is None else frozen.options
+    except ValidationError as error:
+        raise config_error(error, "options of ai4land twin", TwinOptions) from None
     with progress_bar() as bar:
-        task = bar.add_task("making the twin", total=None)
-
-        def advance(done: int, total: int, note: str) -> None:
-            bar.update(task, completed=done, total=total, description=note)
-
-        report = generate(options, output, advance)
+        task = bar.add_task("simulating years", total=None)
+        report = generate(options, output, lambda done, total: bar.update(task, completed=done, total=total))
     for line in report.lines():
         out.print(line, markup=False)
+    if frozen is not None:
+        frozen.check(report)
+        out.print(f"[green]it is the frozen edition {edition!r}, to the bit[/]")
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    """The command's options by the names of ``TwinOptions``, those that were given."""
+    named = {key: given[key] for key in ("resolution", "scenario_start", "seed")}
+    if given["region"]:
+        named |= dict(zip(("lon0", "lon1", "lat0", "lat1"), given["region"], strict=True))
+    if given["years"]:
+        named |= dict(zip(("first_year", "last_year"), given["years"], strict=True))
+    return {key: value for key, value in named.items() if value is not None}
