@@ -7,8 +7,9 @@
  *                   -> (a4l_set_field*, a4l_run, a4l_get_field*) per year -> a4l_finalize
  *
  * Functions marked "collective" are called by every rank of the communicator given to a4l_init, in the same
- * order. When one rank fails inside one, every rank gets an error (the others A4L_ERR_REMOTE). A null pointer
- * or a stale handle is refused before the ranks talk: that rank alone hears of it.
+ * order. When one rank fails inside one, every rank gets an error: the code of that rank's failure, or
+ * A4L_ERR_REMOTE where nobody foresaw it. A null pointer or a stale handle is refused before the ranks talk: that
+ * rank alone hears of it.
  * Calls on one handle come from one thread at a time. Arrays are copied; nothing of the host's is kept.
  * Text is UTF-8 and ends with a zero byte. */
 #ifndef A4L_H
@@ -69,7 +70,8 @@ A4L_API int a4l_error_message(char *text, int size);
  * handle: a small positive integer for all other calls. A handle is never given out twice. */
 A4L_API int a4l_init(const char *config, int comm, int *handle);
 
-/* The same, continuing from a restart that a4l_write_restart (or an offline run) wrote. Collective. */
+/* The same, continuing from a folder of restarts that a4l_write_restart (or an offline run) wrote: the newest
+ * complete one is taken. Collective. */
 A4L_API int a4l_init_restart(const char *config, const char *restart, int comm, int *handle);
 
 /* Describe the cells that this rank owns, halo left out. A rank may own none. Local.
@@ -82,20 +84,21 @@ A4L_API int a4l_init_restart(const char *config, const char *restart, int comm, 
 A4L_API int a4l_set_grid(int handle, int64_t ncell, const int64_t *global_id, int nvert, const double *lon,
                          const double *lat, int edges, const int32_t *mask, int64_t global_size);
 
-/* Use a grid that the configuration lists under `hosts`; the component shares it out over the ranks. */
+/* Use a grid that the configuration lists under `hosts`, split evenly over the ranks. Collective. */
 A4L_API int a4l_set_named_grid(int handle, const char *name);
 
 /* Make the regrid weights. Collective. */
 A4L_API int a4l_realize(int handle);
 
-/* Bring the state to 1 January of `year`. The year that is current is a no-op, an earlier one A4L_ERR_TIME
- * (for a backward run, a later one). Collective. */
+/* Take every step that is due by 1 January of `year`. The year that is current is a no-op, an earlier one and one
+ * beyond the configuration's time.stop are A4L_ERR_TIME. A predictor of three-year steps holds its state in
+ * between. Collective. */
 A4L_API int a4l_run(int handle, int year);
 
-/* The year of the current state. */
+/* The state holds from 1 January of this year. */
 A4L_API int a4l_year(int handle, int *year);
 
-/* Cells of the host's grid that this rank owns. */
+/* Cells of the host's grid that this rank owns; after a4l_realize. */
 A4L_API int a4l_cell_count(int handle, int64_t *ncell);
 
 /* Describe an export field: how many types (classes) it has, 1 for a plain field, and its units. */
@@ -104,14 +107,14 @@ A4L_API int a4l_field_info(int handle, const char *name, int *ntype, char *units
 /* The name of type `index` (0-based) of an export field. */
 A4L_API int a4l_type_name(int handle, const char *name, int index, char *text, int size);
 
-/* Copy an export field into data[ntype][ncell] (the cells of one type side by side); `n` is ntype * ncell.
- * Collective. */
+/* Copy an export field into data[ntype][ncell] (the cells of one type side by side); `n` is ntype * ncell. */
 A4L_API int a4l_get_field(int handle, const char *name, double *data, int64_t n);
 
-/* Copy an import field from data[ntime][ncell]; ntime is 1, or 12 for the months of a year. */
+/* Copy an import field from data[ntime][ncell], in the units that the predictor wants; ntime is 1, or 12 for the
+ * months of a year. It holds for the steps to come. */
 A4L_API int a4l_set_field(int handle, const char *name, const double *data, int ntime, int64_t ncell);
 
-/* Write the whole state. Collective. */
+/* Write the whole state into the folder `path`, under its year. Collective. */
 A4L_API int a4l_write_restart(int handle, const char *path);
 
 /* Release the component; the handle is stale from then on, also where this fails. Collective. Call it before

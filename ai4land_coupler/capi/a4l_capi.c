@@ -128,6 +128,18 @@ static int ensure_python(int *embedded) {
   return code;
 }
 
+/* The package does not import: the wrong Python, or a broken installation. */
+static int fail_without_bridge(void) {
+  PyObject *executable = PySys_GetObject("executable");
+  const char *python = executable ? PyUnicode_AsUTF8(executable) : NULL;
+  fail_with_exception("ai4land_coupler cannot be imported");
+  size_t used = strlen(last_message);
+  snprintf(last_message + used, sizeof last_message - used,
+           "\n  where: %s\n  what to do: set A4L_PYTHON to the python of the environment that holds ai4land_coupler",
+           python ? python : "unknown python");
+  return A4L_ERR_PYTHON;
+}
+
 /* ---- calls -------------------------------------------------------------------------------------------- */
 
 struct answer {
@@ -174,18 +186,18 @@ static int call_bridge(struct answer *answer, const char *name, const char *form
   enter_default_fp(&host);
   PyGILState_STATE gil = PyGILState_Ensure();
 
+  PyObject *bridge = PyImport_ImportModule("ai4land_coupler.capi.bridge");
+  PyObject *function = bridge ? PyObject_GetAttrString(bridge, name) : NULL;
   va_list list;
   va_start(list, format);
-  PyObject *arguments = Py_VaBuildValue(format, list);
+  PyObject *arguments = function ? Py_VaBuildValue(format, list) : NULL;
   va_end(list);
-  PyObject *bridge = arguments ? PyImport_ImportModule("ai4land_coupler.capi.bridge") : NULL;
-  PyObject *function = bridge ? PyObject_GetAttrString(bridge, name) : NULL;
-  PyObject *result = function ? PyObject_CallObject(function, arguments) : NULL;
-  int code = read_result(result, name, answer);
+  PyObject *result = arguments ? PyObject_CallObject(function, arguments) : NULL;
+  int code = bridge ? read_result(result, name, answer) : fail_without_bridge();
   Py_XDECREF(result);
+  Py_XDECREF(arguments);
   Py_XDECREF(function);
   Py_XDECREF(bridge);
-  Py_XDECREF(arguments);
 
   PyGILState_Release(gil);
   fesetenv(&host);

@@ -12,13 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from host_lines import HERE, Line, Mpi
+from host_lines import AS_ROOT, HERE, Line, Mpi
 
 from ai4land_coupler.capi.build import build, find_compiler, flags, shared_libpython
 from ai4land_coupler.errors import ConfigError
-
-#: Open MPI refuses root otherwise; containers run as root.
-AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
 @pytest.fixture(scope="session")

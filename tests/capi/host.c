@@ -55,6 +55,16 @@ static int get(int h, const char *name, int64_t n, char *answer) {
   return code;
 }
 
+/* All types of a field, with all digits. */
+static int get_exactly(int h, const char *name, char *answer) {
+  double data[64];
+  char units[64];
+  int ntype, code = a4l_field_info(h, name, &ntype, units, sizeof units);
+  if (code == A4L_OK) code = a4l_get_field(h, name, data, ntype * CELLS);
+  for (int i = 0; code == A4L_OK && i < ntype * CELLS; i++) answer += sprintf(answer, "%a ", data[i]);
+  return code;
+}
+
 int host_main(int argc, char **argv) {
   int h = -7, start_mpi = 0;
   for (int i = 1; i < argc; i++) start_mpi |= strcmp(argv[i], "mpi") == 0;
@@ -84,8 +94,9 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "round_up")) fesetround(FE_UPWARD);
     else if (!strcmp(word, "fp")) sprintf(answer, "traps %d rounding %d raised %d", fegetexcept(), fegetround(), fetestexcept(FE_ALL_EXCEPT));
     else if (!strcmp(word, "init")) code = a4l_init(value, comm, &h), sprintf(answer, "%d", h);
+    else if (!strcmp(word, "init_alone")) code = a4l_init(rank ? "absent.yaml" : value, comm, &h);
     else if (!strcmp(word, "init_null")) code = a4l_init(NULL, comm, &h);
-    else if (!strcmp(word, "restart")) code = a4l_init_restart(value, "state.zarr", comm, &h);
+    else if (!strcmp(word, "restart")) code = a4l_init_restart(value, "restarts", comm, &h);
     else if (!strcmp(word, "show_handle")) sprintf(answer, "%d", h);
     else if (!strcmp(word, "grid")) code = set_grid(h, atoi(value), 1);
     else if (!strcmp(word, "grid_no_mask")) code = set_grid(h, atoi(value), 0);
@@ -95,7 +106,6 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "named")) code = a4l_set_named_grid(h, value);
     else if (!strcmp(word, "realize")) code = a4l_realize(h);
     else if (!strcmp(word, "run")) code = a4l_run(h, atoi(value));
-    else if (!strcmp(word, "run_on_rank_0")) { if (rank) continue; code = a4l_run(h, atoi(value)); }
     else if (!strcmp(word, "year")) code = a4l_year(h, &number), sprintf(answer, "%d", number);
     else if (!strcmp(word, "count")) code = a4l_cell_count(h, &count), sprintf(answer, "%d", (int)count);
     else if (!strcmp(word, "info")) { char units[16]; code = a4l_field_info(h, value, &number, units, 16); if (!code) sprintf(answer, "%d %s", number, units); }
@@ -103,6 +113,7 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "type")) code = a4l_type_name(h, "landCoverFrac", atoi(value), answer, sizeof answer);
     else if (!strcmp(word, "cover")) code = get(h, "landCoverFrac", atoi(value), answer);
     else if (!strcmp(word, "get")) code = get(h, value, CELLS, answer);
+    else if (!strcmp(word, "exact")) code = get_exactly(h, value, answer);
     else if (!strcmp(word, "get_null")) code = a4l_get_field(h, value, NULL, CELLS);
     else if (!strcmp(word, "set")) { double t[CELLS] = {280, 281, 282}; code = a4l_set_field(h, value, t, 1, CELLS); }
     else if (!strcmp(word, "set_monthly")) { double t[12 * CELLS]; for (int j = 0; j < 12 * CELLS; j++) t[j] = j; code = a4l_set_field(h, value, t, 12, CELLS); }

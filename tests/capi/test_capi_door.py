@@ -200,7 +200,8 @@ def test_python_without_the_package(run_host: Run, plain_host: Path, tmp_path: P
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "bare"], cwd=tmp_path, check=True)
     found = last(run_host(plain_host, "init=good.yaml", python=str(tmp_path / "bare/bin/python")))
     assert found.code == PYTHON
-    assert "No module named 'ai4land_coupler'" in found.text
+    assert "ai4land_coupler cannot be imported: ModuleNotFoundError: No module named 'ai4land_coupler'" in found.text
+    assert "bare/bin/python|  what to do: set A4L_PYTHON" in found.text
 
 
 def test_environment_of_the_host_is_not_heard(run_host: Run, plain_host: Path, config: str) -> None:
@@ -272,6 +273,12 @@ class TestRanks:
         assert f"rank {rank}" in other[2]
         assert message in other[2]
         assert [line.code for line in lines if line.call in ("realize", "finalize")] == [0] * 4
+
+    def test_configuration_that_one_rank_lacks(self, run_ranks: Run, config: str) -> None:
+        lines = run_ranks(config.replace("init", "init_alone"), config, "grid=1", "realize", "run=2001")
+        found = [(line.rank, line.code) for line in lines if line.call == "init_alone"]
+        assert sorted(found) == [(0, 2), (1, 2)]
+        assert [line.code for line in lines if line.call == "run"] == [0, 0]
 
     def test_calls_after_mpi_finalize(self, run_ranks: Run, config: str) -> None:
         lines = run_ranks(config, "grid=1", "mpi_finalize", "run=2001", "finalize", "init=good.yaml")
