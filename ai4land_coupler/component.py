@@ -159,11 +159,11 @@ class LandComponent:
             if any(given != names[0] for given in names):
                 raise GridError("ranks gave different host grids", found=names)
             choice = self.config.regrid
-            regridder = (
-                self.plugins.create("regridder", choice.backend, choice.options, "regrid", base=self.config.base)
-                if self._meshes
-                else None
-            )
+            regridder: Any = None
+            if self._meshes:  # a run without host grids needs no backend
+                regridder = self.plugins.create(
+                    "regridder", choice.backend, choice.options, "regrid", base=self.config.base
+                )
         for name, mesh in sorted(self._meshes.items()):
             with self.model.timers("regrid weights"):
                 self._hosts[name] = HostGrid(mesh, self._land, regridder, self.comm)

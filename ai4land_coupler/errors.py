@@ -44,7 +44,7 @@ class Ai4LandError(Exception):
         self.found = found
         self.where = where
         self.remedy = remedy
-        super().__init__(str(self))
+        super().__init__(what)
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -128,7 +128,8 @@ class RemoteError(Ai4LandError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the known names closest to a misspelt one."""
     choices = sorted(known)
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    close = [choice for choice in choices if choice.startswith(name)] if name else []
+    close = close or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}? Known: {', '.join(choices)}"
     return f"known: {', '.join(choices) if choices else 'none'}"

@@ -190,7 +190,7 @@ class Simulation:
         everywhere: dict[int, NDArray[np.float64]] = {}
         for part in self.comm.allgather(own):
             everywhere.update(part)
-        return np.sum([everywhere[block] for block in sorted(everywhere)], axis=0)
+        return np.asarray(np.sum([everywhere[block] for block in sorted(everywhere)], axis=0))
 
     # ---- store ------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,8 @@ class Simulation:
                 if both:
                     forward = self.config.time.stop >= self.config.time.start
                     found = folder, max(both) if forward else min(both)
-        return self.comm.bcast(found)
+        decided: tuple[Path | None, int | None] = self.comm.bcast(found)
+        return decided
 
     def _tell(self, summary: Summary, done: int, total: int, begin: float) -> None:
         component = self.component

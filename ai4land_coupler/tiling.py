@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import Predictor
 from ai4land_coupler.assemble import TileInputs, assemble
-from ai4land_coupler.errors import PluginError
+from ai4land_coupler.errors import Ai4LandError, PluginError
 from ai4land_coupler.fields import Tile
 from ai4land_coupler.rng import KeyedRng
 
@@ -44,6 +44,10 @@ def predict_tiles(
         where = f"predictor {name!r}, year {time[0]}, tile {tile.id}"
         try:
             answer = predictor.predict(batch, rng)
+        except Ai4LandError as error:
+            # plugins speak our language too: keep the kind and the remedy, add the place
+            error.where = where if error.where is None else f"{error.where}; {where}"
+            raise
         except Exception as error:
             raise PluginError(
                 "a predictor failed",

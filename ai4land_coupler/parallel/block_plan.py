@@ -127,7 +127,7 @@ class BlockPlan:
         """Worker of each block: contiguous shares of about equal area of fine cells."""
         sizes = np.array([b.core.size for b in self.blocks], np.float64)
         middle = np.cumsum(sizes) - sizes / 2
-        return np.minimum((middle / sizes.sum() * workers).astype(np.int64), workers - 1)
+        return np.asarray(np.minimum((middle / sizes.sum() * workers).astype(np.int64), workers - 1))
 
     def cell_ids(self, box: Box) -> NDArray[np.int64]:
         """Global ids of the fine cells of a box, shape of the box."""
