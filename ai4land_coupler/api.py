@@ -210,12 +210,23 @@ class TrainingData(Protocol):
     share of each view class's land that leaves the class in one step.
     """
 
-    legend: Legend
-    step: str
-    direction: Literal[1, -1]
-    channels: tuple[TrainingChannel, ...]
-    record: Mapping[str, Any]
-    gross_rates: Mapping[str, float]
+    @property
+    def legend(self) -> Legend: ...
+
+    @property
+    def step(self) -> str: ...
+
+    @property
+    def direction(self) -> Literal[1, -1]: ...
+
+    @property
+    def channels(self) -> tuple[TrainingChannel, ...]: ...
+
+    @property
+    def record(self) -> Mapping[str, Any]: ...
+
+    @property
+    def gross_rates(self) -> Mapping[str, float]: ...
 
     def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
         """Draw windows at random around training cells.
@@ -244,6 +255,11 @@ class TrainResult:
     steps: int
     seconds: float
     metrics: Mapping[str, Any]
+
+    def lines(self) -> list[str]:
+        """What a person wants to know, a line each."""
+        scores = [f"{name.replace('_', ' ')}: {value}" for name, value in self.metrics.items() if value != {}]
+        return [f"{self.steps} steps in {self.seconds:.0f} s; weights sha256 {self.digest}", *scores]
 
 
 @runtime_checkable
