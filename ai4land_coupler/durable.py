@@ -23,15 +23,16 @@ ASIDE = ".aside"
 
 def sync_path(path: Path) -> None:
     """Fsync a file or a folder, whichever process wrote it."""
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        # Some file systems cannot fsync a folder; they order renames by themselves.
-        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+        # Some file systems cannot fsync a folder, and some folders may be entered but not read.
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP, errno.EACCES)):
             raise
-    finally:
-        os.close(descriptor)
 
 
 def sync_files(paths: Iterable[Path], root: Path) -> None:
@@ -44,14 +45,19 @@ def sync_files(paths: Iterable[Path], root: Path) -> None:
         sync_path(folder)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: aside, fsync, rename, fsync of the folder."""
+def write_aside(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: aside, fsync, rename. Durable once its folder is fsynced too."""
     aside = path.with_name(f"{path.name}.{os.getpid()}{ASIDE}")
     with aside.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """:func:`write_aside`, then fsync of the folder."""
+    write_aside(path, content)
     sync_path(path.parent)
 
 

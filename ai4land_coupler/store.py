@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.durable import disk_errors, sync_files
+from ai4land_coupler.durable import disk_errors, sync_files, sync_path
 from ai4land_coupler.errors import ConfigError, DataError, FieldError, StateError, nearest
 from ai4land_coupler.grid import Box, LatLonGrid
 from ai4land_coupler.legend import get_legend
@@ -102,6 +102,7 @@ class OutputStore:
         with disk_errors("an output store could not be made", path):
             make_store(path, layout, attrs)
             sync_files((file for file in path.rglob("*") if file.is_file()), path)
+            sync_path(path.absolute().parent)
             write_marker(path, [], digests(path))
         return cls.open(path)
 

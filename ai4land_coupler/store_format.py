@@ -136,10 +136,9 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
     # Zstd frames carry no checksum by default, and then let bit flips through.
     codec = ZstdCodec(level=3, checksum=True)
     conventions = {"Conventions": "CF-1.11"}
+    described = {ATTRIBUTE: flat_attribute(layout.describe())}
     flat = {key: flat_attribute(value) for key, value in attrs.items()}
-    group = zarr.create_group(
-        path, zarr_format=3, attributes={**conventions, **flat, ATTRIBUTE: flat_attribute(layout.describe())}
-    )
+    group = zarr.create_group(path, zarr_format=3, attributes={**conventions, **flat, **described})
     for host in layout.hosts:
         group.create_group(f"hosts/{host}", attributes={**conventions, "host": host})
     for fixed in layout.fixed():
@@ -152,6 +151,8 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
             compressors=codec,
             dimension_names=fixed.dims,
             attributes=fixed.attrs,
+            # Zarr leaves out a chunk of nothing but the fill value (0), and then it looks lost.
+            config={"write_empty_chunks": True},
         )
         array[...] = fixed.values.astype(object) if text else fixed.values
     for yearly in layout.yearly():
