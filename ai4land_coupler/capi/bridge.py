@@ -24,7 +24,8 @@ from ai4land_coupler.mesh import Mesh, merge_corners
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
-    from ai4land_coupler.component import ExportInfo, LandComponent
+    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.host_exchange import ExportInfo
 
 #: ``A4L_ERR_PYTHON``: exceptions that are not an :class:`Ai4LandError`. Theirs is ``host_code``.
 PYTHON_ERROR = 90
