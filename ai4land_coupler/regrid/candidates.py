@@ -95,16 +95,15 @@ def _cubes(mesh: Mesh) -> sp.csr_matrix:
     low = np.clip(np.floor((centre - radius + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
     high = np.clip(np.floor((centre + radius + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
 
-    # cells are many, distinct boxes of cubes are few
-    place = _CUBES ** np.arange(6)
-    boxes, box_of = np.unique(np.concatenate([low, high], axis=1) @ place, return_inverse=True)
-    content = []
-    for box in boxes:
-        corner = box // place % _CUBES
-        axes = [np.arange(first, last + 1) for first, last in zip(corner[:3], corner[3:], strict=True)]
-        x, y, z = np.meshgrid(*axes, indexing="ij")
-        content.append(((x * _CUBES + y) * _CUBES + z).ravel())
-    starts = np.cumsum([0, *(len(cubes) for cubes in content)])
-    in_box = sp.csr_matrix((np.ones(starts[-1], np.int32), np.concatenate(content), starts), (len(boxes), _CUBES**3))
-    box_of_cell = sp.csr_matrix((np.ones(taken.size, np.int32), (taken, box_of.ravel())), (mesh.size, len(boxes)))
-    return box_of_cell @ in_box
+    # cells that span equally many cubes along each axis are done at once; there are few such kinds
+    span = high - low
+    kind = span @ np.array([_CUBES**2, _CUBES, 1])
+    rows, cubes = [], []
+    for code in np.unique(kind):
+        members = np.flatnonzero(kind == code)
+        offsets = np.indices(span[members[0]] + 1).reshape(3, 1, -1)
+        x, y, z = low[members].T[:, :, None] + offsets
+        rows.append(np.repeat(taken[members], offsets.shape[2]))
+        cubes.append(((x * _CUBES + y) * _CUBES + z).ravel())
+    entries = np.ones(sum(map(len, rows)), np.int32)
+    return sp.csr_matrix((entries, (np.concatenate(rows), np.concatenate(cubes))), shape)

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.collective import exchange, rank_and_size, split_by_rank
+from ai4land_coupler.grid import EARTH_RADIUS
+from ai4land_coupler.mesh import POINT_TOLERANCE
 from ai4land_coupler.regrid.candidates import Candidates
 
-#: A source cell is wholly covered where its overlaps add up to its area within this share (with YAC, a whole
-#: destination cell is one covered within 1e-6). What remains is rounding: up to 6e-10 was seen at 1 km.
-COVERED = 1e-6
+#: A source cell is wholly covered where what is missing is a strip along its edges this wide (m). YAC takes edges
+#: closer than 1e-9 rad (6 mm) for one: where an edge of the host nearly followed those of 1 km cells, overlaps were
+#: off by 1.4e-6 of the cell; elsewhere by up to 6e-10, which is rounding.
+STRIP = 2 * np.deg2rad(POINT_TOLERANCE) * EARTH_RADIUS
 
 
 class Overlaps(NamedTuple):
@@ -54,7 +57,7 @@ def covered_scale(
     local = by_id[np.searchsorted(source_ids, ids, sorter=by_id)]
     order = np.lexsort((destinations, local))
     total = np.bincount(local[order], weights=areas[order], minlength=source_ids.size)
-    covered = np.abs(total - source_area) <= COVERED * source_area
+    covered = np.abs(total - source_area) <= STRIP * 4 * np.sqrt(source_area)
     scale = np.ones(source_ids.size)
     scale[covered] = source_area[covered] / total[covered]
     return candidates.fetch(scale, comm)

@@ -177,6 +177,14 @@ def test_land_classes_of_the_united_kingdom_keep_their_area(sample_data, name):
     np.testing.assert_allclose(weights.source_area, cell_area(source), rtol=0)
 
 
+@pytest.mark.parametrize("shift", [0.0, 1e-8, 4e-8, 1e-7])
+def test_area_is_kept_where_edges_nearly_coincide(shift):
+    # YAC takes edges closer than 1e-9 rad (6e-8 degrees) for one, which is 1e-6 of the area of such cells
+    source = latlon_mesh(LatLonGrid(-0.1, 0.01, 20, 50.0, 0.01, 20), "source")
+    weights = YacRegridder().build(source, latlon_mesh(LatLonGrid(-2 + shift, 1.0, 4, 49.0, 1.0, 3), "host"))
+    np.testing.assert_allclose(covered_area(weights, source.cell_ids), weights.source_area, rtol=1e-14)
+
+
 def test_cells_that_leave_the_destination_are_not_stretched_to_fit():
     source = latlon_mesh(LatLonGrid(0, 4, 5, 40, 4, 3), "source")
     host = latlon_mesh(LatLonGrid(0, 6, 3, 40, 6, 2), "host")  # 0-18 E of the source's 0-20 E
