@@ -36,7 +36,9 @@ def _facts(error: BaseException) -> tuple[type[Ai4LandError], dict[str, Any]]:
     if isinstance(error, Ai4LandError):
         # expected, found and where may be any object; their text travels safely
         texts = {key: getattr(error, key) for key in ("expected", "found", "where", "remedy")}
-        return type(error), {"what": error.what, **{k: None if v is None else str(v) for k, v in texts.items()}}
+        # a plugin's own kind of error may have another constructor, or be unknown to pickle: its base travels
+        kind = next(k for k in type(error).__mro__ if k.__module__ == Ai4LandError.__module__)
+        return kind, {"what": error.what, **{k: None if v is None else str(v) for k, v in texts.items()}}
     facts = {"what": "another rank failed", "found": f"{type(error).__name__}: {error}", "where": None}
     return RemoteError, facts
 

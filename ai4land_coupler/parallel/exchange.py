@@ -30,7 +30,8 @@ def exchange_windows(
     owner:
         Rank of each block.
     blocks:
-        This rank's blocks, arrays (*leading, rows, cols) of their cores.
+        This rank's blocks, arrays (*leading, rows, cols) of their cores. A block may be absent (no predictor was
+        run on it, as it holds no land): its cells get ``fill``.
     wanted:
         For **every** rank, the windows it wants by key; the same on all ranks. Columns wrap on a periodic
         grid; cells beyond the domain get ``fill``.
@@ -39,22 +40,27 @@ def exchange_windows(
     -------
     This rank's windows, arrays (*leading, rows, cols).
     """
-    outgoing: list[list[NDArray[Any]]] = []
+    outgoing: list[list[NDArray[Any] | None]] = []
     for windows in wanted:
-        pieces = []
+        pieces: list[NDArray[Any] | None] = []
         for _, box in sorted(windows.items()):
             for block_id, part, _ in _pieces(plan, box):
-                if owner[block_id] == comm.rank:
+                if owner[block_id] != comm.rank:
+                    continue
+                if block_id in blocks:
                     rows, cols = part.slices(plan.blocks[block_id].core)
                     pieces.append(np.ascontiguousarray(blocks[block_id][..., rows, cols]))
+                else:  # the receiver counts on a piece, as it cannot know what is absent here
+                    pieces.append(None)
         outgoing.append(pieces)
     arrived = [iter(pieces) for pieces in comm.alltoall(outgoing)]
     result = {}
     for key, box in sorted(wanted[comm.rank].items()):
         window = np.full((*leading, *box.shape), fill, dtype)
         for block_id, _, target in _pieces(plan, box):
-            rows, cols = target
-            window[..., rows, cols] = next(arrived[int(owner[block_id])])
+            piece = next(arrived[int(owner[block_id])])
+            if piece is not None:
+                window[(..., *target)] = piece
         result[key] = window
     return result
 
