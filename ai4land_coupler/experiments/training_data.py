@@ -112,7 +112,7 @@ class MapPairs:
             target = window_of(self.covers[pair[1]], box, periodic=self.fine.periodic)
             hidden = window_of(self.held_out, box, periodic=self.fine.periodic, fill=True)
             known = batches[-1].fields["land_cover"][0, 0] != OUTSIDE
-            targets.append(np.where(known & ~hidden, target, np.int8(OUTSIDE)))
+            targets.append(np.where(known & np.logical_not(hidden), target, np.int8(OUTSIDE)))
         first = batches[0]
         fields = {name: np.concatenate([b.fields[name] for b in batches]) for name in first.fields}
         tiles = tuple(b.tiles[0] for b in batches)

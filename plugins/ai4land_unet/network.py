@@ -125,7 +125,7 @@ def fold_batchnorm(network: UNet) -> UNet:
     for blocks in (folded.down, folded.merge):
         for index, block in enumerate(blocks):
             layers: list[nn.Module] = []
-            for layer in block:
+            for layer in block.children():
                 if isinstance(layer, nn.BatchNorm2d):
                     layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
                 else:

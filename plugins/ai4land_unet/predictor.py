@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,16 +15,10 @@ from ai4land_unet.card import Channel
 from ai4land_unet.encoding import encode, one_hot, previous_map
 from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
 
+if TYPE_CHECKING:
+    from ai4land_unet.plugin import UNetOptions
+
 Device = Literal["auto", "cpu", "cuda"]
-
-
-class Choice(Protocol):
-    """What :func:`load_predictor` reads of the plugin's options."""
-
-    bundle: str
-    legend: str | None
-    dtype: Literal["float32", "bfloat16"]
-    device: Device
 
 
 class ObservedRates:
@@ -92,9 +85,8 @@ class UNetPredictor:
         return values
 
 
-def load_predictor(options: Choice) -> UNetPredictor:
+def load_predictor(options: UNetOptions) -> UNetPredictor:
     """Make the predictor of a bundle; see :func:`ai4land_unet.bundle.load_bundle` for what is refused."""
-    folder: Path = find_bundle(options.bundle)
-    bundle = load_bundle(folder, options.legend)
+    bundle = load_bundle(find_bundle(options.bundle), options.legend)
     card = bundle.card
     return UNetPredictor(bundle.network, card.channels, spec_of(card), card.gross_rates, options.dtype, options.device)
