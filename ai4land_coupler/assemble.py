@@ -44,7 +44,8 @@ class TileInputs:
 
     def spread(self, values: NDArray[np.float32], window: Box) -> NDArray[np.float32]:
         """Give each fine cell of a window the value of its forcing cell; NaN beyond the domain."""
-        lat = self.fine.lat0 + self.fine.dlat * (np.arange(window.row0, window.row1) + 0.5)
+        row = np.arange(window.row0, window.row1)
+        lat = self.fine.lat0 + self.fine.dlat * (row + 0.5)
         rows = self.forcing.rows_of(np.asarray(lat, np.float64))
         index = np.arange(window.col0, window.col1)
         inside = np.ones(index.size, bool)
@@ -54,7 +55,8 @@ class TileInputs:
             inside = (index >= 0) & (index < self.fine.nlon)
         lon = self.fine.lon0 + self.fine.dlon * (index + 0.5)
         cols = np.floor((lon - self.forcing.lon0) / self.forcing.dlon).astype(np.int64)
-        good_rows = (rows >= 0) & (rows < self.forcing.nlat)
+        # forcing cells at the edge reach beyond the domain; the land fields beside them do not
+        good_rows = (row >= 0) & (row < self.fine.nlat) & (rows >= 0) & (rows < self.forcing.nlat)
         good_cols = inside & (cols >= 0) & (cols < self.forcing.nlon)
         spread = values[np.clip(rows, 0, self.forcing.nlat - 1)][:, np.clip(cols, 0, self.forcing.nlon - 1)]
         if not (good_rows.all() and good_cols.all()):
@@ -68,7 +70,13 @@ def assemble(spec: PredictorSpec, tiles: Sequence[Tile], inputs: TileInputs, tim
     Returns
     -------
     A batch whose fields are (B, T, Y, X): int8 for land cover, float32 for all else, missing cells filled
-    with the spec's ``fill``. ``grid="forcing"`` fields come as (B, T, Yc, Xc) over the whole forcing grid.
+    with the spec's ``fill``, those of a memory with the value it starts from. ``grid="forcing"`` fields come as
+    (B, T, Yc, Xc) over the whole forcing grid.
+
+    Raises
+    ------
+    PluginError
+        Windows of different shapes.
     """
     shapes = {tile.window.shape for tile in tiles}
     if len(shapes) != 1:
@@ -76,8 +84,9 @@ def assemble(spec: PredictorSpec, tiles: Sequence[Tile], inputs: TileInputs, tim
     fields = {}
     for field in spec.inputs:
         fields[field.name] = np.stack([_field(field, tile, inputs) for tile in tiles])
-    for name in spec.memory:
-        fields[name] = np.stack([np.asarray(inputs.land(name, -1, tile), np.float32)[None] for tile in tiles])
+    for name, start in spec.memory.items():
+        remembered = FieldSpec(name, "", "memory", offsets=(-1,), fill=start)
+        fields[name] = np.stack([_field(remembered, tile, inputs) for tile in tiles])
     return Batch(tuple(tiles), time, fields, inputs.fine)
 
 
@@ -101,7 +110,7 @@ def _field(field: FieldSpec, tile: Tile, inputs: TileInputs) -> NDArray[np.gener
 
 
 def window_of(array: NDArray[np.generic], window: Box, *, periodic: bool, fill: float = OUTSIDE) -> NDArray[np.generic]:
-    """Cut a window out of a whole-domain array (..., rows, cols); wraps or fills beyond its edges."""
+    """Cut a window out of a whole-domain array (..., rows, cols); wraps or fills beyond its edges. A copy."""
     nlat, nlon = array.shape[-2:]
     rows = np.arange(window.row0, window.row1)
     cols = np.arange(window.col0, window.col1)
