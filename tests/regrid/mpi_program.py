@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from cases import octahedral_mesh, uk_land
 from mpi4py import MPI
+from regrid_cases import octahedral_mesh, uk_land
 
 from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh
 from ai4land_coupler.host_grids import latlon_mesh, partition, read_mesh

@@ -7,9 +7,9 @@ import netCDF4
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from cases import matrix, octahedral_mesh, uk_land
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from regrid_cases import matrix, octahedral_mesh, uk_land
 
 from ai4land_coupler.errors import ConfigError, GridError, PluginError
 from ai4land_coupler.grid import EARTH_RADIUS, LatLonGrid
