@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.errors import Ai4LandError, RemoteError
+from ai4land_coupler import errors
+from ai4land_coupler.errors import Ai4LandError
 
 
 def rank_and_size(comm: Any) -> tuple[int, int]:
@@ -27,20 +28,25 @@ def agree(error: BaseException | None, comm: Any) -> None:
         if error is None and first is not None:
             kind, facts = failures[first]
             facts["where"] = f"rank {first}" if facts["where"] is None else f"{facts['where']}, rank {first}"
-            raise kind(**facts)
+            raise getattr(errors, kind)(**facts)
     if error is not None:
         raise error
 
 
-def _facts(error: BaseException) -> tuple[type[Ai4LandError], dict[str, Any]]:
-    if isinstance(error, Ai4LandError):
-        # expected, found and where may be any object; their text travels safely
+def _facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
+    """The kind of an error and its texts. Plain strings, and never an error of its own: others wait for them."""
+    kind = type(error).__name__
+    if isinstance(error, Ai4LandError) and getattr(errors, kind, None) is type(error):
         texts = {key: getattr(error, key) for key in ("expected", "found", "where", "remedy")}
-        # a plugin's own kind of error may have another constructor, or be unknown to pickle: its base travels
-        kind = next(k for k in type(error).__mro__ if k.__module__ == Ai4LandError.__module__)
-        return kind, {"what": error.what, **{k: None if v is None else str(v) for k, v in texts.items()}}
-    facts = {"what": "another rank failed", "found": f"{type(error).__name__}: {error}", "where": None}
-    return RemoteError, facts
+        return kind, {"what": _text(error.what), **{k: None if v is None else _text(v) for k, v in texts.items()}}
+    return "RemoteError", {"what": "another rank failed", "found": f"{kind}: {_text(error)}", "where": None}
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # a plugin's exception may fail at this too
+        return f"a {type(value).__name__} that has no text"
 
 
 def split_by_rank(values: NDArray[Any], target: NDArray[np.integer[Any]], size: int) -> list[NDArray[Any]]:
