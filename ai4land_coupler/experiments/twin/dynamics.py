@@ -77,9 +77,9 @@ class Driver:
             candidates = by_class[a][number[forcing[by_class[a]]] > 0]
             candidates = candidates[new[candidates] == a]
             gain = suitability[b, candidates].astype(np.int64) - suitability[a, candidates]
+            # Without the noise: that the cell is a although b suits it better tells that hidden reasons hold it.
+            gain = gain + self.hidden_gain(a, b, year, candidates) if self.noise else np.minimum(gain, 0)
             gain += (NEIGHBOUR * (shares[b, candidates] - shares[a, candidates])).astype(np.int64)
-            if self.noise:
-                gain += self.hidden_gain(a, b, year, candidates)
             home = forcing[candidates]
             # One key for forcing cell and falling gain; the stable sort leaves equal ones in the order of ids.
             order = np.argsort((home << 32) - gain, kind="stable")

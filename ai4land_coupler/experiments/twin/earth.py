@@ -123,7 +123,7 @@ def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
 
 
 def smooth_at(sample: Callable[[Axis, Axis], NDArray[Any]], lon: Axis, lat: Axis, reach: int) -> NDArray[np.float64]:
-    """Mean of a field of integers (or of true and false) around each place: two passes of a box, then bilinear interpolation.
+    """Mean around each place of a field of integers, or of true and false: a box twice, then bilinear interpolation.
 
     Parameters
     ----------
