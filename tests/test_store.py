@@ -474,7 +474,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
         young = kill % 6 == 0
         events = 1 if young else rng.randrange(2, 20) if kill % 2 else 1 + EVENTS * rng.randrange(1, 4)
         run = FORKS.Process(target=_run, args=(path, told))
-        _kill_after(run, hears, events, rng.uniform(0, 0.1 if young else 0.02))
+        _kill_after(run, hears, events, rng.uniform(0, 0.15))
         if not (path / "year" / "commits.json").exists():
             assert not committed
             if path.exists() and any(path.iterdir()):
