@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,12 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import Predictor
 from ai4land_coupler.assemble import TileInputs, assemble
 from ai4land_coupler.errors import Ai4LandError, PluginError
-from ai4land_coupler.fields import Tile
+from ai4land_coupler.fields import PredictorSpec, Tile
+from ai4land_coupler.legend import get_legend
 from ai4land_coupler.rng import KeyedRng
+
+#: The output that the allocation turns into a map.
+LOGITS = "land_cover_logits"
 
 
 def predict_tiles(
@@ -29,53 +34,95 @@ def predict_tiles(
 
     Yields
     ------
-    The tile and its outputs over the core: ``land_cover_logits`` (class, Y, X), other outputs (T, Y, X),
+    The tile and its outputs over the core, float32: ``land_cover_logits`` (class, Y, X), other outputs (T, Y, X),
     memories (Y, X).
 
     Raises
     ------
     PluginError
-        When the predictor raises, or its answer misses an output or has the wrong shape or NaN.
+        When the predictor raises (or exits), or its answer misses an output, has the wrong shape or values that
+        are not finite.
     """
-    spec = predictor.spec
-    promised = [field.name for field in spec.outputs] + list(spec.memory)
+    leading = _leading_axes(predictor.spec, f"predictor {name!r}")
     for tile in tiles:
-        batch = assemble(spec, [tile], inputs, time)
+        batch = assemble(predictor.spec, [tile], inputs, time)
         where = f"predictor {name!r}, year {time[0]}, tile {tile.id}"
         try:
             answer = predictor.predict(batch, rng)
-        except Ai4LandError as error:
-            # plugins speak our language too: keep the kind and the remedy, add the place
-            error.where = where if error.where is None else f"{error.where}; {where}"
-            raise
-        except Exception as error:
+        # a library that exits would end the run as if it were done
+        except (Exception, SystemExit) as error:
+            told = isinstance(error, Ai4LandError)
             raise PluginError(
                 "a predictor failed",
                 found=f"{type(error).__name__}: {error}",
                 where=where,
-                remedy="report it to the predictor's author; nothing of this year was kept",
+                remedy=None if told else "report it to the predictor's author; nothing of this year was kept",
             ) from error
-        rows, cols = tile.core.slices(tile.window)
-        outputs = {}
-        for key in promised:
-            if key not in answer:
+        if not isinstance(answer, Mapping):
+            raise PluginError(
+                "a predictor did not return a mapping of its outputs",
+                expected=", ".join(leading),
+                found=type(answer).__name__,
+                where=where,
+            )
+        missing = [key for key in leading if key not in answer]
+        if missing:
+            raise PluginError(
+                "a predictor did not return what it promised",
+                expected=", ".join(leading),
+                found=", ".join(sorted(answer)) or "nothing",
+                where=where,
+            )
+        yield tile, {key: _core(key, answer[key], axes, tile, where) for key, axes in leading.items()}
+
+
+def _leading_axes(spec: PredictorSpec, where: str) -> dict[str, tuple[int | None, ...]]:
+    """Lengths of the axes before (Y, X) of all that a predictor promises; ``None`` where any length will do."""
+    axes: dict[str, tuple[int | None, ...]] = {}
+    for field in spec.outputs:
+        if field.name == LOGITS:
+            if spec.legend is None:
                 raise PluginError(
-                    "a predictor did not return what it promised", expected=promised, found=sorted(answer), where=where
+                    "a predictor of land cover names no legend", expected="PredictorSpec.legend", where=where
                 )
-            values = np.asarray(answer[key])
-            if values.shape[0] != 1 or values.shape[-2:] != tile.window.shape:
-                raise PluginError(
-                    f"a predictor returned {key!r} in the wrong shape",
-                    expected=f"(1, ..., {tile.window.shape[0]}, {tile.window.shape[1]})",
-                    found=values.shape,
-                    where=where,
-                )
-            core = values[0][..., rows, cols]
-            if not np.isfinite(core).all():
-                raise PluginError(
-                    f"a predictor returned values of {key!r} that are not finite",
-                    found=f"{int((~np.isfinite(core)).sum())} of {core.size}",
-                    where=where,
-                )
-            outputs[key] = np.ascontiguousarray(core, dtype=np.float32)
-        yield tile, outputs
+            axes[field.name] = (1, len(get_legend(spec.legend).view))
+        else:
+            axes[field.name] = (1, None)
+    return axes | dict.fromkeys(spec.memory, (1,))
+
+
+def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, where: str) -> NDArray[np.float32]:
+    """One output over the core of a tile; a copy, as a predictor may use its arrays again."""
+    try:
+        values = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with its gradient
+        raise _not_numbers(key, error, where) from error
+    if values.dtype.kind not in "biuf":
+        raise _not_numbers(key, f"dtype {values.dtype}", where)
+    wanted = (*leading, *tile.window.shape)
+    if values.ndim != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, values.shape, strict=True)):
+        raise PluginError(
+            f"a predictor returned {key!r} in the wrong shape",
+            expected=f"({', '.join('any' if n is None else str(n) for n in wanted)})",
+            found=values.shape,
+            where=where,
+        )
+    rows, cols = tile.core.slices(tile.window)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+        core = np.array(values[0][..., rows, cols], np.float32, order="C")
+    if not np.isfinite(core).all():
+        raise PluginError(
+            f"a predictor returned values of {key!r} that are not finite",
+            found=f"{int((~np.isfinite(core)).sum())} of {core.size}",
+            where=where,
+        )
+    return core
+
+
+def _not_numbers(key: str, found: object, where: str) -> PluginError:
+    return PluginError(
+        f"a predictor returned values of {key!r} that are not numbers",
+        expected="an array that numpy can read",
+        found=found,
+        where=where,
+    )
