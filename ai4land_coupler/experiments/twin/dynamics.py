@@ -91,11 +91,10 @@ class Driver:
     def hidden_gain(self, a: int, b: int, year: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """The part of the gain that is written to no file, for flat indices of cells of the region."""
         world = self.landscape
-        hidden, grid = world.hidden.reshape(N_DYNAMIC, -1), world.options.land_grid
-        row, col = np.divmod(cells, grid.nlon)
-        event = gradient_noise(
-            world.rng.at(year=year, stream=_EVENT * OCTAVES + b), grid.lon[col], grid.lat[row], _EVENT_NODES
-        )
+        hidden = world.hidden.reshape(N_DYNAMIC, -1)
+        lon, lat = world.options.centres()
+        row, col = np.divmod(cells, lon.size)
+        event = gradient_noise(world.rng.at(year=year, stream=_EVENT * OCTAVES + b), lon[col], lat[row], _EVENT_NODES)
         chance = world.rng.at(year=year, stream=_CHANCE * OCTAVES + b).uniform(world.cell.ravel()[cells]) - 0.5
         yearly = np.rint((_EVENT_WEIGHT * event + _CHANCE_WEIGHT * chance) * UNIT).astype(np.int64)
         return np.asarray(hidden[b, cells].astype(np.int64) - hidden[a, cells] + yearly)

@@ -131,8 +131,8 @@ def make_landscape(options: TwinOptions) -> Landscape:
     ConfigError
         When the region holds no land.
     """
-    rng, grid, step = KeyedRng(options.seed), options.land_grid, options.resolution
-    lon, lat = grid.lon, grid.lat
+    rng = KeyedRng(options.seed)
+    lon, lat = options.centres()
     x, y = lon[None, :], lat[:, None]
     land = land_at(lon, lat)
     if not land.any():
@@ -144,13 +144,9 @@ def make_landscape(options: TwinOptions) -> Landscape:
         )
     zone = zone_at(lon, lat)
     # One cell more on every side, for the slope.
-    wide, wide_river = heights(
-        rng,
-        np.concatenate([[lon[0] - step], lon, [lon[-1] + step]]),
-        np.concatenate([[lat[0] + step], lat, [lat[-1] - step]]),
-    )
+    wide, wide_river = heights(rng, *options.centres(pad=1))
     elevation, river = wide[1:-1, 1:-1], wide_river[1:-1, 1:-1]
-    gradient, aspect = slopes(wide, lat, step)
+    gradient, aspect = slopes(wide, lat, options.resolution)
     lake = fractal_noise(rng, x, y, 720, 4, _LAKE) + 0.55 * river - 0.0006 * elevation
     water = land & (lake > 1.28)
 

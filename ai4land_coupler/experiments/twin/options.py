@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ai4land_coupler.errors import ConfigError
@@ -119,3 +120,13 @@ class TwinOptions(BaseModel):
     def land_grid(self) -> LatLonGrid:
         """The land cells of the region."""
         return self.global_land_grid.sub(self.land_box)
+
+    def centres(self, pad: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitudes and latitudes of the land cells' centres (degrees), with ``pad`` more on every side.
+
+        Counted from the corner of the globe, so that a cell has the same to the last bit in every region.
+        """
+        box, full = self.land_box, self.global_land_grid
+        lon = full.lon0 + full.dlon * (np.arange(box.col0 - pad, box.col1 + pad) + 0.5)
+        lat = full.lat0 + full.dlat * (np.arange(box.row0 - pad, box.row1 + pad) + 0.5)
+        return np.asarray(lon), np.asarray(lat)
