@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ai4land_coupler.errors import FieldError
 from ai4land_coupler.legend import Crosswalk
 
+#: Sums of state fractions above one by this much are rounding of the data sets.
+TOLERANCE = 0.01
+
 
 def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
     """Sum states into groups, as shares of the land that the states cover.
@@ -28,6 +31,11 @@ def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]
     Returns
     -------
     (group, rows, cols) float64, summing to 1; NaN where the scenario has no land.
+
+    Raises
+    ------
+    FieldError
+        A group has no state, or states overlap (``crop`` beside the five crop states) and so exceed the cell.
     """
     sums = []
     for group in crosswalk.groups:
@@ -42,6 +50,15 @@ def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]
         sums.append(np.sum(present, axis=0))
     shares = np.stack(sums)
     total = shares.sum(axis=0)
+    over = total > 1 + TOLERANCE
+    if over.any():
+        raise FieldError(
+            "the states of the scenario cover more than the whole cell",
+            expected=f"sums up to {1 + TOLERANCE:g}",
+            found=f"up to {total[over].max():.6g}, in {int(over.sum())} of {total.size} cells",
+            where=f"crosswalk {crosswalk.name!r}, states {', '.join(sorted(states))}",
+            remedy="give each part of the land once: the five crop states, or their sum crop",
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(total > 1e-6, shares / total, np.nan))
 

@@ -1,0 +1,161 @@
+"""Shares of land by group, whole cells that keep their sum, and sums by forcing cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ai4land_coupler.allocation.demand import group_shares, round_to_sum, sum_by_cell
+from ai4land_coupler.errors import FieldError
+from ai4land_coupler.legend import get_crosswalk
+
+CROSSWALK = get_crosswalk("luh2-hilda")
+URBAN, CROPLAND, PASTURE, FOREST, OPEN = range(5)
+
+
+def states(**values: float | list[float]) -> dict[str, np.ndarray]:
+    """LUH2 states on one row of cells."""
+    return {name: np.atleast_2d(np.asarray(value, np.float32)) for name, value in values.items()}
+
+
+# --- group_shares
+
+
+def test_a_hand_worked_cell() -> None:
+    # 0.8 of the cell is land: the rest is ice and water
+    cell = states(
+        urban=0.08, c3ann=0.1, c4ann=0.02, c3per=0.02, c4per=0.01, c3nfx=0.01, pastr=0.12, range=0.04,
+        primf=0.2, secdf=0.1, primn=0.04, secdn=0.06,
+    )  # fmt: skip
+    shares = group_shares(CROSSWALK, cell)
+    assert shares.dtype == np.float64
+    np.testing.assert_allclose(shares[:, 0, 0], [0.1, 0.2, 0.2, 0.375, 0.125], rtol=1e-6)
+
+
+def test_the_sum_of_the_crop_states_stands_for_the_five() -> None:
+    rest = {"urban": 0.08, "pastr": 0.12, "range": 0.04, "primf": 0.2, "secdf": 0.1, "primn": 0.04, "secdn": 0.06}
+    five = states(**rest, c3ann=0.1, c4ann=0.02, c3per=0.02, c4per=0.01, c3nfx=0.01)
+    one = states(**rest, crop=0.16)
+    np.testing.assert_allclose(group_shares(CROSSWALK, one), group_shares(CROSSWALK, five), rtol=1e-6)
+
+
+def test_crops_that_are_given_twice_are_refused() -> None:
+    rest = {name: [0.1, 0.1] for name in ("urban", "pastr")} | {name: [0.2, 0.2] for name in ("primf", "primn")}
+    both = states(**rest, crop=[0.4, 0.0], c3ann=[0.4, 0.0])
+    with pytest.raises(FieldError, match="more than the whole cell") as caught:
+        group_shares(CROSSWALK, both)
+    assert caught.value.found == "up to 1.4, in 1 of 2 cells"
+
+
+def test_states_that_a_data_set_lacks_are_left_out() -> None:
+    # the derived scenario of the British Isles has no rangeland
+    shares = group_shares(CROSSWALK, states(urban=0.1, crop=0.3, pastr=0.2, primf=0.1, secdf=0.2, primn=0.1))
+    np.testing.assert_allclose(shares[:, 0, 0], [0.1, 0.3, 0.2, 0.3, 0.1], rtol=1e-6)
+
+
+def test_a_group_without_any_state_is_refused_by_name() -> None:
+    with pytest.raises(FieldError) as caught:
+        group_shares(CROSSWALK, states(urban=0.1, crop=0.3, primf=0.4, primn=0.2))
+    assert "no state of group 'pasture'" in str(caught.value)
+    assert caught.value.expected == "one of pastr, range"
+
+
+def test_no_land_and_missing_states_are_nan_in_every_group() -> None:
+    cell = states(
+        urban=[0.0, np.nan, 0.1, 0.0],
+        crop=[0.0, np.nan, 0.1, 0.0],
+        pastr=[0.0, np.nan, np.nan, 0.0],
+        primf=[0.0, np.nan, 0.1, 1.0],
+        primn=[0.0, np.nan, 0.1, 0.0],
+    )
+    shares = group_shares(CROSSWALK, cell)
+    assert np.isnan(shares[:, 0, :3]).all()
+    np.testing.assert_array_equal(shares[:, 0, 3], [0, 0, 0, 1, 0])
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (12, 3, 4), elements=st.floats(0, np.float32(1 / 12), width=32)))
+def test_shares_sum_to_one(values: np.ndarray) -> None:
+    names = [name for name in CROSSWALK.all_states() if name != "crop"]
+    shares = group_shares(CROSSWALK, dict(zip(names, values, strict=True)))
+    land = values.astype(np.float64).sum(axis=0) > 1e-6
+    np.testing.assert_allclose(shares.sum(axis=0)[land], 1, rtol=1e-12)
+    assert np.isnan(shares[:, ~land]).all()
+    assert (shares[:, land] >= 0).all()
+
+
+# --- round_to_sum
+
+
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [
+        ([1.4, -0.9, -0.5], [1, -1, 0]),  # fractions 0.4, 0.1, 0.5 make one more: the largest remainder gets it
+        ([0.5, 0.5, -1.0], [1, 0, -1]),  # a tie goes to the first
+        ([0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0]),
+        ([-0.5, 0.5], [0, 0]),
+        ([2.0, -2.0, 0.0], [2, -2, 0]),
+        ([0.2, -0.1, -0.1], [0, 0, 0]),
+        ([-1e-17, 0.0, 0.0], [0, 0, 0]),
+    ],
+)
+def test_hand_worked_rounding(values: list[float], whole: list[int]) -> None:
+    np.testing.assert_array_equal(round_to_sum(np.array([values])), [whole])
+
+
+rows_of_numbers = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 6), st.integers(1, 7)), elements=st.floats(-1e5, 1e5, allow_subnormal=False)
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(rows_of_numbers)
+def test_rounding_keeps_the_sum_and_moves_no_number_by_a_whole(values: np.ndarray) -> None:
+    whole = round_to_sum(values)
+    assert whole.dtype == np.int64
+    # the rounded sum is kept, but for the rounding of the sum itself
+    assert (np.abs(whole.sum(axis=1) - values.sum(axis=1)) <= 0.5 + 1e-9).all()
+    assert (np.abs(whole - values) < 1 + 1e-9).all()
+    balanced = np.concatenate([values, -values.sum(axis=1, keepdims=True)], axis=1)
+    assert (round_to_sum(balanced).sum(axis=1) == 0).all()
+
+
+@settings(deadline=None, max_examples=100)
+@given(rows_of_numbers)
+def test_rounding_is_row_by_row_and_leaves_whole_numbers_alone(values: np.ndarray) -> None:
+    whole = round_to_sum(values)
+    for i, row in enumerate(values):
+        np.testing.assert_array_equal(round_to_sum(row[None])[0], whole[i])
+    np.testing.assert_array_equal(round_to_sum(whole.astype(np.float64)), whole)
+
+
+@settings(deadline=None, max_examples=100)
+@given(hnp.arrays(np.float64, (1, 5), elements=st.floats(-50, 50, allow_subnormal=False)))
+def test_the_largest_remainders_are_rounded_up(values: np.ndarray) -> None:
+    up = round_to_sum(values)[0] > np.floor(values[0])
+    remainder = values[0] - np.floor(values[0])
+    assert remainder[up].min(initial=1) >= remainder[~up].max(initial=0)
+
+
+# --- sum_by_cell
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(1, 5), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_sums_are_those_of_a_loop(n: int, cells: int, groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cell, group = rng.integers(0, cells, n), rng.integers(0, groups, n).astype(np.int8)
+    weight = rng.uniform(0, 1e6, n)
+    naive = np.zeros((cells, groups))
+    for i in range(n):
+        naive[cell[i], group[i]] += weight[i]
+    np.testing.assert_array_equal(sum_by_cell(cell, group, weight, cells, groups), naive)
+
+
+def test_many_forcing_cells_do_not_overflow_the_small_type_of_groups() -> None:
+    cell = np.array([1000, 1000, 70000])
+    sums = sum_by_cell(cell, np.array([4, 0, 4], np.int8), np.array([1.0, 2.0, 3.0]), 70001, 5)
+    assert (sums[1000].tolist(), sums[70000].tolist(), sums.sum()) == ([2, 0, 0, 0, 1], [0, 0, 0, 0, 3], 6)
