@@ -41,6 +41,7 @@ from ai4land_coupler.legend import get_crosswalk, get_legend
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan, Communicator
 from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.provenance import instruction_set
 from ai4land_coupler.restart import Restart, RestartWriter, block_arrays, check_compatible, read_state
 from ai4land_coupler.rng import KeyedRng
 from ai4land_coupler.state import LandState
@@ -504,6 +505,7 @@ class LandComponent:
             "member": self.config.random.member,
             "regrid_backend": self.config.regrid.backend,
             "threads": self.config.parallel.threads,
+            "instruction_set": instruction_set(),
         }
 
     def _restarted_state(self, folder: Path, year: int | None) -> LandState:

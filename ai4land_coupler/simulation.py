@@ -22,7 +22,7 @@ from ai4land_coupler.host_exchange import cell_centres
 from ai4land_coupler.legend import OUTSIDE
 from ai4land_coupler.parallel import exchange_windows
 from ai4land_coupler.provenance import collect
-from ai4land_coupler.restart import prune, years
+from ai4land_coupler.restart import discard_after, prune, years
 from ai4land_coupler.store import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
 
 #: Called on rank 0 after each committed year: (steps done, steps in all, year).
@@ -197,8 +197,12 @@ class Simulation:
     def _open_store(self, continued: bool) -> OutputStore:
         layout = self._layout()
         component = self.component
+        clock = component.clock
         with self.comm.guard():
             if self.comm.rank == 0:
+                # restarts of an earlier run would be taken for newer ones than those that this run writes
+                last = component.year if continued else clock.start - clock.direction
+                discard_after(self._restart_folder, last, direction=clock.direction)
                 if continued:
                     store = OutputStore.open(self._store_path, layout)
                     store.truncate(component.year)

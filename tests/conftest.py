@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from ai4land_coupler.experiments.twin import TwinReport
 
 DEFAULT_SAMPLE_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -17,3 +25,84 @@ def sample_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"sample data not found at {folder}; set AI4LAND_SAMPLE_DATA")
     return folder
+
+
+def launcher() -> str:
+    """The mpiexec of this environment, or the machine's; tests that start ranks skip where there is none."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        pytest.skip("mpiexec not found: pip install ai4land_coupler[mpi]")
+    return found
+
+
+def mpirun(ranks: int, *command: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run a Python program on ranks; a hang is a failure."""
+    settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, *map(str, command)],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_twin(tmp_path_factory: pytest.TempPathFactory) -> TwinReport:
+    """A Twin Earth around the Thames, 2010 to 2022: 2 x 3 degrees at 0.03, so that nothing divides evenly."""
+    from ai4land_coupler.experiments.twin import TwinOptions, generate
+
+    options = TwinOptions(
+        lon0=-1.5, lon1=1.5, lat0=50.5, lat1=52.5, resolution=0.03, first_year=2010, last_year=2022, seed=3
+    )
+    return generate(options, tmp_path_factory.mktemp("twin"))
+
+
+@pytest.fixture(scope="session")
+def host_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A host grid of 12 x 10 cells of 0.7 x 0.5 degrees over the small twin and beyond it, as a SCRIP file."""
+    import netCDF4
+
+    west = -3.0 + 0.7 * np.arange(12)
+    south = 49.0 + 0.5 * np.arange(10)
+    lon0, lat0 = (a.reshape(-1) for a in np.meshgrid(west, south))
+    path = tmp_path_factory.mktemp("grid") / "host.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("grid_size", lon0.size)
+        file.createDimension("grid_corners", 4)
+        file.createDimension("grid_rank", 2)
+        for name, values in (("lon", lon0[:, None] + [0, 0.7, 0.7, 0]), ("lat", lat0[:, None] + [0, 0, 0.5, 0.5])):
+            corners = file.createVariable(f"grid_corner_{name}", "f8", ("grid_size", "grid_corners"))
+            corners[:] = values
+            centres = file.createVariable(f"grid_center_{name}", "f8", ("grid_size",))
+            centres[:] = values.mean(axis=1)
+            corners.units = centres.units = "degrees"
+        file.createVariable("grid_imask", "i4", ("grid_size",))[:] = 1
+        file.createVariable("grid_dims", "i4", ("grid_rank",))[:] = (12, 10)
+    return path
+
+
+@pytest.fixture
+def twin_config(small_twin: TwinReport, host_grid: Path, tmp_path: Path) -> dict[str, Any]:
+    """A run of the small twin from 2015 to 2021 with the shipped network, as the mapping that YAML would give."""
+    paths = {name: str(path) for name, path in small_twin.paths.items()}
+    return {
+        "title": "small twin",
+        "legend": "hilda-v1.0-f",
+        "time": {"start": 2015, "stop": 2021},
+        "initial": {"name": "hilda", "options": {"path": paths["maps"], "legend": "hilda-v1.0-f"}},
+        "forcing": [
+            {"name": "ssp", "options": {"states": paths["scenario"]}},
+            {"name": "luh2", "options": {"states": paths["states"]}},
+        ],
+        "static": [
+            {"name": "static", "options": {"path": paths["elevation"]}},
+            {"name": "static", "options": {"path": paths["soil"]}},
+        ],
+        "predictors": [{"name": "unet", "options": {"bundle": "twin"}}],
+        "hosts": {"host": {"grid": str(host_grid)}},
+        "output": {"store": str(tmp_path / "run.zarr"), "shard": 64},
+        "parallel": {"block": 3},
+    }

@@ -34,12 +34,6 @@ class CoverSection(PluginChoice):
         return tuple(sorted(set(self.years)))
 
 
-class ForcingSection(PluginChoice):
-    """An adapter of forcing."""
-
-    fixed_year: int | None = Field(None, description="this year's forcing stands for every year")
-
-
 class ChannelSection(Section):
     """Inputs that are treated alike. The previous map is always an input and is not listed."""
 
@@ -85,7 +79,8 @@ class TrainConfig(Section):
     direction: Literal["forward", "backward"] = "forward"
     cover: CoverSection
     region: Region | None = None
-    forcing: tuple[ForcingSection, ...] = ()
+    forcing: tuple[PluginChoice, ...] = ()
+    fixed_forcing_year: int | None = Field(None, description="the forcing of this year stands for every year")
     static: tuple[PluginChoice, ...] = ()
     channels: tuple[ChannelSection, ...] = ()
     validation: ValidationSection = ValidationSection()

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataAdapter, Request, TrainingChannel
 from ai4land_coupler.config import PluginChoice
-from ai4land_coupler.errors import ConfigError, FieldError, GridError, nearest
+from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.experiments.train_config import ChannelSection, Region, TrainConfig
 from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
 from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.inputs import Catalogue, ForcingReader, NamedAdapter
 from ai4land_coupler.legend import OUTSIDE, get_legend
 from ai4land_coupler.plugins import Plugins
-from ai4land_coupler.units import factor
 
 _COVER = "land_cover"
 #: LUH2's lattice: the blocks that maps are scored by where there is no forcing.
 _QUARTER_DEGREE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
 #: The angle that a missing aspect stands for: its cosine is zero.
 _NO_ASPECT = 90.0
-
-Values = dict[str, NDArray[np.float32]]
 
 
 def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
@@ -35,8 +33,8 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
     Raises
     ------
     Ai4LandError
-        As the adapters do; ``ConfigError`` for inputs that no adapter or more than one has, or a legend that is
-        not the maps'.
+        As the adapters do; ``DataError`` for inputs that no adapter has, ``ConfigError`` for a legend that is not
+        the maps'.
     """
     pairs = config.pairs()
     cover = _adapter(config, plugins, config.cover, "cover")
@@ -48,8 +46,10 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
     held_out = np.zeros(fine.shape, bool)
     if config.validation.fold is not None:
         held_out = held_out_blocks(fine, config.validation.block, config.validation.folds, config.validation.fold)
-    lattice, coarse = _read_forcing(config, plugins, fine, pairs)
-    static = _read_static(config, plugins, fine)
+    forcing, statics = _catalogue(config, plugins, "forcing"), _catalogue(config, plugins, "static")
+    lattice, coarse = _read_forcing(config, forcing, fine, pairs)
+    units = _units(config, "static")
+    static = statics.read(units, fine) if units else {}
     land = np.zeros(fine.shape, bool)
     for year in covers:
         land |= covers[year] != OUTSIDE
@@ -74,7 +74,7 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
         static=static,
         held_out=held_out,
         scored_pairs=config.validation.pairs,
-        record=_record(config, plugins, fine, pairs),
+        record=_record(config, plugins, fine, pairs) | {"mended": dict(forcing.quality + statics.quality)},
     )
 
 
@@ -113,76 +113,32 @@ def _read_maps(
     return maps
 
 
+def _catalogue(config: TrainConfig, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
+    choices: tuple[PluginChoice, ...] = getattr(config, kind)
+    return Catalogue(
+        kind, [NamedAdapter(c.name, _adapter(config, plugins, c, f"{kind}[{i}]")) for i, c in enumerate(choices)]
+    )
+
+
+def _units(config: TrainConfig, kind: Literal["forcing", "static"]) -> dict[str, str]:
+    """The channels of a kind and the units in which they are wanted."""
+    return {name: group.units for group in config.channels if group.source == kind for name in group.names}
+
+
 def _read_forcing(
-    config: TrainConfig, plugins: Plugins, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
+    config: TrainConfig, catalogue: Catalogue, fine: LatLonGrid, pairs: Iterable[tuple[int, int]]
 ) -> tuple[LatLonGrid, dict[tuple[str, int], NDArray[np.float32]]]:
     """The forcing cells that hold the land grid, and (name, year of the map) to their values."""
-    adapters = [_adapter(config, plugins, c, f"forcing[{i}]") for i, c in enumerate(config.forcing)]
-    groups = [group for group in config.channels if group.source == "forcing"]
-    wanted = _assign(config, adapters, groups, "forcing")
-    registered = next((grid for adapter in adapters if (grid := adapter.grid()) is not None), _QUARTER_DEGREE)
-    lattice = forcing_lattice(fine, registered)
-    units = {name: group.units for group in groups for name in group.names}
-    years = sorted({year for pair in pairs for year in pair})
+    units = _units(config, "forcing")
+    if not units:
+        return forcing_lattice(fine, _QUARTER_DEGREE), {}
+    reader = ForcingReader(catalogue, forcing_lattice(fine, catalogue.lattice))
     coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
-    for adapter, choice, names in zip(adapters, config.forcing, wanted, strict=True):
-        if not names:
-            continue
-        if choice.fixed_year is not None:
-            values = _values(adapter, names, lattice, (choice.fixed_year,), units, config)
-            coarse |= {(name, year): values[name] for name in names for year in years}
-            continue
-        for year in years:
-            values = _values(adapter, names, lattice, (year,), units, config)
-            coarse |= {(name, year): values[name] for name in names}
-    return lattice, coarse
-
-
-def _read_static(config: TrainConfig, plugins: Plugins, fine: LatLonGrid) -> Values:
-    adapters = [_adapter(config, plugins, c, f"static[{i}]") for i, c in enumerate(config.static)]
-    groups = [group for group in config.channels if group.source == "static"]
-    units = {name: group.units for group in groups for name in group.names}
-    static: Values = {}
-    for adapter, names in zip(adapters, _assign(config, adapters, groups, "static"), strict=True):
-        if names:
-            static |= _values(adapter, names, fine, (), units, config)
-    return static
-
-
-def _assign(
-    config: TrainConfig, adapters: Sequence[DataAdapter], groups: Iterable[ChannelSection], kind: str
-) -> list[tuple[str, ...]]:
-    """Which channels each adapter delivers; each must be on offer once."""
-    offers = [set(adapter.fields()) for adapter in adapters]
-    wanted: list[list[str]] = [[] for _ in adapters]
-    for name in (name for group in groups for name in group.names):
-        owners = [index for index, offer in enumerate(offers) if name in offer]
-        if len(owners) != 1:
-            raise ConfigError(
-                f"{'no adapter' if not owners else 'more than one adapter'} of `{kind}` has the channel {name!r}",
-                where=f"{config.where}: channels",
-                remedy=nearest(name, set().union(*offers)) if not owners else "list one adapter of this variable",
-            )
-        wanted[owners[0]].append(name)
-    return [tuple(names) for names in wanted]
-
-
-def _values(
-    adapter: DataAdapter,
-    names: tuple[str, ...],
-    grid: LatLonGrid,
-    years: tuple[int, ...],
-    units: Mapping[str, str],
-    config: TrainConfig,
-) -> Values:
-    """Fields (rows, cols) in the units of the channels; of one year, or static."""
-    dataset = adapter.read(Request(names, grid, years))
-    values: Values = {}
-    for name in names:
-        array = np.asarray(dataset[name].values, np.float32).reshape(grid.shape)
-        found = dataset[name].attrs.get("units", "")
-        values[name] = array * np.float32(factor(found, units[name], where=f"{config.where}: channel {name!r}"))
-    return values
+    offsets = {offset for group in config.channels if group.source == "forcing" for offset in group.offsets}
+    for year in sorted({pair[offset + 1] for pair in pairs for offset in offsets}):
+        values = reader.read(units, year if config.fixed_forcing_year is None else config.fixed_forcing_year)
+        coarse |= {(name, year): values[name] for name in units}
+    return reader.grid, coarse
 
 
 def _channels(group: ChannelSection, name: str, seen: NDArray[np.float32]) -> list[TrainingChannel]:
@@ -229,6 +185,6 @@ def _record(
         "files": files,
         "pairs": [list(pair) for pair in pairs],
         "region": str(fine),
-        "fixed_forcing_years": {c.name: c.fixed_year for c in config.forcing if c.fixed_year is not None},
+        "fixed_forcing_year": config.fixed_forcing_year,
         "validation": config.validation.model_dump(mode="json"),
     }

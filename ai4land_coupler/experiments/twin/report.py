@@ -93,19 +93,21 @@ class TwinReport(BaseModel):
     def lines(self) -> list[str]:
         """The report for people."""
         o = self.options
-        shares = ", ".join(f"{k} {100 * a:.1f} -> {100 * b:.1f}" for k, (a, b) in self.class_shares.items())
+        rates = [100 * rate for rate in self.gross_change.values()]
+        shares = [f"  {name:12s}{100 * a:6.1f} ->{100 * b:5.1f} %" for name, (a, b) in self.class_shares.items()]
         lines = [
-            f"Twin Earth, seed {o.seed}: {o.first_year} to {o.last_year}, {o.land_grid}",
-            f"  {self.land_cells} land cells of {self.cells}, {self.forcing_cells} forcing cells of 0.25 degree",
-            f"  gross change {100 * self.mean_gross_change:.3f} % of the land a year "
-            f"({100 * min(self.gross_change.values()):.3f} to {100 * max(self.gross_change.values()):.3f}), "
-            f"of which net in a forcing cell {100 * self.net_change:.3f} %",
-            f"  per cent of land: {shares}",
+            f"Twin Earth, seed {o.seed}, {o.first_year} to {o.last_year}",
+            f"  {o.land_grid}",
+            f"  {self.land_cells} land cells of {self.cells}; {self.forcing_cells} forcing cells of 0.25 degree",
+            f"  changes class: {np.mean(rates):.3f} % of the land a year ({min(rates):.3f} to {max(rates):.3f})",
+            f"  of which net in a forcing cell: {100 * self.net_change:.3f} %",
+            *shares,
         ]
         if self.skill:
             lines += [
-                "  figure of merit of change (the oracle is the ceiling: known driver and amounts, no hidden noise)",
-                "  lead   oracle  oracle, net only  persistence  (accuracy of persistence)",
+                "  figure of merit of change; the oracle is the ceiling: it knows the driver",
+                "  and the amounts, not the hidden noise",
+                "  lead   oracle  oracle, net only  persistence  (its overall accuracy)",
             ]
         lines += [
             f"  {s.lead:3d} y  {s.oracle:6.3f}  {s.oracle_net:16.3f}  {s.persistence:11.3f}  ({s.accuracy:.4f})"
