@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ai4land_coupler.api import OUTSIDE, LatLonGrid, TrainingChannel, get_legend
-from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError
+from ai4land_coupler.errors import Ai4LandError, ConfigError, DataError, FieldError
 from ai4land_coupler.experiments.scores import change_scores, figure_of_merit, placed_change
 from ai4land_coupler.experiments.train import parse_train_config, train
 from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
@@ -278,8 +278,9 @@ def test_backward_pairs_start_from_the_later_map(series: dict[str, Any], tmp_pat
 
 
 def test_one_year_of_forcing_can_stand_for_all(series: dict[str, Any], tmp_path: Path) -> None:
-    series["forcing"][0]["fixed_year"] = 2016
-    data = read_training_data(parse_train_config(series, tmp_path, "train.yaml"), load_plugins())
+    data = read_training_data(
+        parse_train_config(series | {"fixed_forcing_year": 2016}, tmp_path, "train.yaml"), load_plugins()
+    )
     coarse = data.inputs((2015, 2016)).coarse
     np.testing.assert_array_equal(coarse["primf", -1], coarse["primf", 0])
 
@@ -298,8 +299,8 @@ BAD: dict[str, tuple[dict[str, Any], type[Ai4LandError], tuple[str, ...]]] = {
     "key": ({"chanels": []}, ConfigError, ("chanels", "did you mean 'channels'")),
     "channel": (
         {"channels": [{"names": ["primff"], "source": "forcing"}]},
-        ConfigError,
-        ("no adapter of `forcing` has the channel 'primff'", "did you mean 'primf'"),
+        DataError,
+        ("no forcing adapter has the variable 'primff'", "did you mean 'primf'"),
     ),
     "twice": (
         {"channels": [{"names": ["primf"], "source": "forcing"}, {"names": ["primf"], "source": "static"}]},
@@ -309,7 +310,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Ai4LandError], tuple[str, ...]]] = {
     "units": (
         {"channels": [{"names": ["elevation"], "source": "static", "units": "K"}]},
         FieldError,
-        ("wrong units", "expected: K", "found: m", "'elevation'"),
+        ("wrong units", "expected: K", "found: m", "static static, variable elevation"),
     ),
     "fold": ({"validation": {"fold": 5}}, ConfigError, ("fold must be below folds",)),
     "trainer": ({"trainer": {"name": "unit"}}, Ai4LandError, ("no plugin offers the trainer 'unit'", "'unet'")),

@@ -273,6 +273,8 @@ def test_loss_by_hand() -> None:
     stays, changes = -np.log(0.8), -np.log(0.7)
     assert map_loss(logits, target, previous).item() == pytest.approx((stays + changes) / 2)
     assert map_loss(logits, target, previous, 3.0).item() == pytest.approx((stays + 3 * changes) / 4)
+    hidden = torch.tensor([[[0, -2, 0]]])
+    assert map_loss(logits, target, hidden, 3.0).item() == pytest.approx((stays + changes) / 2)
     assert map_loss(logits, torch.full_like(target, -1), previous).item() == 0
 
 

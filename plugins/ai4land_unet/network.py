@@ -8,6 +8,7 @@ LayerNorm would average over the tile.
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,12 @@ class UNet(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         # Most land stays what it is: the network starts from that and learns the exceptions.
         self.prior = nn.Parameter(torch.tensor(3.0))
+
+    def start_from_persistence(self, changed: float) -> None:
+        """Set the head to zero and the prior so that a share ``changed`` of the cells is expected to change."""
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.prior.data.fill_(math.log((1 - changed) * (self.head.out_channels - 1) / changed))
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         """Logits.

@@ -62,7 +62,8 @@ class Optimisation(Options):
     learning_rate, weight_decay, dropout:
         Of AdamW, with a warm-up and a cosine decay to zero.
     change_weight:
-        Weight of cells that change. Other than 1, the predicted probabilities are no longer calibrated.
+        Weight of cells that change: more than 1 learns rare change in fewer steps. The odds of change are set
+        right afterwards, so that probabilities stay calibrated.
     mask_share, mask_patch:
         Share of the previous map that is hidden, in square patches of so many cells.
     augment:

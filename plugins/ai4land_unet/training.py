@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _WARM_UP = 0.05
 #: Norm that gradients are clipped to.
 _CLIP = 1.0
+#: Batches that tell how much land changes, before the training.
+_TRIED = 10
 #: Steps between two words on how it goes.
 _REPORT = 20
 
@@ -128,6 +130,7 @@ def _optimise(
     turn = run.augment and not any(c.directional for c in data.channels)
     device = next(network.parameters()).device
     optimiser = torch.optim.AdamW(network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay)
+    network.start_from_persistence(_changed_share(channels, data, run, rng))
     network.train()
     began, step, mean = time.monotonic(), 0, math.nan
     while (done := _share(run, step, time.monotonic() - began)) < 1:
@@ -147,7 +150,22 @@ def _optimise(
         mean = value if math.isnan(mean) else 0.95 * mean + 0.05 * value
         if step % _REPORT == 0:
             progress(_share(run, step, time.monotonic() - began), f"step {step}, loss {mean:.4f}")
+    network.prior.data += math.log(run.change_weight)  # see map_loss
     return step, time.monotonic() - began
+
+
+def _changed_share(
+    channels: tuple[Channel, ...], data: TrainingData, run: Optimisation, rng: np.random.Generator
+) -> float:
+    """Share of the cells of a few batches that change, with change weighted; never quite none or all."""
+    changed = known = 1.0
+    for _ in range(_TRIED):
+        batch, target = data.sample(rng, run.batch, run.window)
+        land = target != OUTSIDE
+        known += np.count_nonzero(land)
+        changed += np.count_nonzero(land & (target != previous_map(channels, batch.fields)))
+    odds = run.change_weight * changed / (known - changed + 1)
+    return odds / (1 + odds)
 
 
 def _share(run: Optimisation, step: int, seconds: float) -> float:
@@ -174,16 +192,16 @@ def _tensors(
     rng: np.random.Generator,
     turn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Input, one-hot previous map, target and true previous map of a batch."""
+    """Input, one-hot previous map, target and previous map as it is shown, of a batch."""
     fields = dict(batch.fields)
-    true_previous = previous_map(channels, fields)
     if run.mask_share > 0:
         fields[COVER] = _hide(fields[COVER], run, rng)
+    shown = previous_map(channels, fields)
     arrays: list[Tensor] = [
         encode(channels, classes, fields),
-        one_hot(classes, previous_map(channels, fields)),
+        one_hot(classes, shown),
         torch.from_numpy(target.astype(np.int64)),
-        torch.from_numpy(true_previous.astype(np.int64)),
+        torch.from_numpy(shown.astype(np.int64)),
     ]
     if turn:
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
