@@ -189,6 +189,8 @@ class TrainingChannel:
         As in :class:`FieldSpec`.
     directional:
         Whether it means something else when the map is turned or mirrored (aspect).
+    minus:
+        Offset whose value is subtracted before the scaling, where the channel stands for a change.
     """
 
     name: str
@@ -201,6 +203,7 @@ class TrainingChannel:
     fill: float = 0.0
     missing: Literal["error", "fill"] = "error"
     directional: bool = False
+    minus: int | None = None
 
 
 class TrainingData(Protocol):

@@ -313,15 +313,9 @@ class LandComponent:
             for offset, specs in wanted.items()
             for name, values in self._forcing.fields(specs, years[offset]).items()
         }
-        shares = self._shares(clock.now) if self._follows_scenario else None
+        shares = self._forcing.shares(self._map_maker.crosswalk, clock.now) if self._follows_scenario else None
         self._forcing.forget(years.values())
         return StepForcing(fields, shares)
-
-    def _shares(self, year: int) -> NDArray[np.float64]:
-        from ai4land_coupler.allocation.demand import group_shares
-
-        crosswalk = self._map_maker.crosswalk
-        return group_shares(crosswalk, self._forcing.states(crosswalk.all_states(), year))
 
     def _read_imports(self) -> dict[str, NDArray[np.float32]]:
         """Imports on the forcing grid: from the host where it gave them, else from the configuration."""
@@ -477,7 +471,7 @@ class LandComponent:
         groups = len(self._map_maker.crosswalk.groups)
         shares = np.full((groups, *self.plan.forcing.shape), np.nan)
         if self._follows_scenario and cover:
-            shares = self._shares(base)
+            shares = self._forcing.shares(self._map_maker.crosswalk, base)
         for block in self._own_blocks():
             rows, cols = block.forcing.slices()
             for name, values in self._map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.allocation.demand import group_shares
 from ai4land_coupler.api import DataAdapter, FieldSpec, Request
 from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
 from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.legend import Crosswalk
 from ai4land_coupler.units import factor
 
 #: Bytes of static windows kept in memory; beyond it they are read anew each step.
@@ -41,6 +43,15 @@ class Catalogue:
     @property
     def names(self) -> set[str]:
         return {name for fields in self._fields for name in fields}
+
+    def available(self, year: int) -> set[str]:
+        """Names of the variables that there are for a year."""
+        return {
+            name
+            for fields in self._fields
+            for name, info in fields.items()
+            if info.years is None or info.years[0] <= year <= info.years[1]
+        }
 
     @property
     def lattice(self) -> LatLonGrid:
@@ -134,9 +145,10 @@ class ForcingReader:
                 self._kept[name, lacking[name], year] = values
         return {name: self._kept[name, units, year] for name, units in names.items()}
 
-    def states(self, names: Iterable[str], year: int) -> dict[str, NDArray[np.float32]]:
-        """Those of the named state fractions that the forcing has, for one year."""
-        return self.read({name: "1" for name in names if name in self.catalogue}, year)
+    def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:
+        """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
+        chosen = crosswalk.choose(self.catalogue.available(year), where=f"forcing of {year}")
+        return group_shares(crosswalk, self.read({name: "1" for names in chosen.values() for name in names}, year))
 
     def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:
         """What predictors ask for, or the fill where a spec says that the variable may be missing."""

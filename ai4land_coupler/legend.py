@@ -6,6 +6,7 @@ numbered 0 .. n-1; ``OUTSIDE`` (-1) marks ocean and cells without data.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ai4land_coupler.errors import ConfigError, DataError, nearest
+from ai4land_coupler.errors import ConfigError, DataError, FieldError, nearest
 
 OUTSIDE = -1
 
@@ -126,12 +127,17 @@ def get_legend(name: str) -> Legend:
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """Scenario states to groups of view classes, read from ``schemas/crosswalks/<name>.yaml``."""
+    """Scenario states to groups of view classes, read from ``schemas/crosswalks/<name>.yaml``.
+
+    ``instead`` may stand for all ``states`` of a group; ``optional`` states are added where a data set has them.
+    """
 
     name: str
     groups: tuple[str, ...]
-    states: dict[str, tuple[str, ...]]
     classes: dict[str, tuple[str, ...]]
+    states: dict[str, tuple[str, ...]]
+    instead: dict[str, tuple[str, ...]]
+    optional: dict[str, tuple[str, ...]]
 
     def group_of_class(self, legend: Legend) -> NDArray[np.int8]:
         """Group of each class of the legend's view; ``OUTSIDE`` for classes that no group holds."""
@@ -147,8 +153,28 @@ class Crosswalk:
                 table[legend.classes.index(name)] = index
         return table
 
-    def all_states(self) -> tuple[str, ...]:
-        return tuple(s for group in self.groups for s in self.states[group])
+    def choose(self, available: Collection[str], where: object = None) -> dict[str, tuple[str, ...]]:
+        """The states of each group, as a data set offers them.
+
+        Raises
+        ------
+        FieldError
+            A state is missing: a group that lost one in silence would show a change that nobody demanded.
+        """
+        chosen = {}
+        for group in self.groups:
+            instead, states = self.instead[group], self.states[group]
+            missing = [name for name in states if name not in available]
+            if missing and not (instead and all(name in available for name in instead)):
+                raise FieldError(
+                    f"the scenario lacks {', '.join(missing)} of group {group!r}",
+                    expected=" ".join(states) + (f", or {' '.join(instead)}" if instead else ""),
+                    found=" ".join(sorted(available)) or "none",
+                    where=where,
+                    remedy=f"add an adapter that has them, or choose another crosswalk than {self.name!r}",
+                )
+            chosen[group] = (instead if missing else states) + tuple(n for n in self.optional[group] if n in available)
+        return chosen
 
 
 @cache
@@ -162,6 +188,8 @@ def get_crosswalk(name: str) -> Crosswalk:
     return Crosswalk(
         name=raw["name"],
         groups=tuple(raw["groups"]),
-        states={g: tuple(item["states"]) for g, item in raw["groups"].items()},
         classes={g: tuple(item["classes"]) for g, item in raw["groups"].items()},
+        states={g: tuple(item["states"]) for g, item in raw["groups"].items()},
+        instead={g: tuple(item.get("instead", ())) for g, item in raw["groups"].items()},
+        optional={g: tuple(item.get("optional", ())) for g, item in raw["groups"].items()},
     )

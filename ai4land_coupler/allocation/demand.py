@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.errors import FieldError
 from ai4land_coupler.legend import Crosswalk
 
 #: Sums of state fractions above one by this much are rounding of the data sets.
@@ -25,40 +24,17 @@ def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]
     Parameters
     ----------
     states:
-        LUH2 state fractions of the cell (rows, cols), NaN where missing. States that the data set lacks are
-        left out; each group needs at least one.
+        LUH2 state fractions of the cell (rows, cols), NaN where missing: those that :meth:`Crosswalk.choose` names.
 
     Returns
     -------
     (group, rows, cols) float64, summing to 1; NaN where the scenario has no land.
-
-    Raises
-    ------
-    FieldError
-        A group has no state, or states overlap (``crop`` beside the five crop states) and so exceed the cell.
     """
-    sums = []
-    for group in crosswalk.groups:
-        present = [np.asarray(states[name], np.float64) for name in crosswalk.states[group] if name in states]
-        if not present:
-            raise FieldError(
-                f"the scenario has no state of group {group!r}",
-                expected=f"one of {', '.join(crosswalk.states[group])}",
-                found=sorted(states),
-                where=f"crosswalk {crosswalk.name!r}",
-            )
-        sums.append(np.sum(present, axis=0))
-    shares = np.stack(sums)
+    chosen = crosswalk.choose(states)
+    shares = np.stack(
+        [np.sum([np.asarray(states[s], np.float64) for s in chosen[g]], axis=0) for g in crosswalk.groups]
+    )
     total = shares.sum(axis=0)
-    over = total > 1 + TOLERANCE
-    if over.any():
-        raise FieldError(
-            "the states of the scenario cover more than the whole cell",
-            expected=f"sums up to {1 + TOLERANCE:g}",
-            found=f"up to {total[over].max():.6g}, in {int(over.sum())} of {total.size} cells",
-            where=f"crosswalk {crosswalk.name!r}, states {', '.join(sorted(states))}",
-            remedy="give each part of the land once: the five crop states, or their sum crop",
-        )
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(total > 1e-6, shares / total, np.nan))
 

@@ -17,9 +17,9 @@ def swap_cells(
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Exchange the classes of pairs of cells, best pairs first.
 
-    A cell offers itself first for its likeliest other class, in later rounds for the next ones. The k-th best
-    cell that would go from A to B is paired with the k-th best that would go from B to A; pairs are ranked by
-    the sum of their gains.
+    A cell offers itself for its likeliest other class; where partners run out, for its two likeliest, and so on.
+    The k-th best cell that would go from A to B is paired with the k-th best that would go from B to A; pairs are
+    ranked by the sum of their gains, and a pair yields to a better one that shares a cell with it.
 
     Parameters
     ----------
@@ -32,51 +32,73 @@ def swap_cells(
 
     Returns
     -------
-    The new classes, and the cells that found no partner (n_forcing,).
+    The new classes, and the cells that found no partner (n_forcing,): none is left where two free cells could
+    still exchange their classes.
     """
     classes, free, amount = classes.copy(), free.copy(), amount.copy()
-    choices = _choices(cells, classes)
-    for choice in choices:
-        offered = np.flatnonzero(free & (choice >= 0) & (amount[cells.forcing] > 1))
-        if offered.size == 0:
-            continue
-        first, second, total = _pairs(cells, classes, choice, offered)
-        home = cells.forcing[first]
-        order = np.lexsort((-total, home))
-        first, second, home = first[order], second[order], home[order]
-        taken = rank_within(home) < amount[home] // 2
-        first, second, home = first[taken], second[taken], home[taken]
-        classes[first], classes[second] = classes[second], classes[first]
-        free[first] = free[second] = False
-        amount -= 2 * np.bincount(home, minlength=cells.n_forcing)
+    for choices in range(1, cells.logits.shape[0]):
+        contested = True
+        while contested:
+            offered = np.flatnonzero(free & (amount[cells.forcing] > 1))
+            if offered.size == 0:
+                return classes, amount
+            first, second, total = _pairs(cells, classes, *_offers(cells, classes, offered, choices))
+            home = cells.forcing[first]
+            order = np.lexsort((-total, home))
+            first, second, home = first[order], second[order], home[order]
+            best = _uncontested(first, second, free.size)
+            contested = not best.all()
+            first, second, home = first[best], second[best], home[best]
+            taken = rank_within(home) < amount[home] // 2
+            first, second, home = first[taken], second[taken], home[taken]
+            classes[first], classes[second] = classes[second], classes[first]
+            free[first] = free[second] = False
+            amount -= 2 * np.bincount(home, minlength=cells.n_forcing)
     return classes, amount
 
 
-def _choices(cells: Cells, classes: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Other classes of each cell from likeliest to least: (class - 1, n), -1 where a class is not allowed."""
-    count = cells.logits.shape[0]
-    open_to = cells.allowed[classes].T & (cells.group_of_class >= 0)[:, None]
-    open_to[classes, np.arange(classes.size)] = False
-    ranked = np.where(open_to, cells.logits, np.float32(-np.inf))
-    order = np.argsort(-ranked, axis=0, kind="stable").astype(np.int8)
-    reachable = np.take_along_axis(open_to, order.astype(np.int64), axis=0)
-    return np.asarray(np.where(reachable, order, np.int8(-1))[: count - 1])
+def _offers(
+    cells: Cells, classes: NDArray[np.int8], offered: NDArray[np.int64], choices: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The likeliest other classes of each cell that it may enter: cells and classes, at most ``choices`` a cell."""
+    now = classes[offered]
+    open_to = cells.allowed[now].T & (cells.group_of_class >= 0)[:, None]
+    open_to[now, np.arange(offered.size)] = False
+    ranked = np.where(open_to, cells.logits[:, offered], np.float32(-np.inf))
+    if choices == 1:
+        order = ranked.argmax(axis=0)[None]
+    else:
+        order = np.argsort(-ranked, axis=0, kind="stable")[:choices]
+    place, choice = np.nonzero(np.take_along_axis(open_to, order, axis=0).T)
+    return offered[place], order[choice, place]
 
 
 def _pairs(
-    cells: Cells, classes: NDArray[np.int8], choice: NDArray[np.int8], offered: NDArray[np.int64]
+    cells: Cells, classes: NDArray[np.int8], cell: NDArray[np.int64], new: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Match offers A -> B with offers B -> A of the same forcing cell, rank by rank."""
+    """Match offers A -> B with offers B -> A of the same forcing cell, rank by rank: two cells and their gain."""
     count = cells.logits.shape[0]
-    now, new = classes[offered].astype(np.int64), choice[offered].astype(np.int64)
-    gain = cells.logits[new, offered] - cells.logits[now, offered]
-    order = np.lexsort((-gain, cells.forcing[offered]))
-    offered, now, new, gain = offered[order], now[order], new[order], gain[order]
-    home = cells.forcing[offered]
-    rank = rank_within((home * count + now) * count + new)
+    now = classes[cell].astype(np.int64)
+    gain = cells.logits[new, cell] - cells.logits[now, cell]
     low, high = np.minimum(now, new), np.maximum(now, new)
-    key = ((home * count + low) * count + high) * (offered.size + 1) + rank
-    upward = now < new
-    _, one, other = np.intersect1d(key[upward], key[~upward], assume_unique=True, return_indices=True)
-    first, second = np.flatnonzero(upward)[one], np.flatnonzero(~upward)[other]
-    return offered[first], offered[second], gain[first] + gain[second]
+    # both directions of a pair of classes of a forcing cell have neighbouring keys, so their runs lie side by side
+    key = ((cells.forcing[cell] * count + low) * count + high) * 2 + (now > new)
+    order = np.lexsort((-gain, key))
+    cell, gain, key = cell[order], gain[order], key[order]
+    start = np.flatnonzero(np.diff(key, prepend=-1))
+    length = np.diff(np.append(start, key.size))
+    partnered = np.flatnonzero((key[start[:-1]] % 2 == 0) & (key[start[1:]] == key[start[:-1]] + 1))
+    matched = np.minimum(length[partnered], length[partnered + 1])
+    rank = np.arange(matched.sum()) - np.repeat(np.cumsum(matched) - matched, matched)
+    one = np.repeat(start[partnered], matched) + rank
+    other = np.repeat(start[partnered + 1], matched) + rank
+    return cell[one], cell[other], gain[one] + gain[other]
+
+
+def _uncontested(first: NDArray[np.int64], second: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+    """Pairs, best first, of which neither cell is in a better pair."""
+    place = np.arange(first.size)
+    best = np.full(n, first.size)
+    np.minimum.at(best, first, place)
+    np.minimum.at(best, second, place)
+    return np.asarray((best[first] == place) & (best[second] == place))

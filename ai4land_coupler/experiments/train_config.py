@@ -42,9 +42,22 @@ class ChannelSection(Section):
     units: str = "1"
     offsets: tuple[Literal[-1, 0], ...] = Field((0,), min_length=1, description="-1 the step before, 0 the step itself")
     scaling: Literal["none", "standard", "log1p", "cos"] = "none"
+    change: bool = Field(
+        False, description="show offset 0 as its change since offset -1, in standard deviations of that change"
+    )
     missing: Literal["error", "fill"] = Field("error", description="what a run does where no adapter has the variable")
     fill: float | None = Field(None, description="value of missing cells; default: the mean of a static field, else 0")
     directional: bool = Field(False, description="changes its meaning when the map is turned; aspect always does")
+
+    @model_validator(mode="after")
+    def _fitting_offsets(self) -> ChannelSection:
+        if self.source == "static" and self.offsets != (0,):
+            raise ValueError("static fields have the offset 0 only")
+        if len(set(self.offsets)) != len(self.offsets):
+            raise ValueError("an offset is given twice")
+        if self.change and set(self.offsets) != {-1, 0}:
+            raise ValueError("change needs the offsets -1 and 0")
+        return self
 
 
 class ValidationSection(Section):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,7 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
     channels = [TrainingChannel(_COVER, "1", "cover", -1)]
     for group in config.channels:
         for name in group.names:
-            channels += _channels(group, name, seen[name])
+            channels += _channels(group, name, seen[name], coarse, pairs)
     return MapPairs(
         legend=get_legend(config.legend),
         step=config.step,
@@ -141,7 +142,13 @@ def _read_forcing(
     return reader.grid, coarse
 
 
-def _channels(group: ChannelSection, name: str, seen: NDArray[np.float32]) -> list[TrainingChannel]:
+def _channels(
+    group: ChannelSection,
+    name: str,
+    seen: NDArray[np.float32],
+    coarse: Mapping[tuple[str, int], NDArray[np.float32]],
+    pairs: Iterable[tuple[int, int]],
+) -> list[TrainingChannel]:
     """A channel for each offset, with the statistics of what is trained on."""
     finite = seen[np.isfinite(seen)].astype(np.float64)
     if not finite.size:
@@ -155,13 +162,16 @@ def _channels(group: ChannelSection, name: str, seen: NDArray[np.float32]) -> li
         default = {"standard": mean, "log1p": float(np.expm1(mean)), "cos": _NO_ASPECT}.get(group.scaling, 0.0)
         fill = default if group.source == "static" else 0.0
     directional = group.directional or "aspect" in name
-    offsets = (0,) if group.source == "static" else group.offsets
-    return [
-        TrainingChannel(
-            name, group.units, group.source, offset, group.scaling, mean, scale, fill, group.missing, directional
-        )
-        for offset in offsets
-    ]
+    channel = TrainingChannel(
+        name, group.units, group.source, 0, group.scaling, mean, scale, fill, group.missing, directional
+    )
+    channels = [replace(channel, offset=offset) for offset in group.offsets]
+    if not group.change:
+        return channels
+    changes = np.concatenate([(coarse[name, after] - coarse[name, before]).ravel() for before, after in pairs])
+    # no change is zero, whatever the mean change of the years trained on
+    spread = float(np.sqrt(np.nanmean(np.square(changes, dtype=np.float64)))) or 1.0
+    return [replace(c, scaling="standard", mean=0.0, scale=spread, minus=-1) if c.offset == 0 else c for c in channels]
 
 
 def _record(
