@@ -32,7 +32,6 @@ FORMAT = 1
 MAY_DIFFER = frozenset({"threads", "instruction_set", "config_hash", "software"})
 _ABSENT = "(absent)"
 _COVER = "cover"
-_MEMORY = "memory/"
 
 
 class Entry(NamedTuple):
@@ -232,25 +231,28 @@ class Restart:
 
 
 def block_arrays(state: LandState, block: int) -> dict[str, NDArray[Any]]:
-    """What a restart holds of a block: ``cover``, and ``memory/<name>`` for each memory that has the block.
+    """What a restart holds of a block: ``cover``, and ``memory/<name>`` and ``fields/<name>`` that have the block.
 
-    Continuous fields are results of the year and not needed to go on.
+    Continuous fields are results of the year; predictors may read those of the step before, and hosts ask for them.
     """
-    memory = {f"{_MEMORY}{name}": blocks[block] for name, blocks in state.memory.items() if block in blocks}
-    return {_COVER: state.cover[block], **memory}
+    arrays = {_COVER: state.cover[block]}
+    for kind, table in (("memory", state.memory), ("fields", state.fields)):
+        arrays |= {f"{kind}/{name}": blocks[block] for name, blocks in table.items() if block in blocks}
+    return arrays
 
 
 def read_state(restart: Restart, blocks: Iterable[int]) -> LandState:
     """The land state of a rank's blocks, as :func:`block_arrays` had it; errors as :meth:`Restart.read_block`."""
     cover: dict[int, NDArray[Any]] = {}
-    memory: dict[str, dict[int, NDArray[Any]]] = {}
+    tables: dict[str, dict[str, dict[int, NDArray[Any]]]] = {"memory": {}, "fields": {}}
     for block in blocks:
-        for name, array in restart.read_block(block).items():
-            if name == _COVER:
+        for key, array in restart.read_block(block).items():
+            kind, _, name = key.partition("/")
+            if kind == _COVER:
                 cover[block] = array
             else:
-                memory.setdefault(name.removeprefix(_MEMORY), {})[block] = array
-    return LandState(restart.year, cover, memory=memory)
+                tables[kind].setdefault(name, {})[block] = array
+    return LandState(restart.year, cover, **tables)
 
 
 def years(folder: Path | str) -> list[int]:
