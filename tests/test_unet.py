@@ -263,6 +263,8 @@ def test_encoding_by_hand() -> None:
     np.testing.assert_allclose(x[5], [[1, 0], [-1, 1]], atol=1e-6)
     np.testing.assert_array_equal(x[6], np.ones((2, 2)))
     np.testing.assert_array_equal(x[7], np.full((2, 2), 0.125))
+    change = Channel(name="crop", units="1", source="forcing", offset=0, encoding="standard", scale=0.0625, minus=-1)
+    np.testing.assert_array_equal(encode((change, channels[4]), 3, fields).numpy()[0, 0], np.full((2, 2), 10.0))
     index = (Channel(name="land_cover", units="1", source="cover", offset=-1, encoding="index"),)
     np.testing.assert_allclose(encode(index, 3, fields).numpy()[0, 0], [[1 / 3, 1], [0, 0]])
 
@@ -405,6 +407,10 @@ REFUSED: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "malformed": (lambda folder: (folder / CARD).write_text("{"), ("not valid JSON", CARD)),
     "halo too small": (edit(lambda card: card.update(halo=8)), ("halo", "expected: 24", "found: 8")),
     "channel lost": (edit(lambda card: card["channels"].pop()), ("in_channels", "expected: 10", "found: 11")),
+    "change of nothing": (
+        edit(lambda card: card["channels"][3].update(minus=-2)),
+        ("crop at offset -2, which a channel subtracts",),
+    ),
     "other codes": (
         edit(lambda card: card["classes"].update(forest=[44])),
         ("another edition of legend", "train the bundle again"),

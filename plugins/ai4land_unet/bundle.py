@@ -184,6 +184,10 @@ def _check_shape(card: Card, folder: Path) -> None:
         "halo, at least": (halo(shape.depth), min(card.halo, halo(shape.depth))),
         f"channels of {COVER} at offset -1": (1, len(cover)),
     }
+    known = {(c.name, c.offset) for c in card.channels}
+    for c in card.channels:
+        if c.minus is not None:
+            checks[f"{c.name} at offset {c.minus}, which a channel subtracts"] = (1, int((c.name, c.minus) in known))
     for name, (expected, found) in checks.items():
         if expected != found:
             raise DataError(

@@ -36,6 +36,8 @@ class Channel(_Part):
     scale: float = Field(1.0, gt=0)
     missing: Literal["error", "fill"] = "error"
     fill: float = 0.0
+    #: Offset of the same field whose value is subtracted first.
+    minus: int | None = None
 
     @classmethod
     def of(cls, channel: TrainingChannel, cover: Literal["one_hot", "index"]) -> Channel:
@@ -50,6 +52,7 @@ class Channel(_Part):
             scale=channel.scale,
             missing=channel.missing,
             fill=channel.fill,
+            minus=channel.minus,
         )
 
     def width(self, classes: int) -> int:

@@ -43,6 +43,8 @@ def encode(channels: tuple[Channel, ...], classes: int, fields: Mapping[str, Any
             for channel in channels:
                 width = channel.width(classes)
                 values = fields[channel.name][item, place[channel.name, channel.offset], strip]
+                if channel.minus is not None:
+                    values = values - fields[channel.name][item, place[channel.name, channel.minus], strip]
                 _write(channel, classes, values, target[..., at : at + width])
                 at += width
     return torch.from_numpy(out).permute(0, 3, 1, 2)
