@@ -50,6 +50,17 @@ def rank_within(key: NDArray[np.int64]) -> NDArray[np.int64]:
     return rank
 
 
+def order_by(key: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Order that sorts by rising key, then by falling value, then by place; keys are 0 .. 2**32 - 1, no NaN.
+
+    The same as ``np.lexsort((-value, key))`` in half its time: floats sort as their bits do, once those of negative
+    numbers are turned over, so one integer holds both.
+    """
+    bits = (np.float32(0) - value).view(np.uint32)  # not -value: the bits of -0.0 are others than those of 0.0
+    bits = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
+    return np.argsort(key.astype(np.uint64) << np.uint64(32) | bits, kind="stable")
+
+
 def place_net_change(
     cells: Cells, classes: NDArray[np.int8], need: NDArray[np.int64]
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
@@ -95,7 +106,7 @@ def _serve(
     usable = np.isfinite(gain)
     candidate, target, gain = candidate[usable], target[usable], gain[usable]
 
-    order = np.lexsort((-gain, cells.forcing[candidate]))
+    order = order_by(cells.forcing[candidate], gain)
     candidate, target = candidate[order], target[order]
     home, source = cells.forcing[candidate], group[candidate].astype(np.int64)
     # a group gives no more than it must lose, and the wanted one takes no more than it lacks

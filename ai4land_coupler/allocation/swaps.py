@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.allocation.placement import Cells, rank_within
+from ai4land_coupler.allocation.placement import Cells, order_by, rank_within
 
 
 def swap_cells(
@@ -44,7 +44,7 @@ def swap_cells(
                 return classes, amount
             first, second, total = _pairs(cells, classes, *_offers(cells, classes, offered, choices))
             home = cells.forcing[first]
-            order = np.lexsort((-total, home))
+            order = order_by(home, total)
             first, second, home = first[order], second[order], home[order]
             best = _uncontested(first, second, free.size)
             contested = not best.all()
@@ -65,10 +65,7 @@ def _offers(
     open_to = cells.allowed[now].T & (cells.group_of_class >= 0)[:, None]
     open_to[now, np.arange(offered.size)] = False
     ranked = np.where(open_to, cells.logits[:, offered], np.float32(-np.inf))
-    if choices == 1:
-        order = ranked.argmax(axis=0)[None]
-    else:
-        order = np.argsort(-ranked, axis=0, kind="stable")[:choices]
+    order = ranked.argmax(axis=0)[None] if choices == 1 else (-ranked).argsort(axis=0, kind="stable")[:choices]
     place, choice = np.nonzero(np.take_along_axis(open_to, order, axis=0).T)
     return offered[place], order[choice, place]
 
@@ -83,7 +80,7 @@ def _pairs(
     low, high = np.minimum(now, new), np.maximum(now, new)
     # both directions of a pair of classes of a forcing cell have neighbouring keys, so their runs lie side by side
     key = ((cells.forcing[cell] * count + low) * count + high) * 2 + (now > new)
-    order = np.lexsort((-gain, key))
+    order = order_by(key, gain)
     cell, gain, key = cell[order], gain[order], key[order]
     start = np.flatnonzero(np.diff(key, prepend=-1))
     length = np.diff(np.append(start, key.size))

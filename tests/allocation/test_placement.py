@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ai4land_coupler.allocation.placement import Cells, place_net_change, rank_within
+from ai4land_coupler.allocation.placement import Cells, order_by, place_net_change, rank_within
 
 #: Five classes in three groups; the last class belongs to none (water).
 GROUP = np.array([0, 1, 2, 2, -1], np.int8)
@@ -235,3 +235,12 @@ def test_forcing_cells_do_not_meet(problem: tuple[Cells, np.ndarray, np.ndarray]
 def test_ranks_within_are_counted_in_order(keys: list[int]) -> None:
     expected = [keys[:i].count(key) for i, key in enumerate(keys)]
     assert rank_within(np.array(keys, np.int64)).tolist() == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 3) | st.just(2**32 - 1), st.floats(width=32, allow_nan=False)), max_size=30))
+def test_the_order_is_that_of_a_sort_with_python_keys(pairs: list[tuple[int, float]]) -> None:
+    keys = np.array([key for key, _ in pairs], np.int64)
+    values = np.array([value for _, value in pairs], np.float32)
+    expected = sorted(range(len(pairs)), key=lambda i: (pairs[i][0], -pairs[i][1]))  # sorted() keeps ties in place
+    assert order_by(keys, values).tolist() == expected

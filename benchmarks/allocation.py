@@ -1,0 +1,133 @@
+"""Speed of the allocation: cells per second of ``MapMaker.step`` on one block, and where its time goes.
+
+    python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0]
+
+The measure beside it is the least that any allocation does: the likeliest class of each cell of the same logits and
+the count of classes by forcing cell, in plain numpy and in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ai4land_coupler.allocation import AllocationOptions, MapMaker, map_maker
+from ai4land_coupler.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.legend import get_crosswalk, get_legend
+from ai4land_coupler.parallel import BlockPlan
+from ai4land_coupler.rng import KeyedRng
+
+#: Native codes and shares of a map as of the United Kingdom: much pasture, some sea.
+MIXTURE = {11: 0.08, 22: 0.25, 33: 0.30, 40: 0.10, 55: 0.10, 66: 0.02, 77: 0.05, 0: 0.10}
+#: Shares of each class's land that leaves it in a step of three years, as the HILDA+ pair 2009/2012 has them.
+RATES = {"urban": 0.05, "cropland": 0.06, "pasture": 0.08, "forest": 0.1, "grass_shrub": 0.4}
+#: Functions of the allocation that are timed apart.
+PHASES = {"placement": "place_net_change", "swaps": "swap_cells"}
+
+
+@contextmanager
+def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
+    """Add up the time that a step spends in each phase."""
+    originals = {phase: getattr(map_maker, name) for phase, name in PHASES.items()}
+
+    def timing(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args)
+            finally:
+                seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - start
+
+        return call
+
+    for phase, function in originals.items():
+        setattr(map_maker, PHASES[phase], timing(phase, function))
+    try:
+        yield
+    finally:
+        for phase, function in originals.items():
+            setattr(map_maker, PHASES[phase], function)
+
+
+def problem(size: int, temperature: float) -> tuple[MapMaker, Mapping[str, Any]]:
+    """One block of HILDA+ cells under LUH2 cells, with logits that favour the class that is there."""
+    fine = LatLonGrid(-5.003, 0.00998837, size, 56.01, -0.00998837, size)
+    plan = BlockPlan(fine, forcing_lattice(fine, LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)), size)
+    legend, crosswalk = get_legend("hilda-v1.0-f"), get_crosswalk("luh2-hilda")
+    rng = np.random.default_rng(0)
+    cover = rng.choice(np.array(list(MIXTURE), np.uint8), size=fine.shape, p=list(MIXTURE.values()))
+    classes = legend.to_view(cover)
+    logits = rng.standard_normal((len(legend.view), *fine.shape)).astype(np.float32)
+    for k in range(len(legend.view)):
+        logits[k][classes == k] += 4
+    block = plan.blocks[0]
+    shares, other = (
+        rng.dirichlet(np.ones(len(crosswalk.groups)), size=block.forcing.shape).transpose(2, 0, 1) for _ in range(2)
+    )
+    maker = MapMaker(plan, legend, crosswalk, AllocationOptions(temperature=temperature), RATES)
+    step = {
+        "block": block,
+        "cover": cover,
+        "logits": logits,
+        "shares": 0.99 * shares + 0.01 * other,
+        "memory": maker.begin(block, cover, shares),
+        "rng": KeyedRng(1, year=2001),
+    }
+    return maker, step
+
+
+def plain(maker: MapMaker, step: Mapping[str, Any]) -> np.ndarray:
+    """The likeliest class of each cell, and the count of classes by forcing cell."""
+    plan, block, classes = maker.plan, step["block"], len(maker.legend.view)
+    rows, cols = (np.arange(n) for n in block.core.shape)
+    home = plan.forcing_row[rows][:, None] * plan.forcing.nlon + plan.forcing_col[cols][None, :]
+    likeliest = step["logits"].argmax(axis=0)
+    return np.bincount((home * classes + likeliest).ravel(), minlength=plan.forcing.size * classes)
+
+
+def best(repeat: int, function: Callable[[], Any]) -> float:
+    """Shortest time of some calls (s)."""
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--temperature", type=float, default=0.0)
+    options = parser.parse_args()
+
+    maker, step = problem(options.size, options.temperature)
+    result = maker.step(**step)
+    told = {name: float(values.sum()) for name, values in result.diagnostics.items()}
+    whole = best(options.repeat, lambda: maker.step(**step))
+    least = best(options.repeat, lambda: plain(maker, step))
+    phases: dict[str, float] = {}
+    with timed_phases(phases):
+        start = time.perf_counter()
+        maker.step(**step)
+        phases["rest"] = time.perf_counter() - start - sum(phases.values())
+
+    cells, forcing = options.size**2, step["block"].forcing.size
+    print(f"{options.size} x {options.size} cells, {forcing} forcing cells, temperature {options.temperature:g}")
+    print(f"changed {told['changed_cells'] / told['land_cells']:.2%}, unpaired {told['unpaired_cells']:.0f} cells")
+    print(f"MapMaker.step       {whole * 1e3:8.1f} ms {cells / whole / 1e6:8.2f} M cells/s", end="")
+    print(f" {forcing / whole:8.0f} forcing cells/s")
+    print(f"argmax and bincount {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s   ratio {whole / least:.1f}")
+    print("share of the step: " + ", ".join(f"{k} {v / sum(phases.values()):.0%}" for k, v in phases.items()))
+    print(f"numpy {np.__version__}, {os.cpu_count()} processors")
+
+
+if __name__ == "__main__":
+    main()
