@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.legend import Crosswalk
 
-#: Sums of state fractions above one by this much are rounding of the data sets.
-TOLERANCE = 0.01
-
 
 def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
     """Sum states into groups, as shares of the land that the states cover.
@@ -28,7 +25,12 @@ def group_shares(crosswalk: Crosswalk, states: Mapping[str, NDArray[np.float32]]
 
     Returns
     -------
-    (group, rows, cols) float64, summing to 1; NaN where the scenario has no land.
+    (group, rows, cols) float64, summing to 1; NaN where the scenario has no land or lacks a state.
+
+    Raises
+    ------
+    FieldError
+        As :meth:`Crosswalk.choose`.
     """
     chosen = crosswalk.choose(states)
     shares = np.stack(
