@@ -78,7 +78,7 @@ def test_no_land_and_missing_states_are_nan_in_every_group() -> None:
 @settings(deadline=None)
 @given(hnp.arrays(np.float32, (12, 3, 4), elements=st.floats(0, np.float32(1 / 12), width=32)))
 def test_shares_sum_to_one(values: np.ndarray) -> None:
-    names = "urban c3ann c4ann c3per c4per c3nfx pastr range primf secdf primn secdn".split()
+    names = ["urban", "c3ann", "c4ann", "c3per", "c4per", "c3nfx", "pastr", "range", "primf", "secdf", "primn", "secdn"]
     shares = group_shares(CROSSWALK, dict(zip(names, values, strict=True)))
     land = values.astype(np.float64).sum(axis=0) > 1e-6
     np.testing.assert_allclose(shares.sum(axis=0)[land], 1, rtol=1e-12)
