@@ -64,6 +64,11 @@ class MapMaker:
     rates:
         Share of each class's land that leaves it in one step of the predictor, by class name; ``None`` where the
         predictor offers none (no gross change then).
+
+    Raises
+    ------
+    ConfigError
+        An unknown class, a rate beyond 0 to 1, or a class that is forbidden to stay.
     """
 
     def __init__(
@@ -75,14 +80,29 @@ class MapMaker:
         rates: Mapping[str, float] | None,
     ) -> None:
         self.plan, self.legend, self.crosswalk, self.options = plan, legend, crosswalk, options
-        self.group_of_class = crosswalk.group_of_class(legend)
+        # a fixed class has no group, whatever a crosswalk says: nothing may enter or leave it
+        self.group_of_class = np.where(legend.fixed, np.int8(OUTSIDE), crosswalk.group_of_class(legend))
         given = options.gross if isinstance(options.gross, dict) else (rates if options.gross == "rates" else None)
         self.rates = np.zeros(len(legend.view))
         for name, rate in (given or {}).items():
             self.rates[_class_index(legend, name, "allocation.gross")] = rate
+            if not 0 <= rate <= 1:
+                raise ConfigError(
+                    "a gross rate is the share of a class that leaves it in one step",
+                    expected="a number from 0 to 1",
+                    found=rate,
+                    where=f"allocation.gross, class {name!r}",
+                )
         self.allowed = np.ones((len(legend.view), len(legend.view)), bool)
         for pair in options.forbidden:
             before, after = (_class_index(legend, name, "allocation.forbidden") for name in pair)
+            if before == after:
+                raise ConfigError(
+                    "a cell cannot be forbidden to stay what it is",
+                    expected="two different classes",
+                    found=" -> ".join(pair),
+                    where="allocation.forbidden",
+                )
             self.allowed[before, after] = False
 
     def begin(
@@ -149,7 +169,7 @@ class MapMaker:
 
     def _draw(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
         """The likeliest allowed class of each cell, or one drawn with its probability."""
-        open_to = self.allowed[land.classes].T & ~self.legend.fixed[:, None]
+        open_to = self.allowed[land.classes].T & (self.group_of_class >= 0)[:, None]
         logits = np.where(open_to, logits, np.float32(-np.inf))
         if self.options.method == "argmax":
             return np.asarray(logits.argmax(axis=0), np.int8)
@@ -191,7 +211,7 @@ class MapMaker:
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
         new, unpaired = swap_cells(cells, new, ~moved, amount)
         # what is less than a pair waits for the next step; what found no partner is dropped, or it would pile up
-        carry = np.clip(wanted - amount, -np.abs(leaving), None)
+        carry = np.maximum(wanted - amount, -leaving)
         shape = shares.shape
         kept = {
             "base_area": memory["base_area"],
