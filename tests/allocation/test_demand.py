@@ -139,6 +139,14 @@ def test_the_largest_remainders_are_rounded_up(values: np.ndarray) -> None:
     assert remainder[up].min(initial=1) >= remainder[~up].max(initial=0)
 
 
+@settings(deadline=None, max_examples=200)
+@given(hnp.arrays(np.int64, (3, 5), elements=st.integers(-500, 500)))
+def test_what_was_rounded_away_asks_for_nothing_more(sixteenths: np.ndarray) -> None:
+    """Else a scenario at rest would move a cell to and fro each year."""
+    values = sixteenths / 16
+    assert not round_to_sum(values - round_to_sum(values)).any()
+
+
 # --- sum_by_cell
 
 

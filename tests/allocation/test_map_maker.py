@@ -228,6 +228,19 @@ def test_tiny_changes_add_up_over_fifty_steps(gross: str) -> None:
     assert start.cover is base_cover
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_a_scenario_at_rest_leaves_the_map_at_rest(seed: int) -> None:
+    at = world(seed, gross="none")
+    rng = np.random.default_rng(seed)
+    shares = 0.9 * at.shares + 0.1 * random_shares(rng, at.plan.forcing.shape)
+    at = at.then(at.step(random_logits(rng, at.cover), shares))
+    for year in (2002, 2003):
+        result = at.step(random_logits(rng, at.cover), shares, RNG.at(year=year))
+        np.testing.assert_array_equal(result.cover, at.cover)
+        at = at.then(result)
+
+
 # --- gross change
 
 
