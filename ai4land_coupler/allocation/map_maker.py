@@ -37,7 +37,12 @@ class AllocationOptions(BaseModel):
         "(share of each class's land that leaves it in one step)",
     )
     temperature: float = Field(
-        0.0, ge=0, description="0 changes the likeliest cells; 1 draws cells with their probabilities"
+        0.0, ge=0, description="net change: 0 takes the likeliest cells; 1 draws cells with their probabilities"
+    )
+    gross_temperature: float = Field(
+        0.5,
+        ge=0,
+        description="gross change, likewise; at 0 the same cells flip to and fro in a long run and patches grow round",
     )
     forbidden: tuple[tuple[str, str], ...] = Field(
         (), description="transitions that never happen, as pairs of classes of the view"
@@ -186,9 +191,7 @@ class MapMaker:
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
     ) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]], float]:
-        if self.options.temperature > 0:
-            logits = logits + np.float32(self.options.temperature) * _gumbel(rng, land.ids, logits.shape[0])
-        cells = Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing)
+        cells = self._cells(land, logits, self.options.temperature, rng)
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
         change = np.nan_to_num(shares.reshape(groups, -1).T - flat["base_share"])
@@ -209,7 +212,7 @@ class MapMaker:
         wanted = leaving + memory["gross_carry"].reshape(-1)
         wanted = wanted - np.bincount(land.forcing[moved], minlength=land.n_forcing)
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
-        new, unpaired = swap_cells(cells, new, ~moved, amount)
+        new, unpaired = swap_cells(self._cells(land, logits, self.options.gross_temperature, rng), new, ~moved, amount)
         # what is less than a pair waits for the next step; what found no partner is dropped, or it would pile up
         carry = np.maximum(wanted - amount, -leaving)
         shape = shares.shape
@@ -220,6 +223,12 @@ class MapMaker:
             "unmet": (unmet * cell_area[:, None]).T.reshape(shape).copy(),
         }
         return new, kept, float(unpaired[amount > 0].sum())
+
+    def _cells(self, land: _Land, logits: NDArray[np.float32], temperature: float, rng: KeyedRng) -> Cells:
+        """The cells of a block with their logits, and as much chance as asked for."""
+        if temperature > 0:
+            logits = logits + np.float32(temperature) * _gumbel(rng, land.ids, logits.shape[0])
+        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing)
 
     def _diagnostics(
         self, land: _Land, new: NDArray[np.int8], memory: Mapping[str, NDArray[np.float64]], unpaired: float
