@@ -35,11 +35,14 @@ def agree(error: BaseException | None, comm: Any) -> None:
 
 def _facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
     """The kind of an error and its texts. Plain strings, and never an error of its own: others wait for them."""
-    kind = type(error).__name__
-    if isinstance(error, Ai4LandError) and getattr(errors, kind, None) is type(error):
-        texts = {key: getattr(error, key) for key in ("expected", "found", "where", "remedy")}
-        return kind, {"what": _text(error.what), **{k: None if v is None else _text(v) for k, v in texts.items()}}
-    return "RemoteError", {"what": "another rank failed", "found": f"{kind}: {_text(error)}", "where": None}
+    name = type(error).__name__
+    if not isinstance(error, Ai4LandError):
+        return "RemoteError", {"what": "another rank failed", "found": f"{name}: {_text(error)}", "where": None}
+    # a plugin's own kind may have another constructor, or be unknown elsewhere: the kind it is based on travels
+    kind = next(k.__name__ for k in type(error).__mro__ if getattr(errors, k.__name__, None) is k)
+    texts = {key: getattr(error, key, None) for key in ("what", "expected", "found", "where", "remedy")}
+    facts = {key: None if value is None else _text(value) for key, value in texts.items()}
+    return kind, facts | {"what": facts["what"] or name}
 
 
 def _text(value: object) -> str:

@@ -83,6 +83,13 @@ class PluginsOwnError(DataError):
         super().__init__("a file is not ours", found=file, where="step 3", remedy="bring another")
 
 
+class UnfinishedError(DataError):
+    """As a careless plugin may write one: without a message."""
+
+    def __init__(self) -> None:
+        pass
+
+
 def failures() -> dict[str, Callable[[int], None]]:
     """Local work that fails on the last rank, or on all; called with whether this is the last rank."""
 
@@ -106,6 +113,10 @@ def failures() -> dict[str, Callable[[int], None]]:
         if last:
             raise PluginsOwnError("maps.nc")
 
+    def unfinished(last: int) -> None:
+        if last:
+            raise UnfinishedError
+
     def local(last: int) -> None:
         class HiddenError(Ai4LandError):
             """Cannot be pickled."""
@@ -122,6 +133,7 @@ def failures() -> dict[str, Callable[[int], None]]:
         "leaving": leaving,
         "interrupted": interrupted,
         "subclass": subclass,
+        "unfinished": unfinished,
         "local": local,
         "all": all_of_them,
         "none": lambda last: None,
@@ -141,7 +153,7 @@ def main(folder: Path) -> None:
             with comm.guard():
                 work(comm.rank == comm.size - 1)
         except BaseException as error:
-            told[name] = [type(error).__name__, str(error)]
+            told[name] = [type(error).__name__, "" if isinstance(error, UnfinishedError) else str(error)]
         # the ranks are still in step
         told[f"{name}, then"] = comm.allgather(comm.rank)
     told["own"] = comm.mpi != MPI.COMM_WORLD and comm.mpi.Get_errhandler() == MPI.ERRORS_RETURN

@@ -163,6 +163,7 @@ def test_errors_that_plugins_define_travel_as_ours(two: Path) -> None:
     message = "a file is not ours\n  found: maps.nc\n  where: {}\n  what to do: bring another"
     assert first["subclass"] == ["DataError", message.format("step 3, rank 1")]
     assert last["subclass"] == ["PluginsOwnError", message.format("step 3")]
+    assert first["unfinished"] == ["DataError", "UnfinishedError\n  where: rank 1"]
     assert first["local"] == ["Ai4LandError", "known here only\n  where: rank 1"]
     assert last["local"] == ["HiddenError", "known here only"]
 
