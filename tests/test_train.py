@@ -12,7 +12,7 @@ import pytest
 
 from ai4land_coupler.api import OUTSIDE, LatLonGrid, TrainingChannel, get_legend
 from ai4land_coupler.errors import Ai4LandError, ConfigError, DataError, FieldError
-from ai4land_coupler.experiments.scores import change_scores, figure_of_merit, placed_change
+from ai4land_coupler.experiments.scores import change_scores, placed_change
 from ai4land_coupler.experiments.train import parse_train_config, train
 from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
 from ai4land_coupler.experiments.training_reader import read_training_data
@@ -157,15 +157,6 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
 # --- scores, by hand
 
 
-def test_figure_of_merit_by_hand() -> None:
-    previous = np.array([0, 0, 0, 0, 0, 1], np.int8)
-    observed = np.array([1, 1, 1, 0, 0, 1], np.int8)
-    predicted = np.array([1, 2, 0, 1, 0, 1], np.int8)  # hit, wrong gain, miss, false alarm, two kept
-    assert figure_of_merit(previous, observed, predicted) == pytest.approx(1 / 4)
-    assert figure_of_merit(previous, observed, previous) == 0
-    assert figure_of_merit(previous, observed, observed) == 1
-
-
 def test_scores_by_hand() -> None:
     previous = np.array([0, 0, 1, 1], np.int8)
     observed = np.array([0, 1, 1, 0], np.int8)
@@ -179,6 +170,12 @@ def test_scores_by_hand() -> None:
     assert scores["recall"] == {"a": 1.0, "b": 0.5}
     assert scores["mean_iou"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
     assert scores["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.5) / 4, abs=1e-3)
+
+
+def test_undefined_scores_are_none() -> None:
+    same = np.zeros(3, np.int8)
+    logits = np.tile(np.float32([5, 0]), (3, 1))
+    assert change_scores(same, same, logits, ("a", "b"))["figure_of_merit"] is None
 
 
 def test_placed_change_takes_the_amount_that_is_asked_for() -> None:

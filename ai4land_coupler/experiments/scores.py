@@ -1,7 +1,6 @@
 """Skill of predicted change, against a map observed later.
 
-Overall accuracy is never the headline: a copy of the previous map scores 0.995 a year. The figure of merit is
-Pontius et al. 2008, https://doi.org/10.1007/s00168-007-0138-2.
+Overall accuracy is never the headline: a copy of the previous map scores 0.995 a year.
 """
 
 from __future__ import annotations
@@ -12,24 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.experiments.metrics import figure_of_merit
+
 Classes = NDArray[np.int8]
 
 #: Bins of confidence of the expected calibration error.
 _BINS = 15
-
-
-def figure_of_merit(previous: Classes, observed: Classes, predicted: Classes) -> float:
-    """H / (H + W + M + F): hits, change to a wrong class, misses and false alarms; NaN where nothing changes.
-
-    Parameters
-    ----------
-    previous, observed, predicted:
-        Classes of the same cells, any shape.
-    """
-    changed, foreseen = observed != previous, predicted != previous
-    union = np.count_nonzero(changed | foreseen)
-    hits = np.count_nonzero(changed & (predicted == observed))
-    return hits / union if union else float("nan")
 
 
 def change_scores(
@@ -51,7 +38,7 @@ def change_scores(
     ``cells``; ``changed_share`` observed, ``changed_share_argmax`` predicted and ``changed_share_expected`` as the
     probabilities imply; overall accuracy of persistence and of the prediction; figure of merit of the likeliest
     class, and with the observed amount of change placed on the likeliest cells; mean intersection over union;
-    recall of each class; expected calibration error.
+    recall of each class; expected calibration error. ``None`` where a score is undefined.
     """
     shifted = logits - logits.max(1, keepdims=True)
     chance = np.exp(shifted, dtype=np.float64)
@@ -67,8 +54,8 @@ def change_scores(
         "changed_share_expected": _rounded(1 - stays.mean()),
         "overall_accuracy_persistence": _rounded(np.mean(previous == observed)),
         "overall_accuracy": _rounded(np.mean(best == observed)),
-        "figure_of_merit": _rounded(figure_of_merit(previous, observed, best)),
-        "figure_of_merit_right_amount": _rounded(figure_of_merit(previous, observed, right_amount)),
+        "figure_of_merit": _rounded(figure_of_merit(previous, observed, best).value),
+        "figure_of_merit_right_amount": _rounded(figure_of_merit(previous, observed, right_amount).value),
         "mean_iou": _rounded(np.mean([_iou(best == k, observed == k) for k in present])),
         "calibration_error": _rounded(_calibration_error(chance.max(1), best == observed)),
         "recall": {classes[k]: _rounded(np.mean(best[observed == k] == k)) for k in present},
@@ -108,5 +95,6 @@ def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]
     return float(np.abs(gap).sum() / confidence.size)
 
 
-def _rounded(value: Any) -> float:
-    return round(float(value), 5)
+def _rounded(value: Any) -> float | None:
+    """Five decimals; ``None`` for what is undefined, which JSON can hold."""
+    return None if np.isnan(value) else round(float(value), 5)
