@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ai4land_coupler.allocation.demand import round_to_sum, sum_by_cell
+from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
 from ai4land_coupler.allocation.placement import Cells, place_net_change
 from ai4land_coupler.allocation.swaps import swap_cells
 from ai4land_coupler.errors import ConfigError, nearest
@@ -191,7 +192,8 @@ class MapMaker:
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
     ) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]], float]:
-        cells = self._cells(land, logits, self.options.temperature, rng)
+        chance = _Chance(rng, land.ids, self.group_of_class)
+        cells = self._cells(land, chance.added(logits, self.options.temperature))
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
         change = np.nan_to_num(shares.reshape(groups, -1).T - flat["base_share"])
@@ -201,7 +203,7 @@ class MapMaker:
         new, unmet = land.classes, np.zeros((land.n_forcing, groups), np.int64)
         for _ in range(PASSES):
             area = sum_by_cell(land.forcing, self.group_of_class[new], land.area, land.n_forcing, groups)
-            need = round_to_sum((target - area) / cell_area[:, None])
+            need = whole_cells((target - area) / cell_area[:, None])
             if not need.any():
                 unmet = need
                 break
@@ -212,7 +214,10 @@ class MapMaker:
         wanted = leaving + memory["gross_carry"].reshape(-1)
         wanted = wanted - np.bincount(land.forcing[moved], minlength=land.n_forcing)
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
-        new, unpaired = swap_cells(self._cells(land, logits, self.options.gross_temperature, rng), new, ~moved, amount)
+        unpaired = np.zeros_like(amount)
+        if amount.any():
+            cells = self._cells(land, chance.added(logits, self.options.gross_temperature))
+            new, unpaired = swap_cells(cells, new, ~moved, amount)
         # what is less than a pair waits for the next step; what found no partner is dropped, or it would pile up
         carry = np.maximum(wanted - amount, -leaving)
         shape = shares.shape
@@ -222,12 +227,9 @@ class MapMaker:
             "gross_carry": carry.reshape(shape[1:]),
             "unmet": (unmet * cell_area[:, None]).T.reshape(shape).copy(),
         }
-        return new, kept, float(unpaired[amount > 0].sum())
+        return new, kept, float(unpaired.sum())
 
-    def _cells(self, land: _Land, logits: NDArray[np.float32], temperature: float, rng: KeyedRng) -> Cells:
-        """The cells of a block with their logits, and as much chance as asked for."""
-        if temperature > 0:
-            logits = logits + np.float32(temperature) * _gumbel(rng, land.ids, logits.shape[0])
+    def _cells(self, land: _Land, logits: NDArray[np.float32]) -> Cells:
         return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing)
 
     def _diagnostics(
@@ -278,10 +280,24 @@ class _Land:
         return np.asarray(np.where(count > 0, area / np.maximum(count, 1), 1.0))
 
 
-def _gumbel(rng: KeyedRng, ids: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Gumbel noise (class, n): the largest of z + noise is a draw from softmax(z)."""
-    uniform = np.stack([rng.at(stream=NOISE + k).uniform(ids) for k in range(classes)])
-    return np.asarray(-np.log(-np.log(uniform + 2.0**-54)), np.float32)
+class _Chance:
+    """Gumbel noise by class and cell, drawn once it is needed: the largest of z + noise is a draw from softmax(z)."""
+
+    def __init__(self, rng: KeyedRng, ids: NDArray[np.int64], group_of_class: NDArray[np.int8]) -> None:
+        self._rng, self._ids, self._groups = rng, ids, group_of_class
+
+    @cached_property
+    def _noise(self) -> NDArray[np.float32]:
+        """(class, n); 0 for classes that nothing enters."""
+        noise = np.zeros((self._groups.size, self._ids.size), np.float32)
+        for k in np.flatnonzero(self._groups >= 0):
+            uniform = self._rng.at(stream=NOISE + int(k)).uniform(self._ids)
+            noise[k] = -np.log(-np.log(uniform + 2.0**-54))
+        return noise
+
+    def added(self, logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+        """Logits with as much chance as asked for."""
+        return logits + np.float32(temperature) * self._noise if temperature > 0 else logits
 
 
 def _class_index(legend: Legend, name: str, where: str) -> int:
