@@ -108,6 +108,10 @@ class Predictor(Protocol):
 
     Implementations are called from one thread, any number of times, in any order of tiles: the answer for a
     core may depend on its window, the time and the keyed random numbers only.
+
+    Optional: ``load()``, called before the first prediction on the ranks that predict; import heavy packages there,
+    as every rank makes the object to read its ``spec``. ``gross``, a :class:`GrossChangeModel`. ``identity``, a text
+    that names the weights: a restart is refused under another.
     """
 
     spec: PredictorSpec

@@ -117,6 +117,9 @@ class LandComponent:
             self._catalogues = (forcing, static)
             self._import_specs = self._needed_imports()
         with self.comm.guard():
+            if self.comm.rank in self._workers:
+                for entry in self.predictors:
+                    getattr(entry.predictor, "load", lambda: None)()
             self.state = (
                 self._initial_state(initial) if restart is None else self._restarted_state(Path(restart), restart_year)
             ).frozen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,10 +81,10 @@ class Simulation:
             True, or a folder of restarts: continue from the newest complete one. The store is taken back to
             that year first. Where there is none yet, the run starts from the beginning.
         """
+        component = self.component
+        component.initialize(*self._restart_from(restart))
+        component.check_forcing()
         with _torch_threads(self.config.parallel.threads):
-            component = self.component
-            component.initialize(*self._restart_from(restart))
-            component.check_forcing()
             for name in self.config.hosts:
                 component.set_named_grid(name, as_name=name)
             component.realize()
@@ -325,10 +326,12 @@ def _paths(value: Any) -> Iterator[str]:
 def _torch_threads(threads: int) -> Iterator[None]:
     """Give torch a fixed number of threads while a run lasts: results depend on it to the last bit.
 
-    Only offline: a host's threads are the host's.
+    Only offline: a host's threads are the host's. Only where a predictor has loaded torch.
     """
-    import torch
-
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -244,7 +244,8 @@ def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path
         "land.realize()\n"
         "land.run(2016)\n"
         "share = land.export('land_area_fraction').sum()\n"
-        "print(f'<{comm.rank}> torch {\"torch\" in sys.modules} cells {land.cell_count} land {share:.3f}', flush=True)\n"
+        "torch = 'torch' in sys.modules\n"
+        "print(f'<{comm.rank}> torch {torch} cells {land.cell_count} land {share:.3f}', flush=True)\n"
     )
     done = mpirun(3, program, path)
     lines = [line for line in done.stdout.splitlines() if line.startswith("<")]

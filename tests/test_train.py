@@ -18,7 +18,7 @@ from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
 from ai4land_coupler.experiments.training_reader import read_training_data
 from ai4land_coupler.grid import forcing_lattice
 from ai4land_coupler.plugins import load_plugins
-from ai4land_unet.bundle import load_bundle
+from ai4land_unet.bundle import read_bundle
 from ai4land_unet.plugin import Optimisation, TrainerOptions
 from ai4land_unet.training import UNetTrainer, schedule
 
@@ -80,7 +80,7 @@ def test_a_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None
     assert metrics["overall_accuracy_persistence"] < 0.9
     assert metrics["figure_of_merit"] > 0.8
     assert metrics["figure_of_merit_right_amount"] > 0.8
-    card = load_bundle(tmp_path / "b").card
+    card = read_bundle(tmp_path / "b").card
     assert card.metrics == metrics
     assert card.training.windows == 600
 
@@ -271,7 +271,7 @@ def test_yearly_series_with_the_published_35_channels(series: dict[str, Any], tm
     np.testing.assert_array_equal(earlier.coarse["primf", 0], later.coarse["primf", -1])
     assert not np.array_equal(earlier.coarse["primf", 0], earlier.coarse["primf", -1])
     result = train(config, tmp_path / "bundle")
-    card = load_bundle(result.bundle).card
+    card = read_bundle(result.bundle).card
     assert card.architecture.in_channels == 35
     assert (card.step, card.direction) == ("P1Y", "forward")
     assert card.training.record["pairs"] == [[2015, 2016], [2016, 2017]]
@@ -375,4 +375,4 @@ def test_the_example_trains_on_the_united_kingdom(
     assert 0.15 < data.held_out[both].mean() < 0.25
     result = train(config, tmp_path / "bundle")
     assert result.metrics["overall_accuracy_persistence"] == pytest.approx(0.905, abs=0.02)
-    assert load_bundle(result.bundle).card.step == "P3Y"
+    assert read_bundle(result.bundle).card.step == "P3Y"

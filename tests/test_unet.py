@@ -20,12 +20,14 @@ from ai4land_coupler.grid import forcing_lattice
 from ai4land_coupler.parallel.block_plan import BlockPlan
 from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.tiling import predict_tiles
-from ai4land_unet.bundle import CARD, WEIGHTS, load_bundle, make_spec, save_bundle, serialise, sha256, spec_of
+from ai4land_unet.bundle import CARD, WEIGHTS, make_spec, read_bundle, save_bundle, sha256, spec_of
 from ai4land_unet.card import Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode
 from ai4land_unet.losses import map_loss
-from ai4land_unet.network import UNet, alignment, fold_batchnorm, halo, reach
+from ai4land_unet.network import UNet, fold_batchnorm
 from ai4land_unet.predictor import UNetPredictor
+from ai4land_unet.weights import load_network, serialise
+from ai4land_unet.window import alignment, halo, reach
 
 LEGEND = "hilda-v1.0-f"
 CLASSES = 7
@@ -62,7 +64,7 @@ def predictor(network: UNet, margin: int | None = None, **options: Any) -> UNetP
         align=alignment(network.depth),
         halo=halo(network.depth) if margin is None else margin,
     )
-    return UNetPredictor(network, options.pop("order", CHANNELS), spec, {}, device="cpu", **options)
+    return UNetPredictor(network, options.pop("order", CHANNELS), spec, device="cpu", **options)
 
 
 class Domain:
@@ -314,21 +316,21 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_bundle_round_trip(bundle: Path) -> None:
-    loaded = load_bundle(bundle, LEGEND)
+    loaded = read_bundle(bundle, LEGEND)
     assert loaded.card == make_card(random_network())
     spec = spec_of(loaded.card)
     assert (spec.step, spec.direction, spec.align, spec.halo, spec.legend) == ("P3Y", -1, 4, 24, LEGEND)
     assert [(f.name, f.offsets) for f in spec.inputs] == [("land_cover", (-1,)), ("crop", (-1, 0)), ("elevation", (0,))]
     window = Box(0, 100, 0, 120)
     expected = REGIONAL.one_pass(predictor(random_network()), window)
-    np.testing.assert_array_equal(REGIONAL.one_pass(predictor(loaded.network), window), expected)
+    np.testing.assert_array_equal(REGIONAL.one_pass(predictor(load_network(loaded)), window), expected)
 
 
 def test_the_plugin_loads_bundles_beside_the_configuration(bundle: Path) -> None:
     made = load_plugins().create(
         "predictor", "unet", {"bundle": "bundle", "legend": LEGEND, "device": "cpu"}, "run.yaml", base=bundle.parent
     )
-    assert made.spec == spec_of(load_bundle(bundle).card)
+    assert made.spec == spec_of(read_bundle(bundle).card)
     assert made.gross.rates() == {"urban": 0.01}
 
 
@@ -423,7 +425,7 @@ def test_bundles_that_do_not_fit_are_refused(bundle: Path, case: str) -> None:
     change, words = REFUSED[case]
     change(bundle)
     with pytest.raises(DataError) as error:
-        load_bundle(bundle)
+        load_network(read_bundle(bundle))
     for word in words:
         assert word in str(error.value)
 
@@ -432,7 +434,7 @@ def test_legend_mismatch_is_refused(bundle: Path) -> None:
     # both legends have the same seven classes, but 44 is all forest in one and broad-leaf forest in the other
     assert get_legend("hilda-v1.0").classes == get_legend(LEGEND).classes
     with pytest.raises(ConfigError, match=r"speaks another legend") as error:
-        load_bundle(bundle, "hilda-v1.0")
+        read_bundle(bundle, "hilda-v1.0")
     assert "expected: hilda-v1.0\n" in str(error.value)
     assert f"found: {LEGEND}" in str(error.value)
 
@@ -447,5 +449,5 @@ def test_an_interrupted_write_leaves_no_card(bundle: Path, tmp_path: Path) -> No
     copy_of = tmp_path / "copy"
     shutil.copytree(bundle, copy_of)
     with pytest.raises(TypeError):
-        save_bundle(copy_of, load_bundle(bundle).card, None)  # type: ignore[arg-type]
+        save_bundle(copy_of, read_bundle(bundle).card, None)  # type: ignore[arg-type]
     assert not (copy_of / CARD).exists()

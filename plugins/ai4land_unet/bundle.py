@@ -1,6 +1,6 @@
-"""A bundle: a folder of ``weights.safetensors`` and ``card.json``. Loading one executes none of its content.
+"""A bundle: a folder of ``weights.safetensors`` and ``card.json``. Needs no torch.
 
-Format of the weights: https://huggingface.co/docs/safetensors. Tensors have the names of the network's state.
+Ranks that plan with a network but never run it (``parallel.workers``) read its bundle too.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from ai4land_coupler.api import ConfigError, DataError, FieldSpec, Legend, PredictorSpec, get_legend, nearest
 from ai4land_unet.card import COVER, FORMAT, Card, Channel, field_specs, in_channels
-from ai4land_unet.network import UNet, alignment, halo
+from ai4land_unet.window import alignment, halo
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -26,11 +24,12 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network, in evaluation mode, with its card and the legend that it speaks."""
+    """A bundle whose parts belong together: card, legend, and the weights as they lie on disk."""
 
+    folder: Path
     card: Card
-    network: UNet
     legend: Legend
+    weights: bytes
 
 
 def shipped() -> dict[str, Path]:
@@ -63,11 +62,6 @@ def find_bundle(name: str) -> Path:
     )
 
 
-def serialise(network: UNet) -> bytes:
-    """The network's state as safetensors; equal states give equal bytes."""
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
-
-
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -80,7 +74,7 @@ def save_bundle(folder: Path, card: Card, weights: bytes) -> None:
     (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
 
 
-def load_bundle(folder: Path, legend: str | None = None) -> Bundle:
+def read_bundle(folder: Path, legend: str | None = None) -> Bundle:
     """Read a bundle and check that its parts belong together.
 
     Parameters
@@ -91,7 +85,7 @@ def load_bundle(folder: Path, legend: str | None = None) -> Bundle:
     Raises
     ------
     DataError
-        Files missing, a card of another format, weights that are truncated, altered or of another network.
+        Files missing, a card of another format, weights that are truncated or altered.
     ConfigError
         Another legend than the run's.
     """
@@ -111,7 +105,7 @@ def load_bundle(folder: Path, legend: str | None = None) -> Bundle:
             where=path,
             remedy="copy the bundle again from where it comes from",
         )
-    return Bundle(card, _network(card, content, path), speaks)
+    return Bundle(folder, card, speaks, content)
 
 
 def spec_of(card: Card) -> PredictorSpec:
@@ -196,24 +190,3 @@ def _check_shape(card: Card, folder: Path) -> None:
                 found=found,
                 where=folder / CARD,
             )
-
-
-def _network(card: Card, content: bytes, path: Path) -> UNet:
-    shape = card.architecture
-    network = UNet(shape.in_channels, shape.width, shape.depth, shape.classes)
-    try:
-        tensors = safetensors.torch.load(content)
-    except SafetensorError as error:
-        raise DataError("the weights of a bundle are not safetensors", found=error, where=path) from None
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise DataError(
-                f"the weights of a bundle do not fit its card: tensor {name!r}",
-                expected=expected.get(name, "no such tensor"),
-                found=found.get(name, "missing"),
-                where=path,
-            )
-    network.load_state_dict(tensors)
-    return network.eval()

@@ -113,9 +113,9 @@ class TrainerOptions(Options):
 
 def unet(options: UNetOptions) -> Predictor:
     """Land cover by a U-Net, from a bundle of weights."""
-    from ai4land_unet.predictor import load_predictor
+    from ai4land_unet.bundled import BundledUNet
 
-    return load_predictor(options)
+    return BundledUNet(options)
 
 
 def unet_trainer(options: TrainerOptions) -> Trainer:

@@ -10,26 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, KeyedRng, PredictorSpec
-from ai4land_unet.bundle import find_bundle, load_bundle, spec_of
 from ai4land_unet.card import Channel
 from ai4land_unet.encoding import encode, one_hot, previous_map
 from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
 
 if TYPE_CHECKING:
-    from ai4land_unet.plugin import UNetOptions
+    pass
 
 Device = Literal["auto", "cpu", "cuda"]
-
-
-class ObservedRates:
-    """Gross change as the training maps had it."""
-
-    def __init__(self, rates: Mapping[str, float]) -> None:
-        self._rates = dict(rates)
-
-    def rates(self) -> Mapping[str, float]:
-        """Share of each view class's land that leaves the class in one step."""
-        return self._rates
 
 
 def choose_device(name: Device) -> torch.device:
@@ -53,12 +41,10 @@ class UNetPredictor:
         network: UNet,
         channels: tuple[Channel, ...],
         spec: PredictorSpec,
-        gross_rates: Mapping[str, float],
         dtype: Literal["float32", "bfloat16"] = "float32",
         device: Device = "auto",
     ) -> None:
         self.spec = spec
-        self.gross = ObservedRates(gross_rates)
         self._channels = channels
         self._classes = network.head.out_channels
         self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
@@ -83,10 +69,3 @@ class UNetPredictor:
             answer = self._network(x, one_hot(self._classes, previous).to(self._device))
             values: NDArray[np.float32] = answer[0].cpu().numpy()
         return values
-
-
-def load_predictor(options: UNetOptions) -> UNetPredictor:
-    """Make the predictor of a bundle; see :func:`ai4land_unet.bundle.load_bundle` for what is refused."""
-    bundle = load_bundle(find_bundle(options.bundle), options.legend)
-    card = bundle.card
-    return UNetPredictor(bundle.network, card.channels, spec_of(card), card.gross_rates, options.dtype, options.device)

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, TrainingData, TrainResult
-from ai4land_unet.bundle import make_spec, save_bundle, serialise, sha256
+from ai4land_unet.bundle import make_spec, save_bundle, sha256
 from ai4land_unet.card import COVER, Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
 from ai4land_unet.losses import map_loss
-from ai4land_unet.network import UNet, alignment, halo
+from ai4land_unet.network import UNet
 from ai4land_unet.predictor import UNetPredictor, choose_device
+from ai4land_unet.weights import serialise
+from ai4land_unet.window import alignment, halo
 
 if TYPE_CHECKING:
     from ai4land_unet.plugin import Optimisation, TrainerOptions
@@ -69,7 +71,7 @@ class UNetTrainer:
                 channels, data.legend.name, data.step, data.direction, align=alignment(depth), halo=halo(depth)
             )
             progress(1.0, "scoring")
-            predictor = UNetPredictor(network, channels, spec, data.gross_rates, device=run.device)
+            predictor = UNetPredictor(network, channels, spec, device=run.device)
             metrics = data.evaluate(predictor)
         weights = serialise(network)
         card = Card(

@@ -1,0 +1,56 @@
+"""The predictor that a configuration names: a bundle, whose network is loaded where it is run. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ai4land_coupler.api import Batch, KeyedRng
+from ai4land_unet.bundle import find_bundle, read_bundle, spec_of
+
+if TYPE_CHECKING:
+    from ai4land_unet.plugin import UNetOptions
+    from ai4land_unet.predictor import UNetPredictor
+
+
+class ObservedRates:
+    """Gross change as the training maps had it."""
+
+    def __init__(self, rates: Mapping[str, float]) -> None:
+        self._rates = dict(rates)
+
+    def rates(self) -> Mapping[str, float]:
+        """Share of each view class's land that leaves the class in one step."""
+        return self._rates
+
+
+class BundledUNet:
+    """The spec, the rates of change and the identity of a bundle; its network once it is asked to predict.
+
+    See :func:`ai4land_unet.bundle.read_bundle` for what is refused.
+    """
+
+    def __init__(self, options: UNetOptions) -> None:
+        self._options = options
+        self._bundle = read_bundle(find_bundle(options.bundle), options.legend)
+        card = self._bundle.card
+        self.spec = spec_of(card)
+        self.gross = ObservedRates(card.gross_rates)
+        self.identity = f"{card.weights_sha256[:16]}:{options.dtype}"
+        self._predictor: UNetPredictor | None = None
+
+    def load(self) -> UNetPredictor:
+        """The network, on its device; imports torch at the first call."""
+        if self._predictor is None:
+            from ai4land_unet.predictor import UNetPredictor
+            from ai4land_unet.weights import load_network
+
+            network, card = load_network(self._bundle), self._bundle.card
+            self._predictor = UNetPredictor(
+                network, card.channels, self.spec, self._options.dtype, self._options.device
+            )
+        return self._predictor
+
+    def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
+        """``land_cover_logits``, float32 (B, class, Y, X)."""
+        return self.load().predict(batch, rng)
