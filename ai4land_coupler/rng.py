@@ -16,6 +16,9 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
+#: 32-bit words held in 64 bits.
+_Words = NDArray[np.uint64] | np.uint64
+
 
 def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint32]:
     """Ten rounds of Philox4x32.
@@ -32,6 +35,11 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.
     Four random 32-bit words, shape (4, ...).
     """
     c0, c1, c2, c3 = (counter[i] & _LOW for i in range(4))
+    return np.stack(_ten_rounds(c0, c1, c2, c3, key)).astype(np.uint32)
+
+
+def _ten_rounds(c0: _Words, c1: _Words, c2: _Words, c3: _Words, key: tuple[int, int]) -> tuple[_Words, ...]:
+    """The rounds themselves; words that all counters share may be single numbers."""
     k0, k1 = key
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
@@ -42,7 +50,7 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.
             p0 & _LOW,
         )
         k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3]).astype(np.uint32)
+    return c0, c1, c2, c3
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,12 @@ class KeyedRng:
     def uniform(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         """One number in [0, 1) for each global cell id, with 53 random bits."""
         ids = np.asarray(cells).astype(np.uint64)
-        year = np.full(ids.shape, self.year & 0xFFFFFFFF, np.uint64)
-        stream = np.full(ids.shape, self.stream & 0xFFFFFFFF, np.uint64)
-        words = philox4x32(
-            np.stack([ids & _LOW, ids >> _SHIFT, year, stream]),
+        high, low, _, _ = _ten_rounds(
+            ids & _LOW,
+            ids >> _SHIFT,
+            np.uint64(self.year & 0xFFFFFFFF),
+            np.uint64(self.stream & 0xFFFFFFFF),
             (self.seed & 0xFFFFFFFF, self.member & 0xFFFFFFFF),
         )
-        high, low = words[0] >> np.uint32(5), words[1] >> np.uint32(6)
+        high, low = high >> np.uint64(5), low >> np.uint64(6)
         return np.asarray((high * 67108864.0 + low) / 9007199254740992.0, np.float64)

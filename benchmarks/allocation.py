@@ -1,6 +1,6 @@
 """Speed of the allocation: cells per second of ``MapMaker.step`` on one block, and where its time goes.
 
-    python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0]
+    python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0] [--gross-temperature 0.5]
 
 The measure beside it is the least that any allocation does: the likeliest class of each cell of the same logits and
 the count of classes by forcing cell, in plain numpy and in the same run.
@@ -27,14 +27,18 @@ from ai4land_coupler.rng import KeyedRng
 MIXTURE = {11: 0.08, 22: 0.25, 33: 0.30, 40: 0.10, 55: 0.10, 66: 0.02, 77: 0.05, 0: 0.10}
 #: Shares of each class's land that leaves it in a step of three years, as the HILDA+ pair 2009/2012 has them.
 RATES = {"urban": 0.05, "cropland": 0.06, "pasture": 0.08, "forest": 0.1, "grass_shrub": 0.4}
-#: Functions of the allocation that are timed apart.
-PHASES = {"placement": "place_net_change", "swaps": "swap_cells"}
+#: What is timed apart: who owns the function, and its name.
+PHASES = {
+    "placement": (map_maker, "place_net_change"),
+    "swaps": (map_maker, "swap_cells"),
+    "random numbers": (KeyedRng, "uniform"),
+}
 
 
 @contextmanager
 def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
     """Add up the time that a step spends in each phase."""
-    originals = {phase: getattr(map_maker, name) for phase, name in PHASES.items()}
+    originals = {phase: getattr(owner, name) for phase, (owner, name) in PHASES.items()}
 
     def timing(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
@@ -46,16 +50,16 @@ def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
 
         return call
 
-    for phase, function in originals.items():
-        setattr(map_maker, PHASES[phase], timing(phase, function))
+    for phase, (owner, name) in PHASES.items():
+        setattr(owner, name, timing(phase, originals[phase]))
     try:
         yield
     finally:
-        for phase, function in originals.items():
-            setattr(map_maker, PHASES[phase], function)
+        for phase, (owner, name) in PHASES.items():
+            setattr(owner, name, originals[phase])
 
 
-def problem(size: int, temperature: float) -> tuple[MapMaker, Mapping[str, Any]]:
+def problem(size: int, **options: float) -> tuple[MapMaker, Mapping[str, Any]]:
     """One block of HILDA+ cells under LUH2 cells, with logits that favour the class that is there."""
     fine = LatLonGrid(-5.003, 0.00998837, size, 56.01, -0.00998837, size)
     plan = BlockPlan(fine, forcing_lattice(fine, LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)), size)
@@ -70,7 +74,7 @@ def problem(size: int, temperature: float) -> tuple[MapMaker, Mapping[str, Any]]
     shares, other = (
         rng.dirichlet(np.ones(len(crosswalk.groups)), size=block.forcing.shape).transpose(2, 0, 1) for _ in range(2)
     )
-    maker = MapMaker(plan, legend, crosswalk, AllocationOptions(temperature=temperature), RATES)
+    maker = MapMaker(plan, legend, crosswalk, AllocationOptions(**options), RATES)
     step = {
         "block": block,
         "cover": cover,
@@ -105,10 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--temperature", type=float, default=0.0)
+    for name in ("temperature", "gross_temperature"):
+        default = AllocationOptions.model_fields[name].default
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=default)
     options = parser.parse_args()
 
-    maker, step = problem(options.size, options.temperature)
+    maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
     result = maker.step(**step)
     told = {name: float(values.sum()) for name, values in result.diagnostics.items()}
     whole = best(options.repeat, lambda: maker.step(**step))
@@ -120,7 +126,8 @@ def main() -> None:
         phases["rest"] = time.perf_counter() - start - sum(phases.values())
 
     cells, forcing = options.size**2, step["block"].forcing.size
-    print(f"{options.size} x {options.size} cells, {forcing} forcing cells, temperature {options.temperature:g}")
+    print(f"{options.size} x {options.size} cells, {forcing} forcing cells,", end=" ")
+    print(f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}")
     print(f"changed {told['changed_cells'] / told['land_cells']:.2%}, unpaired {told['unpaired_cells']:.0f} cells")
     print(f"MapMaker.step       {whole * 1e3:8.1f} ms {cells / whole / 1e6:8.2f} M cells/s", end="")
     print(f" {forcing / whole:8.0f} forcing cells/s")
