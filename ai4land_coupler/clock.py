@@ -88,11 +88,15 @@ class Clock:
         """All years of the run, the start included."""
         return range(self.start, self.stop + self.direction, self.direction * self.step)
 
+    def at(self, year: int) -> Clock:
+        """The same clock at another of its years."""
+        return Clock(self.start, self.stop, self.step, year)
+
     def next(self) -> Clock:
         """The clock one step on."""
         if self.done:
             raise TimeError("the clock has reached its stop", found=self.stop)
-        return Clock(self.start, self.stop, self.step, self.now + self.direction * self.step)
+        return self.at(self.now + self.direction * self.step)
 
     def remaining(self) -> Iterator[Clock]:
         """The clocks of the steps still to be taken."""

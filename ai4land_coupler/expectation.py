@@ -54,8 +54,8 @@ def expect(config: Config, ranks: int = 1) -> Expectation:
     maps = sum(a.nbytes for blocks in component.state.memory.values() for a in blocks.values()) + codes.nbytes
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Expectation(
-        component.grid,
-        len(component.plan.blocks),
+        component.setup.grid,
+        len(component.setup.plan.blocks),
         len({tile.id for tile in tiles}),
         largest.core.shape,
         largest.window.shape,

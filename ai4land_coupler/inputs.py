@@ -190,7 +190,7 @@ class StaticReader:
         return values
 
 
-def domain_forcing_grid(land: LatLonGrid, catalogue: Catalogue, where: str) -> LatLonGrid:
+def domain_forcing_grid(land: LatLonGrid, lattice: LatLonGrid, where: str) -> LatLonGrid:
     """The forcing cells that hold the centres of a land grid.
 
     Raises
@@ -198,7 +198,6 @@ def domain_forcing_grid(land: LatLonGrid, catalogue: Catalogue, where: str) -> L
     GridError
         When the forcing is finer than the land grid.
     """
-    lattice = catalogue.lattice
     if lattice.dlon < land.dlon or abs(lattice.dlat) < abs(land.dlat):
         raise GridError(
             "the forcing is finer than the land grid",

@@ -123,7 +123,7 @@ class Simulation:
         state, component = self.component.state, self.component
         boxes = store.shard_boxes()
         mine = self._shards_by_rank(boxes)
-        cover = self._shards(state.cover, mine, self.component.legend.ocean[0], np.uint8)
+        cover = self._shards(state.cover, mine, self.component.setup.legend.ocean[0], np.uint8)
         land_fields = {
             name: self._shards(state.fields.get(name, {}), mine, np.nan, np.float32, (samples,))
             for name, samples in self._land_fields().items()
@@ -162,7 +162,9 @@ class Simulation:
         leading: tuple[int, ...] = (),
     ) -> dict[int, NDArray[Any]]:
         component = self.component
-        return exchange_windows(self.comm, component.plan, component.owner, blocks, wanted, fill, dtype, leading)
+        return exchange_windows(
+            self.comm, component.setup.plan, component.setup.owner, blocks, wanted, fill, dtype, leading
+        )
 
     def _made(self, name: str) -> bool:
         """Whether a continuous field exists this year; in the first year no predictor has run."""
@@ -180,7 +182,7 @@ class Simulation:
 
     def _class_area(self) -> NDArray[np.float64]:
         """Area of each class on the land grid (m2), added over blocks in their order."""
-        plan, legend = self.component.plan, self.component.legend
+        plan, legend = self.component.setup.plan, self.component.setup.legend
         own = {}
         for block, codes in self.component.state.cover.items():
             classes = legend.to_view(codes)
@@ -228,9 +230,9 @@ class Simulation:
                 )
         exports = component.exports()
         return StoreLayout(
-            grid=component.grid,
+            grid=component.setup.grid,
             years=tuple(component.clock.years()),
-            legend=component.legend,
+            legend=component.setup.legend,
             hosts=hosts,
             host_fields=(
                 HostField("land_cover_fraction", "1", True, {"standard_name": "area_fraction"}),
@@ -249,7 +251,7 @@ class Simulation:
         return {info.name: max(1, len(info.types)) for info in self.component.exports().values() if info.norm == "land"}
 
     def _diagnostics(self) -> tuple[Diagnostic, ...]:
-        legend, groups = self.component.legend, self.component.groups
+        legend, groups = self.component.setup.legend, self.component.setup.map_maker.crosswalk.groups
         pairs = tuple(f"{a} to {b}" for a in legend.classes for b in legend.classes)
         return (
             Diagnostic("land_cells", "1", attrs={"long_name": "cells that may change"}),
@@ -264,7 +266,7 @@ class Simulation:
         inputs = sorted({config.resolve(Path(p)) for p in _paths(config.model_dump(mode="json"))})
         facts = collect(config.model_dump_json(indent=1), [path for path in inputs if path.is_file()])
         component = self.component
-        facts["predictors"] = [entry.identity for entry in component.predictors]
+        facts["predictors"] = [entry.identity for entry in component.setup.predictors]
         facts["regrid"] = {name: dict(host.weights.provenance) for name, host in component.hosts.items()}
         facts["ranks"] = self.comm.size
         facts["threads"] = config.parallel.threads
@@ -302,7 +304,7 @@ class Simulation:
             {"step": time.perf_counter() - begin, **component.model.timers.seconds},
         )
         with self.comm.guard():
-            component.plugins.hook.ai4land_step_done(event=event)
+            component.setup.plugins.hook.ai4land_step_done(event=event)
 
 
 def run(config: Config | str | Path, **options: Any) -> Summary:

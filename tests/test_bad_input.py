@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from conftest import mpirun
+from ranks import mpirun
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.cli import cli

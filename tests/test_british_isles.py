@@ -119,14 +119,14 @@ def test_net_change_is_met_in_each_forcing_cell(configure: Any, sample_data: Pat
     component = LandComponent(configure("books", "hosts={}"), online=False)
     component.initialize()
     component.realize()
-    lat, lon = component.grid.lat, component.grid.lon
+    lat, lon = component.setup.grid.lat, component.setup.grid.lon
     row, col = np.floor((north - lat) / 0.25).astype(int), np.floor((lon - west) / 0.25).astype(int)
     cell = row[:, None] * 69 + col[None, :]
-    area = np.broadcast_to(component.grid.row_area[:, None], cell.shape)
+    area = np.broadcast_to(component.setup.grid.row_area[:, None], cell.shape)
 
     def area_by_group() -> np.ndarray:
-        cover = np.zeros(component.grid.shape, np.uint8)
-        for block in component.plan.blocks:
+        cover = np.zeros(component.setup.grid.shape, np.uint8)
+        for block in component.setup.plan.blocks:
             cover[block.core.slices()] = component.state.cover[block.id]
         members = [np.isin(cover, codes) for _, codes in groups.values()]
         return np.stack([np.bincount(cell[m], weights=area[m], minlength=52 * 69) for m in members])
@@ -138,8 +138,11 @@ def test_net_change_is_met_in_each_forcing_cell(configure: Any, sample_data: Pat
         component.run(year)
         change = np.nan_to_num((shares[:, year - 2015] - shares[:, 0]).reshape(5, -1))
         unmet = np.zeros((5, 52, 69))
-        origin = round((north - component.plan.forcing.lat0) / 0.25), round((component.plan.forcing.lon0 - west) / 0.25)
-        for block in component.plan.blocks:
+        origin = (
+            round((north - component.setup.plan.forcing.lat0) / 0.25),
+            round((component.setup.plan.forcing.lon0 - west) / 0.25),
+        )
+        for block in component.setup.plan.blocks:
             rows, cols = block.forcing.slices()
             there = (
                 slice(rows.start + origin[0], rows.stop + origin[0]),

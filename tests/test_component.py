@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import mpirun
+from ranks import mpirun
 
 from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.config import Config, parse_config

@@ -232,9 +232,13 @@ def test_the_crosswalk_places_each_class_but_water_in_one_group() -> None:
         "urban", "cropland", "pasture", "forest", "open", "open", None,
     ]  # fmt: skip
     luh2 = {"primf", "primn", "secdf", "secdn", "urban", "c3ann", "c4ann", "c3per", "c4per", "c3nfx", "pastr", "range"}
-    states = crosswalk.all_states()
-    assert luh2 < set(states)
-    assert len(states) == len(set(states))
+    chosen = [state for states in crosswalk.choose(luh2).values() for state in states]
+    assert sorted(chosen) == sorted(luh2)
+    derived = luh2 - {"c3ann", "c4ann", "c3per", "c4per", "c3nfx", "range"} | {"crop"}
+    assert crosswalk.choose(derived)["cropland"] == ("crop",)
+    assert crosswalk.choose(derived)["pasture"] == ("pastr",)
+    with pytest.raises(FieldError, match="lacks secdf of group 'forest'"):
+        crosswalk.choose(luh2 - {"secdf"})
 
 
 # --- units

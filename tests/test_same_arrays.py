@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import subprocess
 import sys
 import time
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 import yaml
-from conftest import mpirun
+from ranks import environment, launcher, mpirun
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.config import Config, parse_config
@@ -122,18 +123,12 @@ def test_restarted_on_the_other_number_of_ranks(
 
 
 def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
-    """Start a parallel run and kill it for good once a year is committed."""
-    from conftest import launcher
-
-    settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
-    import os
-
+    """Start a parallel run and kill every rank for good once a year is committed."""
     job = subprocess.Popen(
         [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, *map(str, command)],
-        env=os.environ | settings,
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     marker = store / "year" / "commits.json"
     deadline = time.monotonic() + 120
@@ -141,7 +136,14 @@ def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
         assert job.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(job.pid, signal.SIGKILL)
+    # ranks first: the launcher gives each a process group of its own, and without it they would write on
+    family = psutil.Process(job.pid).children(recursive=True)
+    assert len(family) >= ranks
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=30)
+    job.kill()
     job.wait()
 
 

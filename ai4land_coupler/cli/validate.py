@@ -26,11 +26,11 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     for name, host in settings.hosts.items():
         mesh = read_mesh(settings.resolve(host.grid), host.edges)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
-    out.print(f"land grid: {component.grid}", markup=False)
-    out.print(f"forcing grid: {component.plan.forcing}", markup=False)
+    out.print(f"land grid: {component.setup.grid}", markup=False)
+    out.print(f"forcing grid: {component.setup.plan.forcing}", markup=False)
     clock = component.clock
     out.print(f"years: {clock.start} to {clock.stop} in {len(clock.years()) - 1} steps of {clock.step}")
-    for entry in component.predictors:
+    for entry in component.setup.predictors:
         out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
     for fault, count in sorted(component.input_quality.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)

@@ -1,0 +1,266 @@
+"""What a run is made of, built from its configuration: grids, plan, predictors, clock, inputs, the first state.
+
+Everything here is local to a rank and may fail on one; the component calls it under guard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.allocation import MapMaker
+from ai4land_coupler.api import Request
+from ai4land_coupler.clock import Clock
+from ai4land_coupler.config import Config, ImportSection, PluginChoice
+from ai4land_coupler.errors import ConfigError, FieldError, GridError
+from ai4land_coupler.fields import FieldSpec
+from ai4land_coupler.grid import LatLonGrid
+from ai4land_coupler.inputs import Catalogue, ForcingReader, NamedAdapter, StaticReader, domain_forcing_grid
+from ai4land_coupler.land_model import ALLOCATION_MEMORY, NamedPredictor, StepForcing, begin_memory
+from ai4land_coupler.legend import get_crosswalk, get_legend
+from ai4land_coupler.parallel import Block, BlockPlan
+from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.provenance import instruction_set
+from ai4land_coupler.restart import Restart, check_compatible, read_state
+from ai4land_coupler.state import LandState
+from ai4land_coupler.units import factor
+
+#: LUH2's lattice; a run without forcing is planned on it too.
+LUH2_LATTICE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
+
+
+class LandSetup:
+    """The parts of one rank of a run.
+
+    Attributes
+    ----------
+    legend, grid, plan:
+        Legend of the maps, the land grid, and the blocks on it.
+    owner, predicts:
+        Rank of each block, and whether this rank predicts.
+    predictors, clock, map_maker, plugins:
+        As the configuration names them.
+    imports:
+        Specs of the fields that a host must give.
+    """
+
+    def __init__(self, config: Config, rank: int, size: int) -> None:
+        self.config, self._rank = config, rank
+        self.quality: Counter[str] = Counter()
+        self.legend = get_legend(config.legend)
+        crosswalk = get_crosswalk(config.allocation.crosswalk)
+        self.plugins = load_plugins(config.plugins.allow)
+        self._initial = self._adapter("initial", config.initial)
+        self.grid = _land_grid(self._initial)
+        self._forcing = Catalogue("forcing", self._adapters("forcing", config.forcing))
+        self._static = Catalogue("static", self._adapters("static", config.static))
+        self.plan = BlockPlan(self.grid, self._forcing_grid(), config.parallel.block)
+        workers = _worker_ranks(config, size)
+        self.owner: NDArray[np.int64] = workers[self.plan.owners(len(workers))]
+        self.predicts = rank in workers
+        self.first_worker = int(workers[0])
+        self.predictors = self._predictors()
+        self.clock = self._clock()
+        rates = next((p.predictor.gross.rates() for p in self.predictors if hasattr(p.predictor, "gross")), None)
+        self.map_maker = MapMaker(self.plan, self.legend, crosswalk, config.allocation, rates)
+        self.forcing = ForcingReader(self._forcing, self.plan.forcing)
+        self.imports = {f.name: f for p in self.predictors for f in p.spec.inputs if f.source == "import"}
+        if self.predicts:
+            for entry in self.predictors:
+                getattr(entry.predictor, "load", lambda: None)()
+
+    # ---- the state to start from ------------------------------------------------------------------------------
+
+    def own_blocks(self) -> list[Block]:
+        """The blocks of this rank."""
+        return [block for block in self.plan.blocks if self.owner[block.id] == self._rank]
+
+    def initial_state(self) -> LandState:
+        """The declared initial map, and memories that start from it."""
+        config = self.config
+        year = config.initial.year if config.initial.year is not None else config.time.start
+        cover = {block.id: self._initial_cover(block, year) for block in self.own_blocks()}
+        base = config.time.base_year if config.time.base_year is not None else config.time.start
+        crosswalk = self.map_maker.crosswalk
+        shares = np.full((len(crosswalk.groups), *self.plan.forcing.shape), np.nan)
+        if self.follows_scenario and cover:
+            shares = self.forcing.shares(crosswalk, base)
+        memory: dict[str, dict[int, Any]] = {f"allocation.{name}": {} for name in ALLOCATION_MEMORY}
+        for block in self.own_blocks():
+            rows, cols = block.forcing.slices()
+            for name, values in self.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
+                memory[f"allocation.{name}"][block.id] = values
+        for entry in self.predictors:
+            memory.update(begin_memory(entry, cover))
+        return LandState(config.time.start, cover, {}, memory)
+
+    def restarted_state(self, folder: Path, year: int | None) -> LandState:
+        """The state of a restart, where it fits this run; the last one of the folder, or that of a year."""
+        restart = Restart.open(folder, year, direction=self.clock.direction)
+        for warning in check_compatible(restart.attrs, self.identity()):
+            self.quality[warning] += 1
+        return read_state(restart, [block.id for block in self.own_blocks()])
+
+    def identity(self) -> dict[str, Any]:
+        """What a restart must agree on with the run that continues it."""
+        config = self.config
+        return {
+            "grid": self.grid.hash,
+            "legend": self.legend.name,
+            "block_plan": self.plan.hash,
+            "predictors": [entry.identity for entry in self.predictors],
+            "configuration": config.digest,
+            "seed": config.random.seed,
+            "member": config.random.member,
+            "regrid_backend": config.regrid.backend,
+            "threads": config.parallel.threads,
+            "instruction_set": instruction_set(),
+        }
+
+    # ---- the inputs of a step ---------------------------------------------------------------------------------
+
+    @property
+    def follows_scenario(self) -> bool:
+        """Whether the allocation needs the scenario's shares of land."""
+        return self.config.allocation.method == "allocate" and bool(self.config.forcing)
+
+    def static_reader(self) -> StaticReader:
+        return StaticReader(self._static, self.grid)
+
+    def step_forcing(self, clock: Clock) -> StepForcing:
+        """The forcing of the step that ends at the clock's year; nothing on ranks that do not predict."""
+        if not self.predicts:
+            return StepForcing({}, None)
+        wanted: dict[int, list[FieldSpec]] = {}
+        for entry in self.predictors:
+            for field in entry.spec.inputs:
+                if field.source == "forcing":
+                    for offset in field.offsets:
+                        wanted.setdefault(offset, []).append(field)
+        years = {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *wanted)}
+        fields = {
+            (name, offset): values
+            for offset, specs in wanted.items()
+            for name, values in self.forcing.fields(specs, years[offset]).items()
+        }
+        shares = self.forcing.shares(self.map_maker.crosswalk, clock.now) if self.follows_scenario else None
+        self.forcing.forget(years.values())
+        return StepForcing(fields, shares)
+
+    def configured_import(self, name: str) -> NDArray[np.float32]:
+        """The offline stand-in for a host's field, float32 (12, rows, cols) of the forcing grid."""
+        section, spec = self.config.imports.get(name), self.imports[name]
+        if section is None:
+            raise FieldError(
+                f"import {name!r} was never set",
+                expected=f"values in {spec.units} from every rank of the host",
+                remedy=f"call import_({name!r}, ...) before run, or give imports.{name} in the configuration",
+            )
+        return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *self.plan.forcing.shape))
+
+    @property
+    def input_quality(self) -> Counter[str]:
+        """What was mended while reading, by adapter and fault."""
+        return self._forcing.quality + self._static.quality + self.quality
+
+    # ---- parts ------------------------------------------------------------------------------------------------
+
+    def _adapter(self, where: str, choice: PluginChoice) -> NamedAdapter:
+        made = self.plugins.create("adapter", choice.name, choice.options, where, base=self.config.base)
+        return NamedAdapter(choice.name, made)
+
+    def _adapters(self, where: str, choices: tuple[PluginChoice, ...]) -> list[NamedAdapter]:
+        return [self._adapter(f"{where}[{i}]", choice) for i, choice in enumerate(choices)]
+
+    def _forcing_grid(self) -> LatLonGrid:
+        if self.config.forcing:
+            return domain_forcing_grid(self.grid, self._forcing.lattice, "forcing")
+        finer = self.grid.dlon <= LUH2_LATTICE.dlon and abs(self.grid.dlat) <= abs(LUH2_LATTICE.dlat)
+        return domain_forcing_grid(self.grid, LUH2_LATTICE, "forcing") if finer else self.grid
+
+    def _predictors(self) -> list[NamedPredictor]:
+        made = []
+        for i, choice in enumerate(self.config.predictors):
+            where = f"predictors[{i}]"
+            predictor = self.plugins.create("predictor", choice.name, choice.options, where, base=self.config.base)
+            legend = predictor.spec.legend
+            if legend is not None and legend != self.config.legend:
+                raise ConfigError(
+                    "a predictor speaks another legend than the run",
+                    expected=self.config.legend,
+                    found=legend,
+                    where=f"{where}, predictor {choice.name!r}",
+                    remedy="take a predictor trained with the legend of the initial map",
+                )
+            made.append(NamedPredictor(choice.name, predictor))
+        return made
+
+    def _clock(self) -> Clock:
+        """The clock of the run steps as the predictor of land cover was trained to."""
+        time = self.config.time
+        makers = [entry for entry in self.predictors if entry.makes_maps]
+        step = makers[0].spec.interval.years if makers else 1
+        clock = Clock(time.start, time.stop, max(step, 1))
+        for entry in self.predictors:
+            if entry.spec.direction != clock.direction:
+                raise ConfigError(
+                    "a predictor was trained for the other direction in time",
+                    expected="backward" if clock.direction < 0 else "forward",
+                    found="forward" if clock.direction < 0 else "backward",
+                    where=f"predictor {entry.name!r}",
+                    remedy="backward runs (time.stop before time.start) need their own weights",
+                )
+            years = entry.spec.interval.years
+            if years and years != clock.step:
+                raise ConfigError(
+                    "two predictors step by different intervals",
+                    expected=f"P{clock.step}Y",
+                    found=entry.spec.step,
+                    where=f"predictor {entry.name!r}",
+                )
+        return clock
+
+    def _initial_cover(self, block: Block, year: int) -> NDArray[np.uint8]:
+        request = Request(("land_cover",), self.grid.sub(block.core), (year,))
+        cover = self._initial.adapter.read(request)["land_cover"]
+        codes = np.asarray(cover.values, np.uint8).reshape(block.core.shape)
+        self.legend.check(codes, where=f"initial map of {year}, adapter {self._initial.name!r}")
+        given = cover.attrs.get("legend")
+        if given is not None and given != self.legend.name:
+            raise ConfigError(
+                "the initial map has another legend than the run",
+                expected=self.legend.name,
+                found=given,
+                where="initial",
+                remedy="set `legend` and the adapter's option `legend` to the legend of the map",
+            )
+        return codes
+
+
+def _worker_ranks(config: Config, size: int) -> NDArray[np.int64]:
+    """Ranks that own land and predict, spread evenly over the communicator."""
+    wanted = config.parallel.workers
+    count = size if wanted == "all" else min(wanted, size)
+    return np.arange(count) * size // count
+
+
+def _land_grid(initial: NamedAdapter) -> LatLonGrid:
+    grid = initial.adapter.grid()
+    if grid is None:
+        raise GridError(f"adapter {initial.name!r} cannot give the land grid", where="initial", remedy="use hilda")
+    return grid
+
+
+def _monthly(section: ImportSection, spec: FieldSpec) -> NDArray[np.float32]:
+    """Twelve monthly values of an offline import, in the units that the predictor wants."""
+    scale = factor(section.units, spec.units, where=f"imports.{spec.name}")
+    months = np.atleast_1d(np.asarray(section.values, np.float32)) * np.float32(scale)
+    if months.size not in (1, 12):
+        raise ConfigError(
+            "an import is one value or twelve", found=f"{months.size} values", where=f"imports.{spec.name}.values"
+        )
+    return np.broadcast_to(months, (12,))

@@ -1,0 +1,60 @@
+"""Class fractions on a host grid: one pass over codes, against one float field for each class.
+
+    python benchmarks/aggregate.py [RESOLUTION_DEGREES]
+
+Both sides in one run, with the same weights: `RegridPlan.aggregate` on int8 codes, and a scipy CSR product with seven
+float64 fields made from the codes (what a component without codes does).
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ai4land_coupler.grid import LatLonGrid
+from ai4land_coupler.host_grids import latlon_mesh
+from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.yac import YacOptions, _create
+
+CLASSES = 7
+
+
+def median(function: Callable[[], object], times: int = 9) -> float:
+    function()
+    seconds = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    size = float(sys.argv[1]) if len(sys.argv) > 1 else 0.02
+    land = LatLonGrid(-10.0, size, round(20 / size), 60.0, -size, round(12 / size))
+    host = LatLonGrid(-12.0, 0.7, 40, 61.0, -0.7, 20)
+    ids = np.arange(land.size)
+    begin = time.perf_counter()
+    weights = _create(YacOptions()).build(latlon_mesh(land, "land", ids), latlon_mesh(host, "host"))
+    made = time.perf_counter() - begin
+    plan = RegridPlan(weights, ids)
+    codes = np.random.default_rng(0).integers(0, CLASSES, land.size).astype(np.int8)
+
+    def by_fields() -> np.ndarray:
+        fields = np.stack([(codes == k).astype(np.float64) for k in range(CLASSES)])
+        return plan.apply(fields)
+
+    same = np.abs(plan.aggregate(codes, CLASSES) - by_fields()).max()
+    one, many = median(lambda: plan.aggregate(codes, CLASSES)), median(by_fields)
+    print(f"{land.size} land cells to {host.size} host cells, {weights.values.size} weights made in {made:.1f} s")
+    print(f"codes            {1e3 * one:8.2f} ms")
+    print(f"a field a class  {1e3 * many:8.2f} ms")
+    print(f"ratio            {one / many:8.2f}      largest difference {same:.1e}")
+
+
+if __name__ == "__main__":
+    main()

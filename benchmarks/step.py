@@ -1,0 +1,98 @@
+"""Where the time of a simulated year goes, and what the component adds to its network.
+
+    python benchmarks/step.py
+
+Both sides in one run: the network alone on the windows of all tiles, and the whole year (forcing, halos, assembly,
+network, allocation, regridding, output, restart). A ratio of 1.0 would be a component that costs nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from ai4land_coupler import LandComponent, Simulation
+from ai4land_coupler.assemble import assemble
+from ai4land_coupler.config import parse_config
+from ai4land_coupler.experiments.twin import TwinOptions, generate
+from ai4land_coupler.rng import KeyedRng
+
+TWIN = TwinOptions(lon0=-2, lon1=8, lat0=44, lat1=50, resolution=1 / 64, first_year=2014, last_year=2021, seed=5)
+YEARS = range(2016, 2022)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        twin = generate(TWIN, folder / "twin")
+        paths = {key: str(path) for key, path in twin.paths.items()}
+        config = parse_config(
+            {
+                "title": "benchmark",
+                "legend": "hilda-v1.0-f",
+                "time": {"start": 2015, "stop": YEARS[-1]},
+                "initial": {"name": "hilda", "options": {"path": paths["maps"], "legend": "hilda-v1.0-f"}},
+                "forcing": [
+                    {"name": "ssp", "options": {"states": paths["scenario"]}},
+                    {"name": "luh2", "options": {"states": paths["states"]}},
+                ],
+                "static": [
+                    {"name": "static", "options": {"path": paths[key]}} for key in ("terrain", "elevation", "soil")
+                ],
+                "predictors": [{"name": "unet", "options": {"bundle": "twin"}}],
+                "output": {"store": str(folder / "run.zarr")},
+                "parallel": {"threads": 2},
+            },
+            folder,
+            "benchmark",
+        )
+        alone = network_alone(config)
+        times: list[float] = []
+        last = time.perf_counter()
+
+        def tick(done: int, total: int, year: int) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            times.append(now - last)
+            last = now
+
+        summary = Simulation(config, progress=tick).run()
+        whole = statistics.median(times[1:])  # the first holds the start
+        cells = twin.land_cells
+        print(f"{cells} land cells, {len(YEARS)} years")
+        print(f"network alone   {alone:6.2f} s a year   {cells / alone / 1e3:7.0f} k land cells/s")
+        print(f"whole year      {whole:6.2f} s a year   {cells / whole / 1e3:7.0f} k land cells/s")
+        print(f"ratio           {whole / alone:6.2f}")
+        for phase, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):
+            print(f"  {phase:20s} {seconds / len(YEARS):7.3f} s a year")
+
+
+def network_alone(config) -> float:
+    """Median seconds of the network on all windows of a year, already assembled."""
+    import torch
+
+    torch.set_num_threads(config.parallel.threads)
+    component = LandComponent(config, online=False)
+    component.initialize()
+    model, state = component.model, component.state
+    (entry,) = model.predictors
+    clock = component.clock.next()
+    forcing, _ = component.read_inputs(clock)
+    inputs = model._inputs(entry, state, state, forcing.fields)
+    rng = KeyedRng(0)
+    seconds = []
+    for _ in range(3):
+        total = 0.0
+        for tile in model.tiles(entry):
+            batch = assemble(entry.spec, [tile], inputs, (clock.now, 0))
+            begin = time.perf_counter()
+            entry.predictor.predict(batch, rng)
+            total += time.perf_counter() - begin
+        seconds.append(total)
+    return statistics.median(seconds[1:])
+
+
+if __name__ == "__main__":
+    main()
