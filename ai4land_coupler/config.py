@@ -131,7 +131,7 @@ class Config(Section):
 
     def resolve(self, path: Path) -> Path:
         """An absolute path, relative ones taken from the configuration's folder."""
-        return path if path.is_absolute() else self._base / path
+        return Path(os.path.normpath(self._base / path))
 
     @property
     def digest(self) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import rasterio
 from rich.console import Console
 from rich.progress import Progress
 
 from ai4land_coupler import Simulation, load_config
-from ai4land_coupler.experiments.twin import TwinOptions, generate
+from ai4land_coupler.experiments.metrics import figure_of_merit
+from ai4land_coupler.experiments.twin import TwinOptions, TwinReport, generate
+from ai4land_coupler.legend import get_legend
 from ai4land_coupler.report.picture import draw
+from ai4land_coupler.store import open_store
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent / "demo"
@@ -38,9 +42,23 @@ def main() -> None:
     console.print(
         f"land that changed each year: {100 * changed:.2f} % (the twin: {100 * twin.mean_gross_change:.2f} %)"
     )
+    console.print(skill(twin, summary.store))
     console.print(f"the store of the run: {summary.store}", soft_wrap=True, markup=False)
     console.print(f"a picture of it:      {picture}", soft_wrap=True, markup=False)
     console.print("look inside with:     ai4land inspect demo/run.zarr")
+
+
+def skill(twin: TwinReport, store: Path) -> str:
+    """Figure of merit of the change that was predicted, against the twin's own map of the last year."""
+    legend, maps = get_legend("hilda-v1.0-f"), open_store(store)["land_cover"]
+    with rasterio.open(str(twin.paths["maps"]).format(year=TWIN.last_year)) as file:
+        truth = legend.to_view(file.read(1))
+    first, last = (legend.to_view(maps.isel(year=i).values) for i in (0, -1))
+    ceiling = next(s for s in twin.skill if s.lead == len(maps["year"]) - 1)
+    return (
+        f"figure of merit of the change in {ceiling.lead} years: {figure_of_merit(first, truth, last).value:.2f} "
+        f"(a copy of the first map 0, the oracle {ceiling.oracle:.2f})"
+    )
 
 
 if __name__ == "__main__":

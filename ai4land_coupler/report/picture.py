@@ -26,6 +26,7 @@ def draw(store: str | Path, target: str | Path) -> Path:
     import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     data = _land_only(open_store(store))
     legend = get_legend(data["land_cover"].attrs["legend"])
@@ -64,6 +65,7 @@ def draw(store: str | Path, target: str | Path) -> Path:
     axes = figure.add_subplot(grid[1, :2])
     for index, item in enumerate(legend.view):
         axes.plot(years, area[:, index] - area[0, index], color=item.colour, linewidth=2, label=item.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
     axes.set_title(f"change of area since {years[0]} (1000 km2)", loc="left", fontsize=10)
     axes.tick_params(labelsize=8)
