@@ -30,7 +30,10 @@ def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
     )
     table.add_row("useful share", f"{100 * expected.useful:.0f} % of the cells that are predicted")
     table.add_row("steps", f"{expected.steps}")
-    table.add_row("memory", f"about {size(expected.memory)} per rank on {ranks} ranks")
+    table.add_row(
+        "memory",
+        f"about {size(expected.memory)} per rank on {ranks} {'rank' if ranks == 1 else 'ranks'}, before regrid weights",
+    )
     table.add_row("disk", f"about {size(expected.disk)} for the store")
     table.add_row("time", f"about {duration(expected.seconds)}, after the start and the regrid weights")
     out.print(table)
