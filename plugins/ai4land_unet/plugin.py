@@ -36,10 +36,10 @@ class UNetOptions(Options):
     @field_validator("bundle")
     @classmethod
     def _absolute(cls, value: str, info: ValidationInfo) -> str:
-        """A path may be relative to the configuration; a plain name that is no folder there stays one."""
+        """A path may be relative to the configuration; a plain name that is no bundle there stays one."""
         base = (info.context or {}).get("base")
         beside = Path(base or ".") / value
-        return str(beside) if beside.is_dir() or Path(value).name != value else value
+        return str(beside) if (beside / "card.json").is_file() or Path(value).name != value else value
 
 
 class Architecture(Options):
