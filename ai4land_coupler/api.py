@@ -32,7 +32,7 @@ from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.registration import Registration, register
 from ai4land_coupler.rng import KeyedRng
 from ai4land_coupler.state import LandState
-from ai4land_coupler.units import factor
+from ai4land_coupler.units import convert, factor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,7 @@ __all__ = [
     "Trainer",
     "TrainingChannel",
     "TrainingData",
+    "convert",
     "factor",
     "get_crosswalk",
     "get_legend",

@@ -1,23 +1,33 @@
-"""Units of fields: which spellings mean the same, and which can be converted."""
+"""Units of fields, by UDUNITS-2: which spellings mean the same, and how one is converted into another.
+
+Spellings that files use and UDUNITS lacks are added here; what UDUNITS would read as something else than the file
+means is refused. The library is loaded when two spellings differ, so a rank that converts nothing never loads it.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from ai4land_coupler.errors import FieldError
 
-#: Canonical unit -> {spelling: factor to the canonical unit}. UDUNITS spellings found in the field's files.
-_UNITS: dict[str, dict[str, float]] = {
-    "1": {"1": 1.0, "": 1.0, "fraction": 1.0, "unitless": 1.0, "%": 0.01, "percent": 0.01},
-    "m": {"m": 1.0, "metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0, "km": 1000.0},
-    "m2": {"m2": 1.0, "m^2": 1.0, "km2": 1e6, "km^2": 1e6},
-    "K": {"K": 1.0, "kelvin": 1.0, "Kelvin": 1.0},
-    "kg m-2": {"kg m-2": 1.0, "kg/m2": 1.0, "kg m^-2": 1.0},
-    "kg m-2 s-1": {"kg m-2 s-1": 1.0, "kg/m2/s": 1.0, "mm s-1": 1.0},
-    "W m-2": {"W m-2": 1.0, "W/m2": 1.0},
-    "year": {"year": 1.0, "years": 1.0, "yr": 1.0, "a": 1.0},
-    "g kg-1": {"g kg-1": 1.0, "g/kg": 1.0, "dg/kg": 0.1, "kg kg-1": 1000.0, "%": 10.0},
-    "degree": {"degree": 1.0, "degrees": 1.0, "deg": 1.0},
-    "m2 m-2": {"m2 m-2": 1.0, "1": 1.0, "m^2/m^2": 1.0},
+#: Spellings of files that UDUNITS does not know, or knows as something else (``a`` is an are there).
+_SPELLINGS = {
+    "": "1",
+    "fraction": "1",
+    "unitless": "1",
+    "dimensionless": "1",
+    "deg": "degree",
+    "a": "year",
+    "yr": "year",
 }
+
+#: Density of the water that ``mm s-1`` of precipitation stands for (kg m-3).
+_WATER = 1000.0
+_MASS_FLUX = "kg m-2 s-1"
 
 
 def factor(found: str, wanted: str, where: object = None) -> float:
@@ -26,11 +36,71 @@ def factor(found: str, wanted: str, where: object = None) -> float:
     Raises
     ------
     FieldError
-        When one cannot be turned into the other.
+        When one cannot be turned into the other by a factor: ``degC`` into ``K`` needs :func:`convert`.
     """
-    spellings = _UNITS.get(wanted)
     if found == wanted:
         return 1.0
-    if spellings is None or found.strip() not in spellings:
-        raise FieldError("a field has the wrong units", expected=wanted, found=found or "none", where=where)
-    return spellings[found.strip()]
+    scale = _factor(found.strip(), wanted.strip())
+    if scale is None:
+        raise FieldError(
+            "a field has the wrong units",
+            expected=wanted,
+            found=found or "none",
+            where=where,
+            remedy="correct the units attribute of the file" if found else "add the units attribute to the file",
+        )
+    return scale
+
+
+def convert(values: NDArray[Any], found: str, wanted: str, where: object = None) -> NDArray[Any]:
+    """Values in ``wanted`` units, in the floating type of ``values``; scales with another zero (``degC``) as well.
+
+    Raises
+    ------
+    FieldError
+        When one cannot be turned into the other.
+    """
+    values = np.asarray(values)
+    target = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+    spellings = [_SPELLINGS.get(s, s) for s in (found.strip(), wanted.strip())]
+    if found != wanted and _factor(found.strip(), wanted.strip()) is None and _same_quantity(*spellings):
+        unit, other = (_parse(s) for s in spellings)
+        return np.asarray(unit.convert(values.astype(np.float64), other), target)
+    scale = factor(found, wanted, where)
+    return np.asarray(values.astype(target) if scale == 1 else values.astype(np.float64) * scale, target)
+
+
+@cache
+def _factor(found: str, wanted: str) -> float | None:
+    """The factor between two spellings; ``None`` where there is none."""
+    found, wanted = _SPELLINGS.get(found, found), _SPELLINGS.get(wanted, wanted)
+    if found == wanted:
+        return 1.0
+    if _same_quantity(wanted, _MASS_FLUX) and _same_quantity(found, "m s-1"):
+        return float(_parse(found).convert(_WATER, _parse("m s-1")) * _parse(_MASS_FLUX).convert(1.0, _parse(wanted)))
+    if not _same_quantity(found, wanted):
+        return None
+    unit, other = _parse(found), _parse(wanted)
+    zero, one, two = (float(unit.convert(x, other)) for x in (0.0, 1.0, 2.0))
+    proportional = abs(zero) <= 1e-12 * abs(one) and abs(two - 2 * one) <= 1e-12 * abs(one)
+    return one if proportional else None
+
+
+def _same_quantity(found: str, wanted: str) -> bool:
+    """Whether UDUNITS converts them. An angle is no plain number here, although a radian is one in UDUNITS."""
+    unit, other = _parse(found), _parse(wanted)
+    if unit is None or other is None or not unit.is_convertible(other):
+        return False
+    return ("rad" in unit.definition) == ("rad" in other.definition)
+
+
+@cache
+def _parse(spelling: str) -> Any:
+    """The ``cf_units.Unit`` of a spelling; ``None`` where it names no unit, or a time since a date."""
+    from cf_units import Unit
+
+    try:
+        unit = Unit(spelling)
+    except ValueError:
+        return None
+    return None if unit.is_unknown() or unit.is_no_unit() or unit.is_time_reference() else unit
