@@ -287,7 +287,7 @@ class LandComponent:
             for name, host in sorted(self._hosts.items()):
                 fractions = host.land_cover_fraction(self.state)
                 fields = {"land_cover_fraction": fractions, "land_area_fraction": fractions.sum(axis=0)}
-                made = self.comm.bcast(sorted(self.state.fields), root=self._setup.first_worker)
+                made = sorted({name for names in self.comm.allgather(list(self.state.fields)) for name in names})
                 for field in made:
                     samples = max(1, len(self.exports()[field].types))
                     values = host.continuous(self.state, field, samples)

@@ -42,9 +42,9 @@ class LandCells:
 
     def __init__(self, plan: BlockPlan, legend: Legend, cover: Blocks) -> None:
         self.legend = legend
-        self._index = {
-            block: np.flatnonzero(legend.to_view(codes).reshape(-1) >= 0) for block, codes in sorted(cover.items())
-        }
+        every = {b: np.flatnonzero(legend.to_view(codes).reshape(-1) >= 0) for b, codes in sorted(cover.items())}
+        # blocks that are all ocean are never predicted, so fields may lack them
+        self._index = {block: index for block, index in every.items() if index.size}
         ids = [plan.cell_ids(plan.blocks[block].core).reshape(-1)[index] for block, index in self._index.items()]
         self.ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
         self.mesh = latlon_mesh(plan.fine, "land", self.ids)
@@ -83,7 +83,7 @@ class HostGrid:
 
     def continuous(self, state: LandState, name: str, samples: int) -> NDArray[np.float64]:
         """Mean of a field over the land in each owned cell, (samples, cells); NaN where there is no land."""
-        sums = self._plan.apply(self._land.values(state.fields[name], samples))
+        sums = self._plan.apply(self._land.values(state.fields.get(name, {}), samples))
         covered = np.asarray(self.weights.destination_fraction)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(covered > 0, sums / covered, np.nan))

@@ -18,7 +18,7 @@ from ai4land_coupler.allocation import MapMaker
 from ai4land_coupler.api import Predictor
 from ai4land_coupler.assemble import TileInputs
 from ai4land_coupler.clock import Clock
-from ai4land_coupler.errors import ConfigError, StateError
+from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.fields import FieldSpec, PredictorSpec, Tile
 from ai4land_coupler.grid import Box
 from ai4land_coupler.inputs import StaticReader
@@ -325,7 +325,5 @@ def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:
 
 
 def _last(state: LandState, field: FieldSpec) -> dict[int, NDArray[np.float32]]:
-    """The last sample of the year of another predictor's output."""
-    if field.name not in state.fields:
-        raise StateError(f"no predictor has made {field.name!r} yet", where=f"year {state.year}")
-    return {block: values[-1] for block, values in state.fields[field.name].items()}
+    """The last sample of the year of another predictor's output; nothing before it was made, or without land."""
+    return {block: values[-1] for block, values in state.fields.get(field.name, {}).items()}

@@ -251,3 +251,45 @@ def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path
     lines = [line for line in done.stdout.splitlines() if line.startswith("<")]
     assert sorted(line.split()[2] for line in lines) == ["False", "False", "True"], done.stdout + done.stderr
     assert all("cells 40" in line for line in lines)
+
+
+@pytest.mark.mpi
+def test_ranks_whose_blocks_are_all_ocean(twin_config: Raw, tmp_path: Path) -> None:
+    """They own no land and no leaves, and take part in every exchange: the same numbers as on one rank."""
+    import rasterio
+
+    twin_config["initial"]["options"]["path"] = str(tmp_path / "hilda_plus_2015_states_GLOB-v1-0-f_wgs84-nn.tif")
+    pattern = twin_config["forcing"][0]["options"]["states"]
+    original = Path(pattern).parents[1] / "hilda" / "hilda_plus_2015_states_GLOB-v1-0-f_wgs84-nn.tif"
+    with rasterio.open(original) as file:
+        codes, profile = file.read(1), file.profile
+    codes[: codes.shape[0] // 2] = 0  # the northern half under water
+    with rasterio.open(twin_config["initial"]["options"]["path"], "w", **profile) as file:
+        file.write(codes, 1)
+    twin_config["predictors"] = [PHENOLOGY, PERSISTENCE]
+    twin_config["imports"] = {"air_temperature": {"values": 290.0, "units": "K"}}
+    twin_config["parallel"] = {"block": 2}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(twin_config))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "comm = MPI.COMM_WORLD\n"
+        "land = LandComponent(sys.argv[1], comm)\n"
+        "land.initialize()\n"
+        "land.set_named_grid('host')\n"
+        "land.realize()\n"
+        "land.run(2017)\n"
+        "lai = comm.gather(land.export('lai'))\n"
+        "if comm.rank == 0:\n"
+        "    np.save(sys.argv[2], np.concatenate(lai, axis=1))\n"
+    )
+    for ranks in (1, 4):
+        done = mpirun(ranks, program, path, tmp_path / f"lai{ranks}.npy")
+        assert done.returncode == 0, done.stdout + done.stderr
+    one, four = (np.load(tmp_path / f"lai{ranks}.npy") for ranks in (1, 4))
+    assert (one > 1).any()
+    np.testing.assert_array_equal(one, four)
