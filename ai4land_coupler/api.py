@@ -148,7 +148,10 @@ class Request:
 
 @runtime_checkable
 class DataAdapter(Protocol):
-    """Reads one data set, lazily and by window."""
+    """Reads one data set, lazily and by window.
+
+    Optional: ``describe() -> str``, for a person: files, variables with units, years, grid, what is masked and mended.
+    """
 
     def fields(self) -> Mapping[str, FieldInfo]:
         """The variables it can deliver, by name."""

@@ -1,11 +1,10 @@
-"""Annual land-use states in the layout of LUH2: the history (v2h) and the futures share it."""
+"""Land use in the layouts of LUH2 and LUH3: states, transitions, management and static fields."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,220 +14,222 @@ from pydantic import Field
 from ai4land_coupler.api import (
     DataError,
     FieldInfo,
-    GridError,
     LatLonGrid,
     Options,
-    Registration,
     Request,
     TimeError,
-    factor,
     nearest,
     register,
 )
 from ai4land_luh2.closure import COUNTS, Checker
-from ai4land_luh2.layout import Layout, read_layout
-from ai4land_luh2.netcdf import open_netcdf, values
+from ai4land_luh2.describe import describe
+from ai4land_luh2.series import Joint, Series, check_grid, open_series
+from ai4land_luh2.sources import Location, Source
+from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, Kind
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_CROPS = ("c3ann", "c4ann", "c3per", "c4per", "c3nfx")
 
-#: The 12 states, fractions of the cell. Their sum is 1 - icwtr.
-FRACTIONS = ("primf", "primn", "secdf", "secdn", "urban", *_CROPS, "pastr", "range")
+class LandUseOptions(Options):
+    """Options of every adapter of land use.
 
-#: Variable -> units, long name. `crop` is all five crop states together, as derived data sets give it.
-#: secmb and secma are no fractions and take no part in the closure.
-STATES: Mapping[str, tuple[str, str]] = {
-    "primf": ("1", "forested primary land"),
-    "primn": ("1", "non-forested primary land"),
-    "secdf": ("1", "potentially forested secondary land"),
-    "secdn": ("1", "potentially non-forested secondary land"),
-    "urban": ("1", "urban land"),
-    "c3ann": ("1", "C3 annual crops"),
-    "c4ann": ("1", "C4 annual crops"),
-    "c3per": ("1", "C3 perennial crops"),
-    "c4per": ("1", "C4 perennial crops"),
-    "c3nfx": ("1", "C3 nitrogen-fixing crops"),
-    "pastr": ("1", "managed pasture"),
-    "range": ("1", "rangeland"),
-    "crop": ("1", "cropland, all crop states together"),
-    "secmb": ("kg m-2", "secondary mean biomass carbon density"),
-    "secma": ("year", "secondary mean age"),
-}
-
-#: Variables of the static file.
-STATICS: Mapping[str, tuple[str, str]] = {
-    "icwtr": ("1", "ice and water fraction"),
-    "fstnf": ("1", "potentially forested (1) or not (0)"),
-    "carea": ("m2", "area of the grid cell"),
-    "ptbio": ("kg m-2", "potential biomass carbon density"),
-}
-
-_UNITS = {name: units for name, (units, _) in (*STATES.items(), *STATICS.items())}
-
-#: No value of a state or a static field is larger; a fill value that was averaged with others is.
-_LARGEST = {"1": 1.01, "kg m-2": 1e4, "year": 1e5, "m2": 1e10}
-
-
-class StatesOptions(Options):
-    """Options of an adapter of land-use states.
+    Each file is a path, a glob or a URL that fsspec knows; files that a glob finds are joined along time.
 
     Parameters
     ----------
-    states:
-        The netCDF file of the states.
+    transitions:
+        The netCDF file of the transitions, ``<a>_to_<b>`` with wood harvest ``*_harv`` and ``*_bioh``. They belong to
+        the year they start from: those of 2014 lead from 1 January 2014 to 1 January 2015.
+    management:
+        The netCDF file of the management: fertilizer, irrigation, biofuels, uses of wood.
     static:
-        The LUH2 static file (``staticData_quarterdeg.nc``); adds ``icwtr, fstnf, carea, ptbio``.
+        The static file (``staticData_quarterdeg.nc``); adds ``icwtr, fstnf, carea, ptbio, ccode``.
     tolerance:
         How far the states of a cell may sum over 1. Such sums are scaled to 1 and counted.
+    joint_tolerance:
+        Mean absolute difference of a state (fraction of the cell) that is allowed between two files in the year in
+        which the later one takes over. LUH2 published its futures harmonized: they repeat the history's 2015. In the
+        British Isles a scenario changes a state by up to 0.008 a year in the mean.
     policy:
-        ``stop``: values that are no fractions and larger sums end the run. ``mend``: such values become
-        missing, such sums are scaled to 1, and both are counted.
+        ``stop``: values that a variable cannot have, larger sums and jumps end the run. ``mend``: such values become
+        missing, such sums are scaled to 1, and all three are counted.
     """
 
-    states: Path
-    static: Path | None = None
+    transitions: Location | None = None
+    management: Location | None = None
+    static: Location | None = None
     tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
+    joint_tolerance: float = Field(default=0.02, ge=0.0)
     policy: Literal["stop", "mend"] = "stop"
 
 
-class StatesAdapter:
-    """Delivers annual states, and static fields where a static file is given, on the lattice of the files."""
+class LandUseAdapter:
+    """Delivers annual land use, and static fields where a static file is given, on the lattice of the files.
 
-    def __init__(self, options: StatesOptions, attrs: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    files:
+        Kind to the files of that kind; states are needed.
+    attrs:
+        Attributes of what is delivered; ``source`` is the title of the description.
+    """
+
+    def __init__(
+        self, options: LandUseOptions, files: Mapping[Kind, Sequence[Source]], attrs: Mapping[str, str]
+    ) -> None:
         self._options = options
         self._attrs = dict(attrs)
-        self._states = read_layout(options.states, STATES, timed=True)
-        self._static = None if options.static is None else read_layout(options.static, STATICS, timed=False)
-        if self._static is not None:
-            self._check_static(self._static)
-        in_file = self._states.units
-        self._closure = tuple(n for n in FRACTIONS if n in in_file)
-        if "crop" in in_file and not set(_CROPS) & set(in_file):
-            self._closure += ("crop",)
-        for name in self._closure:
-            self._factor(self._states, name)
+        self.series: Mapping[Kind, Series] = {kind: open_series(kind, files[kind]) for kind in files if files[kind]}
+        grid = self.grid()
+        for kind, series in self.series.items():
+            name = "static file is" if kind == "static" else f"{kind} are"
+            for layout in series.layouts:
+                check_grid(f"the {name} not on the grid of the states", layout, grid)
+                for variable in layout.units:
+                    series.variables[variable].scale(layout.units[variable], f"{layout.where}, variable {variable!r}")
 
     def fields(self) -> Mapping[str, FieldInfo]:
-        years = min(self._states.years), max(self._states.years)
-        found = {n: FieldInfo(n, *STATES[n], years=years) for n in self._states.units}
-        if self._static is not None:
-            found |= {n: FieldInfo(n, *STATICS[n]) for n in self._static.units}
-        return found
+        return {
+            name: FieldInfo(
+                name, variable.units, variable.long_name, years=None if kind == "static" else series.years(name)
+            )
+            for kind, series in self.series.items()
+            for name, variable in series.variables.items()
+        }
 
     def grid(self) -> LatLonGrid:
-        return self._states.grid
+        return self.series["states"].grid
+
+    def describe(self) -> str:
+        """What there is, for a person: files, variables with units, years, grid, what is masked and closed."""
+        options = self._options
+        return describe(self._attrs, self.series, options.tolerance, options.policy, self._joints_of_states)
+
+    def joints(self) -> tuple[Joint, ...]:
+        """The differences where files of states follow one another.
+
+        Raises
+        ------
+        DataError
+            When a state jumps there by more than the tolerance, unless by policy it is counted.
+        """
+        for joint in self._joints_of_states:
+            jumps = joint.jumps(self._options.joint_tolerance)
+            if jumps and self._options.policy == "stop":
+                state = jumps[0]
+                raise DataError(
+                    f"the land-use states jump where two files are joined: {', '.join(jumps)}",
+                    expected=f"a mean absolute difference of at most {self._options.joint_tolerance:g} of the cell",
+                    found=f"{joint.mean[state]:.4g} for {state}, at most {joint.largest[state]:.4g}",
+                    where=f"{joint.earlier} and {joint.later}, year {joint.year}",
+                    remedy="choose a history and a scenario that were harmonized with one another; a larger "
+                    "`joint_tolerance`, or `policy: mend`, accepts the jump",
+                )
+        return self._joints_of_states
+
+    @cached_property
+    def _joints_of_states(self) -> tuple[Joint, ...]:
+        return tuple(self.series["states"].joints())
 
     def read(self, request: Request) -> xr.Dataset:
-        """States over (year, lat, lon) and static fields over (lat, lon), float32, NaN where missing.
+        """Land use over (year, lat, lon) and static fields over (lat, lon), float32, NaN where missing.
 
-        ``attrs["quality"]`` counts, over all years, what :meth:`Checker.close` mended, and as ``outside`` the
-        cells of the request that the file of the states does not cover.
+        ``attrs["quality"]`` counts, over all years, what :class:`Checker` mended, as ``outside`` the cells of the
+        request that the files of the states do not cover, and as ``jumps`` the states that jump where files are
+        joined.
         """
         import xarray as xr
 
         self._check_names(request)
         grid, years = request.grid, request.years
-        states = [n for n in request.variables if n in self._states.units]
-        place = register(self._states.grid, grid, where=self._states.path)
-        counts: Counter[str] = Counter({"outside": place.outside, **dict.fromkeys(COUNTS, 0)})
-        data: dict[str, Any] = {
-            n: (("lat", "lon"), self._read_static(n, grid)) for n in request.variables if n not in states
-        }
-        if states:
-            out = {n: np.empty((len(years), *grid.shape), np.float32) for n in states}
-            land = self._land(grid)
-            for index, year in enumerate(years):
-                for name, array in self._read_year(states, year, grid, place, land, counts).items():
-                    out[name][index] = array
-            data |= {n: (("year", "lat", "lon"), out[n]) for n in states}
-        coords = {"lat": grid.lat, "lon": grid.lon} | ({"year": list(years)} if states else {})
-        dataset = xr.Dataset(data, coords, attrs={**self._attrs, "quality": dict(counts)})
-        for name, info in self.fields().items():
-            if name in dataset:
-                dataset[name].attrs = {"units": info.units, "long_name": info.long_name}
+        outside = register(self.grid(), grid, where=self.series["states"].where).outside
+        counts: Counter[str] = Counter({"outside": outside, **dict.fromkeys(COUNTS, 0)})
+        data: dict[str, Any] = {}
+        timed = False
+        for kind, series in self.series.items():
+            names = [name for name in request.variables if name in series.variables]
+            if kind == "static":
+                static = self._read_static(names, grid, counts)
+                data |= {name: (("lat", "lon"), array) for name, array in static.items()}
+            elif names:
+                timed = True
+                out = {name: np.empty((len(years), *grid.shape), np.float32) for name in names}
+                for index, year in enumerate(years):
+                    for name, array in self._read_year(series, names, year, grid, counts).items():
+                        out[name][index] = array
+                data |= {name: (("year", "lat", "lon"), array) for name, array in out.items()}
+        coords = {"lat": grid.lat, "lon": grid.lon} | ({"year": list(years)} if timed else {})
+        dataset = xr.Dataset(
+            {name: data[name] for name in request.variables}, coords, attrs={**self._attrs, "quality": dict(counts)}
+        )
+        for name in data:
+            dataset[name].attrs = {"units": ALL[name].units, "long_name": ALL[name].long_name}
         return dataset
 
     def _check_names(self, request: Request) -> None:
-        known = self.fields()
+        held = [set(series.variables) for series in self.series.values()]
+        known = set().union(*held)
         for name in request.variables:
             if name not in known:
                 raise DataError(
-                    f"variable {name!r} is missing from the land-use states",
-                    where=", ".join(str(part.path) for part in (self._states, self._static) if part is not None),
+                    f"variable {name!r} is missing from the land-use data",
+                    where=", ".join(series.where for series in self.series.values()),
                     remedy=nearest(name, known),
                 )
-        if not request.years and set(request.variables) & set(self._states.units):
-            raise TimeError("land-use states were asked for without a year", found=request.variables)
-        for year in request.years:
-            self._states.step(year)
+        for kind, series in self.series.items():
+            if kind != "static" and set(request.variables) & set(series.variables):
+                if not request.years:
+                    raise TimeError(f"land-use {kind} were asked for without a year", found=request.variables)
+                for year in request.years:
+                    series.owner(year)
 
-    def _check_static(self, static: Layout) -> None:
-        try:
-            register(static.grid, self._states.grid, where=static.path)
-        except GridError as error:
-            raise GridError(
-                "the static file is not on the grid of the states",
-                expected=self._states.grid,
-                found=static.grid,
-                where=static.path,
-            ) from error
-
-    def _factor(self, layout: Layout, name: str) -> float:
-        return factor(layout.units[name], _UNITS[name], where=f"{layout.path}, variable {name!r}")
+    def _closure(self, series: Series, year: int) -> tuple[str, ...]:
+        """The fractions of a file that sum up to land."""
+        in_file = series.owner(year).units
+        closure = tuple(name for name in FRACTIONS if name in in_file)
+        return (*closure, "crop") if "crop" in in_file and not set(CROPS) & set(in_file) else closure
 
     def _read_year(
-        self,
-        names: list[str],
-        year: int,
-        grid: LatLonGrid,
-        place: Registration,
-        land: NDArray[np.float64] | None,
-        counts: Counter[str],
+        self, series: Series, names: list[str], year: int, grid: LatLonGrid, counts: Counter[str]
     ) -> dict[str, NDArray[np.float64]]:
-        """The named states of one year; reads all fractions where one is named, as they close together."""
-        closure = self._closure if set(names) & set(self._closure) else ()
-        step = self._states.step(year)
-        arrays = self._gather(self._states, dict.fromkeys((*closure, *names)), place, step)
+        """The named variables of one year; reads all fractions where one is named, as they close together."""
+        layout = series.owner(year)
+        closure: tuple[str, ...] = ()
+        if series.kind == "states":
+            # counted once for all years, but before any of them is delivered
+            counts["jumps"] = sum(len(j.jumps(self._options.joint_tolerance)) for j in self.joints())
+            if not counts["jumps"]:
+                del counts["jumps"]
+            closure = self._closure(series, year)
+            closure = closure if set(names) & set(closure) else ()
+        arrays = series.gather(layout, dict.fromkeys((*closure, *names)), grid, year)
+        checker = self._checker(layout.where, grid)
         if closure:
-            options = self._options
-            checker = Checker(self._states.path, grid, options.tolerance, options.policy == "mend")
-            counts.update(checker.close({n: arrays[n] for n in closure}, year, land))
-        return {n: arrays[n] for n in names}
+            counts.update(checker.close({n: arrays[n] for n in closure}, year, self._land(grid)))
+        for name in names:
+            if name not in closure:
+                counts.update(checker.within(name, arrays[name], ALL[name], year))
+        return {name: arrays[name] for name in names}
 
-    def _read_static(self, name: str, grid: LatLonGrid) -> NDArray[np.float32]:
-        assert self._static is not None  # the name was found in it
-        place = register(self._static.grid, grid, where=self._static.path)
-        return self._gather(self._static, (name,), place)[name].astype(np.float32)
+    def _checker(self, where: str, grid: LatLonGrid) -> Checker:
+        return Checker(where, grid, self._options.tolerance, self._options.policy == "mend")
+
+    def _read_static(
+        self, names: Sequence[str], grid: LatLonGrid, counts: Counter[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        series = self.series["static"]
+        layout = series.layouts[0]
+        arrays = series.gather(layout, names, grid)
+        checker = self._checker(layout.where, grid)
+        for name, array in arrays.items():
+            counts.update(checker.within(name, array, ALL[name], None))
+            if name == "carea":
+                checker.areas(array)
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def _land(self, grid: LatLonGrid) -> NDArray[np.float64] | None:
         """1 - icwtr on the grid of the request, where the static file tells."""
-        if self._static is None or "icwtr" not in self._static.units:
+        if "static" not in self.series or "icwtr" not in self.series["static"].variables:
             return None
-        return 1.0 - self._read_static("icwtr", grid).astype(np.float64)
-
-    def _gather(
-        self, layout: Layout, names: Iterable[str], place: Registration, step: int | None = None
-    ) -> dict[str, NDArray[np.float64]]:
-        """Read variables on the cells of a request in our units, refusing what no such variable can hold."""
-        time = () if step is None else (step,)
-        arrays: dict[str, NDArray[np.float64]] = {}
-        with open_netcdf(layout.path) as dataset:
-            for name in names:
-                scale = self._factor(layout, name)
-                arrays[name] = scale * place.gather(partial(values, dataset[name], *time), np.nan, np.float64)
-        for name, array in arrays.items():
-            units = _UNITS[name]
-            if step is not None and name in self._closure:
-                continue  # the closure checks these, by its own policy
-            wrong = np.abs(array) > _LARGEST[units]
-            if wrong.any():
-                raise DataError(
-                    f"variable {name!r} holds values that it cannot have in {int(wrong.sum())} cells",
-                    expected=f"at most {_LARGEST[units]:g} ({units}), or 1e20 where missing",
-                    found=f"{array[wrong].flat[0]:.6g}",
-                    where=layout.path if step is None else f"{layout.path}, year {layout.years[step]}",
-                    remedy="such values are fill values that were averaged or not masked: mask before regridding",
-                )
-        return arrays
+        return 1.0 - self._read_static(("icwtr",), grid, Counter())["icwtr"].astype(np.float64)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, LatLonGrid
+from ai4land_luh2.variables import Variable
 
 Array = NDArray[np.float64]
 
@@ -19,17 +19,19 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks the fractions of one file on the grid (lat, lon) that was asked for.
+    """Checks the values of one file on the grid (lat, lon) that was asked for.
 
     Parameters
     ----------
+    where:
+        Name of the file.
     tolerance:
         How far a sum may exceed 1.
     mend:
         Mend and count what would otherwise stop the run.
     """
 
-    path: Path
+    where: str
     grid: LatLonGrid
     tolerance: float
     mend: bool
@@ -96,9 +98,46 @@ class Checker:
             )
         return wrong
 
-    def _where(self, year: int, cell: np.intp) -> str:
+    def within(self, name: str, array: Array, variable: Variable, year: int | None) -> Counter[str]:
+        """Check and mend the values (lat, lon) of a variable that takes no part in the closure, in place.
+
+        Returns
+        -------
+        ``clipped``: values a little below 0. ``removed``: values that the variable cannot have.
+        """
+        slack = self.tolerance if variable.largest == 1.0 else 1e-6 * variable.largest
+        wrong = np.asarray((array > variable.largest + slack) | (array < -slack))
+        if wrong.any() and not self.mend:
+            worst = np.nanargmax(np.where(wrong, np.abs(array), -1.0))
+            raise DataError(
+                f"variable {name!r} holds values that it cannot have in {int(wrong.sum())} cells",
+                expected=f"0 to {variable.largest:g} ({variable.units}), or 1e20 where missing",
+                found=f"{array.flat[worst]:.6g}",
+                where=self._where(year, worst),
+                remedy="such values are fill values that were averaged or not masked (mask before regridding), or "
+                "values under wrong units; `policy: mend` makes such cells missing",
+            )
+        array[wrong] = np.nan
+        clipped = int((array < 0).sum())
+        np.maximum(array, 0.0, out=array)
+        return Counter(clipped=clipped, removed=int(wrong.sum()))
+
+    def areas(self, area: Array) -> None:
+        """Refuse cell areas (m2) that are far from those of the grid: their units are not those of the label."""
+        ratio = area / self.grid.row_area[:, None]
+        if np.isfinite(ratio).any() and not 0.5 < np.nanmedian(ratio) < 2.0:
+            raise DataError(
+                "variable 'carea' does not hold the areas of its cells",
+                expected=f"about {np.median(self.grid.row_area):.4g} m2",
+                found=f"{np.nanmedian(area):.4g} m2, by the units that the file names",
+                where=self.where,
+                remedy="correct the attribute `units`: the published file is in km2",
+            )
+
+    def _where(self, year: int | None, cell: np.intp) -> str:
+        when = "" if year is None else f", year {year}"
         row, col = divmod(int(cell), self.grid.nlon)
-        return f"{self.path}, year {year}, {self.grid.lat[row]:.4f} N {self.grid.lon[col]:.4f} E"
+        return f"{self.where}{when}, {self.grid.lat[row]:.4f} N {self.grid.lon[col]:.4f} E"
 
 
 #: What :meth:`Checker.close` counts.

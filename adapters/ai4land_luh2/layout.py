@@ -1,23 +1,20 @@
-"""The layout of LUH2 files: which variables, on which grid, for which years.
+"""The layout of LUH2 and LUH3 files: which variables, on which grid, for which years.
 
-LUH2 v2h and its futures (https://luh.umd.edu/code.shtml): variables (time, lat, lon), time in years since a
-reference year in the calendar ``noleap``, which generic decoders refuse: year = reference + t.
+Variables are (time, lat, lon), of a static file (lat, lon); https://luh.umd.edu/code.shtml.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.api import DataError, LatLonGrid, TimeError
+from ai4land_coupler.api import DataError, GridError, LatLonGrid
 from ai4land_luh2.netcdf import open_netcdf, values
-
-_YEARS_SINCE = re.compile(r"^\s*(?:common_)?years?\s+since\s+(\d{1,4})-0?1-0?1\b", re.IGNORECASE)
+from ai4land_luh2.sources import Source
+from ai4land_luh2.times import years_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,8 @@ class Layout:
 
     Parameters
     ----------
+    source:
+        The file.
     units:
         Variable to its units as the file spells them.
     grid:
@@ -34,32 +33,30 @@ class Layout:
         Year of each time step; empty for a static file.
     """
 
-    path: Path
+    source: Source
     units: Mapping[str, str]
     grid: LatLonGrid
     years: tuple[int, ...]
 
-    def step(self, year: int) -> int:
-        """Index of a year along time.
+    @property
+    def path(self) -> Path:
+        return self.source.path
 
-        Raises
-        ------
-        TimeError
-            Naming the first and the last year of the file.
-        """
-        if year not in self.years:
-            first, last = min(self.years), max(self.years)
-            raise TimeError(
-                f"the year {year} is not in the data",
-                expected=f"a year from {first} to {last}",
-                found=year,
-                where=self.path,
-                remedy="change the years of the run, or choose a file that covers them",
-            )
-        return self.years.index(year)
+    @property
+    def where(self) -> str:
+        """The name that messages give the file."""
+        return self.source.name
+
+    @property
+    def first(self) -> int:
+        return min(self.years)
+
+    @property
+    def last(self) -> int:
+        return max(self.years)
 
 
-def read_layout(path: Path, known: Iterable[str], timed: bool) -> Layout:
+def read_layout(source: Source, known: Iterable[str], timed: bool) -> Layout:
     """Read which of the known variables a file holds, its grid and its years.
 
     Raises
@@ -67,19 +64,19 @@ def read_layout(path: Path, known: Iterable[str], timed: bool) -> Layout:
     DataError
         When the file is missing, unreadable, or holds none of the known variables in the layout of LUH2.
     GridError
-        When its coordinates are no regular grid.
+        When its coordinates are no regular grid, or that of cell corners.
     TimeError
-        When its time axis is not in years.
+        When its time axis does not tell one year for each step.
     """
     known = tuple(known)
-    with open_netcdf(path) as dataset:
+    with open_netcdf(source.path) as dataset:
         found = [name for name in known if name in dataset.variables]
         if not found:
             raise DataError(
                 "a file holds none of the variables that its layout has",
                 expected=f"some of {', '.join(known)}",
                 found=", ".join(sorted(dataset.variables)),
-                where=path,
+                where=source.name,
             )
         layout = ("time", "lat", "lon") if timed else ("lat", "lon")
         for name in (*found, *layout):
@@ -90,34 +87,29 @@ def read_layout(path: Path, known: Iterable[str], timed: bool) -> Layout:
                     f"variable {name!r} does not have the dimensions of the LUH2 layout",
                     expected=expected,
                     found=dims or "no such variable",
-                    where=path,
+                    where=source.name,
                 )
         centres = {name: values(dataset[name], slice(None)) for name in ("lon", "lat")}
-        return Layout(
-            path=path,
-            units={name: str(getattr(dataset[name], "units", "")) for name in found},
-            grid=LatLonGrid.from_centres(centres["lon"], centres["lat"], where=path),
-            years=_years(dataset["time"], path) if timed else (),
-        )
+        grid = LatLonGrid.from_centres(centres["lon"], centres["lat"], where=source.name)
+        _check_lattice(grid, source)
+        years: tuple[int, ...] = ()
+        if timed:
+            time = dataset["time"]
+            calendar = str(getattr(time, "calendar", "standard"))  # the default of CF
+            units = str(getattr(time, "units", ""))
+            years = years_of(values(time, slice(None)), units, calendar, f"{source.name}, variable 'time'")
+        return Layout(source, {name: str(getattr(dataset[name], "units", "")) for name in found}, grid, years)
 
 
-def _years(time: Any, path: Path) -> tuple[int, ...]:
-    units = str(getattr(time, "units", ""))
-    match = _YEARS_SINCE.match(units)
-    if match is None:
-        raise TimeError(
-            "the time axis is not in the units of the LUH2 layout",
-            expected="years since YYYY-01-01",
-            found=units or "no units",
-            where=f"{path}, variable 'time'",
-        )
-    steps = values(time, slice(None))
-    whole = np.rint(steps)
-    if steps.size == 0 or not np.all(np.abs(steps - whole) < 1e-3) or np.unique(whole).size != whole.size:
-        raise TimeError(
-            "the time axis does not hold one step for each year",
-            expected="distinct whole numbers of years",
-            found=steps,
-            where=f"{path}, variable 'time'",
-        )
-    return tuple(int(match[1]) + int(t) for t in whole)
+def _check_lattice(grid: LatLonGrid, source: Source) -> None:
+    """Refuse coordinates that are shifted by half a cell: those of cell corners, or centres that were rounded."""
+    for name, edge, step, origin in (("lon", grid.lon0, grid.dlon, -180.0), ("lat", grid.lat0, grid.dlat, 90.0)):
+        cells = (edge - origin) / step
+        if abs(cells - np.floor(cells) - 0.5) < 0.01:
+            raise GridError(
+                f"the grid is shifted by half a cell along {name!r}",
+                expected=f"cell edges at whole multiples of {abs(step):g} degrees from 180 W and 90 N",
+                found=f"an edge at {edge:g}",
+                where=source.name,
+                remedy="the coordinates may be those of the corners of cells: write those of their centres",
+            )

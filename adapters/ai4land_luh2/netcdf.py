@@ -18,8 +18,13 @@ MISSING_ABOVE = 1e19
 
 
 @contextmanager
-def open_netcdf(path: Path) -> Iterator[Any]:
+def open_netcdf(path: Path, where: str | None = None) -> Iterator[Any]:
     """Open a netCDF file for reading.
+
+    Parameters
+    ----------
+    where:
+        The name that messages give it, where that is not the path.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def open_netcdf(path: Path) -> Iterator[Any]:
             "an input file cannot be read",
             expected="a netCDF file",
             found=error,
-            where=path,
+            where=where or path,
             remedy="compare its size and checksum with the source's; it may be truncated",
         ) from error
 
@@ -53,8 +58,8 @@ def values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
     """Read part of a variable (a netCDF4.Variable), unpacked, with NaN where values are missing.
 
     Missing are the values that the attributes of the file name (CF ``_FillValue``, ``missing_value``,
-    ``valid_range``) and all that are beyond 1e19.
+    ``valid_range``) and all that are beyond 1e19. Infinite values stay: they stand for nothing, and are refused.
     """
     data = np.ma.filled(np.ma.asarray(variable[index]).astype(np.float64), np.nan)
-    data[np.abs(data) > MISSING_ABOVE] = np.nan
+    data[(np.abs(data) > MISSING_ABOVE) & np.isfinite(data)] = np.nan
     return np.asarray(data)

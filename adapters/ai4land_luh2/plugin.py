@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from ai4land_coupler.api import DataAdapter, Registry, hookimpl
-from ai4land_luh2.states import StatesAdapter, StatesOptions
+from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
+from ai4land_luh2.sources import Location, Source, find
+from ai4land_luh2.variables import Kind
 
 
-class Luh2Options(StatesOptions):
-    """Options of ``luh2``: those of any file of land-use states."""
+class Luh2Options(LandUseOptions):
+    """Options of ``luh2``.
+
+    Parameters
+    ----------
+    states:
+        The netCDF file of the states: LUH2 v2h, LUH3, or a file in their layout.
+    """
+
+    states: Location
 
 
 def luh2(options: Luh2Options) -> DataAdapter:
-    """The states of LUH2 v2h, or of a file in its layout."""
-    return StatesAdapter(options, {"source": "LUH2", "file": options.states.name})
+    """The history of land use: LUH2 v2h, LUH3, or files in their layout."""
+    files: dict[Kind, tuple[Source, ...]] = {"states": find(options.states)}
+    for kind in ("transitions", "management", "static"):
+        location: Location | None = getattr(options, kind)
+        if location is not None:
+            files[kind] = find(location)
+    name = "LUH3" if "UofMD-landState-3" in files["states"][0].stem else "LUH2"
+    return LandUseAdapter(options, files, {"source": name, "file": files["states"][0].stem})
 
 
 @hookimpl

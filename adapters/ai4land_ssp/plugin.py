@@ -2,69 +2,92 @@
 
 from __future__ import annotations
 
-import re
+from typing import Self
+
+from pydantic import model_validator
 
 from ai4land_coupler.api import DataAdapter, DataError, Registry, hookimpl
-from ai4land_luh2.states import StatesAdapter, StatesOptions
-
-#: Scenarios of the published files, as their names spell them (534 without OS).
-SCENARIOS = (
-    "IMAGE-ssp119",
-    "IMAGE-ssp126",
-    "MESSAGE-ssp245",
-    "AIM-ssp370",
-    "GCAM-ssp434",
-    "GCAM-ssp460",
-    "MAGPIE-ssp534",
-    "MAGPIE-ssp585",
-)
+from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
+from ai4land_luh2.sources import Location, Source, find
+from ai4land_luh2.variables import Kind
+from ai4land_ssp.published import MARKERS, published_files, published_name, short_names
 
 #: What a file is called whose name tells no scenario.
 UNNAMED = "unnamed"
 
-_PUBLISHED = re.compile(rf"_UofMD-({'|'.join(SCENARIOS)})-2-1-[ef]_gn_")
 
-
-class SspOptions(StatesOptions):
+class SspOptions(LandUseOptions):
     """Options of ``ssp``.
 
     Parameters
     ----------
+    states:
+        The netCDF file of the states.
+    folder:
+        Instead of ``states``: a folder that holds published files of the scenario. Its states, transitions and
+        management are found by their names, and so is the extension beyond 2100.
     scenario:
-        The scenario's name, where the name of the file does not tell; checked against it where it does
-        (``ssp126`` fits ``IMAGE-ssp126``).
+        The scenario's name: ``ssp119, ssp126, ssp245, ssp370, ssp434, ssp460, ssp534`` (or ``ssp534-over``),
+        ``ssp585``; of CMIP7 ``vl, m, h`` and others, ``h-ext``. With ``states``: where the name of the file does not
+        tell; checked against it where it does.
+    history:
+        The states of the history, for the years before the scenario's first. Where both hold that year they must
+        agree (``joint_tolerance``).
     """
 
+    states: Location | None = None
+    folder: Location | None = None
     scenario: str | None = None
+    history: Location | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.states is None) == (self.folder is None):
+            raise ValueError("give either `states`, a file, or `folder`, with the `scenario` to look for in it")
+        if self.folder is not None and self.scenario is None:
+            raise ValueError("`folder` needs the `scenario` to look for in it")
+        return self
 
 
-def scenario_name(options: SspOptions) -> str:
-    """The scenario of a file.
+def scenario_name(options: SspOptions, file: str) -> str:
+    """The scenario of a file, by the file's name and the options.
 
     Raises
     ------
     DataError
-        When the options and the file's name contradict each other.
+        When they contradict each other.
     """
-    match = _PUBLISHED.search(options.states.name)
-    if match is None:
+    published = published_name(file)
+    if published is None:
         return options.scenario or UNNAMED
-    published = match[1]
-    if options.scenario not in (None, published, published.partition("-")[2]):
+    if options.scenario is not None and short_names().get(options.scenario.removesuffix("-ext")) != published:
         raise DataError(
             "a file holds another scenario than the configuration says",
             expected=options.scenario,
             found=published,
-            where=options.states,
+            where=file,
             remedy="choose the file of the scenario, or correct or drop `scenario`",
         )
     return published
 
 
 def ssp(options: SspOptions) -> DataAdapter:
-    """The states of a LUH2 future; the attribute ``scenario`` names it."""
-    attrs = {"source": "LUH2 future", "scenario": scenario_name(options), "file": options.states.name}
-    return StatesAdapter(options, attrs)
+    """A future of LUH2 or LUH3, joined to its history where one is given; the attribute ``scenario`` names it."""
+    files: dict[Kind, tuple[Source, ...]] = {}
+    if options.folder is not None and options.scenario is not None:
+        files = published_files(options.folder, options.scenario, ("states", "transitions", "management"))
+    elif options.states is not None:
+        files["states"] = find(options.states)
+    for kind in ("transitions", "management", "static"):
+        location: Location | None = getattr(options, kind)
+        if location is not None:
+            files[kind] = find(location)
+    own = files["states"][0].stem
+    name = scenario_name(options, own)
+    if options.history is not None:
+        files["states"] = (*find(options.history), *files["states"])
+    source = "LUH3 future" if name in MARKERS else "LUH2 future"
+    return LandUseAdapter(options, files, {"source": source, "scenario": name, "file": own})
 
 
 @hookimpl

@@ -1,0 +1,56 @@
+"""What an adapter of land use can deliver, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ai4land_luh2.series import Joint, Series
+from ai4land_luh2.variables import Kind
+
+_NOTES: Mapping[Kind, str] = {
+    "transitions": "a transition belongs to the year it starts from: it leads to 1 January of the next",
+    "management": "rates and fractions refer to the area of their own crop or harvest, not to the cell",
+}
+
+
+def describe(
+    attrs: Mapping[str, str],
+    series: Mapping[Kind, Series],
+    tolerance: float,
+    policy: str,
+    joints: Sequence[Joint],
+) -> str:
+    """Files, variables with units, years, grid, what is masked and closed; some lines of text."""
+    scenario = f", scenario {attrs['scenario']}" if "scenario" in attrs else ""
+    lines = [f"{attrs['source']}{scenario}"]
+    for kind, entry in series.items():
+        span = "" if kind == "static" else f" {entry.first} to {entry.last}"
+        lines.append(f"  {kind}{span}: {len(entry.variables)} variables")
+        by_units: dict[str, list[str]] = {}
+        for name, variable in entry.variables.items():
+            by_units.setdefault(variable.units, []).append(name)
+        lines += [f"    in {units}: {_listed(names)}" for units, names in by_units.items()]
+        lines += [f"    from {layout.where}{_years(layout.years)}" for layout in entry.layouts]
+        if kind in _NOTES:
+            lines.append(f"    {_NOTES[kind]}")
+    lines += [f"  {joint.line()}" for joint in joints]
+    stop = "stop the run" if policy == "stop" else "become missing and are counted"
+    return "\n".join(
+        [
+            *lines,
+            f"  grid: {series['states'].grid}; from cell centres, the bounds in the files are not used",
+            "  masked: values above 1e19 and those that CF attributes name; infinite values and such as a variable "
+            f"cannot have {stop}",
+            f"  closed: states that sum to more than 1 are scaled to 1, up to {tolerance:g} beyond it"
+            + ("" if policy == "stop" else " and, by policy, above that"),
+        ]
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = " ".join(names[:24])
+    return shown if len(names) <= 24 else f"{shown} ... ({len(names)} in all)"
+
+
+def _years(years: Sequence[int]) -> str:
+    return f" ({min(years)} to {max(years)})" if years else ""

@@ -1,0 +1,228 @@
+"""Files of one kind, joined along time, and the jump where one follows another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataError, GridError, LatLonGrid, Registration, TimeError, register
+from ai4land_luh2.layout import Layout, read_layout
+from ai4land_luh2.netcdf import open_netcdf, values
+from ai4land_luh2.sources import Source
+from ai4land_luh2.variables import CROPS, FRACTIONS, KINDS, Kind, Variable
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """How two files differ in the first year of the later one, over the cells that both cover.
+
+    Parameters
+    ----------
+    mean, largest:
+        State to the mean and the largest absolute difference (fractions of the cell). A state that only one of the
+        files has counts as none in the other; five crop states count as ``crop`` where the other file has that.
+    cells:
+        Number of cells that were compared.
+    """
+
+    year: int
+    earlier: str
+    later: str
+    mean: Mapping[str, float]
+    largest: Mapping[str, float]
+    cells: int
+
+    def jumps(self, tolerance: float) -> list[str]:
+        """States whose mean difference is above a tolerance, the worst first."""
+        return sorted((n for n, m in self.mean.items() if m > tolerance), key=lambda n: -self.mean[n])
+
+    def line(self) -> str:
+        """One line for a person."""
+        worst = max(self.mean, key=lambda n: self.mean[n])
+        return (
+            f"joined in {self.year}: states of {self.cells} cells differ by {self.mean[worst]:.2g} in the mean "
+            f"({worst}), by {max(self.largest.values()):.2g} at most"
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files of one kind, in the order of their first years. A later file has the years that two files hold."""
+
+    kind: Kind
+    layouts: tuple[Layout, ...]
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """The variables that any of the files holds."""
+        known = KINDS[self.kind]
+        return {name: known[name] for name in known if any(name in layout.units for layout in self.layouts)}
+
+    @property
+    def grid(self) -> LatLonGrid:
+        """That of the last file."""
+        return self.layouts[-1].grid
+
+    @property
+    def where(self) -> str:
+        return ", ".join(layout.where for layout in self.layouts)
+
+    @property
+    def first(self) -> int:
+        return self.layouts[0].first
+
+    @property
+    def last(self) -> int:
+        return max(layout.last for layout in self.layouts)
+
+    def years(self, name: str) -> tuple[int, int]:
+        """First and last year of a variable."""
+        held = [year for layout, years in self._owned() if name in layout.units for year in years]
+        return min(held), max(held)
+
+    def _owned(self) -> Iterator[tuple[Layout, list[int]]]:
+        """Each file with the years for which it is read."""
+        later: set[int] = set()
+        for layout in reversed(self.layouts):
+            yield layout, [year for year in layout.years if year not in later]
+            later.update(layout.years)
+
+    def owner(self, year: int) -> Layout:
+        """The file that a year is read from.
+
+        Raises
+        ------
+        TimeError
+            Naming the first and the last year there is.
+        """
+        for layout in reversed(self.layouts):
+            if year in layout.years:
+                return layout
+        remedy = "change the years of the run, or choose files that cover them"
+        if self.kind == "transitions":
+            remedy += "; a transition belongs to the year it starts from, so they end a year before the states"
+        raise TimeError(
+            f"the year {year} is not in the data",
+            expected=f"a year from {self.first} to {self.last}",
+            found=year,
+            where=self.where,
+            remedy=remedy,
+        )
+
+    def gather(
+        self, layout: Layout, names: Iterable[str], grid: LatLonGrid, year: int | None = None
+    ) -> dict[str, Array]:
+        """Variables of one of the files, in our units, on the cells of a grid; NaN where missing."""
+        place = register(layout.grid, grid, where=layout.where)
+        step = () if year is None else (layout.years.index(year),)
+        return _read(layout, {name: self.variables[name] for name in names}, place, step)
+
+    def joints(self) -> Iterator[Joint]:
+        """The differences where one file follows another that holds the same year."""
+        for earlier, later in pairwise(self.layouts):
+            if later.first in earlier.years:
+                yield self._joint(earlier, later)
+
+    def _joint(self, earlier: Layout, later: Layout) -> Joint:
+        year, grid = later.first, later.grid
+        mean, largest, cells = {}, {}, 0
+        for name, sides in _comparable(earlier, later).items():
+            pair = [
+                np.sum([*self.gather(layout, parts, grid, year).values()], axis=0) if parts else None
+                for layout, parts in zip((earlier, later), sides, strict=True)
+            ]
+            absent = np.zeros(grid.shape)
+            difference = np.abs(np.subtract(*(absent if side is None else side for side in pair)))
+            difference = difference[np.isfinite(difference)]
+            if difference.size:
+                mean[name], largest[name] = float(difference.mean()), float(difference.max())
+                cells = max(cells, difference.size)
+        if not cells:
+            raise DataError(
+                "two files that follow one another share no cell with data",
+                where=f"{earlier.where} and {later.where}, year {year}",
+                remedy="choose files of the same region",
+            )
+        return Joint(year, earlier.where, later.where, mean, largest, cells)
+
+
+def _comparable(earlier: Layout, later: Layout) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Name of a state -> the variables that make it up in either file."""
+    together = any("crop" in x.units and not set(CROPS) & set(x.units) for x in (earlier, later))
+    names = [n for n in FRACTIONS if not (together and n in CROPS)]
+    parts = {n: (n,) for n in names} | ({"crop": CROPS} if together else {})
+    found = {}
+    for name, members in parts.items():
+        sides = [(name,) if name in x.units else tuple(m for m in members if m in x.units) for x in (earlier, later)]
+        if any(sides):
+            found[name] = (sides[0], sides[1])
+    return found
+
+
+def _read(
+    layout: Layout, wanted: Mapping[str, Variable], place: Registration, step: tuple[int, ...]
+) -> dict[str, Array]:
+    arrays = {}
+    with open_netcdf(layout.path, layout.where) as dataset:
+        for name, variable in wanted.items():
+            if name not in layout.units:
+                raise DataError(
+                    f"variable {name!r} is missing from a file, though files of other years have it",
+                    where=layout.where,
+                    remedy="ask for years of the other files, or drop the variable",
+                )
+            scale = variable.scale(layout.units[name], f"{layout.where}, variable {name!r}")
+            arrays[name] = scale * place.gather(partial(values, dataset[name], *step), np.nan, np.float64)
+    return arrays
+
+
+def open_series(kind: Kind, sources: Iterable[Source]) -> Series:
+    """Read the layouts of files of one kind and put them in order.
+
+    Raises
+    ------
+    DataError
+        When two files start in the same year.
+    TimeError
+        When years are missing between two files.
+    GridError
+        When the grids do not fit.
+    """
+    layouts = [read_layout(source, KINDS[kind], timed=kind != "static") for source in sources]
+    if kind == "static":
+        if len(layouts) > 1:
+            raise DataError("more than one static file", found=", ".join(layout.where for layout in layouts))
+        return Series(kind, tuple(layouts))
+    layouts.sort(key=lambda layout: layout.first)
+    for earlier, later in pairwise(layouts):
+        if earlier.first == later.first:
+            raise DataError(
+                f"two files of {kind} start in the same year",
+                expected="files that follow one another",
+                found=f"{earlier.where} and {later.where}, both from {later.first}",
+                remedy="name one of them, or move the other (another version of it?) away",
+            )
+        if later.first > earlier.last + 1:
+            raise TimeError(
+                f"years are missing between two files of {kind}",
+                expected=f"a file from {earlier.last} or {earlier.last + 1}",
+                found=f"a file from {later.first}",
+                where=f"{earlier.where} and {later.where}",
+            )
+        check_grid(f"{earlier.where} and {later.where} are not on one grid", earlier, later.grid)
+    return Series(kind, tuple(layouts))
+
+
+def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:
+    """Refuse a file whose cells are not those of a grid (which may reach beyond it)."""
+    try:
+        register(layout.grid, grid, where=layout.where)
+    except GridError as error:
+        raise GridError(what, expected=grid, found=layout.grid, where=layout.where) from error
