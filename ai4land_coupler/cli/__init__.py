@@ -8,7 +8,7 @@ import traceback
 import click
 
 from ai4land_coupler import __version__
-from ai4land_coupler.cli import inspect_, plan, plugins_, run, schema, train, twin, validate
+from ai4land_coupler.cli import inspect_, plan, plugins_, report, run, schema, train, twin, validate
 from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
 from ai4land_coupler.errors import Ai4LandError
 
@@ -29,6 +29,7 @@ for command in (
     validate.validate,
     plan.plan,
     inspect_.inspect,
+    report.report,
     train.train,
     twin.twin,
     plugins_.plugins,

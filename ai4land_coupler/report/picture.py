@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ai4land_coupler.legend import OUTSIDE, get_legend
-from ai4land_coupler.store import open_store
-
-if TYPE_CHECKING:
-    import xarray as xr
+from ai4land_coupler.report.content import land_window, open_run
 
 #: Maps are thinned to about this many rows and columns before they are drawn.
 DRAWN = 900
@@ -28,12 +25,13 @@ def draw(store: str | Path, target: str | Path) -> Path:
     from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
 
-    data = _land_only(open_store(store))
+    data = open_run(store)
+    data = data.isel(land_window(data))
     legend = get_legend(data["land_cover"].attrs["legend"])
     years = data["year"].values
     thin = max(1, max(data.sizes["lat"], data.sizes["lon"]) // DRAWN)
-    every = {"lat": slice(None, None, thin), "lon": slice(None, None, thin)}
-    first, last = (legend.to_view(data["land_cover"].isel(year=i, **every).values) for i in (0, -1))
+    every = slice(None, None, thin)
+    first, last = (legend.to_view(data["land_cover"].isel(year=i, lat=every, lon=every).values) for i in (0, -1))
     lon, lat = data["lon"].values, data["lat"].values
     extent = (lon[0], lon[-1], min(lat), max(lat))
     shape: dict[str, Any] = {
@@ -81,16 +79,3 @@ def draw(store: str | Path, target: str | Path) -> Path:
     figure.savefig(target, dpi=110)
     plt.close(figure)
     return target
-
-
-def _land_only(data: xr.Dataset) -> xr.Dataset:
-    """Without the rows and columns at the edges that hold nothing but sea."""
-    land = get_legend(data["land_cover"].attrs["legend"]).to_view(data["land_cover"].isel(year=0).values) != OUTSIDE
-    if not land.any():
-        return data
-    window = {}
-    for name, axis in (("lat", 1), ("lon", 0)):
-        held = np.flatnonzero(land.any(axis=axis))
-        margin = max(2, (held[-1] - held[0]) // 40)
-        window[name] = slice(max(int(held[0]) - margin, 0), int(held[-1]) + margin + 1)
-    return data.isel(window)

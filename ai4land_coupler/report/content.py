@@ -1,0 +1,286 @@
+"""What the page of a run shows, read from its store: maps as changes, series, run facts."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import ConfigError, DataError
+from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
+from ai4land_coupler.store import inspect, open_store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Maps of more cells than this are thinned to every second, third ... row and column: a browser holds one map as
+#: an image of four bytes a cell, and the page is to stay small enough for an e-mail.
+MOST_CELLS = 6_000_000
+KM2 = 1e6
+
+
+@dataclass(frozen=True)
+class MapHistory:
+    """The maps of all years: the first one, and for each later one the cells that changed.
+
+    Parameters
+    ----------
+    first:
+        uint8 (rows, cols): 0 outside, 1 + class of the view elsewhere.
+    counts:
+        Changed cells of each step, one fewer than years.
+    cells:
+        int64: flat indices of the changed cells, rising within a step, the steps one after the other.
+    classes:
+        uint8 of the same length: what they became.
+    """
+
+    first: NDArray[np.uint8]
+    counts: tuple[int, ...]
+    cells: NDArray[np.int64]
+    classes: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, maps: Iterator[NDArray[np.uint8]]) -> MapHistory:
+        """From the maps of the years in order, each uint8 (rows, cols)."""
+        first = next(maps)
+        before, counts, cells, classes = first.reshape(-1), [], [], []
+        for item in maps:
+            now = item.reshape(-1)
+            changed = np.flatnonzero(now != before)
+            counts.append(changed.size)
+            cells.append(changed)
+            classes.append(now[changed])
+            before = now
+        none = np.empty(0, np.int64)
+        return cls(
+            first,
+            tuple(counts),
+            np.concatenate([none, *cells]),
+            np.concatenate([none.astype(np.uint8), *classes]),
+        )
+
+    def packed(self) -> dict[str, bytes]:
+        """``first``, ``gaps`` (:func:`varints` of the distance to the changed cell before, within a step) and
+        ``classes``, each compressed (zlib, RFC 1950)."""
+        gaps = np.diff(self.cells, prepend=0)
+        starts = np.cumsum((0, *self.counts))[:-1]
+        starts = starts[[count > 0 for count in self.counts]] if self.counts else starts[:0]
+        gaps[starts] = self.cells[starts]
+        parts = {"first": self.first.tobytes(), "gaps": varints(gaps), "classes": self.classes.tobytes()}
+        return {name: zlib.compress(part, 9) for name, part in parts.items()}
+
+
+def varints(values: NDArray[np.int64]) -> bytes:
+    """Whole numbers of at least 0 in base 128, lowest digits first, 128 added to all bytes of a number but its
+    last (unsigned LEB128, DWARF 5, 7.6)."""
+    digits = [values & 127]
+    rest = values >> 7
+    while rest.any():
+        digits.append(rest & 127)
+        rest >>= 7
+    table = np.stack(digits, axis=1)
+    length = table.shape[1] - (table[:, ::-1] != 0).argmax(axis=1)
+    length[values == 0] = 1
+    place = np.arange(table.shape[1])
+    more = place < length[:, None] - 1
+    digits_in_order: NDArray[np.int64] = (table + 128 * more)[place < length[:, None]]
+    return bytes(digits_in_order.astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """``facts`` is plain JSON, for the page's script; ``maps`` are the packed parts of a :class:`MapHistory`."""
+
+    facts: dict[str, Any]
+    maps: dict[str, bytes]
+
+
+def land_window(data: xr.Dataset) -> dict[str, slice]:
+    """Rows and columns without the edges that hold nothing but sea, by dimension; all of them without land."""
+    legend = get_legend(data["land_cover"].attrs["legend"])
+    land = legend.to_view(data["land_cover"].isel(year=0).values) != OUTSIDE
+    window = {}
+    for name, axis in (("lat", 1), ("lon", 0)):
+        held = np.flatnonzero(land.any(axis=axis))
+        first, last = (int(held[0]), int(held[-1])) if held.size else (0, data.sizes[name] - 1)
+        margin = max(2, (last - first) // 40)
+        window[name] = slice(max(first - margin, 0), last + margin + 1)
+    return window
+
+
+def open_run(store: str | Path) -> xr.Dataset:
+    """Open a store whose years are to be shown, in rising order.
+
+    Raises
+    ------
+    DataError
+        When there is no store, or no year of it is committed.
+    """
+    data = open_store(store)
+    if data.sizes["year"] == 0:
+        raise DataError(
+            "the store holds no year that could be shown",
+            expected="at least one committed year",
+            found="none",
+            where=store,
+            remedy="let the run commit its first year: `ai4land run`",
+        )
+    return data.sortby("year")
+
+
+def collect_content(store: str | Path) -> PageContent:
+    """Read a store for its page. Areas are in km2.
+
+    Raises
+    ------
+    DataError
+        When there is no store, files of it are missing, or no year of it is committed.
+    """
+    data = open_run(store)
+    summary = inspect(store)
+    legend = get_legend(data["land_cover"].attrs["legend"])
+    window = land_window(data)
+    rows, cols = (s.stop - s.start for s in (window["lat"], window["lon"]))
+    thin = max(1, int(np.ceil(np.sqrt(rows * cols / MOST_CELLS))))
+    window = {name: slice(s.start, s.stop, thin) for name, s in window.items()}
+    shown = data.isel(window)
+    history = MapHistory.of(
+        (legend.to_view(shown["land_cover"].isel(year=i).values) + 1).astype(np.uint8)
+        for i in range(data.sizes["year"])
+    )
+    provenance = _provenance(data)
+    facts = {
+        "title": str(data.attrs.get("title") or Path(store).name),
+        "years": data["year"].values.tolist(),
+        "legend": legend.title,
+        "classes": [
+            {"name": item.name.replace("_", " / "), "colour": item.colour, "fixed": item.fixed} for item in legend.view
+        ],
+        "grid": {
+            "rows": history.first.shape[0],
+            "cols": history.first.shape[1],
+            "lat": [float(shown["lat"][0]), float(shown["lat"][-1])],
+            "lon": [float(shown["lon"][0]), float(shown["lon"][-1])],
+            "thin": thin,
+            "rowArea": (shown["cell_area"].values * thin**2 / KM2).tolist(),
+        },
+        "steps": history.counts,
+        "area": numbers(data["class_area"].values / KM2),
+        **_series(data, legend, provenance),
+        "run": _run_facts(summary, provenance),
+        "quality": _quality(data, provenance),
+        "inputs": [
+            [str(item.get("name")), int(item.get("bytes", 0)), str(item.get("sha256", "")), str(item.get("of", ""))]
+            for item in provenance.get("inputs", [])
+        ],
+        "software": sorted([str(k), str(v)] for k, v in dict(provenance.get("software", {})).items()),
+        "config": str(provenance.get("config", "")),
+    }
+    return PageContent(facts, history.packed())
+
+
+def numbers(values: NDArray[np.floating[Any]]) -> Any:
+    """Nested lists with ``None`` for what is not finite, as JSON has no NaN; six significant digits."""
+    if values.ndim:
+        return [numbers(item) for item in values]
+    return float(f"{values:.6g}") if np.isfinite(values) else None
+
+
+def _provenance(data: xr.Dataset) -> dict[str, Any]:
+    raw = data.attrs.get("provenance", {})
+    found = json.loads(raw) if isinstance(raw, str) else raw
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario's groups with their unmet demand, and gross change by the class that was gained; where stored."""
+    found: dict[str, Any] = {}
+    if "unmet_area" in data:
+        unmet = numbers(data["unmet_area"].values / KM2)
+        names = [str(name) for name in data["group"].values]
+        classes = _group_classes(names, legend, provenance)
+        found["groups"] = [
+            {"name": name, "classes": classes[name], "unmet": [row[i] for row in unmet]} for i, name in enumerate(names)
+        ]
+    if "transition_area" in data:
+        n = len(legend.view)
+        change = data["transition_area"].values.reshape(-1, n, n).copy()
+        change[:, np.arange(n), np.arange(n)] = 0
+        years = data["year"].values
+        length = int(abs(np.diff(years)).min()) if years.size > 1 else 1
+        found["gained"] = numbers(change.sum(axis=1) / KM2 / length)
+    return found
+
+
+def _group_classes(names: Iterable[str], legend: Legend, provenance: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Classes of each group, by the crosswalk that the run was configured with."""
+    try:
+        crosswalk = get_crosswalk(json.loads(provenance["config"])["allocation"]["crosswalk"])
+    except (KeyError, TypeError, ValueError, ConfigError):
+        members: Mapping[str, Iterable[str]] = {}
+    else:
+        members = crosswalk.classes
+    return {
+        name: [legend.classes.index(c) for c in members.get(name, (name,)) if c in legend.classes] for name in names
+    }
+
+
+def _run_facts(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[list[str]]:
+    committed, planned = summary["committed"], summary["years"]
+    facts = [
+        ("years", f"{len(committed)} of {len(planned)} committed, {committed[0]} to {committed[-1]}"),
+        ("land grid", summary["grid"]),
+        ("host grids", ", ".join(f"{name} ({cells} cells)" for name, cells in summary["hosts"].items())),
+        ("size of the store", f"{summary['bytes'] / 1e6:.1f} MB"),
+        ("made", provenance.get("created")),
+        ("command", provenance.get("command")),
+        ("predictors", _plain(provenance.get("predictors"))),
+        ("ranks", provenance.get("ranks")),
+        ("threads of a rank", provenance.get("threads")),
+        ("revision", provenance.get("revision")),
+        ("Python", provenance.get("python")),
+        ("platform", provenance.get("platform")),
+        ("instruction set", provenance.get("instruction_set")),
+        ("MPI", provenance.get("mpi")),
+        ("configuration, SHA-256", provenance.get("config_sha256")),
+    ]
+    return [[label, str(value)] for label, value in facts if value not in (None, "", [])]
+
+
+def _plain(value: Any) -> str:
+    """Nested values as a person reads them."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(_plain(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _quality(data: xr.Dataset, provenance: Mapping[str, Any]) -> list[list[str]]:
+    """Counts that tell how far a run is to be trusted: totals over its steps, and faults mended while reading."""
+    rows = []
+    if {"changed_cells", "land_cells"} <= set(data):
+        changed, land = data["changed_cells"].values, data["land_cells"].values
+        steps = land > 0
+        if steps.any():
+            rows.append(["cells that may change", f"{land.max():.0f}"])
+            rows.append(
+                ["changed in a step, on average", f"{100 * (changed[steps] / land[steps]).mean():.2f} % of them"]
+            )
+    if "unpaired_cells" in data:
+        rows.append(["gross change without a partner", f"{np.nansum(data['unpaired_cells'].values):.0f} cells in all"])
+    if "unmet_area" in data:
+        unmet = np.nansum(data["unmet_area"].values, axis=1) / KM2
+        rows.append(["demand unmet in the last year", f"{unmet[-1]:.1f} km2"])
+        rows.append(["demand unmet at most", f"{unmet.max():.1f} km2, in {data['year'].values[unmet.argmax()]}"])
+    faults = provenance.get("quality")
+    if isinstance(faults, Mapping):
+        rows += [[f"mended while reading: {name}", str(count)] for name, count in sorted(faults.items())]
+    return rows

@@ -1,0 +1,87 @@
+"""One self-contained HTML file that shows a run: it loads nothing and opens from a file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+from ai4land_coupler import __version__
+from ai4land_coupler.durable import write_aside
+from ai4land_coupler.errors import RunError
+from ai4land_coupler.report.content import PageContent, collect_content
+
+#: The page's program, in the order in which its parts build on each other.
+SCRIPTS = ("data.js", "dom.js", "map.js", "charts.js", "series.js", "change.js", "page.js")
+SLOT = re.compile(r"<!--@(\w+)-->")
+
+
+def write_page(store: str | Path, target: str | Path) -> Path:
+    """Write the page of a store; replaces a file of that name as a whole.
+
+    Raises
+    ------
+    DataError
+        When there is no store, files of it are missing, or no year of it is committed.
+    RunError
+        When the disk refuses.
+    """
+    text = render(collect_content(store))
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(target, text.encode())
+    except OSError as error:
+        raise RunError(
+            "the page could not be written", found=error, where=target, remedy="choose another file with -o"
+        ) from error
+    return target
+
+
+def render(content: PageContent) -> str:
+    """The page as text.
+
+    All that comes from the store goes in as JSON or base64, or is escaped. The Content-Security-Policy admits the
+    page's own script and style, by their digests, and no connection: a store cannot bring code into the page.
+    """
+    style = _part("page.css")
+    script = "".join(_part(name) for name in SCRIPTS)
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    parts = {
+        "policy": policy,
+        "title": html.escape(content.facts["title"]),
+        "style": style,
+        "script": script,
+        "version": html.escape(__version__),
+        "facts": _json_in_html(content.facts),
+        **{name: base64.b64encode(part).decode() for name, part in content.maps.items()},
+    }
+    return SLOT.sub(lambda slot: parts[slot[1]], _part("page.html"))
+
+
+def _part(name: str) -> str:
+    return (resources.files("ai4land_coupler.report") / "page" / name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    """The source expression of an inline script or style (Content Security Policy Level 3, 2.3.1)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _json_in_html(value: object) -> str:
+    """JSON that no HTML parser takes for markup, ``</script>`` in particular."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
