@@ -89,6 +89,10 @@ class LandComponent:
             state = setup.initial_state() if restart is None else setup.restarted_state(Path(restart), restart_year)
             self.state = state.frozen()
             self.clock = setup.clock.at(state.year)
+            gaps = setup.gaps(self.state)
+        parts = self.comm.allgather(gaps)
+        with self.comm.guard():
+            setup.refuse_gaps(parts)
         self.model = LandModel(
             self.comm,
             setup.plan,

@@ -42,6 +42,48 @@ class PluginChoice(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class RepeatSection(Section):
+    """Years that are gone through again and again."""
+
+    first: int
+    last: int
+
+    @model_validator(mode="after")
+    def _order(self) -> RepeatSection:
+        if self.last < self.first:
+            raise ValueError("repeat.last must not be before repeat.first")
+        return self
+
+
+class ForcingSection(PluginChoice):
+    """An adapter of the forcing. A control run takes one year, or some years over and over, for every year."""
+
+    constant_year: int | None = Field(None, description="this year's data stand for every year")
+    repeat: RepeatSection | None = Field(None, description="these years' data, again and again, stand for every year")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ForcingSection:
+        if self.constant_year is not None and self.repeat is not None:
+            raise ValueError("give constant_year or repeat, not both")
+        return self
+
+    @property
+    def cycle(self) -> tuple[int, int] | None:
+        """First and last year that stand for every year; ``None`` where each year stands for itself."""
+        if self.constant_year is not None:
+            return self.constant_year, self.constant_year
+        return None if self.repeat is None else (self.repeat.first, self.repeat.last)
+
+
+class QualitySection(Section):
+    """What happens to faulty input data, and what counts as a fault."""
+
+    policy: Literal["stop", "mend"] = Field("stop", description="stop the run, or mend and count; default of adapters")
+    missing_static: float = Field(0.01, ge=0, le=1, description="share of land that static fields may leave out")
+    missing_forcing: float = Field(0.05, ge=0, le=1, description="share of land that the forcing may leave out")
+    jump: float = Field(0.01, ge=0, description="mean change of a fraction where one data set follows another")
+
+
 class InitialSection(PluginChoice):
     """The adapter that reads the initial land cover."""
 
@@ -103,9 +145,10 @@ class Config(Section):
     legend: str
     time: TimeSection
     initial: InitialSection
-    forcing: tuple[PluginChoice, ...] = ()
+    forcing: tuple[ForcingSection, ...] = ()
     static: tuple[PluginChoice, ...] = ()
     predictors: tuple[PluginChoice, ...] = Field(min_length=1)
+    quality: QualitySection = QualitySection()
     allocation: AllocationOptions = AllocationOptions()
     hosts: dict[str, HostSection] = Field(default_factory=dict)
     imports: dict[str, ImportSection] = Field(default_factory=dict)

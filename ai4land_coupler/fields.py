@@ -123,9 +123,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """How an adapter describes a variable that it can deliver."""
+    """How an adapter describes a variable that it can deliver.
+
+    ``years`` are the first and the last one, ``gaps`` those between them that are not there.
+    """
 
     name: str
     units: str
     long_name: str = ""
     years: tuple[int, int] | None = None
+    gaps: tuple[int, ...] = ()

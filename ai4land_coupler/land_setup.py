@@ -6,6 +6,7 @@ Everything here is local to a rank and may fail on one; the component calls it u
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,23 @@ from ai4land_coupler.config import Config, ImportSection, PluginChoice
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import LatLonGrid
-from ai4land_coupler.inputs import Catalogue, ForcingReader, NamedAdapter, StaticReader, domain_forcing_grid
+from ai4land_coupler.inputs import (
+    Catalogue,
+    ForcingReader,
+    Mended,
+    NamedAdapter,
+    StaticReader,
+    domain_forcing_grid,
+    forcing_columns,
+    make_adapter,
+    total,
+)
 from ai4land_coupler.land_model import ALLOCATION_MEMORY, NamedPredictor, StepForcing, begin_memory
-from ai4land_coupler.legend import get_crosswalk, get_legend
+from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
 from ai4land_coupler.parallel import Block, BlockPlan
 from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.provenance import instruction_set
+from ai4land_coupler.quality import LandGaps, gaps_on_land, refuse_gaps
 from ai4land_coupler.restart import Restart, check_compatible, read_state
 from ai4land_coupler.state import LandState
 from ai4land_coupler.units import factor
@@ -40,6 +52,8 @@ class LandSetup:
     ----------
     legend, grid, plan:
         Legend of the maps, the land grid, and the blocks on it.
+    initial:
+        The adapter of the initial map.
     owner, predicts:
         Rank of each block, and whether this rank predicts.
     predictors, clock, map_maker, plugins:
@@ -54,10 +68,10 @@ class LandSetup:
         self.legend = get_legend(config.legend)
         crosswalk = get_crosswalk(config.allocation.crosswalk)
         self.plugins = load_plugins(config.plugins.allow)
-        self._initial = self._adapter("initial", config.initial)
-        self.grid = _land_grid(self._initial)
-        self._forcing = Catalogue("forcing", self._adapters("forcing", config.forcing))
-        self._static = Catalogue("static", self._adapters("static", config.static))
+        self.initial = self._adapter("initial", config.initial)
+        self.grid = _land_grid(self.initial)
+        self._forcing = self._catalogue("forcing", config.forcing)
+        self._static = self._catalogue("static", config.static)
         self.plan = BlockPlan(self.grid, self._forcing_grid(), config.parallel.block)
         workers = _worker_ranks(config, size)
         self.owner: NDArray[np.int64] = workers[self.plan.owners(len(workers))]
@@ -82,13 +96,12 @@ class LandSetup:
     def initial_state(self) -> LandState:
         """The declared initial map, and memories that start from it."""
         config = self.config
-        year = config.initial.year if config.initial.year is not None else config.time.start
-        cover = {block.id: self._initial_cover(block, year) for block in self.own_blocks()}
-        base = config.time.base_year if config.time.base_year is not None else config.time.start
+        year = self.initial_year
+        cover = {b.id: read_cover(self.initial, self.legend, self.grid.sub(b.core), year) for b in self.own_blocks()}
         crosswalk = self.map_maker.crosswalk
         shares = np.full((len(crosswalk.groups), *self.plan.forcing.shape), np.nan)
         if self.follows_scenario and cover:
-            shares = self.forcing.shares(crosswalk, base)
+            shares = self.forcing.shares(crosswalk, self.base_year)
         memory: dict[str, dict[int, Any]] = {f"allocation.{name}": {} for name in ALLOCATION_MEMORY}
         for block in self.own_blocks():
             rows, cols = block.forcing.slices()
@@ -128,6 +141,23 @@ class LandSetup:
         """Whether the allocation needs the scenario's shares of land."""
         return self.config.allocation.method == "allocate" and bool(self.config.forcing)
 
+    @property
+    def initial_year(self) -> int:
+        """The year of the initial map."""
+        year = self.config.initial.year
+        return self.config.time.start if year is None else year
+
+    @property
+    def scenario_years(self) -> set[int]:
+        """The years whose shares of land the allocation needs."""
+        return {self.base_year, *(clock.now for clock in self.clock.remaining())} if self.follows_scenario else set()
+
+    @property
+    def base_year(self) -> int:
+        """The year that the scenario's change is counted from."""
+        time = self.config.time
+        return time.start if time.base_year is None else time.base_year
+
     def static_reader(self) -> StaticReader:
         return StaticReader(self._static, self.grid)
 
@@ -135,13 +165,8 @@ class LandSetup:
         """The forcing of the step that ends at the clock's year; nothing on ranks that do not predict."""
         if not self.predicts:
             return StepForcing({}, None)
-        wanted: dict[int, list[FieldSpec]] = {}
-        for entry in self.predictors:
-            for field in entry.spec.inputs:
-                if field.source == "forcing":
-                    for offset in field.offsets:
-                        wanted.setdefault(offset, []).append(field)
-        years = {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *wanted)}
+        wanted = self._forcing_wanted()
+        years = self._forcing_years(clock, wanted)
         fields = {
             (name, offset): values
             for offset, specs in wanted.items()
@@ -150,6 +175,40 @@ class LandSetup:
         shares = self.forcing.shares(self.map_maker.crosswalk, clock.now) if self.follows_scenario else None
         self.forcing.forget(years.values())
         return StepForcing(fields, shares)
+
+    def forcing_needs(self) -> dict[int, set[tuple[str, str]]]:
+        """By year, the variables of the forcing (name, units) that the run reads from its first step to its last."""
+        needs: dict[int, set[tuple[str, str]]] = {}
+        wanted = self._forcing_wanted()
+        for clock in self.clock.remaining():
+            years = self._forcing_years(clock, wanted)
+            for offset, specs in wanted.items():
+                found = {(s.name, s.units) for s in specs if s.name in self._forcing or s.missing == "error"}
+                needs.setdefault(years[offset], set()).update(found)
+        for year in self.scenario_years:
+            chosen = self.map_maker.crosswalk.choose(self._forcing.available(year), where=f"forcing of {year}")
+            needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
+        return needs
+
+    def static_needs(self) -> dict[str, FieldSpec]:
+        """The static fields that the run reads; those that may be missing, and are, left out."""
+        specs = [field for entry in self.predictors for field in entry.spec.inputs if field.source == "static"]
+        return {s.name: s for s in specs if s.name in self._static or s.missing == "error"}
+
+    def _forcing_wanted(self) -> dict[int, list[FieldSpec]]:
+        """What predictors want of the forcing, by offset in steps."""
+        wanted: dict[int, list[FieldSpec]] = {}
+        for entry in self.predictors:
+            for field in entry.spec.inputs:
+                if field.source == "forcing":
+                    for offset in field.offsets:
+                        wanted.setdefault(offset, []).append(field)
+        return wanted
+
+    @staticmethod
+    def _forcing_years(clock: Clock, wanted: Iterable[int]) -> dict[int, int]:
+        """Year of each offset of a step, of the step itself and of the one before."""
+        return {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *wanted)}
 
     def configured_import(self, name: str) -> NDArray[np.float32]:
         """The offline stand-in for a host's field, float32 (12, rows, cols) of the forcing grid."""
@@ -163,18 +222,64 @@ class LandSetup:
         return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *self.plan.forcing.shape))
 
     @property
+    def mended(self) -> dict[Mended, int]:
+        """What was mended while reading, by adapter, fault, year and window: the same on every rank that read it."""
+        return self._forcing.mended | self._static.mended
+
+    @property
     def input_quality(self) -> Counter[str]:
         """What was mended while reading, by adapter and fault."""
-        return self._forcing.quality + self._static.quality + self.quality
+        return total(self.mended) + self.quality
+
+    def gaps(self, state: LandState) -> dict[tuple[str, str], LandGaps]:
+        """How much of the land of this rank's blocks the inputs of the next step leave out, by kind and variable."""
+        found: dict[tuple[str, str], LandGaps] = {}
+        blocks = self.own_blocks()
+        land = {block.id: self.legend.to_view(state.cover[block.id]) != OUTSIDE for block in blocks}
+        clock = self.clock.at(state.year)
+        units = {f.name: f.units for p in self.predictors for f in p.spec.inputs}
+        coarse: dict[str, NDArray[np.float32]] = {}
+        if blocks and not clock.done:
+            step = clock.next()
+            coarse = {name: values for (name, _), values in self.step_forcing(step).fields.items()}
+            if self.follows_scenario:
+                chosen = self.map_maker.crosswalk.choose(self._forcing.available(step.now), where="forcing")
+                states = {name: "1" for names in chosen.values() for name in names}
+                coarse |= self.forcing.read(states, step.now)
+                units |= states
+        statics = {f.name: f for p in self.predictors for f in p.spec.inputs if f.source == "static"}
+        for block in blocks:
+            cells = self.grid.sub(block.core)
+            rows, cols = self.plan.forcing.rows_of(cells.lat), forcing_columns(self.plan.forcing, cells)
+            read = {("forcing", name): values[np.ix_(rows, cols)] for name, values in coarse.items()}
+            for name, spec in statics.items():
+                if name in self._static:
+                    read["static", name] = self._static.read({name: spec.units}, cells)[name]
+            for key, values in read.items():
+                part = gaps_on_land(key[1], values, land[block.id], units[key[1]])
+                found[key] = found[key] + part if key in found else part
+        return found
+
+    def refuse_gaps(self, parts: Iterable[Mapping[tuple[str, str], LandGaps]]) -> None:
+        """Refuse inputs that leave out too much of the land, given what each rank found."""
+        found: dict[tuple[str, str], LandGaps] = {}
+        for part in parts:
+            for key, gaps in part.items():
+                found[key] = found[key] + gaps if key in found else gaps
+        quality = self.config.quality
+        for (kind, name), gaps in sorted(found.items()):
+            catalogue = self._static if kind == "static" else self._forcing
+            limit = quality.missing_static if kind == "static" else quality.missing_forcing
+            refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy)
 
     # ---- parts ------------------------------------------------------------------------------------------------
 
     def _adapter(self, where: str, choice: PluginChoice) -> NamedAdapter:
-        made = self.plugins.create("adapter", choice.name, choice.options, where, base=self.config.base)
-        return NamedAdapter(choice.name, made)
+        return make_adapter(self.config, self.plugins, where, choice)
 
-    def _adapters(self, where: str, choices: tuple[PluginChoice, ...]) -> list[NamedAdapter]:
-        return [self._adapter(f"{where}[{i}]", choice) for i, choice in enumerate(choices)]
+    def _catalogue(self, kind: str, choices: Sequence[PluginChoice]) -> Catalogue:
+        adapters = [self._adapter(f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
+        return Catalogue(kind, adapters, self.config.quality.policy, self.config.quality.jump)
 
     def _forcing_grid(self) -> LatLonGrid:
         if self.config.forcing:
@@ -224,21 +329,30 @@ class LandSetup:
                 )
         return clock
 
-    def _initial_cover(self, block: Block, year: int) -> NDArray[np.uint8]:
-        request = Request(("land_cover",), self.grid.sub(block.core), (year,))
-        cover = self._initial.adapter.read(request)["land_cover"]
-        codes = np.asarray(cover.values, np.uint8).reshape(block.core.shape)
-        self.legend.check(codes, where=f"initial map of {year}, adapter {self._initial.name!r}")
-        given = cover.attrs.get("legend")
-        if given is not None and given != self.legend.name:
-            raise ConfigError(
-                "the initial map has another legend than the run",
-                expected=self.legend.name,
-                found=given,
-                where="initial",
-                remedy="set `legend` and the adapter's option `legend` to the legend of the map",
-            )
-        return codes
+
+def read_cover(initial: NamedAdapter, legend: Legend, grid: LatLonGrid, year: int) -> NDArray[np.uint8]:
+    """The map of a year in native codes, uint8 of the shape of ``grid``.
+
+    Raises
+    ------
+    ConfigError
+        When the adapter says that it has another legend.
+    DataError
+        When the map holds codes that the legend does not know.
+    """
+    cover = initial.adapter.read(Request(("land_cover",), grid, (year,)))["land_cover"]
+    codes = np.asarray(cover.values, np.uint8).reshape(grid.shape)
+    legend.check(codes, where=f"initial map of {year}, adapter {initial.name!r}")
+    given = cover.attrs.get("legend")
+    if given is not None and given != legend.name:
+        raise ConfigError(
+            "the initial map has another legend than the run",
+            expected=legend.name,
+            found=given,
+            where="initial",
+            remedy="set `legend` and the adapter's option `legend` to the legend of the map",
+        )
+    return codes
 
 
 def _worker_ranks(config: Config, size: int) -> NDArray[np.int64]:

@@ -210,8 +210,8 @@ def series(files: ModuleType, tmp_path: Path) -> dict[str, Any]:
     files.write_states(tmp_path / "states.nc", states)
     fields = {
         "elevation": (rng.normal(300, 100, shape[1:]), {"units": "m"}),
-        "clay": (rng.random(shape[1:]), {"units": "1"}),
-        "sand": (rng.random(shape[1:]), {"units": "1"}),
+        "clay": (0.5 * rng.random(shape[1:]), {"units": "1"}),
+        "sand": (0.5 * rng.random(shape[1:]), {"units": "1"}),
         "organic_carbon": (rng.uniform(0, 90, shape[1:]), {"units": "g kg-1"}),
     }
     files.write_fields(tmp_path / "static.nc", fields, lat, lon)
