@@ -8,7 +8,7 @@ import traceback
 import click
 
 from ai4land_coupler import __version__
-from ai4land_coupler.cli import inspect_, plan, plugins_, report, run, schema, train, twin, validate
+from ai4land_coupler.cli import export, inspect_, plan, plugins_, report, run, schema, train, twin, validate
 from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
 from ai4land_coupler.errors import Ai4LandError
 
@@ -30,6 +30,7 @@ for command in (
     plan.plan,
     inspect_.inspect,
     report.report,
+    export.export,
     train.train,
     twin.twin,
     plugins_.plugins,

@@ -1,0 +1,102 @@
+"""Output in the formats that other programs read; see docs/exports.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ai4land_coupler.errors import ConfigError, nearest
+from ai4land_coupler.exports import cmip, geotiff, luh2, netcdf
+from ai4land_coupler.exports.files import new_files
+from ai4land_coupler.exports.source import Source
+
+Format = Literal["netcdf", "geotiff", "luh2", "cmip"]
+
+__all__ = ["Format", "export"]
+
+
+def _nothing(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def export(
+    store: Path | str,
+    kind: Format,
+    path: Path | str,
+    *,
+    years: str | None = None,
+    host: str | None = None,
+    resolution: float = 0.5,
+    attrs: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = _nothing,
+) -> list[Path]:
+    """Write committed years of an output store in another format.
+
+    Parameters
+    ----------
+    path:
+        ``netcdf``: a file, one for each year where its name holds ``{year}``. ``luh2``: a file.
+        ``geotiff``, ``cmip``: a folder.
+    years:
+        ``A:B`` (both included) or one year; all committed years where absent.
+    host:
+        Name of a host grid, for ``netcdf`` and ``cmip``; the land grid where absent.
+    resolution:
+        Cell of the grid of ``cmip`` in degrees, without a host.
+    attrs:
+        Further global attributes of netCDF files, such as ``license``, ``creator_name``, ``institution``.
+    overwrite:
+        Replace files that exist.
+    progress:
+        Called with the windows done and their number.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    ConfigError, TimeError, DataError
+        The request does not fit the store, or files exist; see :class:`Source` and :func:`files.new_files`.
+    RunError
+        The disk refuses.
+    """
+    path = Path(path)
+    if kind not in get_args(Format):
+        raise ConfigError("unknown export format", found=kind, remedy=nearest(kind, get_args(Format)))
+    if host is not None and kind in ("geotiff", "luh2"):
+        raise ConfigError(
+            f"{kind} exports are maps on a latitude-longitude grid",
+            found=f"host {host}",
+            remedy="leave the host out, or export netcdf or cmip",
+        )
+    source = Source.open(store, years, host)
+    extra = dict(attrs or {})
+    done, total = 0, len(source.years) * sum(1 for _ in source.windows())
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    if kind == "netcdf":
+        targets = netcdf.files(source, path)
+    elif kind == "geotiff":
+        targets = geotiff.files(source, path)
+    elif kind == "luh2":
+        targets = [path]
+    else:
+        targets = cmip.files(source, path)
+    with new_files(targets, source.path, overwrite) as asides:
+        if kind == "netcdf":
+            netcdf.write(source, asides, extra, tick)
+        elif kind == "geotiff":
+            geotiff.write(source, asides, tick)
+        elif kind == "luh2":
+            luh2.write(source, asides[0], extra, tick)
+        else:
+            cmip.write(source, asides, resolution, extra, tick)
+    progress(total, total)
+    return targets

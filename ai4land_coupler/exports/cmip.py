@@ -1,0 +1,169 @@
+"""Variables of the CMIP6 tables, in per cent of the grid cell, one file each (``schemas/cmip-variables.yaml``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import ConfigError, nearest
+from ai4land_coupler.exports import cf
+from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
+from ai4land_coupler.exports.source import Source
+from ai4land_coupler.legend import Legend
+
+MISSING = np.float32(1e20)
+#: Cells with a smaller share of mapped land hold nothing but rounding errors of edges that coincide.
+LEAST = 1e-9
+CELL_METHODS = "area: mean where land over all_area_types time: mean"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable: ``types`` maps each type to the classes of the view that make it up, in order.
+
+    ``dimension`` names the dimension of the types; empty where the variable has one type, a scalar coordinate.
+    """
+
+    name: str
+    table: str
+    frequency: str
+    long_name: str
+    cell_methods: str
+    types: Mapping[str, tuple[str, ...]]
+    dimension: str
+    dimension_attrs: Mapping[str, str]
+    comment: str
+
+    def membership(self, legend: Legend) -> NDArray[np.float64]:
+        """Which classes of the view make up each type: 0 or 1, (types, classes)."""
+        table = np.zeros((len(self.types), len(legend.classes)))
+        for row, classes in enumerate(self.types.values()):
+            for name in classes:
+                if name not in legend.classes:
+                    raise ConfigError(
+                        f"the CMIP variable {self.name} is made of a class that legend {legend.name!r} lacks",
+                        found=name,
+                        where="schemas/cmip-variables.yaml",
+                        remedy=nearest(name, legend.classes),
+                    )
+                table[row, legend.classes.index(name)] = 1.0
+        return table
+
+
+@cache
+def variables() -> tuple[Variable, ...]:
+    """All variables that maps can give, as ``schemas/cmip-variables.yaml`` defines them."""
+    text = (resources.files("ai4land_coupler.schemas") / "cmip-variables.yaml").read_text()
+    found = []
+    for name, item in yaml.safe_load(text)["variables"].items():
+        types = item["types"] if "types" in item else {item["type"]: item["classes"]}
+        scalar = {"long_name": "surface type"} | ({} if "residual" in types else {"standard_name": "area_type"})
+        found.append(
+            Variable(
+                name=name,
+                table=item["table"],
+                frequency=item["frequency"],
+                long_name=item["long_name"],
+                cell_methods=item.get("cell_methods", CELL_METHODS),
+                types={key: tuple(classes) for key, classes in types.items()},
+                dimension=item.get("dimension", ""),
+                dimension_attrs=item.get("dimension_attrs", scalar),
+                comment=item.get("comment", ""),
+            )
+        )
+    return tuple(found)
+
+
+def files(source: Source, folder: Path) -> list[Path]:
+    """A file for each variable, named in the manner of CMIP6 output."""
+    grid = "gr" if source.host is None else "gn"
+    span = f"{source.years[0]:04d}-{source.years[-1]:04d}"
+    return [folder / f"{v.name}_{v.frequency}_ai4land_{grid}_{span}.nc" for v in variables()]
+
+
+def write(
+    source: Source, targets: Sequence[Path], resolution: float, attrs: Mapping[str, Any], tick: Callable[[], None]
+) -> None:
+    """Write all variables, year by year; on a latitude-longitude grid of ``resolution`` degrees or on the host's."""
+    if source.host is None:
+        coarsening = Coarsening.between(source.grid, covering_grid(source.grid, resolution))
+        place: Mapping[str, Any] = cf.extent(coarsening.coarse)
+    else:
+        coarsening, place = None, {"host_grid": source.host.attrs["host"]}
+    described = {"frequency": "yr", **place, **cf.coverage(source.years), **attrs}
+    with ExitStack() as stack:
+        opened = []
+        for variable, path in zip(variables(), targets, strict=True):
+            facts = {
+                **described,
+                "variable_id": variable.name,
+                "frequency": variable.frequency,
+                "defined_in": f"CMIP6 table {variable.table}, data request 01.00.33",
+            }
+            file = stack.enter_context(cf.dataset(path, source, facts))
+            _define(file, variable, source, coarsening)
+            opened.append((file, variable, variable.membership(source.legend)))
+        for step, year in enumerate(source.years):
+            shares = _shares(source, year, coarsening, tick)
+            empty = shares.sum(axis=0) < LEAST
+            for file, variable, membership in opened:
+                percent = np.where(empty, MISSING, 100.0 * np.tensordot(membership, shares, axes=1)).astype(np.float32)
+                file[variable.name][step] = percent if variable.dimension else percent[0]
+
+
+def _shares(source: Source, year: int, coarsening: Coarsening | None, tick: Callable[[], None]) -> NDArray[np.float64]:
+    """Share of the cell that each class of the view covers, (class, ...)."""
+    if coarsening is not None:
+        return class_areas(source, year, coarsening, tick) / coarsening.coarse.row_area[:, None]
+    return source.host_field("land_cover_fraction", year)
+
+
+def _define(file: Any, variable: Variable, source: Source, coarsening: Coarsening | None) -> None:
+    """Dimensions, coordinates and the empty variable of one file."""
+    starts = np.array([cf.new_years_day(year) for year in source.years], np.float64)
+    ends = np.array([cf.new_years_day(year + 1) for year in source.years], np.float64)
+    if variable.frequency == "yrPt":
+        cf.add_time(file, starts, None, "end of the year before")
+    else:
+        cf.add_time(file, (starts + ends) / 2, np.stack([starts, ends], axis=1), "time")
+    found: dict[str, Any] = {
+        "standard_name": "area_fraction",
+        "long_name": variable.long_name,
+        "units": "%",
+        "cell_methods": variable.cell_methods,
+        "cell_measures": "area: areacella",
+        "missing_value": MISSING,
+    }
+    if variable.comment:
+        found["comment"] = variable.comment
+    coordinates = [] if variable.dimension else ["type"]
+    if coarsening is None:
+        cf.add_cells(file, source.host)
+        space: tuple[str, ...] = ("cell",)
+        coordinates += ["lat", "lon"]
+        found["CDI_grid_type"] = "unstructured"
+    else:
+        cf.add_latlon(file, coarsening.coarse)
+        cf.add_cell_area(file, "areacella", coarsening.coarse)
+        file["areacella"].grid_mapping = cf.CRS
+        space = ("lat", "lon")
+        found["grid_mapping"] = cf.CRS
+    if coordinates:
+        found["coordinates"] = " ".join(coordinates)
+    name = variable.dimension or "type"
+    values: Any = list(variable.types) if variable.dimension else next(iter(variable.types))
+    cf.add_text(file, name, values, variable.dimension_attrs, variable.dimension)
+    dims = ("time", *((variable.dimension,) if variable.dimension else ()), *space)
+    chunks = tuple(len(file.dimensions[dim]) if dim in space else 1 for dim in dims)
+    file.createVariable(
+        variable.name, "f4", dims, zlib=True, complevel=cf.LEVEL, shuffle=True, fill_value=MISSING, chunksizes=chunks
+    ).setncatts(found)

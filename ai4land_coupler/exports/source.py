@@ -1,0 +1,145 @@
+"""What is exported: the chosen committed years of one output store, read by window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import ConfigError, DataError, TimeError
+from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.legend import Legend, get_legend
+from ai4land_coupler.store import inspect, open_store
+from ai4land_coupler.store_format import read_description, short
+from ai4land_coupler.store_layout import YEAR
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_YEARS = re.compile(r"(?P<first>\d{1,4})?(?P<range>:)?(?P<last>\d{1,4})?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A store's land grid, or one of its host grids, and the years that are exported, in rising order."""
+
+    path: Path
+    land: xr.Dataset
+    host: xr.Dataset | None
+    grid: LatLonGrid
+    legend: Legend
+    years: tuple[int, ...]
+
+    @classmethod
+    def open(cls, path: Path | str, years: str | None = None, host: str | None = None) -> Source:
+        """Open a store.
+
+        Parameters
+        ----------
+        years:
+            ``A:B`` (both included, either may be left out) or one year; all committed years where absent.
+
+        Raises
+        ------
+        DataError
+            There is no store, it has no committed year, or files of committed years are missing.
+        ConfigError
+            ``years`` is no range, or the store has no such host.
+        TimeError
+            The store does not hold what ``years`` asks for.
+        """
+        path = Path(path)
+        # a lost file would read as missing values
+        inspect(path)
+        land = open_store(path)
+        committed = sorted(int(year) for year in land[YEAR].values)
+        if not committed:
+            raise DataError(
+                "an output store has no committed year to export",
+                where=path,
+                remedy="let the run finish a year first; `ai4land run --restart` continues it",
+            )
+        description = read_description(path)
+        return cls(
+            path,
+            land,
+            None if host is None else open_store(path, host),
+            LatLonGrid(*description["grid"]),
+            get_legend(description["legend"]),
+            chosen_years(years, committed, path),
+        )
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Global attributes of the store."""
+        return {str(key): value for key, value in self.land.attrs.items()}
+
+    def windows(self) -> Iterator[Box]:
+        """Boxes of the land grid that hold whole files of the store: each is read and written at once."""
+        _, rows, cols = self.land.land_cover.encoding["shards"]
+        for row in range(0, self.grid.nlat, rows):
+            for col in range(0, self.grid.nlon, cols):
+                yield Box(row, min(row + rows, self.grid.nlat), col, min(col + cols, self.grid.nlon))
+
+    def codes(self, year: int, box: Box) -> NDArray[np.uint8]:
+        """Native codes of a window, uint8."""
+        return np.asarray(self.field("land_cover", year, box), np.uint8)
+
+    def field(self, name: str, year: int, box: Box) -> NDArray[Any]:
+        """A land field of a window, with its leading axis where a year has several samples; NaN where missing."""
+        rows, cols = box.slices()
+        with self._readable(f"{name}, year {year}, {box}"):
+            return np.asarray(self.land[name].sel({YEAR: year}).isel(lat=rows, lon=cols).values)
+
+    def host_field(self, name: str, year: int) -> NDArray[Any]:
+        """A whole field of the host grid, (cell,) or (class, cell); NaN where missing."""
+        assert self.host is not None
+        with self._readable(f"{name}, year {year}"):
+            return np.asarray(self.host[name].sel({YEAR: year}).values)
+
+    @contextmanager
+    def _readable(self, where: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each codec raises errors of its own
+            raise DataError(
+                "a file of an output store cannot be read",
+                found=f"{type(error).__name__}: {error}",
+                where=f"{self.path}, {where}",
+                remedy="`ai4land inspect --verify` lists the broken files; put them back from a copy, or run again",
+            ) from error
+
+    def land_fields(self) -> list[str]:
+        """Names of the continuous fields on the land grid."""
+        return [
+            str(name)
+            for name, array in self.land.data_vars.items()
+            if name != "land_cover" and array.dims[-2:] == ("lat", "lon")
+        ]
+
+
+def chosen_years(text: str | None, committed: list[int], where: Path) -> tuple[int, ...]:
+    """The committed years, in rising order, that ``A:B``, ``A:``, ``:B`` or ``A`` asks for."""
+    if text is None:
+        return tuple(committed)
+    match = _YEARS.fullmatch(text.strip())
+    if match is None or (match["range"] is None and match["last"] is not None) or not text.strip():
+        raise ConfigError("the years to export are malformed", expected="A:B, A:, :B or a single year", found=text)
+    first = int(match["first"]) if match["first"] else committed[0]
+    last = int(match["last"]) if match["last"] else committed[-1] if match["range"] else first
+    years = tuple(year for year in committed if first <= year <= last)
+    if first < committed[0] or last > committed[-1] or not years:
+        raise TimeError(
+            "the output store does not hold the years that are to be exported",
+            expected=f"years from {committed[0]} to {committed[-1]}: {short(committed)}",
+            found=text,
+            where=where,
+            remedy="choose committed years; `ai4land inspect` lists them",
+        )
+    return years

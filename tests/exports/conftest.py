@@ -1,0 +1,22 @@
+"""Stores that the tests of exports read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from export_stores import GRID, make_store
+
+from ai4land_coupler.grid import LatLonGrid
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("export") / "run.zarr")
+
+
+@pytest.fixture(scope="session")
+def backward_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run backward in time whose rows run from south to north."""
+    grid = LatLonGrid(GRID.lon0, GRID.dlon, GRID.nlon, 51.0, GRID.dlon, GRID.nlat)
+    return make_store(tmp_path_factory.mktemp("export") / "back.zarr", grid, (1851, 1850))

@@ -1,0 +1,131 @@
+"""What a user can get wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from export_stores import make_store
+
+from ai4land_coupler.errors import ConfigError, DataError, TimeError
+from ai4land_coupler.exports import export
+from ai4land_coupler.exports.source import chosen_years
+
+COMMITTED = [2015, 2018, 2021]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, (2015, 2018, 2021)),
+        ("2018", (2018,)),
+        ("2015:2018", (2015, 2018)),
+        ("2016:2020", (2018,)),
+        (":2018", (2015, 2018)),
+        ("2018:", (2018, 2021)),
+        (":", (2015, 2018, 2021)),
+    ],
+)
+def test_years(text: str | None, expected: tuple[int, ...]) -> None:
+    assert chosen_years(text, COMMITTED, Path("run.zarr")) == expected
+
+
+@pytest.mark.parametrize("text", ["2016", "2014:2018", "2018:2022", "2016:2017", "2021:2015"])
+def test_years_that_are_not_there(text: str) -> None:
+    with pytest.raises(TimeError, match="does not hold the years") as caught:
+        chosen_years(text, COMMITTED, Path("run.zarr"))
+    assert "2015, 2018, 2021" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "a:b", "2015-2018", "2015:2016:2017", "20156"])
+def test_malformed_years(text: str) -> None:
+    with pytest.raises(ConfigError, match="malformed"):
+        chosen_years(text, COMMITTED, Path("run.zarr"))
+
+
+def test_no_committed_year(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "empty.zarr", commit=0)
+    with pytest.raises(DataError, match="no committed year"):
+        export(path, "netcdf", tmp_path / "m.nc")
+    assert not (tmp_path / "m.nc").exists()
+
+
+def test_only_committed_years_are_exported(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "part.zarr", commit=2)
+    names = [p.name[11:15] for p in export(path, "geotiff", tmp_path / "tif")]
+    assert names == ["2015", "2018"]
+
+
+def test_existing_files_are_kept(store: Path, tmp_path: Path) -> None:
+    target = tmp_path / "hilda_plus_2018_states_ai4land-v1-0-f_wgs84-nn.tif"
+    target.write_text("mine")
+    with pytest.raises(ConfigError, match="exists already") as caught:
+        export(store, "geotiff", tmp_path)
+    assert "--overwrite" in str(caught.value)
+    assert target.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    export(store, "geotiff", tmp_path, overwrite=True)
+    assert target.read_bytes()[:2] == b"II"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_failed_export_leaves_nothing_and_keeps_the_old(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "run.zarr")
+    old = tmp_path / "out" / "m.nc"
+    old.parent.mkdir()
+    old.write_text("old")
+    shard = path / "land_cover" / "c" / "2" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        export(path, "netcdf", old, overwrite=True)
+    assert "land_cover, year 2021" in str(caught.value)
+    shard.unlink()
+    with pytest.raises(DataError, match="missing or broken files"):
+        export(path, "netcdf", old, overwrite=True)
+    assert old.read_text() == "old"
+    assert [item.name for item in old.parent.iterdir()] == ["m.nc"]
+
+
+def test_an_export_does_not_go_into_the_store(store: Path) -> None:
+    with pytest.raises(ConfigError, match="inside of the output store"):
+        export(store, "netcdf", store / "m.nc")
+
+
+def test_a_folder_where_a_file_belongs(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        export(store, "luh2", tmp_path)
+
+
+def test_unknown_host_and_host_where_none_fits(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'icon'"):
+        export(store, "netcdf", tmp_path / "m.nc", host="icom")
+    with pytest.raises(ConfigError, match="latitude-longitude grid"):
+        export(store, "luh2", tmp_path / "m.nc", host="icon")
+
+
+def test_unknown_format(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'netcdf'"):
+        export(store, "netcfd", tmp_path / "m.nc")  # type: ignore[arg-type]
+
+
+def test_command_line(store: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from ai4land_coupler.cli import cli
+
+    target = tmp_path / "m.nc"
+    command = ["export", str(store), "netcdf", "-o", str(target), "--years", "2018", "--attr", "license=CC BY 4.0"]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert str(target) in done.output.replace("\n", "")
+    import netCDF4
+
+    with netCDF4.Dataset(target) as file:
+        assert file.license == "CC BY 4.0"
+    again = CliRunner().invoke(cli, command)
+    assert isinstance(again.exception, ConfigError)
+    wrong = CliRunner().invoke(cli, [*command, "--attr", "license"])
+    assert isinstance(wrong.exception, ConfigError)
