@@ -91,23 +91,32 @@ class LatLonGrid:
             )
 
     @classmethod
-    def from_centres(cls, lon: NDArray[np.float64], lat: NDArray[np.float64], where: object = None) -> LatLonGrid:
-        """The grid whose cell centres are these evenly spaced coordinates (degrees)."""
-        lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-        steps = []
-        for name, values in (("longitude", lon), ("latitude", lat)):
+    def from_centres(cls, lon: NDArray[np.floating], lat: NDArray[np.floating], where: object = None) -> LatLonGrid:
+        """The grid whose cell centres are these evenly spaced coordinates (degrees).
+
+        Single precision rounds 180 degrees to 1.5e-5, a thousandth of a cell of 0.01: such coordinates may differ by
+        their rounding as well, and the grid is the line that fits them best.
+        """
+        edges = []
+        for name, given in (("longitude", np.asarray(lon)), ("latitude", np.asarray(lat))):
+            values = given.astype(np.float64)
             if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
                 raise GridError(f"{name} is not an axis", expected="at least 2 finite values", where=where)
-            step = (values[-1] - values[0]) / (values.size - 1)
-            if step == 0 or np.abs(np.diff(values) - step).max() > 1e-3 * abs(step):
+            step, first = (values[-1] - values[0]) / (values.size - 1), values[0]
+            rounding = float(np.spacing(np.abs(given).max())) if given.dtype == np.float32 else 0.0
+            if rounding:
+                number = np.arange(values.size) - (values.size - 1) / 2
+                step = number @ (values - values.mean()) / (number @ number)
+                first = values.mean() + number[0] * step
+            if step == 0 or np.abs(np.diff(values) - step).max() > 1e-3 * abs(step) + rounding:
                 raise GridError(
                     f"{name} is not evenly spaced",
                     expected=f"steps of {step:.8g} degrees",
                     found=f"steps from {np.diff(values).min():.8g} to {np.diff(values).max():.8g}",
                     where=where,
                 )
-            steps.append(step)
-        return cls(lon[0] - steps[0] / 2, steps[0], lon.size, lat[0] - steps[1] / 2, steps[1], lat.size)
+            edges.append((float(first - step / 2), float(step), values.size))
+        return cls(*edges[0], *edges[1])
 
     @property
     def shape(self) -> tuple[int, int]:

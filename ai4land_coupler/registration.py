@@ -69,7 +69,9 @@ def _oriented(
 def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Registration:
     """Find the cells of ``wanted`` on the lattice of ``data``.
 
-    Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data.
+    Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data. Columns
+    of a window across the seam of a periodic grid are counted on, whether or not the cells of a turn are a whole
+    number (36041 of HILDA+ v1.0 span 359.991 degrees).
 
     Raises
     ------
@@ -78,6 +80,9 @@ def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Regi
     """
     row = (wanted.lat - data.lat0) / data.dlat - 0.5
     col = ((wanted.lon - data.lon0) % 360.0) / data.dlon - 0.5
+    counted = (wanted.lon - data.lon0) / data.dlon - 0.5
+    if data.periodic and np.abs(counted - np.rint(counted)).max() <= REGISTRATION:
+        col = np.rint(counted) % data.nlon
     rows, cols = np.rint(row).astype(np.int64), np.rint(col).astype(np.int64)
     size = max(abs(abs(wanted.dlat / data.dlat) - 1), abs(wanted.dlon / data.dlon - 1))
     shift = max(float(np.abs(row - rows).max()), float(np.abs(col - cols).max()))

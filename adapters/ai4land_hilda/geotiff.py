@@ -1,4 +1,4 @@
-"""Land-cover codes of a GeoTIFF, by window."""
+"""Land-cover codes of a GeoTIFF, by window: one file a year."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, GridError, LatLonGrid
-
-#: Code of a cell without data.
-NO_DATA = 99
-
-#: Beyond this a value is no code of any legend.
-_LARGEST = 1e6
+from ai4land_hilda.codes import to_codes
 
 
 @contextmanager
@@ -59,28 +54,9 @@ def read_grid(path: Path) -> LatLonGrid:
 
 
 def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32]:
-    """Class codes (rows, columns) of a window; ``NO_DATA`` for NaN and for the nodata value of the file.
-
-    Raises
-    ------
-    DataError
-        When a value is no whole number: such a map was interpolated.
-    """
+    """Class codes (rows, columns) of a window; 99 for NaN and for the nodata value of the file."""
     from rasterio.windows import Window
 
-    window = Window.from_slices(rows, cols)
-    raw = source.read(1, window=window)
-    missing = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
-    if source.nodata is not None:
-        missing |= raw == source.nodata
-    filled = np.where(missing, NO_DATA, raw)
-    odd = np.asarray((filled != np.rint(filled)) | (np.abs(filled) > _LARGEST))
-    if odd.any():
-        raise DataError(
-            f"a land-cover map holds values that are no class codes in {int(odd.sum())} cells",
-            expected="whole numbers, NaN or the nodata value of the file",
-            found=filled[odd][0],
-            where=where,
-            remedy="the map was averaged or interpolated; take the original, or aggregate by nearest neighbour",
-        )
-    return filled.astype(np.int32)
+    raw = source.read(1, window=Window.from_slices(rows, cols))
+    missing = np.zeros(raw.shape, bool) if source.nodata is None else raw == source.nodata
+    return to_codes(raw, missing, where)

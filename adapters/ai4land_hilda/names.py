@@ -1,17 +1,18 @@
-"""What the names of HILDA+ files tell: the year and the legend."""
+"""What the names of HILDA+ files tell: the year, the version and so the legend."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from ai4land_coupler.api import ConfigError, DataError, TimeError
 
-#: ``-v1-0-f_`` has forest types, ``-v1-0_`` one forest class, ``-v2_`` and ``-v2-0_`` tree crops as well.
-_VERSION = re.compile(r"-v(?P<major>\d)(?:-(?P<minor>\d))?(?P<forest>-f)?_")
+#: ``-v1-0-f_``, ``_vGLOB-1.0-f_`` and ``_GLOB-1-0-f_`` have forest types, the same without ``-f`` one forest class;
+#: ``-v2_``, ``_GLOB-2-0_``, ``_GLOB-2-0-f_``, ``_GLOB-2-1-crop_`` have forest types and tree crops.
+_VERSION = re.compile(r"(?:-v|GLOB-)(?P<major>\d)(?:[-.](?P<minor>\d))?(?P<forest>-f)?(?:-crop)?_")
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|2[0-4]\d\d)(?!\d)")
 _TEMPLATE = "{year}"
+_SUFFIXES = (".tif", ".tiff", ".nc", ".nc4")
 
 
 def legend_of(path: Path) -> str | None:
@@ -19,27 +20,43 @@ def legend_of(path: Path) -> str | None:
     match = _VERSION.search(path.name)
     if match is None:
         return None
-    return f"hilda-v{match['major']}.{match['minor'] or 0}{match['forest'] or ''}"
+    forest = (match["forest"] or "") if match["major"] == "1" else ""
+    return f"hilda-v{match['major']}.{match['minor'] or 0}{forest}"
 
 
-def check_legend(path: Path, legend: str) -> None:
-    """Refuse a file whose name implies another legend than the configuration names.
+def choose_legend(paths: list[Path], legend: str | None) -> str:
+    """The legend that the names of all files imply, which must be the one of the configuration if that names one.
 
     Raises
     ------
     DataError
-        Because code 44 means another class in HILDA+ v1.0 than in v1.0-f, which no check of codes can see.
+        When they contradict: code 44 means another class in HILDA+ v1.0 than in v1.0-f, which no check of codes
+        can see.
+    ConfigError
+        When neither tells.
     """
-    implied = legend_of(path)
-    if implied not in (None, legend):
-        raise DataError(
-            "the name of a file implies another legend than the configuration names: "
-            "44 means all forest in HILDA+ v1.0, but deciduous broadleaf forest in v1.0-f",
-            expected=f"legend {legend!r}",
-            found=f"legend {implied!r}",
-            where=path,
-            remedy=f"set `legend: {implied}`, or choose the file of the legend",
+    for path in paths:
+        implied = legend_of(path)
+        legend = legend or implied
+        if implied not in (None, legend):
+            raise DataError(
+                "the name of a file implies another legend than the configuration or another file names: "
+                "44 means all forest in HILDA+ v1.0, but deciduous broadleaf forest in v1.0-f and v2, "
+                "and 22 means all cropland in v1, but annual crops in v2",
+                expected=f"legend {legend!r}",
+                found=f"legend {implied!r}",
+                where=path,
+                remedy=f"set `legend: {implied}`, or choose the files of the legend",
+            )
+    if legend is None:
+        raise ConfigError(
+            "the names of the land-cover files do not tell their version",
+            expected="a published name, such as hilda_plus_2000_states_GLOB-v1-0-f_wgs84-nn.tif",
+            found=paths[0].name,
+            where=paths[0],
+            remedy="set `legend` in the options of the adapter",
         )
+    return legend
 
 
 def year_of(path: Path) -> int | None:
@@ -48,48 +65,64 @@ def year_of(path: Path) -> int | None:
     return int(found[0]) if len(found) == 1 else None
 
 
-def find_files(path: Path, year: int | None) -> Mapping[int, Path]:
-    """Year to file, in order, of a single file or of a name with ``{year}`` in it.
+def year_in_name(path: Path) -> int:
+    """The year in the name of a file; ``TimeError`` where the name does not tell."""
+    year = year_of(path)
+    if year is None:
+        raise TimeError(
+            "the name of a land-cover file does not tell its year",
+            expected="one year in the name",
+            found=path.name,
+            where=path,
+            remedy="set `year` in the options of the adapter",
+        )
+    return year
 
-    Parameters
-    ----------
-    year:
-        The year of a single file; wins over the one in its name.
+
+def find_files(path: Path) -> list[Path]:
+    """The files that a path means, in order of their names.
+
+    A file; a name with ``{year}`` or with wildcards; or a folder, of which the files of states are taken (not those
+    of transitions or forest management, which are published beside them).
 
     Raises
     ------
     DataError
-        When there is no such file.
-    ConfigError
-        When a year is given for a name with ``{year}``.
-    TimeError
-        When nothing tells the year of a single file.
+        When there are none.
     """
-    if _TEMPLATE in path.name:
+    if path.is_dir():
+        files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _SUFFIXES]
+        found = [p for p in files if "states" in p.name.lower()]
+        what, names = "a folder holds no land-cover states", files
+    elif _TEMPLATE in path.name:
         before, after = path.name.split(_TEMPLATE, 1)
-        pattern = re.compile(re.escape(before) + r"(\d{4})" + re.escape(after))
-        matches = [(pattern.fullmatch(p.name), p) for p in sorted(path.parent.glob("*"))]
-        files = {int(match[1]): p for match, p in matches if match}
-        if year is not None:
-            raise ConfigError("`year` belongs to a single file, not to a name with {year}", found=year, where=path)
-        if not files:
-            raise DataError(
-                "no input file fits the name with {year}", expected=path, found=f"none of {len(matches)} files"
-            )
-        return files
-    if not path.is_file():
+        pattern = re.compile(re.escape(before) + r"\d{4}" + re.escape(after))
+        names = sorted(path.parent.glob("*"))
+        found = [p for p in names if pattern.fullmatch(p.name)]
+        what = "no input file fits the name with {year}"
+    elif any(sign in path.name for sign in "*?["):
+        names = sorted(path.parent.glob("*"))
+        found = sorted(path.parent.glob(path.name))
+        what = "no input file fits the name with wildcards"
+    elif path.is_file():
+        return [path]
+    else:
         raise DataError(
             "an input file is missing",
             expected=path,
             found="no such file",
             remedy="check the path in the configuration",
         )
-    found = year if year is not None else year_of(path)
-    if found is None:
-        raise TimeError(
-            "the name of a land-cover file does not tell its year",
-            expected="one year in the name",
-            found=path.name,
-            remedy="set `year` in the options of the adapter",
+    if not found:
+        raise DataError(
+            what,
+            expected=path if not path.is_dir() else f"*states*{{{','.join(_SUFFIXES)}}} in {path}",
+            found=f"none of {len(names)} files" + (f", such as {names[0].name}" if names else ""),
+            remedy="check the path in the configuration",
         )
-    return {found: path}
+    return found
+
+
+def is_many(path: Path) -> bool:
+    """Whether a path means several files."""
+    return path.is_dir() or _TEMPLATE in path.name or any(sign in path.name for sign in "*?[")

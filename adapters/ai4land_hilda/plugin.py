@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ai4land_coupler.api import (
+    ConfigError,
     DataAdapter,
     DataError,
     FieldInfo,
@@ -23,8 +26,9 @@ from ai4land_coupler.api import (
     nearest,
     register,
 )
-from ai4land_hilda.geotiff import NO_DATA, open_geotiff, read_codes, read_grid
-from ai4land_hilda.names import check_legend, find_files, year_of
+from ai4land_hilda import geotiff, netcdf
+from ai4land_hilda.codes import NO_DATA
+from ai4land_hilda.names import choose_legend, find_files, is_many, year_in_name, year_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,16 +42,17 @@ class HildaOptions(Options):
     Parameters
     ----------
     path:
-        A GeoTIFF, or a name with ``{year}`` in it for one file a year.
+        A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards in it; or a folder.
     legend:
-        Name of the legend of the codes: ``hilda-v1.0`` or ``hilda-v1.0-f``.
+        Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``. Default:
+        the one of the version that the published names tell.
     year:
-        The year of a single file. Wins over the year in its name, so that a map can be declared as the state
+        The year of a single map. Wins over the year in its name, so that a map can be declared as the state
         of another year; the variable's attribute ``source_year`` keeps the name's.
     """
 
     path: Path
-    legend: str
+    legend: str | None = None
     year: int | None = None
 
 
@@ -55,11 +60,13 @@ class HildaAdapter:
     """Delivers maps of class codes on the grid of their files."""
 
     def __init__(self, options: HildaOptions) -> None:
-        self._legend = get_legend(options.legend)
-        self._files = find_files(options.path, options.year)
-        for path in self._files.values():
-            check_legend(path, options.legend)
-        self._grid = read_grid(next(iter(self._files.values())))
+        self._path = options.path
+        get_legend(options.legend or "hilda-v1.0")  # a misspelt name is told before a missing file
+        paths = find_files(options.path)
+        self._legend = get_legend(choose_legend(paths, options.legend))
+        self._steps = {p: netcdf.years_of(p) for p in paths if netcdf.is_netcdf(p)}
+        self._files = self._years(paths, options.year)
+        self._grid = _read_grid(next(iter(self._files.values())))
 
     def fields(self) -> dict[str, FieldInfo]:
         years = min(self._files), max(self._files)
@@ -67,6 +74,24 @@ class HildaAdapter:
 
     def grid(self) -> LatLonGrid:
         return self._grid
+
+    def years(self) -> tuple[int, ...]:
+        """The years that there are, in order; there may be gaps."""
+        return tuple(self._files)
+
+    def describe(self) -> str:
+        """What a person wants to know about the maps."""
+        count = len(set(self._files.values()))
+        first = next(iter(self._files.values()))
+        return "\n".join(
+            [
+                f"land cover: {self._legend.title} (legend {self._legend.name})",
+                f"files: {count}, such as {first}",
+                f"years: {_spans(self._files)}",
+                f"grid: {self._grid}",
+                f"classes: {', '.join(f'{code} {name}' for code, name in self._legend.names.items())}",
+            ]
+        )
 
     def read(self, request: Request) -> xr.Dataset:
         """``land_cover`` (year, lat, lon), uint8 native codes; 99 off the files, counted as ``outside``."""
@@ -76,18 +101,18 @@ class HildaAdapter:
             if name != _NAME:
                 raise DataError(
                     f"variable {name!r} is missing from the land-cover maps",
-                    where=next(iter(self._files.values())),
+                    where=self._path,
                     remedy=nearest(name, [_NAME]),
                 )
         if not request.years:
-            raise TimeError("land cover was asked for without a year", expected=f"one of {sorted(self._files)}")
-        place = register(self._grid, request.grid, where=next(iter(self._files.values())))
+            raise TimeError("land cover was asked for without a year", expected=f"one of {_spans(self._files)}")
+        place = register(self._grid, request.grid, where=self._path)
         maps = np.empty((len(request.years), *request.grid.shape), np.uint8)
         for index, year in enumerate(request.years):
             path = self._file(year)
             where = f"{path}, year {year}"
-            with open_geotiff(path) as source:
-                codes = place.gather(partial(read_codes, source, where), NO_DATA, np.int32)
+            with self._open(path, year, where) as read:
+                codes = place.gather(read, NO_DATA, np.int32)
             self._legend.check(codes, where=where)
             maps[index] = codes
         dataset = xr.Dataset(
@@ -95,20 +120,62 @@ class HildaAdapter:
             {"year": list(request.years), "lat": request.grid.lat, "lon": request.grid.lon},
             attrs={"source": "HILDA+", "quality": {"outside": place.outside}},
         )
-        names = [year_of(self._files[year]) or year for year in request.years]
-        dataset[_NAME].attrs = {"units": "1", "legend": self._legend.name, "source_year": names}
+        dataset[_NAME].attrs = {
+            "units": "1",
+            "legend": self._legend.name,
+            "source_year": [self._source_year(year) for year in request.years],
+        }
         return dataset
+
+    def _years(self, paths: list[Path], year: int | None) -> dict[int, Path]:
+        """Year to file, in order of the years."""
+        if year is not None:
+            steps = self._steps.get(paths[0], ())
+            if is_many(self._path) or len(steps) > 1:
+                raise ConfigError(
+                    "`year` belongs to a single file with a single map, not to a name with {year}, wildcards, "
+                    "a folder or a file of several years",
+                    found=year,
+                    where=self._path,
+                )
+            return {year: paths[0]}
+        files: dict[int, Path] = {}
+        for path in paths:
+            for found in self._steps.get(path) or (year_in_name(path),):
+                if found in files:
+                    raise DataError(
+                        f"two land-cover files hold the year {found}",
+                        found=f"{files[found].name} and {path.name}",
+                        where=self._path,
+                        remedy="choose one of them by a name with {year} or wildcards",
+                    )
+                files[found] = path
+        return dict(sorted(files.items()))
+
+    def _source_year(self, year: int) -> int:
+        path = self._files[year]
+        steps = self._steps.get(path, ())
+        return steps[0] if len(steps) == 1 else year if steps else year_of(path) or year
+
+    @contextmanager
+    def _open(self, path: Path, year: int, where: str) -> Iterator[Any]:
+        if path in self._steps:
+            with netcdf.open_year(path, self._steps[path], year, where) as read:
+                yield read
+        else:
+            with geotiff.open_geotiff(path) as source:
+                yield partial(geotiff.read_codes, source, where)
 
     def _file(self, year: int) -> Path:
         if year not in self._files:
             raise TimeError(
                 f"the year {year} is not in the land-cover maps",
-                expected=f"one of {', '.join(map(str, self._files))} (from {min(self._files)} to {max(self._files)})",
+                expected=f"one of {_spans(self._files)} (from {min(self._files)} to {max(self._files)})",
                 found=year,
-                where=next(iter(self._files.values())).parent,
+                where=self._path,
             )
         path = self._files[year]
-        grid = read_grid(path)
+        grid = _read_grid(path)
         if grid != self._grid:
             raise GridError(
                 "the land-cover maps of two years are on different grids",
@@ -119,8 +186,26 @@ class HildaAdapter:
         return path
 
 
+def _read_grid(path: Path) -> LatLonGrid:
+    if not netcdf.is_netcdf(path):
+        return geotiff.read_grid(path)
+    with netcdf.open_states(path) as (_, axes):
+        return axes.grid
+
+
+def _spans(years: Mapping[int, Path]) -> str:
+    """Years as stretches: ``1960-2019, 2021``."""
+    stretches: list[list[int]] = []
+    for year in sorted(years):
+        if stretches and year == stretches[-1][1] + 1:
+            stretches[-1][1] = year
+        else:
+            stretches.append([year, year])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in stretches)
+
+
 def hilda(options: HildaOptions) -> DataAdapter:
-    """HILDA+ maps from GeoTIFF."""
+    """HILDA+ maps from GeoTIFF or netCDF."""
     return HildaAdapter(options)
 
 

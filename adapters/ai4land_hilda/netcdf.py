@@ -1,0 +1,97 @@
+"""Land-cover codes of a netCDF file, by window: many years in one file.
+
+The published files hold ``LULC_states`` (time, latitude, longitude); coordinates in single precision; time in years
+without units, or counted from 1899 on (index = year - 1899 in ``hildaplus_vGLOB-1.0-f_states.nc``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import DataError, TimeError
+from ai4land_hilda.codes import to_codes
+from ai4land_luh2.netcdf import open_netcdf
+from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
+
+VARIABLE = "LULC_states"
+#: Year of index 0 of the published files.
+FIRST_YEAR = 1899
+
+
+def is_netcdf(path: Path) -> bool:
+    """Whether the name of a file is that of netCDF."""
+    return path.suffix.lower() in (".nc", ".nc4", ".netcdf")
+
+
+@contextmanager
+def open_states(path: Path) -> Iterator[tuple[Any, MapAxes]]:
+    """The variable of the states (a netCDF4.Variable) and its axes.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, unreadable or holds no ``LULC_states``.
+    GridError
+        When its coordinates are no regular grid.
+    """
+    with open_netcdf(path) as dataset:
+        if VARIABLE not in dataset.variables:
+            raise DataError(
+                "a file holds no land-cover states in the layout of HILDA+",
+                expected=VARIABLE,
+                found=", ".join(dataset.variables),
+                where=path,
+                remedy="choose the file whose name ends in _states.nc",
+            )
+        yield dataset[VARIABLE], read_axes(dataset, VARIABLE, f"{path}, variable {VARIABLE!r}")
+
+
+def years_of(path: Path) -> tuple[int, ...]:
+    """Year of each step of a file, which may have no time axis: empty then.
+
+    Raises
+    ------
+    TimeError
+        When the time axis holds no years, or one of them twice.
+    """
+    where = f"{path}, variable 'time'"
+    with open_states(path) as (variable, axes):
+        dim = time_dimension(variable.group(), variable.dimensions)
+        sizes = dict(zip(variable.dimensions, variable.shape, strict=True))
+        extra = [d for d, size in sizes.items() if d not in (*axes.dims, dim) and size > 1]
+        if extra:
+            raise DataError("the land-cover states have a dimension too many", found=", ".join(extra), where=path)
+        if dim is None:
+            return ()
+        time = variable.group().variables.get(dim)
+        steps = None if time is None else np.ma.filled(np.ma.asarray(time[:]).astype(np.float64), np.nan)
+        if steps is not None and not hasattr(time, "units") and np.array_equal(steps, np.arange(steps.size)):
+            return tuple(range(FIRST_YEAR, FIRST_YEAR + steps.size))
+        years = tuple(int(y) for y in read_years(variable.group(), dim, where))
+    if len(set(years)) != len(years):
+        raise TimeError("a year is twice in the land-cover states", found=sorted(years), where=where)
+    return years
+
+
+def read_codes(
+    variable: Any, axes: MapAxes, step: int | None, where: object, rows: slice, cols: slice
+) -> NDArray[np.int32]:
+    """Class codes (rows, columns) of a window of a step; 99 where the file says that they are missing."""
+    time = time_dimension(variable.group(), variable.dimensions)
+    block = axes.block(variable, step, time, rows, cols)
+    return to_codes(np.ma.getdata(block), np.ma.getmaskarray(block), where)
+
+
+@contextmanager
+def open_year(path: Path, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
+    """What reads a window (rows, columns) of the map of a year."""
+    with open_states(path) as (variable, axes):
+        step = years.index(year) if year in years else 0
+        yield partial(read_codes, variable, axes, step, where)

@@ -1,0 +1,1 @@
+"""Any netCDF file on a regular latitude-longitude grid, its variables mapped by the configuration."""

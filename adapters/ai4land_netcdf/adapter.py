@@ -1,0 +1,286 @@
+"""Variables of netCDF files, in our names and units, on the grid of the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import (
+    DataError,
+    FieldInfo,
+    GridError,
+    LatLonGrid,
+    Registration,
+    Request,
+    TimeError,
+    convert,
+    factor,
+    nearest,
+    register,
+)
+from ai4land_luh2.netcdf import MISSING_ABOVE, open_netcdf
+from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
+from ai4land_netcdf.options import NetcdfOptions, Variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+
+#: A fraction may leave 0 to 1 by the rounding of single precision.
+_ROUNDING = 1e-6
+#: A cell on the ellipsoid differs from the one on the sphere of the same area by up to 0.7 %.
+_AREA_SLACK = 0.01
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a variable along time; ``index`` is ``None`` where it has no time."""
+
+    path: Path
+    index: int | None
+
+
+class NetcdfAdapter:
+    """Delivers variables of the files that one path means, on their common grid."""
+
+    def __init__(self, options: NetcdfOptions) -> None:
+        self._options = options
+        self._paths = _find_files(options.path)
+        self._units: dict[str, str] = {}
+        self._attributes: dict[str, dict[str, Any]] = {}
+        #: Our name to year to its steps; the year of a variable without time is None.
+        self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
+        self._axes: dict[Path, dict[str, MapAxes]] = {}
+        for path in self._paths:
+            self._survey(path)
+        grids = {axes.grid: f"{p}, variable {v!r}" for p, found in self._axes.items() for v, axes in found.items()}
+        if len(grids) > 1:
+            (first, _), (other, where), *_ = grids.items()
+            raise GridError(
+                "variables of one adapter lie on different grids",
+                expected=first,
+                found=other,
+                where=where,
+                remedy="list the adapter twice, each with the variables of one grid",
+            )
+        self._grid: LatLonGrid = next(iter(grids))
+        for name in options.variables:
+            self._check_steps(name)
+
+    def fields(self) -> Mapping[str, FieldInfo]:
+        found = {}
+        for name, variable in self._options.variables.items():
+            years = self._years(name)
+            long_name = str(self._attributes[name].get("long_name", variable.name))
+            found[name] = FieldInfo(name, self._delivered(name), long_name, (years[0], years[-1]) if years else None)
+        return found
+
+    def grid(self) -> LatLonGrid:
+        return self._grid
+
+    def describe(self) -> str:
+        """What a person wants to know about the variables."""
+        lines = [f"files: {len(self._paths)}, such as {self._paths[0]}", f"grid: {self._grid}"]
+        for name, variable in self._options.variables.items():
+            years = self._years(name)
+            span = f"{len(years)} years from {years[0]} to {years[-1]}" if years else "no time"
+            scale = f" times {variable.factor:g}" if variable.factor != 1 else ""
+            given = self._units[name] or "no units"
+            lines.append(
+                f"{name}: {variable.kind} from {variable.name!r} ({given}{scale}), "
+                f"delivered in {self._delivered(name)}; {span}"
+            )
+        return "\n".join(lines)
+
+    def read(self, request: Request) -> xr.Dataset:
+        """Variables on the cells that are asked for, float32; NaN off the file, counted as ``outside``."""
+        import xarray as xr
+
+        for name in request.variables:
+            if name not in self._steps:
+                raise DataError(
+                    f"variable {name!r} is not among those of the configuration",
+                    where=self._options.path,
+                    remedy=nearest(name, self._steps),
+                )
+        place = register(self._grid, request.grid, where=self._options.path)
+        quality: Counter[str] = Counter(outside=place.outside)
+        dims = ("year", "lat", "lon") if request.years else ("lat", "lon")
+        dataset = xr.Dataset(coords={"lat": request.grid.lat, "lon": request.grid.lon})
+        if request.years:
+            dataset = dataset.assign_coords(year=list(request.years))
+        for name in request.variables:
+            maps = [self._map(name, year, request.grid, place, quality) for year in request.years or (None,)]
+            dataset[name] = (dims, np.stack(maps) if request.years else maps[0], self._describe_variable(name))
+        dataset.attrs = {"source": self._options.path.name, "quality": dict(quality)}
+        return dataset
+
+    # --- what the files hold
+
+    def _survey(self, path: Path) -> None:
+        self._axes[path] = {}
+        with open_netcdf(path) as dataset:
+            for name, variable in self._options.variables.items():
+                where = f"{path}, variable {variable.name!r}"
+                if variable.name not in dataset.variables:
+                    raise DataError(
+                        f"variable {variable.name!r} is missing from the file",
+                        where=path,
+                        remedy=nearest(variable.name, dataset.variables),
+                    )
+                source = dataset[variable.name]
+                axes = read_axes(dataset, variable.name, where, self._options.check_bounds)
+                time = time_dimension(dataset, source.dimensions)
+                sizes = dict(zip(source.dimensions, source.shape, strict=True))
+                others = [d for d, size in sizes.items() if d not in (*axes.dims, time) and size > 1]
+                if others:
+                    raise DataError(
+                        f"variable {variable.name!r} has a dimension too many",
+                        expected="time, latitude and longitude",
+                        found=", ".join(source.dimensions),
+                        where=path,
+                        remedy=f"write a file for each {others[0]!r}, or their sum or mean",
+                    )
+                units = variable.file_units if variable.file_units is not None else str(getattr(source, "units", ""))
+                if self._units.setdefault(name, units) != units:
+                    raise DataError(
+                        "the units of a variable differ between files",
+                        expected=self._units[name],
+                        found=units,
+                        where=where,
+                    )
+                self._check_units(name, variable, where)
+                self._axes[path][variable.name] = axes
+                self._attributes.setdefault(name, {k: source.getncattr(k) for k in source.ncattrs()})
+                years = [None] if time is None else [int(y) for y in read_years(dataset, time, f"{path}, {time!r}")]
+                for index, year in enumerate(years):
+                    step = Step(path, None if time is None else index)
+                    self._steps[name].setdefault(year, []).append(step)
+
+    def _check_units(self, name: str, variable: Variable, where: str) -> None:
+        if variable.kind in ("fraction", "area"):
+            factor(self._units[name], "1" if variable.kind == "fraction" else "m2", where=where)
+        elif variable.kind == "density":
+            convert(np.zeros(1), self._units[name], self._delivered(name), where=where)
+
+    def _check_steps(self, name: str) -> None:
+        for year, steps in self._steps[name].items():
+            if len(steps) == 1 or (self._options.reduce == "mean" and year is not None):
+                continue
+            raise TimeError(
+                f"variable {self._options.variables[name].name!r} has {len(steps)} steps "
+                + ("without a year" if year is None else f"in the year {year}"),
+                expected="one step a year",
+                found=", ".join(sorted({s.path.name for s in steps})),
+                where=self._options.path,
+                remedy="set `reduce: mean`, or choose files of yearly data that do not overlap",
+            )
+        if self._options.reduce == "mean" and self._options.variables[name].kind == "category":
+            raise DataError("categories have no mean", found=f"`reduce: mean` for {name!r}", where=self._options.path)
+
+    def _years(self, name: str) -> list[int]:
+        return sorted(year for year in self._steps[name] if year is not None)
+
+    def _delivered(self, name: str) -> str:
+        variable = self._options.variables[name]
+        return (variable.units or self._units[name] or "1") if variable.kind == "density" else "1"
+
+    def _describe_variable(self, name: str) -> dict[str, Any]:
+        found = self.fields()[name]
+        attributes = self._attributes[name]
+        kept = {k: attributes[k] for k in ("standard_name", "flag_values", "flag_meanings") if k in attributes}
+        return {"units": found.units, "long_name": found.long_name, **kept}
+
+    # --- what is read
+
+    def _map(
+        self, name: str, year: int | None, grid: LatLonGrid, place: Registration, quality: Counter[str]
+    ) -> NDArray[np.float32]:
+        steps = self._steps[name]
+        timeless = None in steps
+        if not timeless and year not in steps:
+            known = self._years(name)
+            raise TimeError(
+                f"variable {name!r} was asked for without a year"
+                if year is None
+                else f"there is no {name!r} for the year {year}",
+                expected=f"one of {len(known)} years from {known[0]} to {known[-1]}",
+                found="none" if year is None else year,
+                where=self._options.path,
+                remedy="change the years of the run, or choose files that cover them",
+            )
+        chosen = steps[None if timeless else year]
+        values = np.mean([self._values(name, step, place) for step in chosen], axis=0)
+        where = f"{chosen[0].path}, variable {self._options.variables[name].name!r}, year {year}"
+        return self._in_our_units(name, values, grid, where, quality).astype(np.float32)
+
+    def _values(self, name: str, step: Step, place: Registration) -> Array:
+        variable = self._options.variables[name]
+        axes = self._axes[step.path][variable.name]
+        with open_netcdf(step.path) as dataset:
+            source = dataset[variable.name]
+            read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
+
+            def block(rows: slice, cols: slice) -> Array:
+                part = np.ma.filled(np.ma.asarray(read(rows, cols)).astype(np.float64), np.nan)
+                if np.isinf(part).any():
+                    raise DataError(
+                        f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
+                        expected="finite values, or the fill value of the file",
+                        where=step.path,
+                    )
+                return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
+
+            return np.asarray(place.gather(block, np.nan, np.float64))
+
+    def _in_our_units(self, name: str, values: Array, grid: LatLonGrid, where: str, quality: Counter[str]) -> Array:
+        variable, units = self._options.variables[name], self._units[name]
+        if variable.kind == "category":
+            odd = np.isfinite(values) & (values != np.rint(values))
+            _refuse(odd, values, "no categories", "whole numbers", where)
+            return values
+        values = values * variable.factor
+        if variable.kind == "density":
+            return np.asarray(convert(values, units, self._delivered(name), where=where))
+        if variable.kind == "fraction":
+            values, slack = values * factor(units, "1", where=where), _ROUNDING
+        else:
+            values = values * factor(units, "m2", where=where) / grid.row_area[:, None]
+            slack = _AREA_SLACK
+            quality["area beyond the cell"] += int((values > 1 + _ROUNDING).sum())
+        what = "no fractions" if variable.kind == "fraction" else "no areas within their cells"
+        _refuse((values < -_ROUNDING) | (values > 1 + slack), values, what, "0 to 1, as a share of the cell", where)
+        return np.clip(values, 0.0, 1.0)
+
+
+def _refuse(wrong: NDArray[np.bool_], values: Array, what: str, expected: str, where: str) -> None:
+    if wrong.any():
+        raise DataError(
+            f"a variable holds values that are {what} in {int(wrong.sum())} cells",
+            expected=expected,
+            found=f"{values[wrong][0]:.6g}",
+            where=where,
+            remedy="check its `kind`, its units and its fill value; `file_units` and `factor` correct the units",
+        )
+
+
+def _find_files(path: Path) -> list[Path]:
+    if not any(sign in path.name for sign in "*?["):
+        return [path]
+    found = sorted(path.parent.glob(path.name))
+    if not found:
+        raise DataError(
+            "no input file fits the name with wildcards",
+            expected=path,
+            found=f"none of {sum(1 for _ in path.parent.glob('*'))} files",
+            remedy="check the path in the configuration",
+        )
+    return found

@@ -1,0 +1,71 @@
+"""Options of the adapter ``netcdf``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ai4land_coupler.api import Options
+
+Kind = Literal["fraction", "area", "density", "category"]
+
+
+class Variable(BaseModel):
+    """How a variable of the file becomes one of ours.
+
+    Parameters
+    ----------
+    name:
+        Its name in the file.
+    kind:
+        ``fraction``: a share of the cell, delivered from 0 to 1. ``area``: an area in the cell, delivered as the share
+        of the cell's area on the sphere. ``density``: any quantity per area, or another that may be averaged.
+        ``category``: whole numbers.
+    units:
+        Units in which a density is delivered; default: those of the file.
+    file_units:
+        Units of the values in the file, where its attribute ``units`` is missing or wrong.
+    factor:
+        Values are multiplied by it before their units count: for a scale that the file does not declare.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Kind
+    units: str | None = None
+    file_units: str | None = None
+    factor: float = Field(default=1.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> Self:
+        if self.units is not None and self.kind != "density":
+            raise ValueError(f"`units` belongs to kind density; a {self.kind} is delivered in units of 1")
+        if self.kind == "category" and (self.factor != 1.0 or self.file_units is not None):
+            raise ValueError("a category has neither `factor` nor `file_units`")
+        if self.factor == 0:
+            raise ValueError("`factor` must not be 0")
+        return self
+
+
+class NetcdfOptions(Options):
+    """Options of ``netcdf``.
+
+    Parameters
+    ----------
+    path:
+        A netCDF file, or a name with wildcards for several that share grid and variables.
+    variables:
+        Our name to what it is in the file.
+    reduce:
+        What to do with several steps in a year: ``mean`` of them, each counting the same. Default: refuse them.
+    check_bounds:
+        Refuse a file whose coordinates do not lie in the middle of their bounds.
+    """
+
+    path: Path
+    variables: dict[str, Variable] = Field(min_length=1)
+    reduce: Literal["mean"] | None = None
+    check_bounds: bool = True

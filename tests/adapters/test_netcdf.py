@@ -1,0 +1,347 @@
+"""The adapter ``netcdf``: any file's variables, mapped by the configuration; nothing wrong passes in silence."""
+
+from __future__ import annotations
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
+from ai4land_netcdf import plugin
+from ai4land_netcdf.options import NetcdfOptions
+from ai4land_netcdf.plugin import netcdf
+
+GRID = LatLonGrid(-4.0, 0.5, 8, 56.0, -0.5, 6)
+SHARES = np.random.default_rng(2).random((3, 6, 8))
+DAYS = {"units": "days since 2000-01-01", "calendar": "standard"}
+
+
+def write(
+    path, values=SHARES, units="1", time=(0, 366, 731), time_attributes=DAYS, lat=GRID.lat, lon=GRID.lon, **attributes
+):
+    """A file of one variable ``share`` (time, lat, lon), or (lat, lon)."""
+    with netCDF4.Dataset(path, "w") as ds:
+        axes = [("lat", lat, {"units": "degrees_north"}), ("lon", lon, {"units": "degrees_east"})]
+        if values.ndim == 3:
+            axes.insert(0, ("time", time, time_attributes))
+        for name, centres, given_attributes in axes:
+            ds.createDimension(name, len(centres))
+            ds.createVariable(name, "f8", (name,))[:] = centres
+            ds[name].setncatts(given_attributes)
+        fill = attributes.pop("fill", False)
+        variable = ds.createVariable("share", "f8", tuple(a[0] for a in axes), fill_value=fill)
+        variable.setncatts({**({} if units is None else {"units": units}), **attributes})
+        variable[:] = values
+    return path
+
+
+def adapter_of(path, kind="fraction", reduce=None, check_bounds=True, **variable):
+    spec = {"crop": {"name": "share", "kind": kind, **variable}}
+    return netcdf(NetcdfOptions(path=path, variables=spec, reduce=reduce, check_bounds=check_bounds))
+
+
+def read(adapter, grid=GRID, years=(2000, 2001, 2002)):
+    return adapter.read(Request(("crop",), grid, tuple(years)))
+
+
+def test_registers_under_its_name():
+    seen = []
+
+    class Registry:
+        def adapter(self, name, factory, options):
+            seen.append((name, factory, options))
+
+    plugin.ai4land_register(Registry())
+    assert seen == [("netcdf", netcdf, NetcdfOptions)]
+
+
+def test_delivers_our_name_on_the_grid_of_the_file(tmp_path):
+    adapter = adapter_of(write(tmp_path / "a.nc", long_name="share of crops"))
+    assert isinstance(adapter, DataAdapter)
+    assert adapter.grid() == GRID
+    info = adapter.fields()["crop"]
+    assert (info.units, info.years, info.long_name) == ("1", (2000, 2002), "share of crops")
+    ds = read(adapter, years=(2002, 2000))
+    assert ds.crop.dims == ("year", "lat", "lon")
+    assert ds.crop.dtype == np.float32
+    np.testing.assert_allclose(ds.crop, SHARES[[2, 0]], rtol=1e-7)
+    assert ds.attrs["quality"] == {"outside": 0}
+    for part in ("fraction from 'share' (1)", "delivered in 1", "3 years from 2000 to 2002", "0.5 x 0.5 degrees"):
+        assert part in adapter.describe()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    south_first=st.booleans(), east_first=st.booleans(), turn=st.sampled_from([0, 360]), transpose=st.booleans(),
+    single=st.booleans(),
+)  # fmt: skip
+def test_every_orientation_reads_to_the_same(tmp_path, south_first, east_first, turn, transpose, single):
+    truth = xr.DataArray(SHARES, dims=("time", "lat", "lon"), coords={"lat": GRID.lat, "lon": GRID.lon + turn})
+    truth = truth.isel(lat=slice(None, None, -1) if south_first else slice(None))
+    truth = truth.isel(lon=slice(None, None, -1) if east_first else slice(None))
+    truth = truth.assign_coords(time=("time", [2000, 2001, 2002]))
+    if transpose:
+        truth = truth.transpose("lon", "time", "lat")
+    if single:
+        truth = truth.assign_coords({k: truth[k].astype(np.float32) for k in ("lat", "lon")})
+    truth.to_dataset(name="share").assign({"share": truth.assign_attrs(units="1")}).to_netcdf(tmp_path / "a.nc")
+    adapter = adapter_of(tmp_path / "a.nc")
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-7)
+    box = Box(1, 4, 2, 7)
+    np.testing.assert_allclose(read(adapter, GRID.sub(box)).crop, SHARES[:, 1:4, 2:7], rtol=1e-7)
+
+
+def test_a_globe_of_0_to_360_is_read_across_greenwich(tmp_path):
+    lon = np.arange(2.5, 360, 5)
+    values = np.broadcast_to(np.cos(np.deg2rad(lon)) ** 2, (3, 6, lon.size))
+    adapter = adapter_of(write(tmp_path / "a.nc", values, lon=lon))
+    grid = LatLonGrid(-10.0, 5.0, 4, 56.0, -0.5, 6)
+    np.testing.assert_allclose(read(adapter, grid).crop[0, 0], np.cos(np.deg2rad(grid.lon)) ** 2, rtol=1e-6)
+    rolled = (lon + 180) % 360 - 180  # 2.5 ... 177.5, -177.5 ... -2.5: an axis that jumps
+    adapter = adapter_of(write(tmp_path / "b.nc", values, lon=rolled))
+    np.testing.assert_allclose(read(adapter, grid).crop[0, 0], np.cos(np.deg2rad(grid.lon)) ** 2, rtol=1e-6)
+
+
+def test_per_cent_that_is_labelled_reads_to_the_same_and_unlabelled_is_refused(tmp_path):
+    np.testing.assert_allclose(read(adapter_of(write(tmp_path / "a.nc", 100 * SHARES, "%"))).crop, SHARES, rtol=1e-6)
+    adapter = adapter_of(write(tmp_path / "b.nc", 100 * SHARES, "1"))
+    with pytest.raises(DataError, match="values that are no fractions") as error:
+        read(adapter, years=(2001,))
+    for part in ("year 2001", "variable 'share'", "b.nc", "file_units"):
+        assert part in str(error.value)
+    np.testing.assert_allclose(read(adapter_of(tmp_path / "b.nc", file_units="%")).crop, SHARES, rtol=1e-6)
+    np.testing.assert_allclose(read(adapter_of(tmp_path / "b.nc", factor=0.01)).crop, SHARES, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("units", "scale"), [("m2", 1.0), ("km2", 1e-6), ("ha", 1e-4), ("1e6 m2", 1e-6)])
+def test_areas_become_shares_of_the_cell(tmp_path, units, scale):
+    # area of a cell on the sphere, by another formula than the grid's: 2 R2 dlon cos(lat) sin(dlat / 2)
+    lat = np.deg2rad(GRID.lat)
+    cell = 2 * 6_371_007.2**2 * np.deg2rad(0.5) * np.cos(lat) * np.sin(np.deg2rad(0.25))
+    adapter = adapter_of(write(tmp_path / "a.nc", SHARES * cell[:, None] * scale, units), "area")
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-6)
+
+
+def test_km2_for_m2_and_areas_beyond_the_cell_are_told(tmp_path):
+    cell = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
+    adapter = adapter_of(write(tmp_path / "a.nc", np.stack([cell * 1.005] * 3), "m2"), "area")
+    ds = read(adapter, years=(2000,))
+    assert float(ds.crop.max()) == 1.0
+    assert ds.attrs["quality"]["area beyond the cell"] == GRID.size  # a cell of the ellipsoid: mended and counted
+    adapter = adapter_of(write(tmp_path / "b.nc", np.stack([cell] * 3), "km2"), "area")
+    with pytest.raises(DataError, match="no areas within their cells in 48 cells"):
+        read(adapter, years=(2000,))
+
+
+@pytest.mark.parametrize(("kind", "units"), [("fraction", "m2"), ("area", "1"), ("fraction", None), ("area", None)])
+def test_units_of_another_kind_are_refused_before_anything_is_read(tmp_path, kind, units):
+    path = write(tmp_path / "a.nc", SHARES, units)
+    if (kind, units) == ("fraction", None):
+        adapter_of(path, kind)  # no units: a plain number
+        return
+    with pytest.raises(FieldError, match="wrong units") as error:
+        adapter_of(path, kind)
+    assert "variable 'share'" in str(error.value)
+
+
+def test_densities_are_converted_also_with_another_zero(tmp_path):
+    path = write(tmp_path / "a.nc", 20 * SHARES, "degC")
+    ds = read(adapter_of(path, "density", units="K"))
+    np.testing.assert_allclose(ds.crop, 20 * SHARES + 273.15, rtol=1e-6)
+    assert ds.crop.attrs["units"] == "K"
+    assert adapter_of(path, "density").fields()["crop"].units == "degC"
+    with pytest.raises(FieldError, match="wrong units"):
+        adapter_of(path, "density", units="m")
+    path = write(tmp_path / "b.nc", 40 * SHARES, "t ha-1")
+    np.testing.assert_allclose(read(adapter_of(path, "density", units="kg m-2")).crop, 4 * SHARES, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("value", "match"), [(np.inf, "infinite in 1 cells"), (-0.1, "no fractions in 1 cells")])
+def test_impossible_values_are_refused(tmp_path, value, match):
+    values = SHARES.copy()
+    values[1, 2, 3] = value
+    adapter = adapter_of(write(tmp_path / "a.nc", values))
+    read(adapter, years=(2000, 2002))
+    with pytest.raises(DataError, match=match) as error:
+        read(adapter, years=(2001,))
+    assert "a.nc" in str(error.value)
+
+
+@pytest.mark.parametrize(("value", "fill"), [(np.nan, False), (1e20, False), (-9999.0, -9999.0)])
+def test_missing_values_are_nan(tmp_path, value, fill):
+    values = SHARES.copy()
+    values[:, 2, 3] = value
+    ds = read(adapter_of(write(tmp_path / "a.nc", values, fill=fill)))
+    np.testing.assert_array_equal(np.isnan(ds.crop), np.isnan(np.where(values == value, np.nan, values)))
+
+
+def test_categories_stay_whole(tmp_path):
+    codes = np.round(9 * SHARES)
+    path = write(tmp_path / "a.nc", codes, flag_values=np.arange(10, dtype="i4"), flag_meanings="a b")
+    ds = read(adapter_of(path, "category"))
+    np.testing.assert_array_equal(ds.crop, codes)
+    assert ds.crop.attrs["flag_meanings"] == "a b"
+    codes[0, 0, 0] = 2.5
+    with pytest.raises(DataError, match="no categories in 1 cells"):
+        read(adapter_of(write(tmp_path / "b.nc", codes), "category"))
+    with pytest.raises(DataError, match="categories have no mean"):
+        adapter_of(path, "category", reduce="mean")
+
+
+@pytest.mark.parametrize(
+    ("time", "attributes"),
+    [
+        ((2000, 2001, 2002), {}),
+        ((150, 151, 152), {"units": "years since 1850-01-01", "calendar": "noleap"}),
+        ((150.5, 151.5, 152.5), {"units": "common_years since 1850-01-01"}),
+        ((1800, 1812, 1824), {"units": "months since 1850-01-01"}),
+        ((1806, 1818, 1830), {"units": "months since 1850-01-01"}),
+        ((182, 547, 912), {"units": "days since 2000-01-01", "calendar": "noleap"}),
+        ((180 * 24, 540 * 24, 900 * 24), {"units": "hours since 2000-01-01", "calendar": "360_day"}),
+        ((0, 366, 731), {"units": "days since 2000-01-01", "calendar": "proleptic_gregorian"}),
+        ((0, 366, 731), {"units": "days since 2000-01-01", "calendar": "julian"}),
+    ],
+)
+def test_time_axes_of_cf(tmp_path, time, attributes):
+    adapter = adapter_of(write(tmp_path / "a.nc", time=time, time_attributes=attributes))
+    assert adapter.fields()["crop"].years == (2000, 2002)
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-7)
+
+
+def test_a_step_belongs_to_the_year_of_the_middle_of_its_bounds(tmp_path):
+    path = write(tmp_path / "a.nc", time=(366, 731, 1096), time_attributes={**DAYS, "bounds": "time_bnds"})
+    with netCDF4.Dataset(path, "a") as ds:
+        ds.createDimension("two", 2)
+        ds.createVariable("time_bnds", "f8", ("time", "two"))[:] = [[0, 366], [366, 731], [731, 1096]]
+    np.testing.assert_allclose(read(adapter_of(path)).crop, SHARES, rtol=1e-7)
+
+
+def test_a_wrong_calendar_shows_where_it_makes_dates_drift(tmp_path):
+    years = np.arange(1850, 2101)
+    steps = (years - 1850) * 365 + 181  # written in noleap
+    values = np.broadcast_to(0.5, (years.size, 6, 8))
+    right = write(
+        tmp_path / "a.nc", values, time=steps, time_attributes={"units": "days since 1850-01-01", "calendar": "noleap"}
+    )
+    assert adapter_of(right).fields()["crop"].years == (1850, 2100)
+    wrong = write(tmp_path / "b.nc", values, time=steps, time_attributes={"units": "days since 1850-01-01"})
+    with pytest.raises(TimeError, match="the calendar is not the one") as error:
+        adapter_of(wrong)
+    assert "b.nc" in str(error.value)
+
+
+def test_several_steps_of_a_year_are_refused_or_averaged(tmp_path):
+    path = write(tmp_path / "a.nc", time=(10, 200, 400))
+    with pytest.raises(TimeError, match="2 steps in the year 2000") as error:
+        adapter_of(path)
+    assert "reduce: mean" in str(error.value)
+    ds = read(adapter_of(path, reduce="mean"), years=(2000, 2001))
+    np.testing.assert_allclose(ds.crop, [SHARES[:2].mean(axis=0), SHARES[2]], rtol=1e-6)
+
+
+def test_years_that_are_not_there_are_refused(tmp_path):
+    adapter = adapter_of(write(tmp_path / "a.nc"))
+    with pytest.raises(TimeError, match="no 'crop' for the year 1999") as error:
+        read(adapter, years=(1999,))
+    assert "3 years from 2000 to 2002" in str(error.value)
+    with pytest.raises(TimeError, match="without a year"):
+        read(adapter, years=())
+    with pytest.raises(TimeError, match="holds no years"):
+        adapter_of(write(tmp_path / "b.nc", time=(0, 1, 2), time_attributes={}))
+
+
+def test_a_variable_without_time_is_static(tmp_path):
+    adapter = adapter_of(write(tmp_path / "a.nc", SHARES[0]))
+    assert adapter.fields()["crop"].years is None
+    np.testing.assert_allclose(read(adapter, years=()).crop, SHARES[0], rtol=1e-7)
+    np.testing.assert_allclose(read(adapter, years=(1999, 2000)).crop, SHARES[[0, 0]], rtol=1e-7)
+
+
+def test_files_of_several_years_are_joined_unless_they_overlap(tmp_path):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(731,))
+    np.testing.assert_allclose(read(adapter_of(tmp_path / "a_*.nc")).crop, SHARES, rtol=1e-7)
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(400,))
+    with pytest.raises(TimeError, match="2 steps in the year 2001") as error:
+        adapter_of(tmp_path / "a_*.nc")
+    assert "a_1.nc, a_2.nc" in str(error.value)
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(731,), lon=GRID.lon + 0.25)
+    with pytest.raises(GridError, match="different grids"):
+        adapter_of(tmp_path / "a_*.nc")
+    write(tmp_path / "a_2.nc", SHARES[2:], "%", time=(731,))
+    with pytest.raises(DataError, match="units of a variable differ"):
+        adapter_of(tmp_path / "a_*.nc")
+
+
+def test_a_grid_shifted_by_half_a_cell_is_refused(tmp_path):
+    adapter = adapter_of(write(tmp_path / "a.nc", lon=GRID.lon + 0.25))
+    with pytest.raises(GridError, match=r"centres differ by 0\.5 of a cell"):
+        read(adapter)
+    path = write(tmp_path / "b.nc")
+    with netCDF4.Dataset(path, "a") as ds:
+        ds.createDimension("two", 2)
+        ds["lat"].bounds = "lat_bnds"
+        # as in the static file of LUH2: the bounds begin at the centres
+        ds.createVariable("lat_bnds", "f8", ("lat", "two"))[:] = np.stack([GRID.lat, GRID.lat - 0.5], axis=1)
+    with pytest.raises(GridError, match="one of them is shifted") as error:
+        adapter_of(path)
+    assert "a distance of 0.5 cells" in str(error.value)
+    np.testing.assert_allclose(read(adapter_of(path, check_bounds=False)).crop, SHARES, rtol=1e-7)
+    with netCDF4.Dataset(path, "a") as ds:
+        ds["lat_bnds"][:] = np.stack([GRID.lat + 0.25, GRID.lat - 0.25], axis=1)
+    np.testing.assert_allclose(read(adapter_of(path)).crop, SHARES, rtol=1e-7)
+
+
+def test_grids_that_are_not_regular_are_refused(tmp_path):
+    lat = GRID.lat.copy()
+    lat[2] += 0.1
+    with pytest.raises(GridError, match="latitude is not evenly spaced"):
+        adapter_of(write(tmp_path / "a.nc", lat=lat))
+    with netCDF4.Dataset(tmp_path / "b.nc", "w") as ds:
+        ds.createDimension("cell", 5)
+        ds.createVariable("share", "f8", ("cell",))[:] = 0.5
+    with pytest.raises(GridError, match="no latitude-longitude grid") as error:
+        adapter_of(tmp_path / "b.nc")
+    assert "{'cell': 5}" in str(error.value)
+
+
+def test_names_and_options_that_cannot_be(tmp_path):
+    path = write(tmp_path / "a.nc")
+    with pytest.raises(DataError, match="'shares' is missing") as error:
+        netcdf(NetcdfOptions(path=path, variables={"crop": {"name": "shares", "kind": "fraction"}}))
+    assert "did you mean 'share'?" in str(error.value)
+    with pytest.raises(DataError, match="'corp' is not among"):
+        adapter_of(path).read(Request(("corp",), GRID, (2000,)))
+    with pytest.raises(DataError, match="an input file is missing"):
+        adapter_of(tmp_path / "b.nc")
+    with pytest.raises(DataError, match="wildcards"):
+        adapter_of(tmp_path / "b*.nc")
+    for wrong in ({"units": "K"}, {"kind": "category", "factor": 2}, {"factor": 0}, {"kind": "mass"}, {"unit": "K"}):
+        with pytest.raises(ValidationError):
+            adapter_of(path, **{"kind": "fraction", **wrong})
+
+
+def test_another_dimension_is_refused(tmp_path):
+    with netCDF4.Dataset(write(tmp_path / "a.nc"), "a") as ds:
+        ds.createDimension("pft", 2)
+        ds.createVariable("cover", "f8", ("time", "pft", "lat", "lon"))[:] = 0.5
+    with pytest.raises(DataError, match="dimension too many") as error:
+        netcdf(NetcdfOptions(path=tmp_path / "a.nc", variables={"x": {"name": "cover", "kind": "fraction"}}))
+    assert "each 'pft'" in str(error.value)
+
+
+@pytest.mark.real_data
+def test_real_cell_areas_are_whole_cells(sample_data):
+    # LUH2's carea sums to 5.1006e8 km2 (data README); no attribute names its wrong bounds, so nobody reads them
+    path = sample_data / "luh2" / "staticData_quarterdeg.nc"
+    spec = {"cell": {"name": "carea", "kind": "area"}, "water": {"name": "icwtr", "kind": "fraction"}}
+    adapter = netcdf(NetcdfOptions(path=path, variables=spec))
+    ds = adapter.read(Request(("cell", "water"), adapter.grid()))
+    area = np.broadcast_to(adapter.grid().row_area[:, None], adapter.grid().shape)
+    np.testing.assert_allclose(float((ds.cell.values * area).sum()) / 1e6, 5.1006e8, rtol=2e-4)
+    with xr.open_dataset(path) as clean:
+        np.testing.assert_allclose(ds.water, clean.icwtr, atol=1e-6)
