@@ -71,23 +71,31 @@ class LandUseAdapter:
     ----------
     files:
         Kind to the files of that kind; states are needed.
+    history:
+        Files of states that come before those.
     attrs:
         Attributes of what is delivered; ``source`` is the title of the description.
     """
 
     def __init__(
-        self, options: LandUseOptions, files: Mapping[Kind, Sequence[Source]], attrs: Mapping[str, str]
+        self,
+        options: LandUseOptions,
+        files: Mapping[Kind, Sequence[Source]],
+        attrs: Mapping[str, str],
+        history: Sequence[Source] = (),
     ) -> None:
         self._options = options
         self._attrs = dict(attrs)
-        self.series: Mapping[Kind, Series] = {kind: open_series(kind, files[kind]) for kind in files if files[kind]}
+        self.series: Mapping[Kind, Series] = {
+            kind: open_series(kind, files[kind], history if kind == "states" else ()) for kind in files
+        }
         grid = self.grid()
         for kind, series in self.series.items():
             name = "static file is" if kind == "static" else f"{kind} are"
             for layout in series.layouts:
                 check_grid(f"the {name} not on the grid of the states", layout, grid)
                 for variable in layout.units:
-                    series.variables[variable].scale(layout.units[variable], f"{layout.where}, variable {variable!r}")
+                    ALL[variable].scale(layout.units[variable], f"{layout.where}, variable {variable!r}")
 
     def fields(self) -> Mapping[str, FieldInfo]:
         return {
@@ -136,8 +144,8 @@ class LandUseAdapter:
         """Land use over (year, lat, lon) and static fields over (lat, lon), float32, NaN where missing.
 
         ``attrs["quality"]`` counts, over all years, what :class:`Checker` mended, as ``outside`` the cells of the
-        request that the files of the states do not cover, and as ``jumps`` the states that jump where files are
-        joined.
+        request that the files of the states do not cover, as ``jumps`` the states that jump where files are joined,
+        and as ``missing_on_land`` the values that other variables lack where the states have land.
         """
         import xarray as xr
 
@@ -154,6 +162,8 @@ class LandUseAdapter:
                 data |= {name: (("lat", "lon"), array) for name, array in static.items()}
             elif names:
                 timed = True
+                if kind == "states" and len(series.layouts) > 1:
+                    counts["jumps"] = sum(len(j.jumps(self._options.joint_tolerance)) for j in self.joints())
                 out = {name: np.empty((len(years), *grid.shape), np.float32) for name in names}
                 for index, year in enumerate(years):
                     for name, array in self._read_year(series, names, year, grid, counts).items():
@@ -197,20 +207,29 @@ class LandUseAdapter:
         layout = series.owner(year)
         closure: tuple[str, ...] = ()
         if series.kind == "states":
-            # counted once for all years, but before any of them is delivered
-            counts["jumps"] = sum(len(j.jumps(self._options.joint_tolerance)) for j in self.joints())
-            if not counts["jumps"]:
-                del counts["jumps"]
             closure = self._closure(series, year)
             closure = closure if set(names) & set(closure) else ()
         arrays = series.gather(layout, dict.fromkeys((*closure, *names)), grid, year)
         checker = self._checker(layout.where, grid)
         if closure:
             counts.update(checker.close({n: arrays[n] for n in closure}, year, self._land(grid)))
-        for name in names:
-            if name not in closure:
-                counts.update(checker.within(name, arrays[name], ALL[name], year))
+        others = [name for name in names if name not in closure]
+        for name in others:
+            counts.update(checker.within(name, arrays[name], ALL[name], year))
+        if others:
+            land = self._has_states(year, grid)
+            lost = sum(int(np.sum(land & np.isnan(arrays[name]))) for name in others)
+            if lost:
+                counts["missing_on_land"] += lost
         return {name: arrays[name] for name in names}
+
+    def _has_states(self, year: int, grid: LatLonGrid) -> NDArray[np.bool_]:
+        """Cells for which the states tell something in a year, or in the nearest one that they have."""
+        states = self.series["states"]
+        nearest_year = min(max(year, states.first), states.last)
+        layout = states.owner(nearest_year)
+        name = self._closure(states, nearest_year)[0]
+        return np.isfinite(states.gather(layout, (name,), grid, nearest_year)[name])
 
     def _checker(self, where: str, grid: LatLonGrid) -> Checker:
         return Checker(where, grid, self._options.tolerance, self._options.policy == "mend")

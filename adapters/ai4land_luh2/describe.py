@@ -12,6 +12,9 @@ _NOTES: Mapping[Kind, str] = {
     "management": "rates and fractions refer to the area of their own crop or harvest, not to the cell",
 }
 
+#: Names of variables on a line: all of them, or the first ones.
+_ALL, _FIRST = 15, 6
+
 
 def describe(
     attrs: Mapping[str, str],
@@ -48,8 +51,9 @@ def describe(
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = " ".join(names[:24])
-    return shown if len(names) <= 24 else f"{shown} ... ({len(names)} in all)"
+    if len(names) <= _ALL:
+        return " ".join(names)
+    return f"{' '.join(names[:_FIRST])} ... ({len(names)} in all)"
 
 
 def _years(years: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -54,16 +54,16 @@ class Joint:
 
 @dataclass(frozen=True)
 class Series:
-    """Files of one kind, in the order of their first years. A later file has the years that two files hold."""
+    """Files of one kind, one after the other. A later file has the years that two files hold."""
 
     kind: Kind
     layouts: tuple[Layout, ...]
 
-    @property
+    @cached_property
     def variables(self) -> Mapping[str, Variable]:
-        """The variables that any of the files holds."""
-        known = KINDS[self.kind]
-        return {name: known[name] for name in known if any(name in layout.units for layout in self.layouts)}
+        """The variables that a file holds for the years that are read from it."""
+        held = set().union(*(layout.units for layout, years in self._owned() if years or self.kind == "static"))
+        return {name: variable for name, variable in KINDS[self.kind].items() if name in held}
 
     @property
     def grid(self) -> LatLonGrid:
@@ -122,7 +122,7 @@ class Series:
         """Variables of one of the files, in our units, on the cells of a grid; NaN where missing."""
         place = register(layout.grid, grid, where=layout.where)
         step = () if year is None else (layout.years.index(year),)
-        return _read(layout, {name: self.variables[name] for name in names}, place, step)
+        return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, step)
 
     def joints(self) -> Iterator[Joint]:
         """The differences where one file follows another that holds the same year."""
@@ -183,30 +183,39 @@ def _read(
     return arrays
 
 
-def open_series(kind: Kind, sources: Iterable[Source]) -> Series:
+def open_series(kind: Kind, sources: Iterable[Source], history: Iterable[Source] = ()) -> Series:
     """Read the layouts of files of one kind and put them in order.
+
+    Parameters
+    ----------
+    history:
+        Files that come before all others.
 
     Raises
     ------
     DataError
-        When two files start in the same year.
+        When two files start in the same year, or the history does so later.
     TimeError
         When years are missing between two files.
     GridError
         When the grids do not fit.
     """
-    layouts = [read_layout(source, KINDS[kind], timed=kind != "static") for source in sources]
     if kind == "static":
+        layouts = [read_layout(source, KINDS[kind], timed=False) for source in sources]
         if len(layouts) > 1:
             raise DataError("more than one static file", found=", ".join(layout.where for layout in layouts))
         return Series(kind, tuple(layouts))
-    layouts.sort(key=lambda layout: layout.first)
-    for earlier, later in pairwise(layouts):
-        if earlier.first == later.first:
+    before, own = (
+        sorted((read_layout(s, KINDS[kind], timed=True) for s in part), key=lambda layout: layout.first)
+        for part in (history, sources)
+    )
+    for earlier, later in pairwise([*before, *own]):
+        joint = earlier in before and later in own
+        if earlier.first > later.first or (earlier.first == later.first and not joint):
             raise DataError(
-                f"two files of {kind} start in the same year",
+                "the history starts after the scenario" if joint else f"two files of {kind} start in the same year",
                 expected="files that follow one another",
-                found=f"{earlier.where} and {later.where}, both from {later.first}",
+                found=f"{earlier.where} from {earlier.first}, {later.where} from {later.first}",
                 remedy="name one of them, or move the other (another version of it?) away",
             )
         if later.first > earlier.last + 1:
@@ -217,7 +226,7 @@ def open_series(kind: Kind, sources: Iterable[Source]) -> Series:
                 where=f"{earlier.where} and {later.where}",
             )
         check_grid(f"{earlier.where} and {later.where} are not on one grid", earlier, later.grid)
-    return Series(kind, tuple(layouts))
+    return Series(kind, (*before, *own))
 
 
 def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:

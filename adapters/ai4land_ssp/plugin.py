@@ -84,10 +84,9 @@ def ssp(options: SspOptions) -> DataAdapter:
             files[kind] = find(location)
     own = files["states"][0].stem
     name = scenario_name(options, own)
-    if options.history is not None:
-        files["states"] = (*find(options.history), *files["states"])
+    history = () if options.history is None else find(options.history)
     source = "LUH3 future" if name in MARKERS else "LUH2 future"
-    return LandUseAdapter(options, files, {"source": source, "scenario": name, "file": own})
+    return LandUseAdapter(options, files, {"source": source, "scenario": name, "file": own}, history)
 
 
 @hookimpl
