@@ -1,4 +1,4 @@
-"""Variables of the CMIP6 tables, in per cent of the grid cell, one file each (``schemas/cmip-variables.yaml``)."""
+"""Variables of the CMIP6 tables, one file each (``schemas/cmip-variables.yaml``): fractions in per cent of the cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.exports import cf
+from ai4land_coupler.exports import cf, cmip_fields
 from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
 from ai4land_coupler.exports.source import Source
 from ai4land_coupler.legend import Legend
@@ -84,10 +84,11 @@ def variables() -> tuple[Variable, ...]:
 
 
 def files(source: Source, folder: Path) -> list[Path]:
-    """A file for each variable, named in the manner of CMIP6 output."""
+    """A file for each variable and then for each field, named in the manner of CMIP6 output."""
     grid = "gr" if source.host is None else "gn"
     span = f"{source.years[0]:04d}-{source.years[-1]:04d}"
-    return [folder / f"{v.name}_{v.frequency}_ai4land_{grid}_{span}.nc" for v in variables()]
+    fractions = [folder / f"{v.name}_{v.frequency}_ai4land_{grid}_{span}.nc" for v in variables()]
+    return fractions + [folder / cmip_fields.file_name(name, source) for name in cmip_fields.names(source)]
 
 
 def write(
@@ -102,7 +103,7 @@ def write(
     described = {"frequency": "yr", **place, **cf.coverage(source.years), **attrs}
     with ExitStack() as stack:
         opened = []
-        for variable, path in zip(variables(), targets, strict=True):
+        for variable, path in zip(variables(), targets, strict=False):
             facts = {
                 **described,
                 "variable_id": variable.name,
@@ -118,6 +119,8 @@ def write(
             for file, variable, membership in opened:
                 percent = np.where(empty, MISSING, 100.0 * np.tensordot(membership, shares, axes=1)).astype(np.float32)
                 file[variable.name][step] = percent if variable.dimension else percent[0]
+    for name, path in zip(cmip_fields.names(source), targets[len(variables()) :], strict=True):
+        cmip_fields.write(name, source, path, resolution, attrs)
 
 
 def _shares(source: Source, year: int, coarsening: Coarsening | None, tick: Callable[[], None]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -219,6 +220,19 @@ def test_luh2_areas(states: Path) -> None:
                 assert total == pytest.approx(area, rel=1e-6)
 
 
+def test_luh2_by_our_own_adapter(states: Path) -> None:
+    from ai4land_coupler.api import Request
+    from ai4land_luh2.plugin import Luh2Options, luh2
+
+    adapter = luh2(Luh2Options(states=states))
+    grid = adapter.grid()
+    data = adapter.read(Request(("urban", "pastr", "crop"), grid, YEARS))
+    for name, land_class in (("urban", "urban"), ("pastr", "pasture"), ("crop", "cropland")):
+        for step, year in enumerate(YEARS):
+            area = float((data[name][step].astype("f8") * grid.row_area[:, None]).sum())
+            assert area == pytest.approx(class_area(year)[LEGEND.classes.index(land_class)], rel=1e-6)
+
+
 def test_luh2_by_cdo(states: Path) -> None:
     assert told(tool("cdo"), "-s", "showname", states).split() == ["urban", "crop", "pastr", "forest", "open"]
 
@@ -282,6 +296,24 @@ def test_cmip_says_where_its_definitions_come_from(cmip: dict[str, Path]) -> Non
         assert "shrubs are in here" in file["grassFrac"].comment
 
 
+def test_cmip_lai(cmip: dict[str, Path]) -> None:
+    """The mean of the whole region, from the map and from the coarse grid with its land areas."""
+    assert cmip["lai"].name == "lai_mon_ai4land_gr_201501-202112.nc"
+    with xr.open_dataset(cmip["lai"]) as data, xr.open_dataset(cmip["landCoverFrac"]) as cover:
+        assert data.lai.cell_methods == "area: mean where land time: mean"
+        assert data.time.dt.month.values.tolist() == list(range(1, 13)) * 3
+        assert data.time_bnds.values[13].astype("datetime64[D]").astype(str).tolist() == ["2018-02-01", "2018-03-01"]
+        land = cover.landCoverFrac.astype("f8").sum("type") * cover.areacella / 100
+        area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
+        for step, year in enumerate(YEARS):
+            leaves = lai_of(year).astype(np.float64)
+            known = np.isfinite(leaves[0])
+            expected = (np.nan_to_num(leaves) * area).sum(axis=(1, 2)) / area[known].sum()
+            months = data.lai[12 * step : 12 * step + 12].astype("f8")
+            found = (months * land[step].values).sum(("lat", "lon")) / float(land[step].sum())
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
     files = {p.name.split("_")[0]: p for p in export(store, "cmip", tmp_path, host="icon")}
     with xr.open_dataset(files["treeFrac"]) as data:
@@ -325,3 +357,35 @@ def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path
         assert [item for item in failed if item[0] == "cf:1.11"] == [], path.name
         if path == maps:
             assert [item[1] for item in failed if not item[1].startswith("variable")] == []
+
+
+# ---- a real run ---------------------------------------------------------------------------------------------------
+
+
+def test_every_export_of_a_real_run_has_the_areas_of_its_store(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    from ai4land_coupler import Simulation
+    from ai4land_coupler.config import parse_config
+    from ai4land_coupler.store import open_store
+
+    twin_config["time"] = {"start": 2015, "stop": 2016}
+    twin_config["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
+    twin_config.pop("hosts")
+    Simulation(parse_config(twin_config, tmp_path, "test")).run()
+    store = Path(twin_config["output"]["store"])
+    with open_store(store) as data:
+        forest = data.class_area.sel(land_class="forest").values
+    maps = export(store, "netcdf", tmp_path / "maps.nc")[0]
+    (states,) = export(store, "luh2", tmp_path / "states.nc")
+    cmip = {p.name.split("_")[0]: p for p in export(store, "cmip", tmp_path / "cmip", resolution=1.0)}
+    export(store, "geotiff", tmp_path / "tif")
+    codes = next(item.codes for item in LEGEND.view if item.name == "forest")
+    with xr.open_dataset(maps) as data:
+        found = (data.land_cover.isin(codes) * data.cell_area).sum(("lat", "lon"))
+        np.testing.assert_allclose(found, forest, rtol=1e-12)
+    with xr.open_dataset(states, decode_times=False) as data:
+        grid = LatLonGrid.from_centres(data.lon.values, data.lat.values)
+        found = (data.forest.astype("f8") * grid.row_area[:, None]).sum(("lat", "lon"))
+        np.testing.assert_allclose(found, forest, rtol=1e-6)
+    with xr.open_dataset(cmip["treeFrac"]) as data:
+        found = (data.treeFrac.astype("f8") * data.areacella / 100).sum(("lat", "lon"))
+        np.testing.assert_allclose(found, forest, rtol=1e-6)

@@ -1,0 +1,97 @@
+"""Monthly continuous fields as CMIP6 variables: means over the mapped land of each cell of a coarser grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ai4land_coupler.exports import cf
+from ai4land_coupler.exports.coarsen import Coarsening, covering_grid
+from ai4land_coupler.exports.source import Source
+
+MISSING = np.float32(1e20)
+#: Cells with a smaller share of land with values hold nothing but rounding errors of edges that coincide.
+LEAST = 1e-9
+
+
+@cache
+def definitions() -> Mapping[str, Mapping[str, str]]:
+    """The fields that CMIP6 has too, as ``schemas/cmip-variables.yaml`` defines them."""
+    text = (resources.files("ai4land_coupler.schemas") / "cmip-variables.yaml").read_text()
+    found: Mapping[str, Mapping[str, str]] = yaml.safe_load(text)["fields"]
+    return found
+
+
+def names(source: Source) -> list[str]:
+    """Those that the store holds for each month of its land grid; none on a host grid."""
+    if source.host is not None:
+        return []
+    return [name for name in source.land_fields() if name in definitions() and "month" in source.land[name].dims]
+
+
+def file_name(name: str, source: Source) -> str:
+    first, last = source.years[0], source.years[-1]
+    return f"{name}_{definitions()[name]['frequency']}_ai4land_gr_{first:04d}01-{last:04d}12.nc"
+
+
+def month_bounds(year: int) -> NDArray[np.float64]:
+    """First day of each month and of the next one, (12, 2), counted from ``cf.EPOCH``."""
+    start, length = cf.new_years_day(year), cf.new_years_day(year + 1) - cf.new_years_day(year)
+    days = np.array([31, 28 + length - 365, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    edges = start + np.concatenate([[0], np.cumsum(days)])
+    return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.float64)
+
+
+def write(name: str, source: Source, path: Path, resolution: float, attrs: Mapping[str, Any]) -> None:
+    """Write one field of all years, month by month."""
+    item = definitions()[name]
+    coarsening = Coarsening.between(source.grid, covering_grid(source.grid, resolution))
+    grid = coarsening.coarse
+    bounds = np.concatenate([month_bounds(year) for year in source.years])
+    facts = {
+        **cf.extent(grid),
+        **cf.coverage(source.years),
+        "time_coverage_resolution": "P1M",
+        **attrs,
+        "variable_id": name,
+        "frequency": item["frequency"],
+        "defined_in": f"CMIP6 table {item['table']}, data request 01.00.33",
+    }
+    with cf.dataset(path, source, facts) as file:
+        cf.add_time(file, bounds.mean(axis=1), bounds, "time")
+        cf.add_latlon(file, grid)
+        cf.add_cell_area(file, "areacella", grid)
+        file["areacella"].grid_mapping = cf.CRS
+        variable = file.createVariable(
+            name, "f4", ("time", "lat", "lon"), zlib=True, complevel=cf.LEVEL, shuffle=True, fill_value=MISSING,
+            chunksizes=(1, *grid.shape),
+        )  # fmt: skip
+        described = {key: item[key] for key in ("standard_name", "long_name", "units", "cell_methods")}
+        variable.setncatts(
+            {**described, "cell_measures": "area: areacella", "grid_mapping": cf.CRS, "missing_value": MISSING}
+        )
+        for step, year in enumerate(source.years):
+            means = land_means(name, source, year, coarsening)
+            variable[12 * step : 12 * step + 12] = np.where(np.isnan(means), MISSING, means).astype(np.float32)
+
+
+def land_means(name: str, source: Source, year: int, coarsening: Coarsening) -> NDArray[np.float64]:
+    """Mean of each sample over the land that has values, by area, float64 (samples, lat, lon); NaN where none has."""
+    samples = source.land[name].shape[1]
+    sums, areas = (np.zeros((samples, *coarsening.coarse.shape)) for _ in range(2))
+    for box in source.windows():
+        values = source.field(name, year, box)
+        known = np.isfinite(values)
+        if known.any():
+            coarsening.add(sums, box, np.where(known, values, 0.0))
+            coarsening.add(areas, box, known)
+    least = LEAST * coarsening.coarse.row_area[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(areas > least, sums / areas, np.nan))
