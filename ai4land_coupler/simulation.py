@@ -258,6 +258,7 @@ class Simulation:
             Diagnostic("changed_cells", "1", attrs={"long_name": "cells that changed in the step"}),
             Diagnostic("unpaired_cells", "1", attrs={"long_name": "cells of gross change that found no partner"}),
             Diagnostic("unmet_area", "m2", "group", groups, {"long_name": "scenario's net change that was not met"}),
+            Diagnostic("unmet_change", "m2", "group", groups, {"long_name": "the same, losses negative"}),
             Diagnostic("transition_area", "m2", "transition", pairs, {"long_name": "area that changed class"}),
         )
 

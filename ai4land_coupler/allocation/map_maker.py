@@ -237,13 +237,14 @@ class MapMaker:
     ) -> dict[str, NDArray[np.float64]]:
         classes = len(self.legend.view)
         transitions = land.classes.astype(np.int64) * classes + new
-        unmet = np.abs(memory["unmet"]).reshape(len(self.crosswalk.groups), -1).sum(axis=1)
+        unmet = memory["unmet"].reshape(len(self.crosswalk.groups), -1)
         return {
             "land_cells": np.array([float(land.index.size)]),
             "changed_cells": np.array([float((new != land.classes).sum())]),
             "class_area": np.bincount(new, weights=land.area, minlength=classes) + land.fixed_area,
             "transition_area": np.bincount(transitions, weights=land.area, minlength=classes**2),
-            "unmet_area": unmet,
+            "unmet_area": np.abs(unmet).sum(axis=1),
+            "unmet_change": unmet.sum(axis=1),
             "unpaired_cells": np.array([unpaired]),
         }
 

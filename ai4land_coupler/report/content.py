@@ -202,13 +202,18 @@ def _provenance(data: xr.Dataset) -> dict[str, Any]:
 def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The scenario's groups with their unmet demand, and gross change by the class that was gained; where stored."""
     found: dict[str, Any] = {}
-    if "unmet_area" in data:
+    if "unmet_area" in data and _allocated(provenance):
         unmet = numbers(data["unmet_area"].values / KM2)
         names = [str(name) for name in data["group"].values]
         classes = _group_classes(names, legend, provenance)
         found["groups"] = [
             {"name": name, "classes": classes[name], "unmet": [row[i] for row in unmet]} for i, name in enumerate(names)
         ]
+        if "unmet_change" in data:
+            change = data["unmet_change"].values
+            for i, group in enumerate(found["groups"]):
+                demand = data["class_area"].values[:, group["classes"]].sum(axis=1) + change[:, i]
+                group["demand"] = numbers(demand / KM2)
     if "transition_area" in data:
         n = len(legend.view)
         change = data["transition_area"].values.reshape(-1, n, n).copy()
@@ -219,14 +224,25 @@ def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> 
     return found
 
 
+def _settings(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The allocation of the run's configuration; empty where the store does not tell."""
+    try:
+        return dict(json.loads(provenance["config"])["allocation"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _allocated(provenance: Mapping[str, Any]) -> bool:
+    """Whether the run followed the scenario's demand: of the others the store says nothing about it."""
+    return bool(_settings(provenance).get("method", "allocate") == "allocate")
+
+
 def _group_classes(names: Iterable[str], legend: Legend, provenance: Mapping[str, Any]) -> dict[str, list[int]]:
     """Classes of each group, by the crosswalk that the run was configured with."""
     try:
-        crosswalk = get_crosswalk(json.loads(provenance["config"])["allocation"]["crosswalk"])
-    except (KeyError, TypeError, ValueError, ConfigError):
-        members: Mapping[str, Iterable[str]] = {}
-    else:
-        members = crosswalk.classes
+        members: Mapping[str, Iterable[str]] = get_crosswalk(str(_settings(provenance).get("crosswalk"))).classes
+    except ConfigError:
+        members = {}
     return {
         name: [legend.classes.index(c) for c in members.get(name, (name,)) if c in legend.classes] for name in names
     }

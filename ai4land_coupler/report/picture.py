@@ -40,7 +40,7 @@ def draw(store: str | Path, target: str | Path) -> Path:
         "aspect": 1 / np.cos(np.deg2rad(lat.mean())),
         "interpolation": "nearest",
     }
-    colours = ListedColormap([SEA, *(item.colour for item in legend.view)])
+    colours = ListedColormap([SEA, *(item.colour for item in legend.view)]).with_extremes(bad="#f6f4ef")
 
     figure = plt.figure(figsize=(13, 7.6), layout="constrained")
     grid = figure.add_gridspec(2, 3, height_ratios=(2.3, 1))
@@ -51,7 +51,6 @@ def draw(store: str | Path, target: str | Path) -> Path:
     axes = figure.add_subplot(grid[0, 2])
     changed = np.where((first != last) & (last != OUTSIDE), last + 1, np.where(last == OUTSIDE, 0, -1))
     faded = np.ma.masked_equal(changed, -1)
-    colours.set_bad("#f6f4ef")
     axes.imshow(faded, cmap=colours, vmin=-0.5, vmax=len(legend.view) + 0.5, **shape)
     axes.set_title(f"what changed since {years[0]}, by its new class", loc="left", fontsize=10)
     for axes in figure.axes:

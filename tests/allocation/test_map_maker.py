@@ -478,6 +478,7 @@ def test_diagnostics_are_the_sums_of_a_loop(method: str) -> None:
     assert (told["land_cells"].tolist(), told["changed_cells"].tolist()) == ([land], [changed])
     assert changed > 20
     np.testing.assert_allclose(told["unmet_area"], np.abs(result.memory["unmet"]).sum(axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(told["unmet_change"], result.memory["unmet"].sum(axis=(1, 2)), rtol=1e-12)
 
 
 def test_the_base_of_the_demand_stays_that_of_the_base_year() -> None:

@@ -43,11 +43,11 @@ class Chart {
     this.x = (i) => this.edge.left + inset + ((years[i] - first) / span) * room;
     const y = (v) => this.edge.top + (1 - (v - low) / (high - low)) * (height - this.edge.top - this.edge.bottom);
     const right = width - this.edge.right;
-    for (const tick of ticks(low, high, height > 150 ? 5 : 3)) {
+    for (const tick of ticks(low, high, height > 150 ? 5 : 4)) {
       svg.append(shape("line", { class: "grid", x1: this.edge.left, x2: right, y1: y(tick), y2: y(tick) }));
       svg.append(shape("text", { x: this.edge.left - 6, y: y(tick) + 4, "text-anchor": "end" }, number(tick)));
     }
-    const labels = room > 300 ? ticks(first, first + span, Math.floor(room / 70)) : [first, years[years.length - 1]];
+    const labels = room > 420 ? ticks(first, first + span, Math.floor(room / 70)) : [first, years[years.length - 1]];
     for (const year of labels.filter(Number.isInteger)) {
       const x = this.edge.left + inset + ((year - first) / span) * room;
       svg.append(shape("text", { x, y: height - 5, "text-anchor": "middle" }, String(year)));

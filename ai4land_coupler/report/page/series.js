@@ -13,7 +13,6 @@ function drawCharts() {
     height: 400, zero: true, names: true,
     lines: classes.map((item, i) => ({ ...item, values: areas.map((row) => row[i] - areas[0][i]) }))
       .filter((line) => line.values.some(Boolean)),
-    value: (i) => String(years[i]),
   });
   if (gained) {
     add(byId("chart-gross"), {

@@ -1,0 +1,33 @@
+"""A store whose every number is known, and a browser to look at its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from browser import Browser, programs
+from known_store import Known, random_maps, write_store
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
+    provenance = {
+        "created": "2026-01-02T03:04:05+00:00",
+        "config": json.dumps({"allocation": {"method": "allocate", "crosswalk": "luh2-hilda"}}),
+        "software": {"numpy": "2.0"},
+        "inputs": [{"name": "<b>map.tif", "bytes": 1234, "sha256": "ab" * 32, "of": "content"}],
+        "quality": {"ssp: <i>renormalised": 7},
+    }
+    folder = tmp_path_factory.mktemp("known")
+    return write_store(folder / "run.zarr", random_maps(4), (2015, 2018, 2021, 2024, 2027), provenance=provenance)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that all tests share; skips, saying so, where Chromium or its driver is missing."""
+    if programs() is None:
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
+    window = Browser(tmp_path_factory.mktemp("profile"))
+    yield window
+    window.close()
