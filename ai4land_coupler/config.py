@@ -81,7 +81,7 @@ class QualitySection(Section):
     policy: Literal["stop", "mend"] = Field("stop", description="stop the run, or mend and count; default of adapters")
     missing_static: float = Field(0.01, ge=0, le=1, description="share of land that static fields may leave out")
     missing_forcing: float = Field(0.05, ge=0, le=1, description="share of land that the forcing may leave out")
-    jump: float = Field(0.01, ge=0, description="mean change of a fraction where one data set follows another")
+    jump: float = Field(0.02, ge=0, description="mean change of a fraction where one data set follows another")
 
 
 class InitialSection(PluginChoice):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ class Catalogue:
     """
 
     def __init__(
-        self, kind: str, adapters: Sequence[NamedAdapter], policy: Policy = "stop", jump: float = 0.01
+        self, kind: str, adapters: Sequence[NamedAdapter], policy: Policy = "stop", jump: float = 0.02
     ) -> None:
         self.kind, self.adapters = kind, tuple(adapters)
         self._policy, self._jump = policy, jump
@@ -109,7 +109,7 @@ class Catalogue:
 
     @property
     def lattice(self) -> LatLonGrid:
-        """The grid of the first adapter that has one.
+        """The grid of the first adapter that has one, its rows from north to south whichever way the file has them.
 
         Raises
         ------
@@ -124,6 +124,8 @@ class Catalogue:
         first = grids[0][1]
         for entry, grid in grids[1:]:
             register(grid, first, where=f"{self.kind} {entry}")
+        if first.dlat > 0:
+            first = replace(first, lat0=first.lat0 + first.nlat * first.dlat, dlat=-first.dlat)
         return first
 
     def read(
@@ -186,8 +188,18 @@ class Catalogue:
             f"no {self.kind} adapter has {name!r} for the year {year}",
             expected=spans,
             found=year,
+            where=", ".join(map(str, self.adapters)),
             remedy="change time.start or time.stop, or add an adapter that covers the year",
         )
+
+    def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
+        """The adapter that serves a variable in a year, and what it says about it; errors as :meth:`read`."""
+        index = self.find(name, year)
+        return self.adapters[index], self._fields[index][name]
+
+    def at(self, year: int) -> str:
+        """The adapters in a year, for messages."""
+        return f"{self.kind} of {year}: {', '.join(map(str, self.adapters))}"
 
     def source(self, name: str) -> str:
         """The adapters that have a variable, for messages."""
@@ -230,9 +242,12 @@ class Catalogue:
     def _check_mask(
         self, index: int, name: str, values: NDArray[np.float32], grid: LatLonGrid, where: str
     ) -> Counter[str]:
-        """Variables that share a mask have data in the same cells as the first of them that was read, every year."""
+        """Variables that share a mask have data in the same cells as the first of them that was read, every year.
+
+        Prepared data were checked when they were prepared, data set by data set.
+        """
         rule = field_rule(name)
-        if rule is None or rule.mask is None:
+        if rule is None or rule.mask is None or getattr(self.adapters[index].adapter, "prepared", False):
             return Counter()
         missing = np.isnan(values)
         first, mask = self._masks.setdefault((index, rule.mask, grid.hash), (f"{name!r} ({where})", missing))
@@ -356,7 +371,7 @@ class ForcingReader:
 
     def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:
         """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
-        chosen = crosswalk.choose(self.catalogue.available(year), where=f"forcing of {year}")
+        chosen = crosswalk.choose(self.catalogue.available(year), where=self.catalogue.at(year))
         return group_shares(crosswalk, self.read({name: "1" for names in chosen.values() for name in names}, year))
 
     def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:

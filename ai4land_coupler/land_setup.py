@@ -41,6 +41,9 @@ from ai4land_coupler.restart import Restart, check_compatible, read_state
 from ai4land_coupler.state import LandState
 from ai4land_coupler.units import factor
 
+#: Native code of a cell that a map tells nothing about.
+NO_DATA = 99
+
 #: LUH2's lattice; a run without forcing is planned on it too.
 LUH2_LATTICE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
 
@@ -65,6 +68,7 @@ class LandSetup:
     def __init__(self, config: Config, rank: int, size: int) -> None:
         self.config, self._rank = config, rank
         self.quality: Counter[str] = Counter()
+        self._mended_cover: dict[Mended, int] = {}
         self.legend = get_legend(config.legend)
         crosswalk = get_crosswalk(config.allocation.crosswalk)
         self.plugins = load_plugins(config.plugins.allow)
@@ -98,6 +102,10 @@ class LandSetup:
         config = self.config
         year = self.initial_year
         cover = {b.id: read_cover(self.initial, self.legend, self.grid.sub(b.core), year) for b in self.own_blocks()}
+        self._mended_cover = {
+            Mended("initial map", "no_data", year, f"block {i}"): int((codes == NO_DATA).sum())
+            for i, codes in cover.items()
+        }
         crosswalk = self.map_maker.crosswalk
         shares = np.full((len(crosswalk.groups), *self.plan.forcing.shape), np.nan)
         if self.follows_scenario and cover:
@@ -157,6 +165,16 @@ class LandSetup:
         """The year that the scenario's change is counted from."""
         time = self.config.time
         return time.start if time.base_year is None else time.base_year
+
+    @property
+    def forcing_catalogue(self) -> Catalogue:
+        """The adapters of the forcing."""
+        return self._forcing
+
+    @property
+    def static_catalogue(self) -> Catalogue:
+        """The adapters of the static fields."""
+        return self._static
 
     def static_reader(self) -> StaticReader:
         return StaticReader(self._static, self.grid)
@@ -224,7 +242,7 @@ class LandSetup:
     @property
     def mended(self) -> dict[Mended, int]:
         """What was mended while reading, by adapter, fault, year and window: the same on every rank that read it."""
-        return self._forcing.mended | self._static.mended
+        return self._forcing.mended | self._static.mended | self._mended_cover
 
     @property
     def input_quality(self) -> Counter[str]:
@@ -243,7 +261,9 @@ class LandSetup:
             step = clock.next()
             coarse = {name: values for (name, _), values in self.step_forcing(step).fields.items()}
             if self.follows_scenario:
-                chosen = self.map_maker.crosswalk.choose(self._forcing.available(step.now), where="forcing")
+                chosen = self.map_maker.crosswalk.choose(
+                    self._forcing.available(step.now), where=self._forcing.at(step.now)
+                )
                 states = {name: "1" for names in chosen.values() for name in names}
                 coarse |= self.forcing.read(states, step.now)
                 units |= states

@@ -29,7 +29,7 @@ Values = NDArray[np.float32]
 #: How far a fraction, or a sum of fractions, may leave its range: rounding and packing of real data sets. Other
 #: fields: this share of their range.
 TOLERANCE = 0.01
-_SLACK = 1e-3
+_SLACK = 1e-5
 #: Differences that single precision alone makes, as a share of the range.
 _ROUNDING = 1e-6
 #: No field is as large: such values are fill values (1e20, 9.97e36) that nothing masked, or averages with them.

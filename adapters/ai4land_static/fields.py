@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, FieldInfo, GridError, Options, Request, factor, nearest
+from ai4land_coupler.api import DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
 from ai4land_luh2.netcdf import open_netcdf
 from ai4land_static.geometry import Geometry, read_geometry
+from ai4land_static.known import DERIVED, KNOWN
+from ai4land_static.means import cell_means
+from ai4land_static.options import StaticOptions
+from ai4land_static.sources import Source, find_sources
 from ai4land_static.terrain import aspect, gradient, slope
 
 if TYPE_CHECKING:
@@ -21,60 +23,24 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Known:
-    """A field that we know: units, CF standard name, and the range that its values can have."""
-
-    units: str
-    standard_name: str
-    long_name: str
-    valid: tuple[float, float]
-
-
-KNOWN: Mapping[str, Known] = {
-    "elevation": Known("m", "surface_altitude", "surface elevation", (-12_000.0, 9_000.0)),
-    "slope": Known("degree", "ground_slope_angle", "slope", (0.0, 90.0)),
-    "aspect": Known("degree", "ground_slope_direction", "aspect, clockwise from north, downslope", (0.0, 360.0)),
-    "clay": Known("1", "volume_fraction_of_clay_in_soil", "clay content of the soil", (0.0, 1.0)),
-    "sand": Known("1", "volume_fraction_of_sand_in_soil", "sand content of the soil", (0.0, 1.0)),
-    "organic_carbon": Known("g kg-1", "", "organic carbon content of the soil", (0.0, 1_000.0)),
-}
-
-#: Made from elevation where the file has none.
-DERIVED = ("slope", "aspect")
-
-
-class StaticOptions(Options):
-    """Options of ``static``.
-
-    Parameters
-    ----------
-    path:
-        A netCDF file with a regular latitude-longitude grid or a rotated pole.
-    variables:
-        Our name to the name in the file. Default: the known fields, found by name or CF standard name.
-        A name that we do not know is delivered in the units of the file.
-    """
-
-    path: Path
-    variables: dict[str, str] | None = None
-
-
 class StaticAdapter:
-    """Delivers static fields, interpolated bilinearly to the cell centres that are asked for.
+    """Delivers static fields on the cells that are asked for.
 
-    Slope and aspect are made from elevation where the file has none: the gradient, by central differences
-    at the data's own resolution, is interpolated, and the angles are those of the interpolated gradient.
+    A file whose cells are less than half as long as these is averaged over them, by area; others are interpolated
+    bilinearly to the centres, those with a rotated pole always. Categories are taken from the nearest cell.
+
+    Slope and aspect are made from elevation where the file has none, by central differences at the data's own
+    resolution. Interpolated: the gradient is, and the angles are those of the interpolated gradient. Averaged: the
+    mean slope of the fine cells, and the direction of their mean gradient.
     """
 
     def __init__(self, options: StaticOptions) -> None:
-        self._path = options.path
+        self._path, self._options = options.path, options
         with open_netcdf(options.path) as dataset:
-            self._names = _find_variables(dataset, options)
-            self._units = {n: str(getattr(dataset[v], "units", "")) for n, v in self._names.items()}
-            for variable in self._names.values():
-                _refuse_categories(dataset[variable], f"{options.path}, variable {variable!r}")
-            geometries = {v: read_geometry(dataset, v, options.path) for v in self._names.values()}
+            self._sources = find_sources(dataset, options)
+            geometries = {
+                v: read_geometry(dataset, v, options.path) for s in self._sources.values() for v in s.variables
+            }
         first, *others = geometries.items()
         self._geometry: Geometry = first[1]
         for name, other in others:
@@ -86,14 +52,12 @@ class StaticAdapter:
                     where=options.path,
                     remedy="list the adapter twice, each with the `variables` of one grid",
                 )
-        self._factors = {n: self._factor(n) for n in self._names}
 
     def fields(self) -> Mapping[str, FieldInfo]:
         found = {}
-        for name, variable in self._names.items():
+        for name, source in self._sources.items():
             known = KNOWN.get(name)
-            units = known.units if known else self._units[name]
-            found[name] = FieldInfo(name, units, known.long_name if known else variable)
+            found[name] = FieldInfo(name, source.delivered, known.long_name if known else ", ".join(source.variables))
         if "elevation" in found:
             for name in DERIVED:
                 note = f"{KNOWN[name].long_name} (derived from elevation by central differences)"
@@ -102,6 +66,22 @@ class StaticAdapter:
 
     def grid(self) -> None:
         """No grid of its own: it interpolates."""
+
+    def describe(self) -> str:
+        """What a person wants to know about the fields."""
+        lat, lon = self._geometry.lat, self._geometry.once_around().lon
+        steps = f"{np.diff(lat).mean():.6g} x {np.diff(lon).mean():.6g} degrees"
+        lines = [
+            f"file: {self._path}",
+            f"grid: {lat.size} x {lon.size} cells of {steps}, centres {lat[0]:.6g} to {lat[-1]:.6g} N, "
+            f"{lon[0]:.6g} to {lon[-1]:.6g} E" + (", rotated pole" if self._geometry.pole else ""),
+        ]
+        for name, info in self.fields().items():
+            source = self._sources.get(name)
+            lines.append(
+                f"{name} ({info.units}): {info.long_name}" if source is None else f"{name} ({info.units}): {source}"
+            )
+        return "\n".join(lines)
 
     def read(self, request: Request) -> xr.Dataset:
         """Fields over (lat, lon), float32, whatever the years; NaN off the data, counted as ``outside``."""
@@ -115,118 +95,137 @@ class StaticAdapter:
                     where=self._path,
                     remedy=nearest(name, known),
                 )
+        self._refuse_half_a_cell(request)
         y, x, inside = self._geometry.locate(request.grid)
         found = {n: np.full(request.grid.shape, np.nan, np.float32) for n in request.variables}
+        categories = [n for n in request.variables if n in self._sources and self._sources[n].kind == "category"]
+        others = [n for n in request.variables if n not in categories]
+        averaged = self._geometry.much_finer_than(request.grid)
         if inside.any():
-            for name, points in self._interpolate(request.variables, y[inside], x[inside]).items():
-                found[name][inside] = points
+            points = self._nearest(categories, y[inside], x[inside])
+            if not averaged:
+                points |= self._interpolate(others, y[inside], x[inside])
+            for name, values in points.items():
+                found[name][inside] = values
+            if averaged and others:
+                for name, means in self._average(others, request.grid).items():
+                    found[name][inside] = means[inside]
         dataset = xr.Dataset(
             {n: (("lat", "lon"), a) for n, a in found.items()},
             {"lat": request.grid.lat, "lon": request.grid.lon},
             attrs={"source": self._path.name, "quality": {"outside": int((~inside).sum())}},
         )
         for name in request.variables:
-            dataset[name].attrs = {"units": known[name].units, "long_name": known[name].long_name}
+            method = "nearest cell" if name in categories else "mean over the cell" if averaged else "bilinear"
+            flags = self._sources[name].flags if name in self._sources else {}
+            dataset[name].attrs = {
+                "units": known[name].units,
+                "long_name": known[name].long_name,
+                "resampling": method,
+                **flags,
+            }
         return dataset
 
-    def _factor(self, name: str) -> float:
-        where = f"{self._path}, variable {self._names[name]!r}"
-        return factor(self._units[name], KNOWN[name].units, where=where) if name in KNOWN else 1.0
+    def _refuse_half_a_cell(self, request: Request) -> None:
+        if self._options.half_cell == "refuse" and self._geometry.half_a_cell_off(request.grid):
+            raise GridError(
+                "static data and land have cells of one size that lie half a cell beside one another",
+                expected=f"cell centres, as those of the land: {request.grid}",
+                found=f"latitudes from {self._geometry.lat[0]:.6g}, longitudes from {self._geometry.lon[0]:.6g}",
+                where=f"{self._path}, variables {', '.join(request.variables)}",
+                remedy="one of the two may give corners as centres: correct it. Data that do lie there: "
+                "`half_cell: interpolate`",
+            )
 
-    def _interpolate(self, names: Iterable[str], y: Array, x: Array) -> dict[str, NDArray[np.float32]]:
-        """Each field at the points, from layers that may be averaged: an aspect of 359 and 1 is none of 180."""
+    def _nearest(self, names: Sequence[str], y: Array, x: Array) -> dict[str, NDArray[np.float32]]:
+        if not names:
+            return {}
         window = self._geometry.window(y, x)
+        rows, cols = window.nearest(y, x)
+        raw = self._read(names, window)
+        return {n: raw[n][rows, cols].astype(np.float32) for n in names}
+
+    def _interpolate(self, names: Sequence[str], y: Array, x: Array) -> dict[str, NDArray[np.float32]]:
+        if not names:
+            return {}
+        window = self._geometry.window(y, x)
+        layers = self._layers(names, window, averaged=False)
+        stacked = window.interpolate(np.stack(list(layers.values()), axis=-1), y, x)
+        points = dict(zip(layers, np.moveaxis(stacked, -1, 0), strict=True))
+        bearing = 0.0 if window.pole is None else window.pole.bearing_of_north(y, x)
+        return {n: _finish(n, points, bearing) for n in names}
+
+    def _average(self, names: Sequence[str], grid: LatLonGrid) -> dict[str, NDArray[np.float32]]:
+        found = {n: np.full(grid.shape, np.nan, np.float32) for n in names}
+        for rows, means in cell_means(self._geometry, grid):
+            layers = self._layers(names, means.window, averaged=True)
+            stacked = means.apply(np.stack(list(layers.values()), axis=-1))
+            cells = dict(zip(layers, np.moveaxis(stacked, -1, 0), strict=True))
+            for name in names:
+                found[name][rows] = _finish(name, cells, 0.0)
+        return found
+
+    def _layers(self, names: Sequence[str], window: Geometry, averaged: bool) -> dict[str, Array]:
+        """What may be averaged, over the window: an aspect of 359 and 1 is none of 180."""
+        derived = [n for n in names if n not in self._sources]
+        raw = self._read([*names, *(["elevation"] if derived else [])], window)
         layers: dict[str, Array] = {}
-        derived = [n for n in names if n not in self._names]
-        wanted = (set(names) | {"elevation"} if derived else set(names)) & set(self._names)
-        with open_netcdf(self._path) as dataset:
-            raw = {n: self._read(dataset, window, n) for n in sorted(wanted)}
         for name in names:
             if name in derived:
-                layers["east"], layers["north"] = gradient(raw["elevation"], window.lat, window.lon)
+                east, north = gradient(raw["elevation"], window.lat, window.lon)
+                if averaged and name == "slope":
+                    layers["slope"] = slope(east, north)
+                else:
+                    layers["east"], layers["north"] = east, north
             elif name == "aspect":
                 layers["sine"], layers["cosine"] = np.sin(np.deg2rad(raw[name])), np.cos(np.deg2rad(raw[name]))
             else:
                 layers[name] = raw[name]
-        stacked = window.interpolate(np.stack(list(layers.values()), axis=-1), y, x)
-        points = dict(zip(layers, np.moveaxis(stacked, -1, 0), strict=True))
-        bearing = 0.0 if window.pole is None else window.pole.bearing_of_north(y, x)
-        return {n: _finish(n, n in derived, points, bearing) for n in names}
+        return layers
 
-    def _read(self, dataset: Any, window: Geometry, name: str) -> Array:
-        array = window.read(dataset[self._names[name]]) * self._factors[name]
-        if name in KNOWN:
-            low, high = KNOWN[name].valid
-            slack = 1e-3 * (high - low)
-            wrong = (array < low - slack) | (array > high + slack)
-            if wrong.any():
-                raise DataError(
-                    f"variable {self._names[name]!r} holds values that {name} cannot have in {int(wrong.sum())} cells",
-                    expected=f"{low:g} to {high:g} {KNOWN[name].units}",
-                    found=f"{array[wrong][0]:.6g}",
-                    where=self._path,
-                    remedy="declare the fill value of the file as _FillValue, or correct its units",
+    def _read(self, names: Iterable[str], window: Geometry) -> dict[str, Array]:
+        """Fields of the file over a window, in the units that are delivered; NaN where missing."""
+        found = {}
+        with open_netcdf(self._path) as dataset:
+            for name in dict.fromkeys(n for n in names if n in self._sources):
+                source = self._sources[name]
+                found[name] = sum(
+                    weight * self._values(dataset, window, name, source, variable)
+                    for variable, weight in zip(source.variables, source.weights, strict=True)
                 )
+        return found
+
+    def _values(self, dataset: Any, window: Geometry, name: str, source: Source, variable: str) -> Array:
+        where = f"{self._path}, variable {variable!r}"
+        array = window.read(dataset[variable])
+        if source.kind == "count":
+            array = array / window.cell_area()
+        else:
+            array = array * factor(source.units[variable], source.delivered, where=where)
+        low, high = KNOWN[name].valid if name in KNOWN else (-np.inf, np.inf)
+        slack = 1e-3 * (high - low) if name in KNOWN else 0.0
+        wrong = np.isinf(array) | (array < low - slack) | (array > high + slack)
+        if source.kind == "category":
+            wrong |= np.isfinite(array) & (array != np.rint(array))
+        if wrong.any():
+            raise DataError(
+                f"variable {variable!r} holds values that {name} cannot have in {int(wrong.sum())} cells",
+                expected=f"{low:g} to {high:g} {source.delivered}" if name in KNOWN else f"finite {source.kind} values",
+                found=f"{array[wrong][0]:.6g}",
+                where=self._path,
+                remedy="declare the fill value of the file as _FillValue, or correct its units",
+            )
         return array
 
 
-def _finish(name: str, derived: bool, points: Mapping[str, Array], bearing: Array | float) -> NDArray[np.float32]:
-    """A field from the layers it was interpolated as."""
-    if name == "aspect":
-        if derived:
-            angle = aspect(points["east"], points["north"], bearing)
-        else:
-            angle = np.rad2deg(np.arctan2(points["sine"], points["cosine"]))
-        return np.asarray(angle, np.float32) % np.float32(360)  # what rounds to 360 is north
-    return (slope(points["east"], points["north"]) if derived else points[name]).astype(np.float32)
-
-
-def _refuse_categories(variable: Any, where: str) -> None:
-    if hasattr(variable, "flag_values") or hasattr(variable, "flag_meanings"):
-        raise DataError(
-            "a static field holds categories, which cannot be interpolated",
-            expected="a continuous field",
-            found="the attribute flag_values or flag_meanings",
-            where=where,
-            remedy="turn each category into a field of fractions",
-        )
-
-
-def _find_variables(dataset: Any, options: StaticOptions) -> dict[str, str]:
-    """Our name to the name in the file."""
-    if options.variables is not None:
-        for variable in options.variables.values():
-            if variable not in dataset.variables:
-                raise DataError(
-                    f"variable {variable!r} is missing from the static file",
-                    where=options.path,
-                    remedy=nearest(variable, dataset.variables),
-                )
-        return dict(options.variables)
-    found = {}
-    for name, known in KNOWN.items():
-        named = [
-            v
-            for v, variable in dataset.variables.items()
-            if known.standard_name and getattr(variable, "standard_name", "") == known.standard_name
-        ]
-        if name in dataset.variables:
-            found[name] = name
-        elif len(named) == 1:
-            found[name] = named[0]
-        elif named:
-            raise DataError(
-                f"several variables could be {name!r}",
-                found=", ".join(named),
-                where=options.path,
-                remedy=f"choose one: `variables: {{{name}: {named[0]}}}`",
-            )
-    if not found:
-        raise DataError(
-            "a file holds none of the static fields",
-            expected=f"some of {', '.join(KNOWN)}, by name or CF standard name",
-            found=", ".join(dataset.variables),
-            where=options.path,
-            remedy="say which is which with `variables`",
-        )
-    return found
+def _finish(name: str, points: Mapping[str, Array], bearing: Array | float) -> NDArray[np.float32]:
+    """A field from the layers that it was resampled as."""
+    if name in points:
+        return points[name].astype(np.float32)
+    if name == "slope":
+        return slope(points["east"], points["north"]).astype(np.float32)
+    if "sine" in points:
+        angle = np.rad2deg(np.arctan2(points["sine"], points["cosine"]))
+    else:
+        angle = aspect(points["east"], points["north"], bearing)
+    return np.asarray(angle, np.float32) % np.float32(360)  # what rounds to 360 is north

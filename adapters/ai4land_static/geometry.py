@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import GridError, LatLonGrid, Registration
+from ai4land_coupler.api import EARTH_RADIUS, GridError, LatLonGrid, Registration
 from ai4land_luh2.netcdf import values
 from ai4land_static.rotated import RotatedPole
 
@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 #: standard_name, names that files without one use.
 _GEOGRAPHIC = (("latitude", ("lat", "latitude")), ("longitude", ("lon", "longitude")))
 _ROTATED = (("grid_latitude", ("rlat",)), ("grid_longitude", ("rlon",)))
+
+#: Shares of a cell: cells of one size, and centres that lie half a cell beside one another.
+_SAME_SIZE, _HALF = 1e-3, 0.02
 
 #: Weight of missing neighbours, and distance beyond the data in degrees, that count as none.
 _ROUNDING = 1e-6
@@ -36,6 +39,8 @@ class Geometry:
         Index in the file of each of them.
     dims:
         Names of the dimensions of rows and columns.
+    repeated:
+        How many columns are repeated beyond each end.
     """
 
     lat: Array
@@ -44,6 +49,7 @@ class Geometry:
     cols: NDArray[np.int64]
     dims: tuple[str, str]
     pole: RotatedPole | None
+    repeated: int = 0
 
     def locate(self, grid: LatLonGrid) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Coordinates in this frame of the cell centres of a grid, and which of them the data cover.
@@ -59,6 +65,39 @@ class Geometry:
         for c, centre, margin in ((y, self.lat, margins[0]), (x, self.lon, margins[1])):
             inside &= (c >= centre[0] - margin[0] - _ROUNDING) & (c <= centre[-1] + margin[1] + _ROUNDING)
         return np.clip(y, self.lat[0], self.lat[-1]), np.clip(x, self.lon[0], self.lon[-1]), inside
+
+    def half_a_cell_off(self, grid: LatLonGrid) -> bool:
+        """Whether the data have cells as large as those of a grid, half a cell beside them: corners, not centres."""
+        if self.pole is not None:
+            return False
+        for mine, wanted, step in ((self.lat, grid.lat, abs(grid.dlat)), (self.lon, grid.lon, grid.dlon)):
+            own = (mine[-1] - mine[0]) / (mine.size - 1)
+            if abs(own / step - 1) < _SAME_SIZE and abs((wanted[0] - mine[0]) / step % 1.0 - 0.5) < _HALF:
+                return True
+        return False
+
+    def once_around(self) -> Geometry:
+        """The same without the columns that are repeated."""
+        keep = slice(self.repeated, self.lon.size - self.repeated)
+        return Geometry(self.lat, self.lon[keep], self.rows, self.cols[keep], self.dims, self.pole)
+
+    def much_finer_than(self, grid: LatLonGrid) -> bool:
+        """Whether the cells are less than half as long as those of a grid: interpolation between centres would leave
+        most of them out, and what it takes depends on where the centres happen to lie."""
+        steps = np.diff(self.lat).mean() * np.diff(self.lon).mean()
+        return bool(self.pole is None and steps < 0.25 * abs(grid.dlat) * grid.dlon * (1 - _ROUNDING))
+
+    def cell_area(self) -> Array:
+        """Area of the cells (rows, columns) on the sphere (m2): R2 dlon (sin(lat1) - sin(lat0))."""
+        heights = np.diff(np.sin(np.deg2rad(np.clip(edges(self.lat), -90.0, 90.0))))
+        return np.asarray(EARTH_RADIUS**2 * heights[:, None] * np.deg2rad(np.diff(edges(self.lon)))[None, :])
+
+    def nearest(self, y: Array, x: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row and column of the cell that each point lies in."""
+        row, col = (
+            np.searchsorted(edges(centres)[1:-1], points, "right") for centres, points in ((self.lat, y), (self.lon, x))
+        )
+        return row.astype(np.int64), col.astype(np.int64)
 
     def window(self, y: Array, x: Array) -> Geometry:
         """The part that interpolation at these points needs, and one neighbour more for differences."""
@@ -94,6 +133,12 @@ class Geometry:
         return np.asarray(np.where(weight > 1 - _ROUNDING, value, np.nan))
 
 
+def edges(centres: Array) -> Array:
+    """Edges of cells around rising centres: the middles between them, and the outermost as far out as in."""
+    middles = (centres[:-1] + centres[1:]) / 2
+    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
 def read_geometry(dataset: Any, name: str, path: Path) -> Geometry:
     """Find out where the values of a variable lie.
 
@@ -121,7 +166,10 @@ def read_geometry(dataset: Any, name: str, path: Path) -> Geometry:
     if abs(lon[-1] - lon[0] + (lon[1] - lon[0]) - 360.0) < (lon[1] - lon[0]) / 2:
         lon = np.concatenate([lon[-2:] - 360.0, lon, lon[:2] + 360.0])
         cols = np.concatenate([cols[-2:], cols, cols[:2]])
-    return Geometry(lat, lon, rows, cols, (axes[0], axes[1]), pole)
+        repeated = 2
+    else:
+        repeated = 0
+    return Geometry(lat, lon, rows, cols, (axes[0], axes[1]), pole, repeated)
 
 
 def _rotated_pole(dataset: Any, mapping: str, where: str) -> RotatedPole | None:

@@ -21,8 +21,8 @@ GRID = LatLonGrid(-5.0, 0.07, 60, 58.0, -0.03, 70)
 EURO_CORDEX = {"grid_north_pole_latitude": 39.25, "grid_north_pole_longitude": -162.0}
 
 
-def read(path, *names, grid=GRID, variables=None):
-    return static(StaticOptions(path=path, variables=variables)).read(Request(names, grid))
+def read(path, *names, grid=GRID, variables=None, half_cell="refuse"):
+    return static(StaticOptions(path=path, variables=variables, half_cell=half_cell)).read(Request(names, grid))
 
 
 def plane(y, x):
@@ -119,7 +119,7 @@ def test_missing_neighbours_make_a_point_missing_but_not_the_point_on_a_centre(t
     same = LatLonGrid.from_centres(LON, LAT)
     ds = read(path, "clay", grid=same)
     np.testing.assert_array_equal(np.isnan(ds.clay), clay < 0)
-    between = read(path, "clay", grid=LatLonGrid(-3.0, 0.5, 1, 55.0, 0.5, 1))
+    between = read(path, "clay", grid=LatLonGrid(-3.0, 0.5, 1, 55.0, 0.5, 1), half_cell="interpolate")
     assert np.isnan(between.clay).all()
 
 
@@ -180,7 +180,7 @@ def test_aspect_of_a_file_is_not_averaged_across_north(tmp_path):
     fields = {"aspect": (values, {"units": "degrees"}), "slope": (np.ones(Y.shape), {"units": "degree"})}
     path = write_fields(tmp_path / "a.nc", fields, LAT, LON)
     middle = LatLonGrid.from_centres(LON[4:9] + 0.25, LAT[4:7])
-    aspect = read(path, "aspect", grid=middle).aspect.values
+    aspect = read(path, "aspect", grid=middle, half_cell="interpolate").aspect.values
     assert np.abs((aspect + 180) % 360 - 180).max() < 1e-4
     own = read(path, "aspect", grid=LatLonGrid.from_centres(LON[4:9], LAT[4:7])).aspect.values
     np.testing.assert_allclose(own, values[4:7, 4:9], atol=1e-3)
