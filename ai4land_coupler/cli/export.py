@@ -25,9 +25,7 @@ from ai4land_coupler.errors import ConfigError
 @click.option(
     "--resolution",
     type=click.Choice(["0.25", "0.5", "1"]),
-    default="0.5",
-    show_default=True,
-    help="Grid of cmip in degrees, without --host.",
+    help="Grid of cmip in degrees, without --host; default 0.5.",
 )
 @click.option(
     "--attr", "attrs", multiple=True, metavar="NAME=TEXT", help="Global attribute of netCDF files, such as license."
@@ -39,7 +37,7 @@ def export(
     output: Path,
     years: str | None,
     host: str | None,
-    resolution: str,
+    resolution: str | None,
     attrs: tuple[str, ...],
     overwrite: bool,
 ) -> None:
@@ -64,7 +62,7 @@ def export(
             output,
             years=years,
             host=host,
-            resolution=float(resolution),
+            resolution=None if resolution is None else float(resolution),
             attrs=extra,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),

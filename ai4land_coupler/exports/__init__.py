@@ -13,6 +13,9 @@ from ai4land_coupler.exports.source import Source
 
 Format = Literal["netcdf", "geotiff", "luh2", "cmip"]
 
+#: Grid of ``cmip`` (degrees).
+DEFAULT_RESOLUTION = 0.5
+
 __all__ = ["Format", "export"]
 
 
@@ -27,7 +30,7 @@ def export(
     *,
     years: str | None = None,
     host: str | None = None,
-    resolution: float = 0.5,
+    resolution: float | None = None,
     attrs: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = _nothing,
@@ -44,7 +47,7 @@ def export(
     host:
         Name of a host grid, for ``netcdf`` and ``cmip``; the land grid where absent.
     resolution:
-        Cell of the grid of ``cmip`` in degrees, without a host.
+        Cell of the grid of ``cmip`` in degrees, without a host; 0.5 where absent.
     attrs:
         Further global attributes of netCDF files, such as ``license``, ``creator_name``, ``institution``.
     overwrite:
@@ -66,12 +69,7 @@ def export(
     path = Path(path)
     if kind not in get_args(Format):
         raise ConfigError("unknown export format", found=kind, remedy=nearest(kind, get_args(Format)))
-    if host is not None and kind in ("geotiff", "luh2"):
-        raise ConfigError(
-            f"{kind} exports are maps on a latitude-longitude grid",
-            found=f"host {host}",
-            remedy="leave the host out, or export netcdf or cmip",
-        )
+    _check(kind, host, resolution, attrs)
     source = Source.open(store, years, host)
     extra = dict(attrs or {})
     done, total = 0, len(source.years) * sum(1 for _ in source.windows())
@@ -97,6 +95,32 @@ def export(
         elif kind == "luh2":
             luh2.write(source, asides[0], extra, tick)
         else:
-            cmip.write(source, asides, resolution, extra, tick)
+            cmip.write(source, asides, resolution or DEFAULT_RESOLUTION, extra, tick)
     progress(total, total)
     return targets
+
+
+def _check(kind: Format, host: str | None, resolution: float | None, attrs: Mapping[str, Any] | None) -> None:
+    """Refuse options that a format would ignore."""
+    if host is not None and kind in ("geotiff", "luh2"):
+        raise ConfigError(
+            f"{kind} exports are maps on a latitude-longitude grid",
+            found=f"host {host}",
+            remedy="leave the host out, or export netcdf or cmip",
+        )
+    if resolution is not None and (kind != "cmip" or host is not None):
+        raise ConfigError(
+            "a resolution belongs to the latitude-longitude grid of cmip exports",
+            found=f"{resolution} degrees for {kind}" + ("" if host is None else f" on host {host}"),
+            remedy="leave the resolution out",
+        )
+    if resolution is not None and not (resolution > 0 and abs(180 / resolution - round(180 / resolution)) < 1e-9):
+        raise ConfigError(
+            "the resolution of a cmip export does not divide the globe",
+            expected="degrees that fit 180 a whole number of times, such as 0.25, 0.5 or 1",
+            found=resolution,
+        )
+    if attrs and kind == "geotiff":
+        raise ConfigError(
+            "global attributes belong to netCDF files", found=", ".join(attrs), remedy="leave them out for geotiff"
+        )

@@ -185,6 +185,6 @@ def add_text(file: Any, name: str, values: str | Sequence[str], attrs: Mapping[s
     if dim and dim not in file.dimensions:
         file.createDimension(dim, len(texts))
     variable = file.createVariable(name, "S1", (dim, size) if dim else (size,))
-    variable.setncatts(dict(attrs))
+    variable.setncatts({**attrs, "_Encoding": "utf-8"})
     characters = np.array([list(text.ljust(length, "\0")) for text in texts], "S1")
     variable[:] = characters if dim else characters[0]

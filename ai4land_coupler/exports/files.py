@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ai4land_coupler.durable import ASIDE, disk_errors, sync_path
@@ -47,7 +47,9 @@ def new_files(paths: Sequence[Path], store: Path, overwrite: bool) -> Iterator[l
                 sync_path(folder)
     finally:
         for aside in asides:
-            aside.unlink(missing_ok=True)
+            # what went wrong before is what the user should hear of
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
 
 def _check(paths: Sequence[Path], store: Path, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from export_stores import make_store
 
-from ai4land_coupler.errors import ConfigError, DataError, TimeError
+from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
 from ai4land_coupler.exports import export
 from ai4land_coupler.exports.source import chosen_years
 
@@ -104,6 +104,26 @@ def test_unknown_host_and_host_where_none_fits(store: Path, tmp_path: Path) -> N
         export(store, "netcdf", tmp_path / "m.nc", host="icom")
     with pytest.raises(ConfigError, match="latitude-longitude grid"):
         export(store, "luh2", tmp_path / "m.nc", host="icon")
+
+
+def test_options_that_a_format_would_ignore(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a resolution belongs to"):
+        export(store, "luh2", tmp_path / "m.nc", resolution=0.5)
+    with pytest.raises(ConfigError, match="a resolution belongs to"):
+        export(store, "cmip", tmp_path, host="icon", resolution=0.5)
+    with pytest.raises(ConfigError, match="does not divide the globe"):
+        export(store, "cmip", tmp_path, resolution=0.7)
+    with pytest.raises(ConfigError, match="global attributes belong to netCDF"):
+        export(store, "geotiff", tmp_path, attrs={"license": "CC0"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(RunError, match="could not be written") as caught:
+        export(store, "netcdf", tmp_path / "taken" / "m.nc")
+    assert "taken" in str(caught.value)
+    assert caught.value.exit_code == 1
 
 
 def test_unknown_format(store: Path, tmp_path: Path) -> None:
