@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -14,9 +15,13 @@ from ai4land_coupler.cli.terminal import out, size
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--verify", is_flag=True, help="Read every committed chunk and check its checksum.")
 def inspect(store: Path, verify: bool) -> None:
-    """What a store holds: years, arrays, sizes; with --verify, whether every byte is sound."""
+    """What an output store or a prepared store holds; with --verify, whether every byte is sound."""
+    from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
     from ai4land_coupler.store import inspect as inspect_store
 
+    if is_prepared(store):
+        _print_prepared(inspect_prepared(store, verify=verify), verify)
+        return
     facts = inspect_store(store, verify=verify)
     committed = facts["committed"]
     out.print(f"store: {facts['path']}", markup=False, soft_wrap=True)
@@ -29,6 +34,28 @@ def inspect(store: Path, verify: bool) -> None:
     for name, array in facts["arrays"].items():
         table.add_row(name, " x ".join(map(str, array["shape"])), array["units"] or "", size(array["bytes"]))
     out.print(table)
+    out.print(f"in all {size(facts['bytes'])}")
+    if verify:
+        out.print(f"[green]{facts['files_verified']} files verified[/]")
+
+
+def _print_prepared(facts: dict[str, Any], verify: bool) -> None:
+    out.print(f"prepared store: {facts['path']}", markup=False, soft_wrap=True)
+    out.print(f"land grid: {facts['land']}; legend {facts['legend']}", markup=False)
+    out.print(f"forcing grid: {facts['forcing'] or 'none'}", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("array", "years", "units", "from", "on disk"):
+        table.add_column(column, justify="right" if column == "on disk" else "left")
+    for name, array in facts["arrays"].items():
+        if array["source"] is not None:
+            years = array["years"]
+            span = "" if years is None else f"{len(years)}, {years[0]} to {years[-1]}"
+            table.add_row(name, span, array["units"] or "", array["source"], size(array["bytes"]))
+    out.print(table)
+    for fault, count in facts["quality"].items():
+        out.print(f"mended while reading: {fault}: {count}", markup=False)
+    for item in facts["inputs"]:
+        out.print(f"from {item['name']} sha256 {item.get('sha256', 'unknown')}", markup=False, soft_wrap=True)
     out.print(f"in all {size(facts['bytes'])}")
     if verify:
         out.print(f"[green]{facts['files_verified']} files verified[/]")

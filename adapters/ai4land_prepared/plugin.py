@@ -1,0 +1,198 @@
+"""Registers the adapter ``prepared``.
+
+It reads with zarr alone: neither netCDF nor HDF5 nor GDAL is loaded, so a host may link its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import (
+    DataAdapter,
+    DataError,
+    FieldInfo,
+    LatLonGrid,
+    Options,
+    Registry,
+    Request,
+    TimeError,
+    get_legend,
+    hookimpl,
+    nearest,
+    register,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FORMAT = 1
+ATTRIBUTE = "ai4land_prepared"
+_REMEDY = "look at it with `ai4land inspect --verify`; put the files back from a copy, or prepare it again"
+
+
+class PreparedOptions(Options):
+    """Options of ``prepared``.
+
+    Parameters
+    ----------
+    store:
+        A store that ``ai4land prepare`` made.
+    part:
+        What is read from it: ``maps`` as ``initial``, ``forcing`` and ``static`` under their own names.
+    """
+
+    store: Path
+    part: Literal["maps", "forcing", "static"]
+
+
+class PreparedAdapter:
+    """Delivers one part of a prepared store on the cells of its grid."""
+
+    #: Its data were checked when they were prepared.
+    prepared = True
+
+    def __init__(self, options: PreparedOptions) -> None:
+        self._store, self._part = options.store, options.part
+        content = _description(options.store)
+        self._legend = get_legend(content["legend"])
+        self._variables = {v["name"]: v for v in content["variables"] if v["part"] == options.part}
+        grid = content["forcing" if options.part == "forcing" else "land"]
+        if grid is None or not (self._variables or options.part == "forcing"):
+            raise DataError(
+                f"a prepared store has no {options.part}",
+                where=options.store,
+                remedy="prepare it from a configuration that has them",
+            )
+        self._grid = LatLonGrid(*grid)
+        # A run plans its blocks on the lattice of the source: the same blocks as from the raw files.
+        self._lattice = LatLonGrid(*content["lattice"]) if options.part == "forcing" else self._grid
+        self._years = sorted({year for v in self._variables.values() for year in v["years"] or ()})
+        self._arrays: dict[str, Any] = {}
+
+    def fields(self) -> dict[str, FieldInfo]:
+        return {name: _info(v) for name, v in self._variables.items()}
+
+    def grid(self) -> LatLonGrid:
+        return self._lattice
+
+    def read(self, request: Request) -> xr.Dataset:
+        """Variables over (year, lat, lon), or (lat, lon) where they have no years; ``outside`` counts cells of the
+        request that the store does not cover."""
+        import xarray as xr
+
+        place = register(self._grid, request.grid, where=self._store)
+        data: dict[str, Any] = {}
+        for name in request.variables:
+            if name not in self._variables:
+                raise DataError(
+                    f"variable {name!r} is missing from the {self._part} of a prepared store",
+                    where=self._store,
+                    remedy=f"prepare it for this run; {nearest(name, self._variables)}",
+                )
+            missing, dtype = (self._legend.ocean[0], np.uint8) if self._part == "maps" else (np.nan, np.float32)
+            variable = self._variables[name]
+            if variable["years"] is None:
+                data[name] = (("lat", "lon"), place.gather(partial(self._window, name, ()), missing, dtype))
+                continue
+            maps = np.empty((len(request.years), *request.grid.shape), dtype)
+            for index, year in enumerate(request.years):
+                at = self._index(variable, year)
+                maps[index] = place.gather(partial(self._window, name, (at,)), missing, dtype)
+            data[name] = (("year", "lat", "lon"), maps)
+        timed = any(len(dims) == 3 for dims, _ in data.values())
+        dataset = xr.Dataset(
+            data,
+            {"lat": request.grid.lat, "lon": request.grid.lon, **({"year": list(request.years)} if timed else {})},
+            attrs={"source": self._store.name, "quality": {"outside": place.outside}},
+        )
+        for name in request.variables:
+            info = _info(self._variables[name])
+            dataset[name].attrs = {"units": info.units, "long_name": info.long_name}
+            if self._part == "maps":
+                dataset[name].attrs["legend"] = self._legend.name
+        return dataset
+
+    def _index(self, variable: dict[str, Any], year: int) -> int:
+        if year not in variable["years"]:
+            raise TimeError(
+                f"the year {year} is not in the prepared store",
+                expected=f"one of {', '.join(map(str, variable['years']))}",
+                found=year,
+                where=f"{self._store}, variable {variable['name']!r}",
+                remedy="prepare it for the years of this run",
+            )
+        return self._years.index(year)
+
+    def _window(self, name: str, at: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        """A window of an array; Zarr takes a file that is lost for one of fill values, so that is looked at first."""
+        import zarr
+
+        where = self._store / self._part / name
+        try:
+            if name not in self._arrays:
+                self._arrays[name] = zarr.open_array(where, mode="r")
+            array = self._arrays[name]
+            grid = array.shards or array.chunks
+            touched = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip((rows, cols), grid[-2:], strict=True)]
+            for key in itertools.product(*touched):
+                file = where.joinpath("c", *map(str, (*at, *key)))
+                if not file.is_file():
+                    raise DataError("a prepared store has lost a file", expected=file, where=where, remedy=_REMEDY)
+            return np.asarray(array[(*at, rows, cols)])
+        except DataError:
+            raise
+        except Exception as error:  # each codec raises errors of its own
+            raise DataError(
+                "a prepared store cannot be read",
+                found=f"{type(error).__name__}: {error}",
+                where=where,
+                remedy=_REMEDY,
+            ) from error
+
+
+def _info(variable: dict[str, Any]) -> FieldInfo:
+    years = variable["years"]
+    if years is None:
+        return FieldInfo(variable["name"], variable["units"], variable["long_name"])
+    gaps = tuple(year for year in range(years[0], years[-1]) if year not in set(years))
+    return FieldInfo(variable["name"], variable["units"], variable["long_name"], (years[0], years[-1]), gaps)
+
+
+def _description(store: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(json.loads((store / "zarr.json").read_bytes())["attributes"][ATTRIBUTE])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "there is no prepared store",
+            expected=f"a Zarr group with the attribute {ATTRIBUTE}",
+            found="no such folder" if not store.exists() else f"{type(error).__name__}: {error}",
+            where=store,
+            remedy="check the path, or make the store with `ai4land prepare`",
+        ) from error
+    if found.get("format") != FORMAT:
+        raise DataError(
+            "a prepared store has a format that this version does not read",
+            expected=FORMAT,
+            found=found.get("format"),
+            where=store,
+            remedy="prepare the inputs again",
+        )
+    content: dict[str, Any] = found
+    return content
+
+
+def prepared(options: PreparedOptions) -> DataAdapter:
+    """Inputs that ``ai4land prepare`` made."""
+    return PreparedAdapter(options)
+
+
+@hookimpl
+def ai4land_register(registry: Registry) -> None:
+    registry.adapter("prepared", prepared, PreparedOptions)

@@ -1,0 +1,51 @@
+"""``ai4land prepare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import out, progress_bar, size
+
+
+@click.command()
+@config_argument
+@set_option
+@click.option("-o", "--output", "store", type=click.Path(path_type=Path), required=True, help="Zarr store to make.")
+@click.option("--maps", nargs=2, type=int, metavar="FIRST LAST", help="Years whose maps are stored too.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: the processors there are.")
+@click.option("--overwrite", is_flag=True, help="Replace a prepared store of other inputs.")
+def prepare(
+    config: Path,
+    overrides: tuple[str, ...],
+    store: Path,
+    maps: tuple[int, int] | None,
+    jobs: int | None,
+    overwrite: bool,
+) -> None:
+    """Read the inputs of a run once, check them, and write them into one Zarr store.
+
+    Interrupted or killed, the same command goes on where it was. STORE.run.yaml is the same run, reading the store.
+    """
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.experiments.prepare import inspect_prepared
+    from ai4land_coupler.experiments.prepare import prepare as make
+
+    settings = load_config(config, overrides)
+    with progress_bar() as bar:
+        task = bar.add_task("planning", total=None)
+        done = make(
+            settings,
+            store,
+            maps=range(maps[0], maps[1] + 1) if maps else (),
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=lambda n, total, what: bar.update(task, completed=n, total=total, description=what or "preparing"),
+        )
+    facts = inspect_prepared(done.store)
+    out.print(f"{done.made} of {done.pieces} pieces made, {size(facts['bytes'])} in {done.store}", soft_wrap=True)
+    for fault, count in sorted(done.quality.items()):
+        out.print(f"mended while reading: {fault}: {count}", markup=False)
+    out.print(f"ai4land run {done.configuration} reads it", markup=False, soft_wrap=True)

@@ -1,0 +1,84 @@
+"""What lies beside a prepared store: the same run reading from it, and a STAC collection that describes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ai4land_coupler.config import Config, parse_config
+from ai4land_coupler.durable import write_durably
+from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.experiments.prepare.layout import PARTS, PreparedLayout
+from ai4land_coupler.experiments.prepare.stac import collection_text
+from ai4land_coupler.plugins import Plugins
+
+#: First line of the configuration beside a store; a file without it is somebody else's.
+HEADER = "# Made by ai4land prepare: the same run, reading its inputs from the prepared store."
+
+
+def write_beside(
+    config: Config, plugins: Plugins, layout: PreparedLayout, store: Path, provenance: dict[str, Any]
+) -> tuple[Path, Path]:
+    """Write ``STORE.run.yaml`` and ``STORE.stac.json``; returns both paths.
+
+    Raises
+    ------
+    ConfigError
+        When a file of that name was not made by us.
+    """
+    run, stac = (store.with_name(store.name + ending) for ending in (".run.yaml", ".stac.json"))
+    if run.exists() and not run.read_text().startswith(HEADER):
+        raise ConfigError("the path of the new configuration is taken", where=run, remedy="move that file away")
+    content = run_configuration(config, plugins, layout, store)
+    parse_config(content, store.parent, str(run))
+    write_durably(run, f"{HEADER}\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}".encode())
+    write_durably(stac, collection_text(layout, store, provenance).encode())
+    return run, stac
+
+
+def run_configuration(config: Config, plugins: Plugins, layout: PreparedLayout, store: Path) -> dict[str, Any]:
+    """The configuration with every adapter replaced by ``prepared``; relative paths start from the store's folder."""
+    target = store.parent
+    raw: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
+    adapter = {part: {"name": "prepared", "options": {"store": store.name, "part": part}} for part in PARTS}
+    raw["initial"] = {**adapter["maps"], **({} if config.initial.year is None else {"year": config.initial.year})}
+    raw["forcing"] = [adapter["forcing"]] if config.forcing else []
+    raw["static"] = [adapter["static"]] if layout.of("static") else []
+    for section, choice in zip(raw["predictors"], config.predictors, strict=True):
+        section["options"] = _moved_options(config, plugins, choice.name, choice.options, target, "predictor")
+    if "backend" in raw.get("regrid", {}) and raw["regrid"].get("options"):
+        chosen = config.regrid
+        raw["regrid"]["options"] = _moved_options(config, plugins, chosen.backend, chosen.options, target, "regridder")
+    for host in raw.get("hosts", {}).values():
+        host["grid"] = _moved(config.base, host["grid"], target)
+    if "output" in raw:
+        raw["output"]["store"] = _moved(config.base, raw["output"]["store"], target)
+    if raw.get("restart", {}).get("folder"):
+        raw["restart"]["folder"] = _moved(config.base, raw["restart"]["folder"], target)
+    return raw
+
+
+def _moved_options(
+    config: Config, plugins: Plugins, name: str, options: dict[str, Any], target: Path, kind: Any
+) -> dict[str, Any]:
+    """Options of a plugin with their relative paths seen from another folder.
+
+    Which options are paths, the plugin's own model tells: it makes them absolute.
+    """
+    checked = plugins.find(kind, name).options.model_validate(options, context={"base": config.base})
+    moved = dict(options)
+    for key, value in options.items():
+        absolute = getattr(checked, key, None)
+        if isinstance(value, str) and not Path(value).is_absolute():
+            found = os.path.normpath(config.base / value)
+            if str(absolute) != value and os.path.normpath(str(absolute)) == found:
+                moved[key] = _moved(config.base, value, target)
+    return moved
+
+
+def _moved(base: Path, path: str, target: Path) -> str:
+    """A relative path seen from another folder; an absolute one as it is."""
+    return path if Path(path).is_absolute() else os.path.relpath(base / path, target)

@@ -1,0 +1,242 @@
+"""How a prepared store lies on disk: its groups, their arrays, shards and CF attributes.
+
+Three groups, each with coordinates of its own, so that xarray opens each as a data set: ``maps`` (native legend codes,
+uint8), ``forcing`` (at its own resolution, on the cells that the land grid needs), ``static`` (on the land grid, once).
+Conventions: CF 1.11 (https://cfconventions.org).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.legend import get_legend
+from ai4land_coupler.store_format import flat_attribute
+from ai4land_coupler.store_layout import UNWRITTEN
+
+FORMAT = 1
+#: Attribute of the root that tells a prepared store, and describes it as JSON text.
+ATTRIBUTE = "ai4land_prepared"
+#: Seals the store; inside the folder of a coordinate, as a foreign file at the root would make Zarr readers warn.
+MARKER = "maps/year/prepared.json"
+LAND_COVER = "land_cover"
+#: Arrays of a part that are no variables.
+COORDINATES = ("lat", "lon", "year", "time")
+
+Part = Literal["maps", "forcing", "static"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+#: Rows and columns of the chunks inside a shard: what a reader decompresses at once.
+CHUNK: Mapping[Part, int] = {"maps": 256, "forcing": 256, "static": 512}
+#: Cells that a shard may hold, unless one row of chunks is more; for forcing, over all variables of a year.
+#: A piece of work is a shard, and needs about 30 bytes a cell for a moment.
+CELLS: Mapping[Part, int] = {"maps": 8 << 20, "forcing": 16 << 20, "static": 8 << 20}
+#: Columns that a shard has at most, so that a piece is bounded on any grid.
+COLUMNS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a store. ``years`` are those that are stored, rising; ``None`` where it has none."""
+
+    part: Part
+    name: str
+    units: str
+    long_name: str
+    years: tuple[int, ...] | None
+    source: str
+
+    @property
+    def array(self) -> str:
+        return f"{self.part}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is read, written and journalled at once: one shard of each of ``names``, of one year."""
+
+    part: Part
+    names: tuple[str, ...]
+    year: int | None
+    box: Box
+
+    @property
+    def id(self) -> str:
+        """Name of the piece in the journal."""
+        what = self.names[0] if len(self.names) == 1 else f"{len(self.names)}-variables"
+        return f"{self.part}-{what}-{'fixed' if self.year is None else self.year}-{self.box.row0}-{self.box.col0}"
+
+
+@dataclass(frozen=True)
+class PreparedLayout:
+    """What a prepared store holds.
+
+    Parameters
+    ----------
+    land, legend:
+        Land grid and legend of the maps.
+    forcing:
+        The forcing cells that hold the land grid's; ``None`` for a run without forcing.
+    lattice:
+        The grid of the forcing's source: a run plans its blocks on it.
+    """
+
+    land: LatLonGrid
+    legend: str
+    forcing: LatLonGrid | None
+    lattice: LatLonGrid | None
+    variables: tuple[Variable, ...]
+
+    def of(self, part: Part) -> tuple[Variable, ...]:
+        return tuple(v for v in self.variables if v.part == part)
+
+    def grid(self, part: Part) -> LatLonGrid | None:
+        return self.forcing if part == "forcing" else self.land
+
+    def years(self, part: Part) -> tuple[int, ...]:
+        """All years of a part, rising."""
+        return tuple(sorted({year for v in self.of(part) for year in v.years or ()}))
+
+    def chunks(self, part: Part) -> tuple[int, int]:
+        grid = self.grid(part)
+        assert grid is not None
+        return min(CHUNK[part], grid.nlat), min(CHUNK[part], grid.nlon)
+
+    def shards(self, part: Part) -> tuple[int, int]:
+        """Shard in (lat, lon): whole chunks, as wide as the grid where that is bounded."""
+        grid, (rows, cols) = self.grid(part), self.chunks(part)
+        assert grid is not None
+        cells = CELLS[part] // (max(1, len(self.of(part))) if part == "forcing" else 1)
+        across = max(1, min(-(-grid.nlon // cols), COLUMNS // cols))
+        down = max(1, min(-(-grid.nlat // rows), cells // (rows * cols * across)))
+        return down * rows, across * cols
+
+    def boxes(self, part: Part) -> Iterator[Box]:
+        """The boxes of the shards, clipped to the grid."""
+        grid, (rows, cols) = self.grid(part), self.shards(part)
+        assert grid is not None
+        for row in range(0, grid.nlat, rows):
+            for col in range(0, grid.nlon, cols):
+                yield Box(row, row + rows, col, col + cols).intersect(grid.box)
+
+    def pieces(self) -> Iterator[Piece]:
+        """All pieces of work: maps and static fields by variable, forcing with all variables of a year together,
+        as the states of a cell are checked together."""
+        for part in PARTS:
+            found = self.of(part)
+            for year in (*self.years(part), None):
+                names = tuple(v.name for v in found if (v.years is None if year is None else year in (v.years or ())))
+                for group in [names] if part == "forcing" else [(name,) for name in names]:
+                    if group:
+                        for box in self.boxes(part):
+                            yield Piece(part, group, year, box)
+
+    def describe(self) -> dict[str, Any]:
+        """The whole layout as plain JSON; :meth:`parse` reads it."""
+        return {
+            "format": FORMAT,
+            "land": _numbers(self.land),
+            "legend": self.legend,
+            "forcing": _numbers(self.forcing),
+            "lattice": _numbers(self.lattice),
+            "variables": [asdict(v) for v in self.variables],
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> PreparedLayout:
+        variables = [{**v, "years": None if v["years"] is None else tuple(v["years"])} for v in content["variables"]]
+        grids = {key: None if content[key] is None else LatLonGrid(*content[key]) for key in ("forcing", "lattice")}
+        return cls(
+            LatLonGrid(*content["land"]), content["legend"], **grids, variables=tuple(Variable(**v) for v in variables)
+        )
+
+
+def _numbers(grid: LatLonGrid | None) -> list[float] | None:
+    return None if grid is None else [grid.lon0, grid.dlon, grid.nlon, grid.lat0, grid.dlat, grid.nlat]
+
+
+def make_groups(path: Path, layout: PreparedLayout, attrs: Mapping[str, Any]) -> None:
+    """Write groups, metadata of all arrays, and coordinates; no fsync."""
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    # Zstd frames carry no checksum by default, and then let bit flips through.
+    codec = ZstdCodec(level=3, checksum=True)
+    root = zarr.create_group(
+        path, zarr_format=3, attributes={"Conventions": "CF-1.11", **{k: flat_attribute(v) for k, v in attrs.items()}}
+    )
+    for part in PARTS:
+        grid = layout.grid(part)
+        if grid is None:
+            continue
+        group = root.create_group(part, attributes={"Conventions": "CF-1.11"})
+        for name, (dims, values, attributes) in _coordinates(layout, part, grid).items():
+            array = group.create_array(
+                name,
+                shape=values.shape,
+                dtype=values.dtype,
+                chunks=tuple(max(1, n) for n in values.shape),
+                compressors=codec,
+                dimension_names=dims,
+                attributes=attributes,
+                # Zarr leaves out a chunk of nothing but the fill value (0), and then it looks lost.
+                config={"write_empty_chunks": True},
+            )
+            array[...] = values
+        years = layout.years(part)
+        for variable in layout.of(part):
+            cover = part == "maps"
+            time = () if variable.years is None else (1,)
+            group.create_array(
+                variable.name,
+                shape=(*((len(years),) if time else ()), *grid.shape),
+                dtype="uint8" if cover else "float32",
+                chunks=(*time, *layout.chunks(part)),
+                shards=(*time, *layout.shards(part)),
+                compressors=codec,
+                fill_value=UNWRITTEN if cover else float("nan"),
+                dimension_names=(*(("year",) if time else ()), "lat", "lon"),
+                attributes=_attributes(layout, variable),
+            )
+
+
+def _attributes(layout: PreparedLayout, variable: Variable) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"long_name": variable.long_name or variable.name, "source": variable.source}
+    if variable.years is not None:
+        attrs |= {"coordinates": "time", "years": list(variable.years)}
+    if variable.part != "maps":
+        return attrs | {"units": variable.units}
+    legend = get_legend(layout.legend)
+    return attrs | {
+        "flag_values": [*legend.ocean, *legend.codes],
+        "flag_meanings": " ".join([*(f"outside_{code}" for code in legend.ocean), *legend.names.values()]),
+        "legend": legend.name,
+    }
+
+
+def _coordinates(
+    layout: PreparedLayout, part: Part, grid: LatLonGrid
+) -> dict[str, tuple[tuple[str, ...], np.ndarray[Any, Any], dict[str, Any]]]:
+    found: dict[str, tuple[tuple[str, ...], np.ndarray[Any, Any], dict[str, Any]]] = {
+        "lat": (("lat",), grid.lat, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
+        "lon": (("lon",), grid.lon, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
+    }
+    years = layout.years(part)
+    if years:
+        start = datetime.date(years[0], 1, 1)
+        days = np.array([(datetime.date(year, 1, 1) - start).days for year in years], np.int32)
+        time = {
+            "standard_name": "time",
+            "long_name": "1 January of the year",
+            "units": f"days since {years[0]:04d}-01-01",
+            "calendar": "proleptic_gregorian",
+        }
+        found["year"] = (("year",), np.array(years, np.int32), {"long_name": "year"})
+        found["time"] = (("year",), days, time)
+    return found

@@ -1,0 +1,139 @@
+"""What a run needs of its inputs: which variables, in which units, for which years, from which files."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ai4land_coupler.config import Config
+from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
+from ai4land_coupler.inputs import Catalogue, Mended
+from ai4land_coupler.land_setup import LandSetup
+from ai4land_coupler.plugins import Plugins
+from ai4land_coupler.quality import field_rule
+
+
+def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:
+    """The layout of the store that holds all that a run reads.
+
+    Parameters
+    ----------
+    maps:
+        Years whose maps are stored besides the initial one.
+
+    Raises
+    ------
+    Ai4LandError
+        As the run itself: a variable or a year that no adapter has.
+    """
+    config = setup.config
+    forcing = setup.forcing.catalogue
+    return PreparedLayout(
+        land=setup.grid,
+        legend=setup.legend.name,
+        forcing=setup.plan.forcing if config.forcing else None,
+        lattice=forcing.lattice if config.forcing else None,
+        variables=(_maps(setup, maps), *_forcing(setup, forcing), *_static(setup)),
+    )
+
+
+def _maps(setup: LandSetup, maps: Iterable[int]) -> Variable:
+    info = setup.initial.adapter.fields()[LAND_COVER]
+    years = tuple(sorted({setup.initial_year, *maps}))
+    return Variable("maps", LAND_COVER, "1", info.long_name, years, setup.initial.name)
+
+
+def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
+    years: dict[str, set[int]] = {}
+    wanted: dict[str, set[str]] = {}
+    for year, needs in setup.forcing_needs().items():
+        for name, units in needs:
+            years.setdefault(name, set()).add(year)
+            wanted.setdefault(name, set()).add(units)
+    for name in sorted(years):
+        offers = [catalogue.offer(name, year) for year in sorted(years[name])]
+        # The units of the source, where all files agree: what a run converts, it converts then as from the raw files.
+        choices = {info.units for _, info in offers}
+        choices = choices if len(choices) == 1 else wanted[name]
+        if len(choices) != 1:
+            raise ConfigError(
+                f"forcing {name!r} comes in several units and is wanted in several",
+                found=f"wanted in {', '.join(sorted(choices))}",
+                where="forcing",
+                remedy="give the adapters the same units",
+            )
+        fixed = all(info.years is None for _, info in offers)
+        source = ", ".join(dict.fromkeys(entry.name for entry, _ in offers))
+        stored = None if fixed else tuple(sorted(years[name]))
+        yield Variable("forcing", name, choices.pop(), offers[0][1].long_name, stored, source)
+
+
+def _static(setup: LandSetup) -> Iterator[Variable]:
+    catalogue = setup.static_reader().catalogue
+    for name in sorted(setup.static_needs()):
+        entry, info = catalogue.offer(name)
+        yield Variable("static", name, info.units, info.long_name, None, entry.name)
+
+
+def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:
+    """Compare data sets where one follows the other, as a run does when it gets there; returns what was let pass.
+
+    Raises
+    ------
+    DataError
+        A jump between two data sets, under the policy ``stop``.
+    """
+    catalogue = setup.forcing.catalogue
+    joints: dict[tuple[int, int], list[str]] = {}
+    for variable in layout.of("forcing"):
+        rule = field_rule(variable.name)
+        if rule is not None and rule.kind == "fraction":
+            served = [catalogue.find(variable.name, year) for year in variable.years or ()]
+            for pair in sorted({(a, b) for a, b in pairwise(served) if a != b}):
+                joints.setdefault(pair, []).append(variable.name)
+    for (one, other), names in joints.items():
+        catalogue.compare(one, other, names, setup.plan.forcing)
+    return {key: count for key, count in catalogue.mended.items() if key.fault == "jump"}
+
+
+def source_files(config: Config, plugins: Plugins, layout: PreparedLayout) -> list[tuple[str, Path | str]]:
+    """Files and URLs that the adapters' options name, each with its adapter; of a pattern, those that exist.
+
+    ``{year}`` in a name stands for the years that are prepared.
+    """
+    coarse = [(choice, layout.years("forcing")) for choice in (*config.forcing, *config.static)]
+    found: list[tuple[str, Path | str]] = []
+    for choice, years in [(config.initial, layout.years("maps")), *coarse]:
+        options = plugins.find("adapter", choice.name).options.model_validate(
+            choice.options, context={"base": config.base}
+        )
+        for value in _leaves(dict(options)):
+            found += [(choice.name, item) for item in _expand(value, years)]
+    return list(dict.fromkeys(found))
+
+
+def _leaves(value: Any) -> Iterator[Path | str]:
+    """All paths and URLs of an adapter's options."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, Path) or (isinstance(value, str) and "://" in value):
+        yield value
+
+
+def _expand(value: Path | str, years: Iterable[int]) -> Iterator[Path | str]:
+    if isinstance(value, str):
+        yield value
+        return
+    for text in dict.fromkeys(str(value).replace("{year}", str(year)) for year in (*years, "{year}")):
+        if Path(text).exists():
+            yield Path(text)
+        elif glob.has_magic(text):
+            yield from map(Path, sorted(glob.glob(text, recursive=True)))  # noqa: PTH207 - may be absolute

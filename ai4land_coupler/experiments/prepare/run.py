@@ -1,0 +1,267 @@
+"""``ai4land prepare``: plans a store, makes its pieces over processes, and puts it into place when it is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai4land_coupler import __version__
+from ai4land_coupler.config import Config
+from ai4land_coupler.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
+from ai4land_coupler.errors import ConfigError, DataError, RunError
+from ai4land_coupler.experiments.prepare.beside import write_beside
+from ai4land_coupler.experiments.prepare.layout import (
+    ATTRIBUTE,
+    COORDINATES,
+    MARKER,
+    PARTS,
+    Piece,
+    PreparedLayout,
+    make_groups,
+)
+from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
+from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
+from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Workshop, make_in_worker, start_worker
+from ai4land_coupler.inputs import Mended, total
+from ai4land_coupler.land_setup import LandSetup
+from ai4land_coupler.provenance import collect, digest
+from ai4land_coupler.store_format import digests
+
+Progress = Callable[[int, int, str], None]
+
+#: Folder beside the store that holds it until it is whole, and the journal of its pieces.
+UNFINISHED = ".part"
+PLAN = "plan.json"
+_REMEDY = "run the same command again: it goes on with the pieces that are missing"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What :func:`prepare` did. ``made`` pieces of ``pieces`` were made now, the others were there already."""
+
+    store: Path
+    configuration: Path
+    collection: Path
+    layout: PreparedLayout
+    pieces: int
+    made: int
+    quality: Counter[str]
+
+
+def prepare(
+    config: Config,
+    store: Path | str,
+    *,
+    maps: Iterable[int] = (),
+    jobs: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Make the prepared store of a run, or finish one that was interrupted.
+
+    Parameters
+    ----------
+    config:
+        The run whose inputs are prepared.
+    store:
+        Path of the Zarr store. ``STORE.run.yaml`` (the same run, reading the store) and ``STORE.stac.json`` (a STAC
+        collection) are written beside it, and while it is made, ``STORE.part``.
+    maps:
+        Years whose maps are stored besides the initial one.
+    jobs:
+        Processes; default: the processors that this process may use. 1 works in the process itself.
+    overwrite:
+        Replace a prepared store of other inputs (and nothing else).
+    progress:
+        Told the number of pieces done, their total, and what was made last.
+
+    Raises
+    ------
+    ConfigError
+        The path is taken.
+    RunError
+        The disk refuses, a worker was killed, or another process prepares the same store.
+    Ai4LandError
+        As a run of the configuration: what is wrong with the inputs.
+    """
+    os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
+    store = Path(os.path.abspath(store))  # noqa: PTH100 - does not follow links, as the store is renamed
+    setup = LandSetup(config, 0, 1)
+    layout = plan_layout(setup, maps)
+    joints = check_joints(setup, layout)
+    plan = _plan(setup, layout)
+    key = _key(plan)
+    done = _check_place(store, key, overwrite)
+    work = store.with_name(store.name + UNFINISHED)
+    pieces = list(layout.pieces())
+    if done:
+        quality = Counter(read_description(store)["quality"])
+        beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
+        shutil.rmtree(work, ignore_errors=True)
+        return Prepared(store, *beside, layout, len(pieces), 0, quality)
+    with disk_errors("a prepared store could not be made", store), _locked(work):
+        _begin(work, layout, plan, key)
+        journal = _read_journal(work, pieces)
+        missing = [piece for piece in pieces if piece.id not in journal]
+        tell = progress or (lambda done, total, what: None)
+        tell(len(pieces) - len(missing), len(pieces), "")
+        workshop = Workshop(config, layout, work / "store", work / "journal")
+        count = jobs if jobs is not None else len(os.sched_getaffinity(0))
+        for number, piece in enumerate(_make(workshop, missing, count), len(pieces) - len(missing) + 1):
+            tell(number, len(pieces), f"{piece.part} {piece.year or ''}".strip())
+        journal = _read_journal(work, pieces)
+        mended = {Mended(*key): n for piece in pieces for *key, n in journal[piece.id]["mended"]}
+        quality = total(mended | joints)
+        _seal(work / "store", [file for entry in journal.values() for file in entry["files"]], quality)
+        beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
+        _put_into_place(work, store)
+    return Prepared(store, *beside, layout, len(pieces), len(missing), quality)
+
+
+def _key(plan: dict[str, Any]) -> str:
+    """Names what decides the values of a store: its layout, its sources, and the version that read them."""
+    made_from = plan["provenance"]
+    content = [plan["layout"], made_from["inputs"], made_from["config_sha256"], __version__]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _plan(setup: LandSetup, layout: PreparedLayout) -> dict[str, Any]:
+    """The layout of a store, and what it is made from; no time and no machine, so that a store can be made again."""
+    config = setup.config
+    sources = source_files(config, setup.plugins, layout)
+    facts = collect(config.model_dump_json(indent=1, include={"legend", "time", "initial", "forcing", "static"}), [])
+    inputs = []
+    for adapter, source in sources:
+        # a URL has no digest here: its copy is the adapter's own
+        known = digest(source)._asdict() if isinstance(source, Path) else {}
+        inputs.append({"adapter": adapter, "name": getattr(source, "name", source), **known})
+    kept = {name: facts[name] for name in ("config", "config_sha256", "software", "revision")}
+    return {"layout": layout.describe(), "provenance": {**kept, "inputs": inputs}}
+
+
+def _check_place(store: Path, key: str, overwrite: bool) -> bool:
+    """Whether the store is there already, whole and of the same inputs."""
+    if not store.exists():
+        return False
+    if not is_prepared(store):
+        raise ConfigError("the path of the prepared store is taken", where=store, remedy="choose another path")
+    if read_description(store).get("key") == key:
+        return True
+    if not overwrite:
+        raise ConfigError(
+            "there is a prepared store already, made from other inputs, another configuration or other software",
+            where=store,
+            remedy="choose another path, or allow overwriting (--overwrite)",
+        )
+    return False
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """One process at a time works on a store."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError("another process prepares this store", where=work, remedy="wait for it to end") from error
+        yield
+
+
+def _begin(work: Path, layout: PreparedLayout, plan: dict[str, Any], key: str) -> None:
+    """Keep what an interrupted run of the same plan left behind; else start anew."""
+    try:
+        same = unseal((work / PLAN).read_bytes(), work / PLAN, _REMEDY)["key"] == key
+    except (OSError, DataError):
+        same = False
+    if same:
+        return
+    (work / PLAN).unlink(missing_ok=True)
+    for name in ("store", "journal", "old"):
+        shutil.rmtree(work / name, ignore_errors=True)
+    (work / "journal").mkdir()
+    make_groups(work / "store", layout, {"title": "Prepared inputs of ai4land_coupler"} | _attributes(plan, key, None))
+    sync_files((file for file in (work / "store").rglob("*") if file.is_file()), work)
+    write_durably(work / PLAN, seal({"key": key}))
+
+
+def _attributes(plan: dict[str, Any], key: str, quality: Counter[str] | None) -> dict[str, Any]:
+    described = {**plan["layout"], "key": key, "quality": dict(sorted((quality or {}).items()))}
+    return {"provenance": plan["provenance"], ATTRIBUTE: json.dumps(described)}
+
+
+def _read_journal(work: Path, pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
+    """The pieces that are done: their entry is sound, and their files have the size that it tells."""
+    found = {}
+    for piece in pieces:
+        path = work / "journal" / f"{piece.id}.json"
+        try:
+            entry = unseal(path.read_bytes(), path, _REMEDY)
+            whole = all((work / "store" / f).stat().st_size == size for f, size in entry["files"].items())
+        except (OSError, DataError):
+            continue
+        if whole and entry["piece"] == piece.id:
+            found[piece.id] = entry
+    return found
+
+
+def _make(workshop: Workshop, pieces: Sequence[Piece], jobs: int) -> Iterator[Piece]:
+    """Make pieces, in this process or over several, and yield each when it is done."""
+    if jobs <= 1 or len(pieces) <= 1:
+        for piece in pieces:
+            workshop.make(piece)
+            yield piece
+        return
+    # spawn: the libraries that were loaded here (HDF5, GDAL, threads of torch and zarr) do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(pieces)), context, start_worker, (workshop, os.getpid()))
+    try:
+        for future in as_completed([pool.submit(make_in_worker, piece) for piece in pieces]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process ended before its time",
+            found="killed from outside, most often for want of memory",
+            remedy=f"{_REMEDY}, with fewer --jobs where memory is short",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _seal(store: Path, files: Iterable[str], quality: Counter[str]) -> None:
+    """Write the quality counts, remove what kills left behind, and seal the metadata."""
+    import zarr
+
+    group = zarr.open_group(store, mode="r+")
+    described = json.loads(str(group.attrs[ATTRIBUTE]))
+    group.update_attributes({ATTRIBUTE: json.dumps({**described, "quality": dict(sorted(quality.items()))})})
+    shards = {*files}
+    coordinates = {f"{part}/{name}/c/0" for part in PARTS for name in COORDINATES}
+    for file in store.rglob("*"):
+        name = file.relative_to(store).as_posix()
+        if file.is_file() and name not in shards | coordinates and file.name != "zarr.json":
+            file.unlink()
+    metadata = digests(store)
+    write_durably(store / MARKER, seal({"metadata": metadata, "files": sorted(shards)}))
+    sync_files((store / name for name in metadata), store)
+
+
+def _put_into_place(work: Path, store: Path) -> None:
+    """Rename: a reader finds the whole store or none."""
+    if store.exists():
+        store.rename(work / "old")
+    (work / "store").rename(store)
+    sync_path(store.parent)
+    shutil.rmtree(work)

@@ -1,0 +1,166 @@
+"""One piece of work: read it through the adapters, write its shards, bring them to disk, journal it.
+
+Runs in the process of the caller or in workers. A piece that was interrupted has no entry in the journal and is made
+anew; a piece made twice has the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from ai4land_coupler.config import Config
+from ai4land_coupler.durable import disk_errors, seal, sync_files, write_durably
+from ai4land_coupler.experiments.prepare.layout import Piece, PreparedLayout
+from ai4land_coupler.fields import FieldSpec
+from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.inputs import Catalogue, Mended, StaticReader, make_adapter
+from ai4land_coupler.land_setup import read_cover
+from ai4land_coupler.legend import get_legend
+from ai4land_coupler.plugins import Plugins, load_plugins
+from ai4land_coupler.store_format import array_file
+
+#: GDAL keeps 5 % of the machine's memory in each process unless told (megabytes).
+GDAL_CACHE = "64"
+
+
+@dataclass
+class Workshop:
+    """Everything that pieces of one store are made with; picklable before its first use."""
+
+    config: Config
+    layout: PreparedLayout
+    store: Path
+    journal: Path
+    _tools: _Tools | None = field(default=None, repr=False)
+
+    def make(self, piece: Piece) -> None:
+        """Make one piece durable, and then enter it in the journal.
+
+        Raises
+        ------
+        Ai4LandError
+            As the adapters do; ``RunError`` when the disk refuses.
+        """
+        if self._tools is None:
+            self._tools = _Tools(self.config, self.layout, self.store)
+        values, mended = self._tools.read(piece)
+        files: dict[str, int] = {}
+        for name, array in values.items():
+            where = f"{piece.part}/{name}"
+            file = self._write(where, piece, array)
+            files[file.relative_to(self.store).as_posix()] = file.stat().st_size
+        with disk_errors("a piece of a prepared store could not be brought to disk", self.store):
+            sync_files((self.store / name for name in files), self.store)
+            entry = {"piece": piece.id, "files": files, "mended": [[*key, n] for key, n in mended.items() if n]}
+            write_durably(self.journal / f"{piece.id}.json", seal(entry))
+
+    def _write(self, name: str, piece: Piece, values: NDArray[Any]) -> Path:
+        assert self._tools is not None
+        array = self._tools.arrays[name]
+        at = () if piece.year is None else (self.layout.years(piece.part).index(piece.year),)
+        file = array_file(self.store, name, array, (*at, piece.box.row0, piece.box.col0))
+        with disk_errors("a piece of a prepared store could not be written", file):
+            # Zarr reads an existing shard before it replaces it, and fails on one that a kill has cut short.
+            file.unlink(missing_ok=True)
+            array[(*at, *piece.box.slices())] = values
+        return file
+
+
+class _Tools:
+    """Open adapters and arrays of one process."""
+
+    def __init__(self, config: Config, layout: PreparedLayout, store: Path) -> None:
+        import zarr
+
+        self._layout = layout
+        self._legend = get_legend(layout.legend)
+        plugins = load_plugins(config.plugins.allow)
+        self._initial = make_adapter(config, plugins, "initial", config.initial)
+        self._forcing, self._static = (_catalogue(config, plugins, kind) for kind in ("forcing", "static"))
+        self._compared: set[tuple[int, Box]] = set()
+        # Zarr leaves out a chunk of nothing but the fill value, and then it looks lost.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = zarr.open_group(store, mode="r+")
+            self.arrays: dict[str, Any] = {v.array: group[v.array] for v in layout.variables}
+
+    def read(self, piece: Piece) -> tuple[Mapping[str, NDArray[Any]], dict[Mended, int]]:
+        """The values (rows, columns) of each variable of a piece, and what was mended in them."""
+        layout = self._layout
+        units = {v.name: v.units for v in layout.of(piece.part)}
+        grid = layout.grid(piece.part)
+        assert grid is not None
+        if piece.part == "maps":
+            assert piece.year is not None
+            cover = read_cover(self._initial, self._legend, grid.sub(piece.box), piece.year)
+            return {piece.names[0]: cover}, {}
+        if piece.part == "forcing":
+            cells = grid.sub(piece.box)
+            self._read_first(piece, cells, units)
+            self._forcing.mended.clear()
+            return self._forcing.read({n: units[n] for n in piece.names}, cells, piece.year), self._mended_of(piece)
+        # in the pieces of a run, so that interpolated values have the same bits
+        self._static.mended.clear()
+        reader = StaticReader(self._static, grid, cache=0)
+        return {n: reader.read(FieldSpec(n, units[n], "static"), piece.box) for n in piece.names}, self._static.mended
+
+    def _read_first(self, piece: Piece, cells: LatLonGrid, units: Mapping[str, str]) -> None:
+        """Show each data set's first year to the catalogue, once in a process: it compares masks with that."""
+        if piece.year is None:
+            return
+        years = self._layout.years("forcing")
+        serving = {name: self._forcing.find(name, piece.year) for name in piece.names}
+        for index in sorted(set(serving.values())):
+            if (index, piece.box) not in self._compared:
+                self._compared.add((index, piece.box))
+                names = [name for name in piece.names if serving[name] == index]
+                stored = {v.name: v.years or years for v in self._layout.of("forcing")}
+                first = min(y for n in names for y in stored[n] if self._forcing.find(n, y) == index)
+                shown = {n: units[n] for n in names if first in stored[n] and self._forcing.find(n, first) == index}
+                self._forcing.read(shown, cells, first)
+
+    def _mended_of(self, piece: Piece) -> dict[Mended, int]:
+        """Counts of the piece's own year: joints of data sets read others, depending on what a process did before."""
+        own = {
+            entry.name: None if piece.year is None else entry.data_year(piece.year) for entry in self._forcing.adapters
+        }
+        return {k: n for k, n in self._forcing.mended.items() if k.adapter in own and k.year == own[k.adapter]}
+
+
+def _catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
+    choices = getattr(config, kind)
+    adapters = [make_adapter(config, plugins, f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
+    return Catalogue(kind, adapters, config.quality.policy, config.quality.jump)
+
+
+# ---- in a worker process ------------------------------------------------------------------------------------------
+
+_workshop: Workshop | None = None
+
+
+def start_worker(workshop: Workshop, parent: int) -> None:
+    """Initialise a worker: keep what pieces are made with, and end with the parent, however that ends."""
+    global _workshop  # noqa: PLW0603 - the one place where a pool's workers can keep something
+    os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
+    _workshop = workshop
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def make_in_worker(piece: Piece) -> Piece:
+    """Make a piece with the workshop of this process."""
+    assert _workshop is not None
+    _workshop.make(piece)
+    return piece
