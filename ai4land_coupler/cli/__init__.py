@@ -8,7 +8,20 @@ import traceback
 import click
 
 from ai4land_coupler import __version__
-from ai4land_coupler.cli import check, export, inspect_, plan, plugins_, prepare, report, run, schema, train, twin, validate
+from ai4land_coupler.cli import (
+    check,
+    export,
+    inspect_,
+    plan,
+    plugins_,
+    prepare,
+    report,
+    run,
+    schema,
+    train,
+    twin,
+    validate,
+)
 from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
 from ai4land_coupler.errors import Ai4LandError
 
