@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ STATIC_CACHE = 1 << 30
 #: Rows and columns of the pieces of the land grid in which static fields are read. They are fixed by the grid alone: an
 #: adapter that interpolates rounds its last bits by the corner of what it is asked for.
 STATIC_PIECE = 512
+
+
+#: How the names of data files end; other paths are told by their slashes.
+_FILE_ENDINGS = {".nc", ".nc4", ".tif", ".tiff", ".zarr", ".h5"}
 
 
 @dataclass(frozen=True)
@@ -201,10 +205,22 @@ class Catalogue:
         """The adapters in a year, for messages."""
         return f"{self.kind} of {year}: {', '.join(map(str, self.adapters))}"
 
+    def offers(self, name: str) -> list[NamedAdapter]:
+        """The adapters that have a variable, in the order in which they are asked; the first has all static fields."""
+        found = [entry for entry, fields in zip(self.adapters, self._fields, strict=True) if name in fields]
+        return found if self.kind == "forcing" else found[:1]
+
     def source(self, name: str) -> str:
-        """The adapters that have a variable, for messages."""
-        offers = [entry for entry, fields in zip(self.adapters, self._fields, strict=True) if name in fields]
-        return f"{self.kind} {', '.join(map(str, offers))}, variable {name}"
+        """The adapters that serve a variable, for messages."""
+        return f"{self.kind} {', '.join(map(str, self.offers(name)))}, variable {name}"
+
+    def spans(self, name: str) -> list[str]:
+        """The years of a variable, of each adapter that has it."""
+        return [
+            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else "")
+            for i, entry in enumerate(self.adapters)
+            if name in self._fields[i] and (span := self._data_span(i, name))
+        ]
 
     # ---- one adapter ------------------------------------------------------------------------------------------
 
@@ -466,5 +482,15 @@ def make_adapter(config: Config, plugins: Plugins, where: str, choice: PluginCho
     if "policy" in plugins.find("adapter", choice.name, where).options.model_fields:
         options.setdefault("policy", config.quality.policy)
     made = plugins.create("adapter", choice.name, options, where, base=config.base)
-    files = tuple(Path(value).name for value in choice.options.values() if isinstance(value, str) and "." in value)
-    return NamedAdapter(choice.name, made, files, choice.cycle if isinstance(choice, ForcingSection) else None)
+    cycle = choice.cycle if isinstance(choice, ForcingSection) else None
+    return NamedAdapter(choice.name, made, tuple(_file_names(choice.options)), cycle)
+
+
+def _file_names(options: Any) -> Iterator[str]:
+    """Names of the files among options, which may lie in lists and mappings."""
+    if isinstance(options, str):
+        if "/" in options or Path(options).suffix.lower() in _FILE_ENDINGS:
+            yield Path(options).name
+    elif isinstance(options, Mapping | list | tuple):
+        for value in options.values() if isinstance(options, Mapping) else options:
+            yield from _file_names(value)

@@ -102,10 +102,7 @@ class LandSetup:
         config = self.config
         year = self.initial_year
         cover = {b.id: read_cover(self.initial, self.legend, self.grid.sub(b.core), year) for b in self.own_blocks()}
-        self._mended_cover = {
-            Mended("initial map", "no_data", year, f"block {i}"): int((codes == NO_DATA).sum())
-            for i, codes in cover.items()
-        }
+        self.note_cover(cover)
         crosswalk = self.map_maker.crosswalk
         shares = np.full((len(crosswalk.groups), *self.plan.forcing.shape), np.nan)
         if self.follows_scenario and cover:
@@ -118,6 +115,15 @@ class LandSetup:
         for entry in self.predictors:
             memory.update(begin_memory(entry, cover))
         return LandState(config.time.start, cover, {}, memory)
+
+    def note_cover(self, cover: Mapping[int, NDArray[np.uint8]]) -> None:
+        """Count the cells of the initial map without data, by block; they are no land."""
+        self._mended_cover = {
+            Mended(f"initial map, {self.initial}", "no_data", self.initial_year, f"block {i}"): int(
+                (codes == NO_DATA).sum()
+            )
+            for i, codes in cover.items()
+        }
 
     def restarted_state(self, folder: Path, year: int | None) -> LandState:
         """The state of a restart, where it fits this run; the last one of the folder, or that of a year."""

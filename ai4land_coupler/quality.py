@@ -52,6 +52,7 @@ class FieldRule:
     valid: tuple[float, float]
     valid_on_land: tuple[float, float]
     sum: str | None
+    parts: tuple[str, ...]
     mask: str | None
     lattice: str | None
 
@@ -68,6 +69,7 @@ def field_rules() -> dict[str, FieldRule]:
             _bounds(item["valid"]),
             _bounds(item.get("valid_on_land", item["valid"])),
             item.get("sum"),
+            tuple(item.get("parts", ())),
             item.get("mask"),
             item.get("lattice"),
         )
@@ -254,14 +256,24 @@ def _check_area(name: str, area: NDArray[np.floating[Any]], grid: LatLonGrid, wh
         )
 
 
+def sum_members(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of each sum that closes; one that stands for its parts only where none of them is there."""
+    given = list(names)
+    found: dict[str, list[str]] = {}
+    for name in given:
+        rule = field_rule(name)
+        if rule is not None and rule.sum is not None and not set(rule.parts) & set(given):
+            found.setdefault(rule.sum, []).append(name)
+    return found
+
+
 def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[dict[str, Values], Counter[str]]:
     """Check that the fields of a cell that share a sum add up to no more than 1.
 
     Larger sums are scaled to 1 under the policy ``mend``, and counted as ``renormalised``.
     """
     values, counts = dict(read), Counter[str]()
-    for total_name in {rule.sum for name in read if (rule := field_rule(name)) and rule.sum}:
-        members = [name for name in read if (rule := field_rule(name)) and rule.sum == total_name]
+    for total_name, members in sum_members(read).items():
         total = np.sum([np.nan_to_num(values[name].astype(np.float64)) for name in members], axis=0)
         over = total > 1 + TOLERANCE
         if not over.any():

@@ -1,0 +1,89 @@
+"""``ai4land check``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import out, progress_bar
+
+if TYPE_CHECKING:
+    from ai4land_coupler.input_report import InputReport, VariableReport
+
+
+@click.command()
+@config_argument
+@set_option
+@click.option(
+    "--years",
+    type=click.Choice(["ends", "all"]),
+    default="ends",
+    show_default=True,
+    help="Read the first and the last year of the forcing, or every year that the run reads.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -> int:
+    """Report on all inputs of a run: ranges, gaps, sums, years, what is mended, what would stop it.
+
+    Exit code 2 where the run would stop.
+    """
+    from ai4land_coupler.config import load_config
+    from ai4land_coupler.input_report import check_inputs
+
+    settings = load_config(config, overrides)
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=1.0)
+
+        def advance(share: float, what: str) -> None:
+            bar.update(task, completed=share, description=what)
+
+        report = check_inputs(settings, cast(Literal["ends", "all"], years), advance)
+        bar.update(task, completed=1.0, description="read")
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=1))
+    else:
+        _print(report)
+    return 2 if report.faults else 0
+
+
+def _print(report: InputReport) -> None:
+    for line in report.adapters:
+        out.print(line, markup=False, soft_wrap=True)
+    for kind in ("forcing", "static"):
+        lines = [line for line in report.variables if line.kind == kind]
+        if lines:
+            out.print(_table(kind, lines))
+    for label, (low, high) in report.closure.items():
+        out.print(f"{label} fractions of a cell add up to {low:.4g} to {high:.6g}")
+    for fault, count in report.mended.items():
+        out.print(f"counted while reading: {fault}: {count}", markup=False)
+    for fault in report.faults:
+        out.print(Panel(Text(fault), title="fault", title_align="left", border_style="red"))
+    if not report.faults:
+        out.print(f"[green]the inputs are good[/] (quality.policy: {report.policy})")
+    else:
+        number = "one fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
+        out.print(f"[red]the run would stop: {number}[/] (quality.policy: {report.policy})")
+
+
+def _table(kind: str, lines: list[VariableReport]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in (kind, "units", "from", "years", "read"):
+        table.add_column(column, overflow="fold")
+    for column in ("lowest", "highest", "land without data"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        read = "" if not line.read else f"{line.read[0]}-{line.read[-1]} ({len(line.read)})"
+        numbers = ["none" if math.isnan(x) else f"{x:.4g}" for x in (line.low, line.high)]
+        missing = "" if math.isnan(line.missing) else f"{100 * line.missing:.2f} %"
+        adapters = ", ".join(source.partition(" (")[0] for source in line.sources)
+        table.add_row(line.name, line.units, adapters, ", ".join(line.available), read, *numbers, missing)
+    return table
