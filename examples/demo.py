@@ -1,4 +1,4 @@
-"""The demo (``make demo``): a Twin Earth, a trained network, twenty simulated years, one picture.
+"""The demo (``make demo``): a Twin Earth, a trained network, twenty simulated years, one page.
 
 Needs no data and no network. Under three minutes on two cores.
 """
@@ -16,6 +16,7 @@ from ai4land_coupler.experiments.metrics import figure_of_merit
 from ai4land_coupler.experiments.twin import TwinOptions, TwinReport, generate
 from ai4land_coupler.legend import get_legend
 from ai4land_coupler.report.picture import draw
+from ai4land_coupler.report.web_page import write_page
 from ai4land_coupler.store import open_store
 
 HERE = Path(__file__).parent
@@ -38,6 +39,7 @@ def main() -> None:
             config, progress=lambda done, total, year: bar.update(task, completed=done, total=total)
         ).run()
     picture = draw(summary.store, DEMO / "picture.png")
+    page = write_page(summary.store, DEMO / "report.html")
     changed = sum(summary.changed_share.values()) / len(summary.changed_share)
     console.print(
         f"land that changed each year: {100 * changed:.2f} % (the twin: {100 * twin.mean_gross_change:.2f} %)"
@@ -45,6 +47,7 @@ def main() -> None:
     console.print(skill(twin, summary.store))
     console.print(f"the store of the run: {summary.store}", soft_wrap=True, markup=False)
     console.print(f"a picture of it:      {picture}", soft_wrap=True, markup=False)
+    console.print(f"all of it on a page:  {page}", soft_wrap=True, markup=False)
     console.print("look inside with:     ai4land inspect demo/run.zarr")
 
 

@@ -63,6 +63,7 @@ class Chart {
     }
     const path = (values) => values.flatMap((v, i) => (v === null ? [] : `${this.x(i)},${y(v)}`)).join(" ");
     for (const { colour, values } of spec.lines ?? []) {
+      svg.append(shape("polyline", { class: "halo", points: path(values) }));
       svg.append(shape("polyline", { class: "line", stroke: colour, points: path(values) }));
     }
     for (const { values } of spec.dashes ?? []) {

@@ -31,7 +31,7 @@ const area = (value) => (value === null ? "no value" : `${number(value)} km\u00b
 function ticks(low, high, count) {
   const span = high - low || 1;
   const power = 10 ** Math.floor(Math.log10(span / count));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => span / n <= count) ?? 10 * power;
+  const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => span / n <= count) ?? 10 * power;
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
   return found;
