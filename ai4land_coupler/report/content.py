@@ -116,7 +116,7 @@ def land_window(data: xr.Dataset) -> dict[str, slice]:
 
 
 def open_run(store: str | Path) -> xr.Dataset:
-    """Open a store whose years are to be shown, in rising order.
+    """Open a store whose years are to be shown: years in rising order, rows from the north.
 
     Raises
     ------
@@ -132,7 +132,9 @@ def open_run(store: str | Path) -> xr.Dataset:
             where=store,
             remedy="let the run commit its first year: `ai4land run`",
         )
-    return data.sortby("year")
+    data = data.sortby("year")
+    north_first = bool(data["lat"][0] >= data["lat"][-1])
+    return data if north_first else data.isel(lat=slice(None, None, -1))
 
 
 def collect_content(store: str | Path) -> PageContent:
@@ -160,9 +162,7 @@ def collect_content(store: str | Path) -> PageContent:
         "title": str(data.attrs.get("title") or Path(store).name),
         "years": data["year"].values.tolist(),
         "legend": legend.title,
-        "classes": [
-            {"name": item.name.replace("_", " / "), "colour": item.colour, "fixed": item.fixed} for item in legend.view
-        ],
+        "classes": [{"name": item.name.replace("_", " / "), "colour": item.colour} for item in legend.view],
         "grid": {
             "rows": history.first.shape[0],
             "cols": history.first.shape[1],

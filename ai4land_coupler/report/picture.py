@@ -33,10 +33,9 @@ def draw(store: str | Path, target: str | Path) -> Path:
     every = slice(None, None, thin)
     first, last = (legend.to_view(data["land_cover"].isel(year=i, lat=every, lon=every).values) for i in (0, -1))
     lon, lat = data["lon"].values, data["lat"].values
-    extent = (lon[0], lon[-1], min(lat), max(lat))
+    extent = (lon[0], lon[-1], lat[-1], lat[0])
     shape: dict[str, Any] = {
         "extent": extent,
-        "origin": "upper" if lat[0] > lat[-1] else "lower",
         "aspect": 1 / np.cos(np.deg2rad(lat.mean())),
         "interpolation": "nearest",
     }

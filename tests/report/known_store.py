@@ -58,6 +58,7 @@ def write_store(
     commit: int | None = None,
     diagnostics: bool = True,
     provenance: dict[str, Any] | None = None,
+    grid: LatLonGrid = GRID,
 ) -> Known:
     """Write maps of classes as a store, as a run would, and commit the first ``commit`` years (all)."""
     n = len(LEGEND.view)
@@ -72,11 +73,11 @@ def write_store(
         Diagnostic("transition_area", "m2", "transition", pairs),
     )
     layout = StoreLayout(
-        grid=GRID, years=years, legend=LEGEND, diagnostics=series if diagnostics else (), shard=32, chunk=32
+        grid=grid, years=years, legend=LEGEND, diagnostics=series if diagnostics else (), shard=32, chunk=32
     )
     attrs = {"title": title, "provenance": provenance or {}}
     store = OutputStore.create(path, layout, attrs)
-    weight = np.broadcast_to(GRID.row_area[:, None], maps.shape[1:])
+    weight = np.broadcast_to(grid.row_area[:, None], maps.shape[1:])
     rng = np.random.default_rng(1)
     change = rng.normal(0, 1e8, (len(years), len(GROUPS)))
     change[0] = 0
@@ -98,4 +99,4 @@ def write_store(
             store.write_diagnostic("unpaired_cells", year, 2.0 * i)
         store.sync()
         store.commit(year)
-    return Known(path, years, maps, area / 1e6, np.abs(change) * 1.5 / 1e6, change / 1e6, GRID.row_area / 1e6)
+    return Known(path, years, maps, area / 1e6, np.abs(change) * 1.5 / 1e6, change / 1e6, grid.row_area / 1e6)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.cli import cli
 from ai4land_coupler.errors import DataError, RunError
+from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.report import content
 from ai4land_coupler.report.content import MapHistory, collect_content, varints
 from ai4land_coupler.report.web_page import write_page
@@ -121,6 +123,36 @@ def test_backward_runs_are_shown_forward(tmp_path: Path) -> None:
     grid = found.facts["grid"]
     shown = unpack(found.maps, found.facts["steps"], (grid["rows"], grid["cols"]))
     np.testing.assert_array_equal(shown, maps[::-1, :, 1:] + 1)
+
+
+def test_north_is_up_for_a_grid_from_the_south(tmp_path: Path) -> None:
+    maps, grid = random_maps(1), LatLonGrid(-6.0, 0.5, 16, 52.0, 0.5, 12)
+    known = write_store(tmp_path / "run.zarr", maps, (2015, 2016), grid=grid)
+    found = collect_content(tmp_path / "run.zarr")
+    shape = found.facts["grid"]
+    assert shape["lat"] == pytest.approx([57.75, 52.25])
+    np.testing.assert_allclose(shape["rowArea"], known.row_area[::-1])
+    shown = unpack(found.maps, found.facts["steps"], (shape["rows"], shape["cols"]))
+    np.testing.assert_array_equal(shown, maps[:, ::-1, 1:] + 1)
+
+
+def test_86_maps_of_the_british_isles_take_less_than_15_mb() -> None:
+    """As large as the United Kingdom's window, and as many changes a step as its run has; noise packs worse."""
+    rng = np.random.default_rng(0)
+
+    def maps() -> Iterator[NDArray[np.uint8]]:
+        now = rng.integers(1, 8, (1096, 1063), np.uint8)
+        now[:, :700] = 0
+        for _ in range(86):
+            yield now
+            now = now.copy()
+            chosen = rng.integers(0, 1096, 33_000) * 1063 + rng.integers(700, 1063, 33_000)
+            now.reshape(-1)[chosen] = rng.integers(1, 8, chosen.size, np.uint8)
+
+    history = MapHistory.of(maps())
+    assert min(history.counts) > 26_000
+    packed = history.packed()
+    assert sum(len(base64.b64encode(part)) for part in packed.values()) < 14_000_000
 
 
 def test_a_run_without_allocation_shows_no_demand(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ function start(history) {
 
 function describe() {
   const span = last ? `${years[0]} to ${years[last]} in ${years.length} maps` : `${years[0]}`;
-  const thinned = grid.thin > 1 ? `, every ${grid.thin}th row and column drawn` : "";
+  const thinned = grid.thin > 1 ? `, 1 of ${grid.thin} rows and columns drawn` : "";
   const cellArea = grid.rowArea[grid.rows >> 1];
   const size = `${whole.format(grid.rows)} \u00d7 ${whole.format(grid.cols)} cells of about ${three.format(cellArea)} km\u00b2`;
   byId("lead").textContent = `${span} \u00b7 ${size}${thinned} \u00b7 ${facts.legend}`;
@@ -95,7 +95,7 @@ function showCell(node, history, cell) {
   if (!held.some(Boolean)) return;
   const along = ([a, b], n, i) => a + ((b - a) * i) / Math.max(1, n - 1);
   const lat = along(grid.lat, grid.rows, Math.floor(cell / grid.cols));
-  const lon = along(grid.lon, grid.cols, cell % grid.cols);
+  const lon = ((along(grid.lon, grid.cols, cell % grid.cols) + 540) % 360) - 180;
   const ribbon = shape("svg", { class: "ribbon", viewBox: `0 0 ${held.length} 1`, preserveAspectRatio: "none",
     "aria-hidden": "true" });
   const story = [];
