@@ -146,7 +146,7 @@ def read_years(dataset: Any, dim: str, where: object) -> NDArray[np.int64]:
     if counted:
         year, month = int(counted[2]), int(counted[3] or 1) - 1
         years = middles if counted[1].lower() == "year" else middles / 12
-        # Half a second, so that a whole number of years that single precision rounded down stays in its year.
+        # Half a minute more, so that a whole number of years that was rounded down stays in its year.
         return np.asarray(np.floor(year + month / 12 + years + 1e-6), np.int64)
     return _calendar_years(middles, units, str(getattr(time, "calendar", "standard")), where)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ai4land_coupler.api import DataAdapter, Registry, hookimpl
-from ai4land_static.fields import StaticAdapter, StaticOptions
+from ai4land_static.fields import StaticAdapter
+from ai4land_static.options import StaticOptions
 
 
 def static(options: StaticOptions) -> DataAdapter:
