@@ -61,7 +61,8 @@ class HildaAdapter:
 
     def __init__(self, options: HildaOptions) -> None:
         self._path = options.path
-        get_legend(options.legend or "hilda-v1.0")  # a misspelt name is told before a missing file
+        if options.legend is not None:
+            get_legend(options.legend)  # a misspelt name is told before a missing file
         paths = find_files(options.path)
         self._legend = get_legend(choose_legend(paths, options.legend))
         self._steps = {p: netcdf.years_of(p) for p in paths if netcdf.is_netcdf(p)}

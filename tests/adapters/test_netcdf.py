@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
+from ai4land_hilda.plugin import HildaOptions
 from ai4land_netcdf import plugin
 from ai4land_netcdf.options import NetcdfOptions
 from ai4land_netcdf.plugin import netcdf
+from ai4land_static.options import StaticOptions
 
 GRID = LatLonGrid(-4.0, 0.5, 8, 56.0, -0.5, 6)
 SHARES = np.random.default_rng(2).random((3, 6, 8))
@@ -332,6 +338,19 @@ def test_another_dimension_is_refused(tmp_path):
     with pytest.raises(DataError, match="dimension too many") as error:
         netcdf(NetcdfOptions(path=tmp_path / "a.nc", variables={"x": {"name": "cover", "kind": "fraction"}}))
     assert "each 'pft'" in str(error.value)
+
+
+def test_the_examples_of_the_documentation_are_valid():
+    text = (Path(__file__).parents[2] / "docs" / "adapters-maps.md").read_text()
+    options = {"hilda": HildaOptions, "static": StaticOptions, "netcdf": NetcdfOptions}
+    seen = []
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        example = yaml.safe_load(block)
+        for entry in [example.get("initial", {}), *example.get("static", []), *example.get("forcing", [])]:
+            if entry:
+                options[entry["name"]].model_validate(entry["options"])
+                seen.append(entry["name"])
+    assert set(seen) == set(options)
 
 
 @pytest.mark.real_data
