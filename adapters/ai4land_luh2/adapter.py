@@ -216,20 +216,21 @@ class LandUseAdapter:
         others = [name for name in names if name not in closure]
         for name in others:
             counts.update(checker.within(name, arrays[name], ALL[name], year))
-        if others:
-            land = self._has_states(year, grid)
-            lost = sum(int(np.sum(land & np.isnan(arrays[name]))) for name in others)
-            if lost:
-                counts["missing_on_land"] += lost
+        self._count_missing({name: arrays[name] for name in others}, year, grid, counts)
         return {name: arrays[name] for name in names}
 
-    def _has_states(self, year: int, grid: LatLonGrid) -> NDArray[np.bool_]:
-        """Cells for which the states tell something in a year, or in the nearest one that they have."""
+    def _count_missing(
+        self, arrays: Mapping[str, NDArray[np.float64]], year: int, grid: LatLonGrid, counts: Counter[str]
+    ) -> None:
+        """Count what is missing where there are states, in that year or in the nearest one that they have."""
+        if not any(np.isnan(array).any() for array in arrays.values()):
+            return
         states = self.series["states"]
-        nearest_year = min(max(year, states.first), states.last)
-        layout = states.owner(nearest_year)
-        name = self._closure(states, nearest_year)[0]
-        return np.isfinite(states.gather(layout, (name,), grid, nearest_year)[name])
+        held = min(max(year, states.first), states.last)
+        (land,) = states.gather(states.owner(held), self._closure(states, held)[:1], grid, held).values()
+        lost = sum(int(np.sum(np.isfinite(land) & np.isnan(array))) for array in arrays.values())
+        if lost:
+            counts["missing_on_land"] += lost
 
     def _checker(self, where: str, grid: LatLonGrid) -> Checker:
         return Checker(where, grid, self._options.tolerance, self._options.policy == "mend")
@@ -245,6 +246,7 @@ class LandUseAdapter:
             counts.update(checker.within(name, array, ALL[name], None))
             if name == "carea":
                 checker.areas(array)
+        self._count_missing(arrays, self.series["states"].last, grid, counts)
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def _land(self, grid: LatLonGrid) -> NDArray[np.float64] | None:

@@ -105,7 +105,7 @@ class Checker:
         -------
         ``clipped``: values a little below 0. ``removed``: values that the variable cannot have.
         """
-        slack = self.tolerance if variable.largest == 1.0 else 1e-6 * variable.largest
+        slack = self.tolerance if variable.largest == 1.0 else 1e-9 * variable.largest
         wrong = np.asarray((array > variable.largest + slack) | (array < -slack))
         if wrong.any() and not self.mend:
             worst = np.nanargmax(np.where(wrong, np.abs(array), -1.0))

@@ -30,7 +30,7 @@ _SPELLINGS = {
 }
 
 #: No published value of these units is larger; a fill value that was averaged with others is.
-_LARGEST = {"1": 1.0, "kg m-2": 1e4, "year": 1e5, "m2": 1e10, "kg ha-1 yr-1": 1e4, "kg yr-1": 1e13}
+_LARGEST = {"1": 1.0, "kg m-2": 1e4, "year": 1e5, "m2": 1e10, "kg ha-1 yr-1": 1e4, "kg yr-1": 1e11}
 
 
 @dataclass(frozen=True)
