@@ -13,6 +13,7 @@ from browser import Browser
 from known_store import GRID, LEGEND, TITLE, Known, random_maps, write_store
 from numpy.typing import NDArray
 
+from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.report import web_page
 from ai4land_coupler.report.web_page import write_page
 
@@ -293,6 +294,21 @@ def test_a_damaged_page_says_so(browser: Browser, file: Path, tmp_path: Path) ->
     browser.open(other)
     assert "could not be drawn" in text(browser, "#failure")
     assert any(entry["level"] == "SEVERE" for entry in browser.log("browser"))
+
+
+def test_changes_far_apart_are_found(browser: Browser, tmp_path: Path) -> None:
+    """Cells whose distance takes one, two and three bytes; each goes to a class of its own."""
+    grid = LatLonGrid(0.0, 0.05, 200, 65.0, -0.2, 150)
+    maps = np.full((3, 150, 200), 2, np.int8)
+    moved = {0: (1, 20_000), 1: (1, 20_100), 3: (2, 300), 4: (2, 29_990)}
+    for new, (step, cell) in moved.items():
+        maps[step:].reshape(3 - step, -1)[:, cell] = new
+    write_store(tmp_path / "run.zarr", maps, (2015, 2016, 2017), grid=grid)
+    browser.open(write_page(tmp_path / "run.zarr", tmp_path / "far.html"))
+    areas = {new: grid.row_area[cell // 200] / 1e6 for new, (_, cell) in moved.items()}
+    found = matrix(browser)[2]
+    np.testing.assert_allclose([found[new] for new in moved], list(areas.values()), rtol=6e-3)  # three digits
+    assert len({round(value) for value in areas.values()}) == 3  # rows could be told apart, but for the first two
 
 
 def test_a_single_year_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
