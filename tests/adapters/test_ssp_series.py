@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import fsspec
 import netCDF4
 import numpy as np
 import pytest
+import yaml
 from files import LAT, LON, fractions, write_states
 from pydantic import ValidationError
 
@@ -254,6 +257,18 @@ def test_paths_may_be_relative_to_the_configuration_and_urls_stay(tmp_path):
     )
     assert options.folder == tmp_path / "luh2" / "*"
     assert options.static == "memory://static.nc"
+
+
+def test_examples_of_the_documentation_are_valid_options():
+    text = (Path(__file__).parents[2] / "docs" / "adapters-luh.md").read_text()
+    entries = [
+        e for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for e in yaml.safe_load(block)["forcing"]
+    ]
+    assert [e["name"] for e in entries] == ["luh2", "ssp"]
+    for entry in entries:
+        {"luh2": Luh2Options, "ssp": SspOptions}[entry["name"]].model_validate(entry["options"])
+    for name in PUBLISHED:
+        assert f"`{name}`" in text
 
 
 @pytest.mark.real_data
