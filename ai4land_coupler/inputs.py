@@ -26,7 +26,7 @@ from ai4land_coupler.units import factor
 STATIC_CACHE = 1 << 30
 #: Rows and columns of the pieces of the land grid in which static fields are read. They are fixed by the grid alone: an
 #: adapter that interpolates rounds its last bits by the corner of what it is asked for.
-STATIC_PIECE = 512
+STATIC_PIECE = 1024
 
 
 #: How the names of data files end; other paths are told by their slashes.
@@ -252,7 +252,8 @@ class Catalogue:
             counts += self._check_mask(index, name, read[name], grid, where)
         read, found = check_sums(read, where, self._policy)
         for fault, count in (counts + found).items():
-            self.mended[Mended(entry.name, fault, data_year, grid.hash)] = count
+            key = Mended(entry.name, fault, data_year, grid.hash)
+            self.mended[key] = max(count, self.mended.get(key, 0))  # other variables of the year may come later
         return read
 
     def _check_mask(

@@ -20,9 +20,12 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.grid import Box
 from ai4land_coupler.hookspecs import StepEvent
 from ai4land_coupler.host_exchange import cell_centres
+from ai4land_coupler.inputs import Mended
+from ai4land_coupler.inputs import total as total_mended
 from ai4land_coupler.legend import OUTSIDE
 from ai4land_coupler.parallel import exchange_windows
 from ai4land_coupler.provenance import collect
+from ai4land_coupler.quality_log import write_quality
 from ai4land_coupler.restart import discard_after, prune, years
 from ai4land_coupler.store import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
 
@@ -100,7 +103,8 @@ class Simulation:
                 self._keep(store, clock.now, done)
                 self._tell(summary, done, total, begin)
             summary.seconds = dict(component.model.timers.seconds)
-            summary.quality = sum(self.comm.allgather(component.input_quality), Counter())
+            warnings: Counter[str] = sum(self.comm.allgather(component.setup.quality), Counter())
+            summary.quality = total_mended(self._mended()) + warnings
             return summary
 
     # ---- output -----------------------------------------------------------------------------------------------
@@ -113,11 +117,20 @@ class Simulation:
         if done % self.config.restart.every == 0:
             with timers("write restart"):
                 self.component.write_restart(self._restart_folder)
+        mended = self._mended()
         with timers("write output"), self.comm.guard():
             if self.comm.rank == 0:
+                write_quality(self._store_path, self.config.quality.policy, mended)
                 store.commit(year)
                 if self.config.restart.keep:
                     prune(self._restart_folder, self.config.restart.keep, direction=self.component.clock.direction)
+
+    def _mended(self) -> dict[Mended, int]:
+        """What was mended in the inputs, once for all ranks that read the same."""
+        everywhere: dict[Mended, int] = {}
+        for part in self.comm.allgather(self.component.setup.mended):
+            everywhere |= part
+        return everywhere
 
     def _write(self, store: OutputStore, year: int) -> None:
         state, component = self.component.state, self.component

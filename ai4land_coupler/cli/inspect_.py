@@ -17,6 +17,7 @@ from ai4land_coupler.cli.terminal import out, size
 def inspect(store: Path, verify: bool) -> None:
     """What an output store or a prepared store holds; with --verify, whether every byte is sound."""
     from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
+    from ai4land_coupler.quality_log import read_quality
     from ai4land_coupler.store import inspect as inspect_store
 
     if is_prepared(store):
@@ -35,6 +36,9 @@ def inspect(store: Path, verify: bool) -> None:
         table.add_row(name, " x ".join(map(str, array["shape"])), array["units"] or "", size(array["bytes"]))
     out.print(table)
     out.print(f"in all {size(facts['bytes'])}")
+    quality = read_quality(store)
+    for fault, count in (quality["total"] if quality else {}).items():
+        out.print(f"mended while reading: {fault}: {count}", markup=False)
     if verify:
         out.print(f"[green]{facts['files_verified']} files verified[/]")
 
