@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from ai4land_coupler.api import (
     register,
 )
 from ai4land_luh2.netcdf import MISSING_ABOVE, open_netcdf
+from ai4land_luh2.sources import Source, find
 from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
 from ai4land_netcdf.options import NetcdfOptions, Variable
 
@@ -44,7 +44,7 @@ _AREA_SLACK = 0.01
 class Step:
     """A step of a variable along time; ``index`` is ``None`` where it has no time."""
 
-    path: Path
+    source: Source
     index: int | None
 
 
@@ -53,15 +53,15 @@ class NetcdfAdapter:
 
     def __init__(self, options: NetcdfOptions) -> None:
         self._options = options
-        self._paths = _find_files(options.path)
+        self._sources = find(options.path)
         self._units: dict[str, str] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
         #: Our name to year to its steps; the year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
-        self._axes: dict[Path, dict[str, MapAxes]] = {}
-        for path in self._paths:
-            self._survey(path)
-        grids = {axes.grid: f"{p}, variable {v!r}" for p, found in self._axes.items() for v, axes in found.items()}
+        self._axes: dict[Source, dict[str, MapAxes]] = {}
+        for source in self._sources:
+            self._survey(source)
+        grids = {axes.grid: f"{s.name}, variable {v!r}" for s, found in self._axes.items() for v, axes in found.items()}
         if len(grids) > 1:
             (first, _), (other, where), *_ = grids.items()
             raise GridError(
@@ -88,7 +88,7 @@ class NetcdfAdapter:
 
     def describe(self) -> str:
         """What a person wants to know about the variables."""
-        lines = [f"files: {len(self._paths)}, such as {self._paths[0]}", f"grid: {self._grid}"]
+        lines = [f"files: {len(self._sources)}, such as {self._sources[0].name}", f"grid: {self._grid}"]
         for name, variable in self._options.variables.items():
             years = self._years(name)
             span = f"{len(years)} years from {years[0]} to {years[-1]}" if years else "no time"
@@ -120,20 +120,20 @@ class NetcdfAdapter:
         for name in request.variables:
             maps = [self._map(name, year, request.grid, place, quality) for year in request.years or (None,)]
             dataset[name] = (dims, np.stack(maps) if request.years else maps[0], self._describe_variable(name))
-        dataset.attrs = {"source": self._options.path.name, "quality": dict(quality)}
+        dataset.attrs = {"source": self._sources[0].stem, "quality": dict(quality)}
         return dataset
 
     # --- what the files hold
 
-    def _survey(self, path: Path) -> None:
-        self._axes[path] = {}
-        with open_netcdf(path) as dataset:
+    def _survey(self, file: Source) -> None:
+        self._axes[file] = {}
+        with open_netcdf(file.path, file.name) as dataset:
             for name, variable in self._options.variables.items():
-                where = f"{path}, variable {variable.name!r}"
+                where = f"{file.name}, variable {variable.name!r}"
                 if variable.name not in dataset.variables:
                     raise DataError(
                         f"variable {variable.name!r} is missing from the file",
-                        where=path,
+                        where=file.name,
                         remedy=nearest(variable.name, dataset.variables),
                     )
                 source = dataset[variable.name]
@@ -146,7 +146,7 @@ class NetcdfAdapter:
                         f"variable {variable.name!r} has a dimension too many",
                         expected="time, latitude and longitude",
                         found=", ".join(source.dimensions),
-                        where=path,
+                        where=file.name,
                         remedy=f"write a file for each {others[0]!r}, or their sum or mean",
                     )
                 units = variable.file_units if variable.file_units is not None else str(getattr(source, "units", ""))
@@ -158,11 +158,13 @@ class NetcdfAdapter:
                         where=where,
                     )
                 self._check_units(name, variable, where)
-                self._axes[path][variable.name] = axes
+                self._axes[file][variable.name] = axes
                 self._attributes.setdefault(name, {k: source.getncattr(k) for k in source.ncattrs()})
-                years = [None] if time is None else [int(y) for y in read_years(dataset, time, f"{path}, {time!r}")]
+                years = (
+                    [None] if time is None else [int(y) for y in read_years(dataset, time, f"{file.name}, {time!r}")]
+                )
                 for index, year in enumerate(years):
-                    step = Step(path, None if time is None else index)
+                    step = Step(file, None if time is None else index)
                     self._steps[name].setdefault(year, []).append(step)
 
     def _check_units(self, name: str, variable: Variable, where: str) -> None:
@@ -179,7 +181,7 @@ class NetcdfAdapter:
                 f"variable {self._options.variables[name].name!r} has {len(steps)} steps "
                 + ("without a year" if year is None else f"in the year {year}"),
                 expected="one step a year",
-                found=", ".join(sorted({s.path.name for s in steps})),
+                found=", ".join(sorted({s.source.stem for s in steps})),
                 where=self._options.path,
                 remedy="set `reduce: mean`, or choose files of yearly data that do not overlap",
             )
@@ -219,13 +221,13 @@ class NetcdfAdapter:
             )
         chosen = steps[None if timeless else year]
         values = np.mean([self._values(name, step, place) for step in chosen], axis=0)
-        where = f"{chosen[0].path}, variable {self._options.variables[name].name!r}, year {year}"
+        where = f"{chosen[0].source.name}, variable {self._options.variables[name].name!r}, year {year}"
         return self._in_our_units(name, values, grid, where, quality).astype(np.float32)
 
     def _values(self, name: str, step: Step, place: Registration) -> Array:
         variable = self._options.variables[name]
-        axes = self._axes[step.path][variable.name]
-        with open_netcdf(step.path) as dataset:
+        axes = self._axes[step.source][variable.name]
+        with open_netcdf(step.source.path, step.source.name) as dataset:
             source = dataset[variable.name]
             read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
 
@@ -235,7 +237,7 @@ class NetcdfAdapter:
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
                         expected="finite values, or the fill value of the file",
-                        where=step.path,
+                        where=step.source.name,
                     )
                 return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
 
@@ -270,17 +272,3 @@ def _refuse(wrong: NDArray[np.bool_], values: Array, what: str, expected: str, w
             where=where,
             remedy="check its `kind`, its units and its fill value; `file_units` and `factor` correct the units",
         )
-
-
-def _find_files(path: Path) -> list[Path]:
-    if not any(sign in path.name for sign in "*?["):
-        return [path]
-    found = sorted(path.parent.glob(path.name))
-    if not found:
-        raise DataError(
-            "no input file fits the name with wildcards",
-            expected=path,
-            found=f"none of {sum(1 for _ in path.parent.glob('*'))} files",
-            remedy="check the path in the configuration",
-        )
-    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ai4land_coupler.api import Options
+from ai4land_luh2.sources import Location
 
 Kind = Literal["fraction", "area", "density", "category"]
 
@@ -56,7 +56,7 @@ class NetcdfOptions(Options):
     Parameters
     ----------
     path:
-        A netCDF file, or a name with wildcards for several that share grid and variables.
+        A netCDF file, or a name with wildcards for several that share grid and variables; or a URL of fsspec.
     variables:
         Our name to what it is in the file.
     reduce:
@@ -65,7 +65,7 @@ class NetcdfOptions(Options):
         Refuse a file whose coordinates do not lie in the middle of their bounds.
     """
 
-    path: Path
+    path: Location
     variables: dict[str, Variable] = Field(min_length=1)
     reduce: Literal["mean"] | None = None
     check_bounds: bool = True

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
 from ai4land_luh2.netcdf import open_netcdf
+from ai4land_luh2.sources import Source as File
+from ai4land_luh2.sources import find
 from ai4land_static.geometry import Geometry, read_geometry
 from ai4land_static.known import DERIVED, KNOWN
 from ai4land_static.means import cell_means
@@ -35,12 +37,11 @@ class StaticAdapter:
     """
 
     def __init__(self, options: StaticOptions) -> None:
-        self._path, self._options = options.path, options
-        with open_netcdf(options.path) as dataset:
+        self._file, self._options = _one_file(options), options
+        self._path = self._file.name
+        with open_netcdf(self._file.path, self._path) as dataset:
             self._sources = find_sources(dataset, options)
-            geometries = {
-                v: read_geometry(dataset, v, options.path) for s in self._sources.values() for v in s.variables
-            }
+            geometries = {v: read_geometry(dataset, v, self._path) for s in self._sources.values() for v in s.variables}
         first, *others = geometries.items()
         self._geometry: Geometry = first[1]
         for name, other in others:
@@ -49,7 +50,7 @@ class StaticAdapter:
                     "variables of one file lie on different grids",
                     expected=f"{self._geometry.dims} of {first[0]!r}",
                     found=f"{other.dims} of {name!r}",
-                    where=options.path,
+                    where=self._path,
                     remedy="list the adapter twice, each with the `variables` of one grid",
                 )
 
@@ -113,7 +114,7 @@ class StaticAdapter:
         dataset = xr.Dataset(
             {n: (("lat", "lon"), a) for n, a in found.items()},
             {"lat": request.grid.lat, "lon": request.grid.lon},
-            attrs={"source": self._path.name, "quality": {"outside": int((~inside).sum())}},
+            attrs={"source": self._file.stem, "quality": {"outside": int((~inside).sum())}},
         )
         for name in request.variables:
             method = "nearest cell" if name in categories else "mean over the cell" if averaged else "bilinear"
@@ -186,7 +187,7 @@ class StaticAdapter:
     def _read(self, names: Iterable[str], window: Geometry) -> dict[str, Array]:
         """Fields of the file over a window, in the units that are delivered; NaN where missing."""
         found = {}
-        with open_netcdf(self._path) as dataset:
+        with open_netcdf(self._file.path, self._path) as dataset:
             for name in dict.fromkeys(n for n in names if n in self._sources):
                 source = self._sources[name]
                 found[name] = sum(
@@ -216,6 +217,19 @@ class StaticAdapter:
                 remedy="declare the fill value of the file as _FillValue, or correct its units",
             )
         return array
+
+
+def _one_file(options: StaticOptions) -> File:
+    found = find(options.path)
+    if len(found) > 1:
+        raise DataError(
+            "a pattern matches several files, where static fields are read from one",
+            expected="1 file",
+            found=", ".join(file.stem for file in found),
+            where=options.path,
+            remedy="list the adapter once for each file",
+        )
+    return found[0]
 
 
 def _finish(name: str, points: Mapping[str, Array], bearing: Array | float) -> NDArray[np.float32]:

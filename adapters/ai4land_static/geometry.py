@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,7 +138,7 @@ def edges(centres: Array) -> Array:
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
-def read_geometry(dataset: Any, name: str, path: Path) -> Geometry:
+def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
     """Find out where the values of a variable lie.
 
     Raises

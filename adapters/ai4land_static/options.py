@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ai4land_coupler.api import Options
+from ai4land_luh2.sources import Location
 
 #: Mean of all biomes: 30, 50 and 75 % of the roots are in the upper 10, 20 and 40 cm. Jackson et al. 1996,
 #: Oecologia 108, 389-411, https://doi.org/10.1007/BF00333714
@@ -93,7 +93,7 @@ class StaticOptions(Options):
     Parameters
     ----------
     path:
-        A netCDF file with a regular latitude-longitude grid or a rotated pole.
+        A netCDF file with a regular latitude-longitude grid or a rotated pole; or its URL (fsspec).
     variables:
         Our name to the name in the file, or to a :class:`StaticVariable`. Default: the known fields, found by name or
         CF standard name. A name that we do not know is delivered in the units of the file.
@@ -104,7 +104,7 @@ class StaticOptions(Options):
         are corners where centres were meant: ``refuse``. Data that belong there: ``interpolate``.
     """
 
-    path: Path
+    path: Location
     variables: dict[str, str | StaticVariable] | None = None
     layers: SoilLayers | None = None
     half_cell: Literal["refuse", "interpolate"] = "refuse"

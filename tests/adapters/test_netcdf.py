@@ -283,6 +283,22 @@ def test_files_of_several_years_are_joined_unless_they_overlap(tmp_path):
         adapter_of(tmp_path / "a_*.nc")
 
 
+def test_files_behind_urls_are_read_and_named_by_their_urls(tmp_path):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(731,))
+    adapter = adapter_of(f"file://{tmp_path}/a_*.nc")
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-7)
+    url = f"simplecache::file://{tmp_path}/a_2.nc"
+    with pytest.raises(TimeError, match="no 'crop' for the year 2000") as error:
+        read(adapter_of(url), years=(2000,))
+    assert url in str(error.value)
+    write(tmp_path / "b.nc", 2 * SHARES)
+    url = f"simplecache::file://{tmp_path}/b.nc"
+    with pytest.raises(DataError, match="no fractions") as error:
+        read(adapter_of(url), years=(2000,))
+    assert f"where: {url}" in str(error.value)
+
+
 def test_a_grid_shifted_by_half_a_cell_is_refused(tmp_path):
     adapter = adapter_of(write(tmp_path / "a.nc", lon=GRID.lon + 0.25))
     with pytest.raises(GridError, match=r"centres differ by 0\.5 of a cell"):
@@ -324,7 +340,7 @@ def test_names_and_options_that_cannot_be(tmp_path):
         adapter_of(path).read(Request(("corp",), GRID, (2000,)))
     with pytest.raises(DataError, match="an input file is missing"):
         adapter_of(tmp_path / "b.nc")
-    with pytest.raises(DataError, match="wildcards"):
+    with pytest.raises(DataError, match="matches a pattern"):
         adapter_of(tmp_path / "b*.nc")
     for wrong in ({"units": "K"}, {"kind": "category", "factor": 2}, {"factor": 0}, {"kind": "mass"}, {"unit": "K"}):
         with pytest.raises(ValidationError):

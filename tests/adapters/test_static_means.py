@@ -272,6 +272,21 @@ def test_a_layer_that_is_missing_makes_the_mean_missing(tmp_path):
     np.testing.assert_array_equal(np.isnan(ds.clay[0]), COARSE.lon < 0)
 
 
+def test_a_file_behind_a_url_is_read_and_several_are_refused(tmp_path):
+    for name in ("a.nc", "b.nc"):
+        path = write_fields(tmp_path / name, {"clay": (ROUGH, SHARE)}, LAT, LON)
+    url = f"simplecache::file://{path}"
+    ds = read(url, "clay")
+    np.testing.assert_array_equal(ds.clay, read(path, "clay").clay)
+    assert ds.attrs["source"] == "b.nc"
+    with pytest.raises(DataError, match="'sand' is missing") as error:
+        read(url, "sand")
+    assert f"where: {url}" in str(error.value)
+    with pytest.raises(DataError, match="matches several files") as error:
+        adapter_of(tmp_path / "*.nc")
+    assert "a.nc, b.nc" in str(error.value)
+
+
 def test_layers_that_cannot_be(tmp_path):
     path = soil(tmp_path / "a.nc")
     good = {"variables": {"clay": NAMES}, "depths": DEPTHS}
