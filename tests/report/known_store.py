@@ -59,8 +59,12 @@ def write_store(
     diagnostics: bool = True,
     provenance: dict[str, Any] | None = None,
     grid: LatLonGrid = GRID,
+    unmet: float = 1e8,
 ) -> Known:
-    """Write maps of classes as a store, as a run would, and commit the first ``commit`` years (all)."""
+    """Write maps of classes as a store, as a run would, and commit the first ``commit`` years (all).
+
+    ``unmet`` is the typical size of unmet demand (m2).
+    """
     n = len(LEGEND.view)
     codes = np.where(maps == OUTSIDE, LEGEND.ocean[0], LEGEND.new_codes[maps]).astype(np.uint8)
     pairs = tuple(f"{a} to {b}" for a in LEGEND.classes for b in LEGEND.classes)
@@ -79,7 +83,7 @@ def write_store(
     store = OutputStore.create(path, layout, attrs)
     weight = np.broadcast_to(grid.row_area[:, None], maps.shape[1:])
     rng = np.random.default_rng(1)
-    change = rng.normal(0, 1e8, (len(years), len(GROUPS)))
+    change = rng.normal(0, unmet, (len(years), len(GROUPS)))
     change[0] = 0
     area = np.array([np.bincount(m[m >= 0], weights=weight[m >= 0], minlength=n) for m in maps])
     for i, year in enumerate(years[:commit]):

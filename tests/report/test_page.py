@@ -311,6 +311,31 @@ def test_changes_far_apart_are_found(browser: Browser, tmp_path: Path) -> None:
     assert len({round(value) for value in areas.values()}) == 3  # rows could be told apart, but for the first two
 
 
+def test_demand_that_was_met_is_said_to_be(browser: Browser, file: Path, tmp_path: Path) -> None:
+    browser.open(file)
+    assert browser.run("return document.querySelectorAll('#chart-unmet rect').length") > 0
+    assert "2015" not in text(browser, "#chart-gross .value")  # no step ends in the first year
+    write_store(tmp_path / "run.zarr", random_maps(1), (2015, 2016), unmet=0)
+    browser.open(write_page(tmp_path / "run.zarr", tmp_path / "met.html"))
+    assert "was met, in every year" in text(browser, "#chart-unmet")
+    assert (
+        browser.run("return document.querySelectorAll('#chart-groups figure').length") == 4
+    )  # `open` needs the crosswalk
+
+
+def test_a_chart_chooses_the_year(page: Browser, known: Known) -> None:
+    box = page.run(
+        "const svg = document.querySelector('#chart-change svg'); svg.scrollIntoView({block: 'center'});"
+        "const b = svg.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]"
+    )
+    # years are spread evenly between the axis and the names; a little right of the middle is the third of five
+    x, y = int(box[0] + 54 + (box[2] - 54 - 104) * 0.55), int(box[1] + box[3] / 2)
+    move = {"type": "pointerMove", "duration": 0, "origin": "viewport", "x": x, "y": y}
+    page.pointer(move, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0})
+    assert text(page, "#big-year") == "2021"
+    seen(page, "map", expected(known.classes[2]))
+
+
 def test_a_single_year_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
     write_store(tmp_path / "run.zarr", random_maps(0), (2015,), diagnostics=False)
     browser.open(write_page(tmp_path / "run.zarr", tmp_path / "one.html"))

@@ -22,7 +22,11 @@ function drawCharts() {
       value: (i) => (sum(gained[i]) ? `${years[i]}: ${area(sum(gained[i]))}` : ""),
     });
   } else byId("chart-gross").remove();
-  if (groups) {
+  if (groups && !groups.some((group) => group.unmet.some(Boolean))) {
+    const said = element("p", { class: "hint" }, "All that the scenario asked for was met, in every year.");
+    byId("chart-unmet").append(element("figcaption", {}, "Demand unmet"), said);
+    drawGroups(groups.filter((group) => group.classes.length), add);
+  } else if (groups) {
     add(byId("chart-unmet"), {
       title: "Demand unmet, km\u00b2",
       label: "Net change that the scenario asked for and that could not be met, stacked by group.",
