@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,25 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, GridError, LatLonGrid
 from ai4land_hilda.codes import to_codes
+from ai4land_luh2.sources import Source
 
 
 @contextmanager
-def open_geotiff(path: Path) -> Iterator[Any]:
+def open_geotiff(file: Source) -> Iterator[Any]:
     """Open a GeoTIFF for reading; ``DataError`` when it is missing, unreadable or has several bands."""
     import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(file.path) as source:
             if source.count != 1:
-                raise DataError("a land-cover file is no map", expected="1 band", found=source.count, where=path)
+                raise DataError("a land-cover file is no map", expected="1 band", found=source.count, where=file.name)
             yield source
     except RasterioError as error:
-        raise DataError("an input file cannot be read", expected="a GeoTIFF", found=error, where=path) from error
+        raise DataError("an input file cannot be read", expected="a GeoTIFF", found=error, where=file.name) from error
 
 
-def read_grid(path: Path) -> LatLonGrid:
+def read_grid(file: Source) -> LatLonGrid:
     """The grid that the geotransform tells; rows and columns of HILDA+ v1.0 differ in step, neither is 0.01.
 
     Raises
@@ -37,19 +37,19 @@ def read_grid(path: Path) -> LatLonGrid:
     GridError
         When the map is not in EPSG:4326 or its axes are rotated.
     """
-    with open_geotiff(path) as source:
+    with open_geotiff(file) as source:
         epsg = None if source.crs is None else source.crs.to_epsg()
         if epsg != 4326:
             raise GridError(
                 "a land-cover map has the wrong coordinate reference system",
                 expected="EPSG:4326",
                 found="none" if source.crs is None else f"EPSG:{epsg}" if epsg else source.crs.to_wkt(),
-                where=path,
+                where=file.name,
                 remedy="reproject it with nearest neighbour, which keeps the class codes",
             )
         t = source.transform
         if t.b or t.d:
-            raise GridError("the axes of a land-cover map are rotated", found=tuple(t)[:6], where=path)
+            raise GridError("the axes of a land-cover map are rotated", found=tuple(t)[:6], where=file.name)
         return LatLonGrid(t.c, t.a, source.width, t.f, t.e, source.height)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ai4land_coupler.api import ConfigError, DataError, TimeError
+from ai4land_luh2.sources import Source, find
 
 #: ``-v1-0-f_``, ``_vGLOB-1.0-f_`` and ``_GLOB-1-0-f_`` have forest types, the same without ``-f`` one forest class;
 #: ``-v2_``, ``_GLOB-2-0_``, ``_GLOB-2-0-f_``, ``_GLOB-2-1-crop_`` have forest types and tree crops.
@@ -15,16 +16,16 @@ _TEMPLATE = "{year}"
 _SUFFIXES = (".tif", ".tiff", ".nc", ".nc4")
 
 
-def legend_of(path: Path) -> str | None:
+def legend_of(name: str) -> str | None:
     """Name of the legend that the name of a published file implies; ``None`` where it does not tell."""
-    match = _VERSION.search(path.name)
+    match = _VERSION.search(name)
     if match is None:
         return None
     forest = (match["forest"] or "") if match["major"] == "1" else ""
     return f"hilda-v{match['major']}.{match['minor'] or 0}{forest}"
 
 
-def choose_legend(paths: list[Path], legend: str | None) -> str:
+def choose_legend(files: list[Source], legend: str | None) -> str:
     """The legend that the names of all files imply, which must be the one of the configuration if that names one.
 
     Raises
@@ -35,8 +36,8 @@ def choose_legend(paths: list[Path], legend: str | None) -> str:
     ConfigError
         When neither tells.
     """
-    for path in paths:
-        implied = legend_of(path)
+    for file in files:
+        implied = legend_of(file.stem)
         legend = legend or implied
         if implied not in (None, legend):
             raise DataError(
@@ -45,42 +46,42 @@ def choose_legend(paths: list[Path], legend: str | None) -> str:
                 "and 22 means all cropland in v1, but annual crops in v2",
                 expected=f"legend {legend!r}",
                 found=f"legend {implied!r}",
-                where=path,
+                where=file.name,
                 remedy=f"set `legend: {implied}`, or choose the files of the legend",
             )
     if legend is None:
         raise ConfigError(
             "the names of the land-cover files do not tell their version",
             expected="a published name, such as hilda_plus_2000_states_GLOB-v1-0-f_wgs84-nn.tif",
-            found=paths[0].name,
-            where=paths[0],
+            found=files[0].stem,
+            where=files[0].name,
             remedy="set `legend` in the options of the adapter",
         )
     return legend
 
 
-def year_of(path: Path) -> int | None:
+def year_of(name: str) -> int | None:
     """The year in the name of a file; ``None`` where the name holds no year or several."""
-    found = _YEAR.findall(path.name)
+    found = _YEAR.findall(name)
     return int(found[0]) if len(found) == 1 else None
 
 
-def year_in_name(path: Path) -> int:
+def year_in_name(file: Source) -> int:
     """The year in the name of a file; ``TimeError`` where the name does not tell."""
-    year = year_of(path)
+    year = year_of(file.stem)
     if year is None:
         raise TimeError(
             "the name of a land-cover file does not tell its year",
             expected="one year in the name",
-            found=path.name,
-            where=path,
+            found=file.stem,
+            where=file.name,
             remedy="set `year` in the options of the adapter",
         )
     return year
 
 
-def find_files(path: Path) -> list[Path]:
-    """The files that a path means, in order of their names.
+def find_files(location: Path | str) -> list[Source]:
+    """The files that a path or URL means, in order of their names.
 
     A file; a name with ``{year}`` or with wildcards; or a folder, of which the files of states are taken (not those
     of transitions or forest management, which are published beside them).
@@ -90,6 +91,12 @@ def find_files(path: Path) -> list[Path]:
     DataError
         When there are none.
     """
+    if isinstance(location, str):
+        return list(find(location.replace(_TEMPLATE, "[0-9]" * 4)))
+    return [Source(str(path), path) for path in _find_paths(location)]
+
+
+def _find_paths(path: Path) -> list[Path]:
     if path.is_dir():
         files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _SUFFIXES]
         found = [p for p in files if "states" in p.name.lower()]
@@ -123,6 +130,8 @@ def find_files(path: Path) -> list[Path]:
     return found
 
 
-def is_many(path: Path) -> bool:
-    """Whether a path means several files."""
-    return path.is_dir() or _TEMPLATE in path.name or any(sign in path.name for sign in "*?[")
+def is_many(location: Path | str) -> bool:
+    """Whether a path or URL means several files."""
+    name = PurePosixPath(location).name
+    folder = isinstance(location, Path) and location.is_dir()
+    return folder or _TEMPLATE in name or any(sign in name for sign in "*?[")

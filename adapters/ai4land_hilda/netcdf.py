@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import DataError, TimeError
 from ai4land_hilda.codes import to_codes
 from ai4land_luh2.netcdf import open_netcdf
+from ai4land_luh2.sources import Source
 from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
 
 VARIABLE = "LULC_states"
@@ -25,13 +25,13 @@ VARIABLE = "LULC_states"
 FIRST_YEAR = 1899
 
 
-def is_netcdf(path: Path) -> bool:
+def is_netcdf(file: Source) -> bool:
     """Whether the name of a file is that of netCDF."""
-    return path.suffix.lower() in (".nc", ".nc4", ".netcdf")
+    return file.stem.lower().endswith((".nc", ".nc4", ".netcdf"))
 
 
 @contextmanager
-def open_states(path: Path) -> Iterator[tuple[Any, MapAxes]]:
+def open_states(file: Source) -> Iterator[tuple[Any, MapAxes]]:
     """The variable of the states (a netCDF4.Variable) and its axes.
 
     Raises
@@ -41,19 +41,19 @@ def open_states(path: Path) -> Iterator[tuple[Any, MapAxes]]:
     GridError
         When its coordinates are no regular grid.
     """
-    with open_netcdf(path) as dataset:
+    with open_netcdf(file.path, file.name) as dataset:
         if VARIABLE not in dataset.variables:
             raise DataError(
                 "a file holds no land-cover states in the layout of HILDA+",
                 expected=VARIABLE,
                 found=", ".join(dataset.variables),
-                where=path,
+                where=file.name,
                 remedy="choose the file whose name ends in _states.nc",
             )
-        yield dataset[VARIABLE], read_axes(dataset, VARIABLE, f"{path}, variable {VARIABLE!r}")
+        yield dataset[VARIABLE], read_axes(dataset, VARIABLE, f"{file.name}, variable {VARIABLE!r}")
 
 
-def years_of(path: Path) -> tuple[int, ...]:
+def years_of(file: Source) -> tuple[int, ...]:
     """Year of each step of a file, which may have no time axis: empty then.
 
     Raises
@@ -61,13 +61,13 @@ def years_of(path: Path) -> tuple[int, ...]:
     TimeError
         When the time axis holds no years, or one of them twice.
     """
-    where = f"{path}, variable 'time'"
-    with open_states(path) as (variable, axes):
+    where = f"{file.name}, variable 'time'"
+    with open_states(file) as (variable, axes):
         dim = time_dimension(variable.group(), variable.dimensions)
         sizes = dict(zip(variable.dimensions, variable.shape, strict=True))
         extra = [d for d, size in sizes.items() if d not in (*axes.dims, dim) and size > 1]
         if extra:
-            raise DataError("the land-cover states have a dimension too many", found=", ".join(extra), where=path)
+            raise DataError("the land-cover states have a dimension too many", found=", ".join(extra), where=file.name)
         if dim is None:
             return ()
         time = variable.group().variables.get(dim)
@@ -90,8 +90,8 @@ def read_codes(
 
 
 @contextmanager
-def open_year(path: Path, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
+def open_year(file: Source, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
     """What reads a window (rows, columns) of the map of a year."""
-    with open_states(path) as (variable, axes):
+    with open_states(file) as (variable, axes):
         step = years.index(year) if year in years else 0
         yield partial(read_codes, variable, axes, step, where)

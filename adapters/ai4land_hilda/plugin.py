@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from ai4land_coupler.api import (
 from ai4land_hilda import geotiff, netcdf
 from ai4land_hilda.codes import NO_DATA
 from ai4land_hilda.names import choose_legend, find_files, is_many, year_in_name, year_of
+from ai4land_luh2.sources import Location, Source
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,7 +42,8 @@ class HildaOptions(Options):
     Parameters
     ----------
     path:
-        A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards in it; or a folder.
+        A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards in it; a folder; or a URL of fsspec, which may
+        hold ``{year}`` or wildcards too.
     legend:
         Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``. Default:
         the one of the version that the published names tell.
@@ -51,7 +52,7 @@ class HildaOptions(Options):
         of another year; the variable's attribute ``source_year`` keeps the name's.
     """
 
-    path: Path
+    path: Location
     legend: str | None = None
     year: int | None = None
 
@@ -63,10 +64,10 @@ class HildaAdapter:
         self._path = options.path
         if options.legend is not None:
             get_legend(options.legend)  # a misspelt name is told before a missing file
-        paths = find_files(options.path)
-        self._legend = get_legend(choose_legend(paths, options.legend))
-        self._steps = {p: netcdf.years_of(p) for p in paths if netcdf.is_netcdf(p)}
-        self._files = self._years(paths, options.year)
+        found = find_files(options.path)
+        self._legend = get_legend(choose_legend(found, options.legend))
+        self._steps = {file: netcdf.years_of(file) for file in found if netcdf.is_netcdf(file)}
+        self._files = self._years(found, options.year)
         self._grid = _read_grid(next(iter(self._files.values())))
 
     def fields(self) -> dict[str, FieldInfo]:
@@ -87,7 +88,7 @@ class HildaAdapter:
         return "\n".join(
             [
                 f"land cover: {self._legend.title} (legend {self._legend.name})",
-                f"files: {count}, such as {first}",
+                f"files: {count}, such as {first.name}",
                 f"years: {_spans(self._files)}",
                 f"grid: {self._grid}",
                 f"classes: {', '.join(f'{code} {name}' for code, name in self._legend.names.items())}",
@@ -110,9 +111,9 @@ class HildaAdapter:
         place = register(self._grid, request.grid, where=self._path)
         maps = np.empty((len(request.years), *request.grid.shape), np.uint8)
         for index, year in enumerate(request.years):
-            path = self._file(year)
-            where = f"{path}, year {year}"
-            with self._open(path, year, where) as read:
+            file = self._file(year)
+            where = f"{file.name}, year {year}"
+            with self._open(file, year, where) as read:
                 codes = place.gather(read, NO_DATA, np.int32)
             self._legend.check(codes, where=where)
             maps[index] = codes
@@ -128,10 +129,10 @@ class HildaAdapter:
         }
         return dataset
 
-    def _years(self, paths: list[Path], year: int | None) -> dict[int, Path]:
+    def _years(self, found: list[Source], year: int | None) -> dict[int, Source]:
         """Year to file, in order of the years."""
         if year is not None:
-            steps = self._steps.get(paths[0], ())
+            steps = self._steps.get(found[0], ())
             if is_many(self._path) or len(steps) > 1:
                 raise ConfigError(
                     "`year` belongs to a single file with a single map, not to a name with {year}, wildcards, "
@@ -139,35 +140,35 @@ class HildaAdapter:
                     found=year,
                     where=self._path,
                 )
-            return {year: paths[0]}
-        files: dict[int, Path] = {}
-        for path in paths:
-            for found in self._steps.get(path) or (year_in_name(path),):
-                if found in files:
+            return {year: found[0]}
+        files: dict[int, Source] = {}
+        for file in found:
+            for each in self._steps.get(file) or (year_in_name(file),):
+                if each in files:
                     raise DataError(
-                        f"two land-cover files hold the year {found}",
-                        found=f"{files[found].name} and {path.name}",
+                        f"two land-cover files hold the year {each}",
+                        found=f"{files[each].stem} and {file.stem}",
                         where=self._path,
                         remedy="choose one of them by a name with {year} or wildcards",
                     )
-                files[found] = path
+                files[each] = file
         return dict(sorted(files.items()))
 
     def _source_year(self, year: int) -> int:
-        path = self._files[year]
-        steps = self._steps.get(path, ())
-        return steps[0] if len(steps) == 1 else year if steps else year_of(path) or year
+        file = self._files[year]
+        steps = self._steps.get(file, ())
+        return steps[0] if len(steps) == 1 else year if steps else year_of(file.stem) or year
 
     @contextmanager
-    def _open(self, path: Path, year: int, where: str) -> Iterator[Any]:
-        if path in self._steps:
-            with netcdf.open_year(path, self._steps[path], year, where) as read:
+    def _open(self, file: Source, year: int, where: str) -> Iterator[Any]:
+        if file in self._steps:
+            with netcdf.open_year(file, self._steps[file], year, where) as read:
                 yield read
         else:
-            with geotiff.open_geotiff(path) as source:
+            with geotiff.open_geotiff(file) as source:
                 yield partial(geotiff.read_codes, source, where)
 
-    def _file(self, year: int) -> Path:
+    def _file(self, year: int) -> Source:
         if year not in self._files:
             raise TimeError(
                 f"the year {year} is not in the land-cover maps",
@@ -175,26 +176,26 @@ class HildaAdapter:
                 found=year,
                 where=self._path,
             )
-        path = self._files[year]
-        grid = _read_grid(path)
+        file = self._files[year]
+        grid = _read_grid(file)
         if grid != self._grid:
             raise GridError(
                 "the land-cover maps of two years are on different grids",
                 expected=self._grid,
                 found=grid,
-                where=path,
+                where=file.name,
             )
-        return path
+        return file
 
 
-def _read_grid(path: Path) -> LatLonGrid:
-    if not netcdf.is_netcdf(path):
-        return geotiff.read_grid(path)
-    with netcdf.open_states(path) as (_, axes):
+def _read_grid(file: Source) -> LatLonGrid:
+    if not netcdf.is_netcdf(file):
+        return geotiff.read_grid(file)
+    with netcdf.open_states(file) as (_, axes):
         return axes.grid
 
 
-def _spans(years: Mapping[int, Path]) -> str:
+def _spans(years: Iterable[int]) -> str:
     """Years as stretches: ``1960-2019, 2021``."""
     stretches: list[list[int]] = []
     for year in sorted(years):

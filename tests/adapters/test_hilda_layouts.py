@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import netCDF4
 import numpy as np
 import pytest
@@ -101,7 +99,7 @@ def test_versions_differ_from_the_clean_one_only_where_they_should(maps):
     ],
 )
 def test_published_names_tell_the_legend(name, legend):
-    assert legend_of(Path(name)) == legend
+    assert legend_of(name) == legend
 
 
 def test_a_legend_that_the_name_contradicts_is_refused_for_netcdf_too(clean, maps, tmp_path):
@@ -141,6 +139,25 @@ def test_a_folder_takes_the_states_alone_and_finds_the_years_there_are(clean, ma
         adapter_of(empty)
     with pytest.raises(DataError, match="fits the name with wildcards"):
         adapter_of(tmp_path / "*.nc")
+
+
+@pytest.mark.parametrize("layout", ["v2.0-tif", "v2.1-nc"])
+def test_files_behind_urls_are_read_and_named_by_their_urls(layout, clean, maps, tmp_path):
+    files = write_layout(layout, maps, clean.options.land_grid, tmp_path)
+    local = adapter_of(tmp_path)
+    first = f"file://{tmp_path}/" + LAYOUTS[layout][1]  # holds {year} where there is one file a year
+    adapter = adapter_of(first)
+    assert adapter.years() == YEARS
+    np.testing.assert_array_equal(read(adapter).land_cover, read(local).land_cover)
+    url = f"simplecache::file://{files[0]}"  # a copy of another name
+    copied = adapter_of(url)
+    assert copied.years()[0] == 2012
+    np.testing.assert_array_equal(read(copied, years=(2012,)).land_cover, read(local, years=(2012,)).land_cover)
+    with pytest.raises(DataError, match="implies another legend") as error:
+        adapter_of(url, legend="hilda-v1.0")
+    assert f"where: {url}" in str(error.value)
+    with pytest.raises(DataError, match="matches a pattern"):
+        adapter_of(f"file://{tmp_path}/none_*.tif")
 
 
 def test_two_files_of_one_year_are_refused(tmp_path):
