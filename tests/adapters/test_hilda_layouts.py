@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from files import write_map
 
+from ai4land_coupler import Simulation
 from ai4land_coupler.api import (
     Box,
     ConfigError,
@@ -19,8 +20,10 @@ from ai4land_coupler.api import (
     get_legend,
     register,
 )
+from ai4land_coupler.config import parse_config
 from ai4land_coupler.experiments.twin import TwinOptions, generate
 from ai4land_coupler.experiments.twin.hilda_layouts import LAYOUTS, to_version, write_layout
+from ai4land_coupler.store import open_store
 from ai4land_hilda.names import legend_of
 from ai4land_hilda.plugin import HildaOptions, hilda
 
@@ -73,6 +76,37 @@ def test_each_published_layout_reads_to_the_maps_of_the_clean_one(layout, clean,
         assert {22, 23, 24} <= set(np.unique(found.land_cover))
     part = adapter.grid().sub(Box(3, 9, 11, 30))
     np.testing.assert_array_equal(read(adapter, part).land_cover, found.land_cover[:, 3:9, 11:30])
+
+
+def test_a_run_from_any_version_has_the_same_view(tmp_path):
+    options = TwinOptions(
+        lon0=-2, lon1=0, lat0=51, lat1=52, resolution=0.03, first_year=2014, last_year=2018, scenario_start=2015, seed=3
+    )
+    twin = generate(options, tmp_path / "twin")
+    with rasterio.open(str(twin.paths["maps"]).format(year=2015)) as source:
+        maps = {2015: source.read(1)}
+    views = {}
+    for layout in ("v1.0-f-tif", "v1.0-tif", "v2.1-nc"):
+        legend, _ = LAYOUTS[layout]
+        write_layout(layout, maps, options.land_grid, tmp_path / layout)
+        raw = {
+            "title": layout,
+            "legend": legend,
+            "time": {"start": 2015, "stop": 2018},
+            "initial": {"name": "hilda", "options": {"path": str(tmp_path / layout)}},
+            "forcing": [
+                {"name": "ssp", "options": {"states": str(twin.paths["scenario"])}},
+                {"name": "luh2", "options": {"states": str(twin.paths["states"])}},
+            ],
+            "predictors": [{"name": "persistence", "options": {"legend": legend}}],
+            "output": {"store": str(tmp_path / f"{layout}.zarr")},
+        }
+        Simulation(parse_config(raw, tmp_path, layout)).run()
+        views[layout] = get_legend(legend).to_view(open_store(tmp_path / f"{layout}.zarr").land_cover.values)
+    clean = views.pop("v1.0-f-tif")
+    assert (clean[0] != clean[-1]).any()
+    for view in views.values():
+        np.testing.assert_array_equal(view, clean)
 
 
 def test_versions_differ_from_the_clean_one_only_where_they_should(maps):
