@@ -274,7 +274,9 @@ def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[
     """
     values, counts = dict(read), Counter[str]()
     for total_name, members in sum_members(read).items():
-        total = np.sum([np.nan_to_num(values[name].astype(np.float64)) for name in members], axis=0)
+        total = np.zeros(values[members[0]].shape)
+        for name in members:
+            np.add(total, values[name], out=total, where=~np.isnan(values[name]))
         over = total > 1 + TOLERANCE
         if not over.any():
             continue

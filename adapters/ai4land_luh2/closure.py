@@ -65,7 +65,7 @@ class Checker:
 
         present = sum(np.isfinite(f).astype(np.int64) for f in states.values())
         counts["partly_missing"] = int(np.sum((present > 0) & (present < len(states))))
-        total = np.asarray(sum(np.nan_to_num(f) for f in states.values()))
+        total = np.asarray(sum(np.where(np.isnan(f), 0.0, f) for f in states.values()))
         if total.max() > 1 + self.tolerance and not self.mend:
             over = int((total > 1 + self.tolerance).sum())
             raise DataError(

@@ -34,11 +34,11 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 #: Rows and columns of the chunks inside a shard: what a reader decompresses at once.
 CHUNK: Mapping[Part, int] = {"maps": 256, "forcing": 256, "static": 512}
-#: Cells that a shard may hold, unless one row of chunks is more; for forcing, over all variables of a year.
+#: Cells that a shard may hold, unless one row of chunks is more; for forcing, over all variables of a piece.
 #: A piece of work is a shard, and needs about 30 bytes a cell for a moment.
 CELLS: Mapping[Part, int] = {"maps": 8 << 20, "forcing": 16 << 20, "static": 8 << 20}
 #: Columns that a shard has at most, so that a piece is bounded on any grid.
-COLUMNS = 1 << 16
+COLUMNS: Mapping[Part, int] = {"maps": 1 << 16, "forcing": 1 << 16, "static": 1 << 13}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Piece:
     @property
     def id(self) -> str:
         """Name of the piece in the journal."""
-        what = self.names[0] if len(self.names) == 1 else f"{len(self.names)}-variables"
+        what = self.names[0] + (f"+{len(self.names) - 1}" if len(self.names) > 1 else "")
         return f"{self.part}-{what}-{'fixed' if self.year is None else self.year}-{self.box.row0}-{self.box.col0}"
 
 
@@ -112,9 +112,8 @@ class PreparedLayout:
         """Shard in (lat, lon): whole chunks, as wide as the grid where that is bounded."""
         grid, (rows, cols) = self.grid(part), self.chunks(part)
         assert grid is not None
-        cells = CELLS[part] // (max(1, len(self.of(part))) if part == "forcing" else 1)
-        across = max(1, min(-(-grid.nlon // cols), COLUMNS // cols))
-        down = max(1, min(-(-grid.nlat // rows), cells // (rows * cols * across)))
+        across = max(1, min(-(-grid.nlon // cols), COLUMNS[part] // cols))
+        down = max(1, min(-(-grid.nlat // rows), CELLS[part] // (rows * cols * across)))
         return down * rows, across * cols
 
     def boxes(self, part: Part) -> Iterator[Box]:
@@ -126,16 +125,20 @@ class PreparedLayout:
                 yield Box(row, row + rows, col, col + cols).intersect(grid.box)
 
     def pieces(self) -> Iterator[Piece]:
-        """All pieces of work: maps and static fields by variable, forcing with all variables of a year together,
-        as the states of a cell are checked together."""
+        """All pieces of work. Maps and static fields come by variable; variables of the forcing come together, as many
+        as memory allows, as the states of a cell are read and checked together."""
         for part in PARTS:
-            found = self.of(part)
+            if not self.of(part):
+                continue
+            rows, cols = self.shards(part)
+            together = max(1, CELLS[part] // (rows * cols)) if part == "forcing" else 1
             for year in (*self.years(part), None):
-                names = tuple(v.name for v in found if (v.years is None if year is None else year in (v.years or ())))
-                for group in [names] if part == "forcing" else [(name,) for name in names]:
-                    if group:
-                        for box in self.boxes(part):
-                            yield Piece(part, group, year, box)
+                names = [
+                    v.name for v in self.of(part) if (v.years is None if year is None else year in (v.years or ()))
+                ]
+                for first in range(0, len(names), together):
+                    for box in self.boxes(part):
+                        yield Piece(part, tuple(names[first : first + together]), year, box)
 
     def describe(self) -> dict[str, Any]:
         """The whole layout as plain JSON; :meth:`parse` reads it."""

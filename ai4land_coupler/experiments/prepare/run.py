@@ -147,7 +147,7 @@ def _plan(setup: LandSetup, layout: PreparedLayout) -> dict[str, Any]:
         # a URL has no digest here: its copy is the adapter's own
         known = digest(source)._asdict() if isinstance(source, Path) else {}
         inputs.append({"adapter": adapter, "name": getattr(source, "name", source), **known})
-    kept = {name: facts[name] for name in ("config", "config_sha256", "software", "revision")}
+    kept = {name: facts[name] for name in ("config", "config_sha256", "software")}
     return {"layout": layout.describe(), "provenance": {**kept, "inputs": inputs}}
 
 
