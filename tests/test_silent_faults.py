@@ -204,9 +204,7 @@ class TestRefused:
         else:
             refused(spoilt(rename), name, file_name)
 
-    @pytest.mark.parametrize(
-        "value", [np.nan, np.inf, 1e20], ids=["NaN", "inf", "-inf", "1e20", "9.97e36"]
-    )
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20], ids=["NaN", "inf", "1e20"])
     def test_no_number(self, spoilt: Any, file: str, name: str, file_name: str, value: float) -> None:
         refused(spoilt(partial(patch, name=name, value=value)), name, file_name)
 
