@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ai4land_coupler import __version__
 from ai4land_coupler.durable import write_aside
-from ai4land_coupler.errors import RunError
+from ai4land_coupler.errors import ConfigError, RunError
 from ai4land_coupler.report.content import PageContent, collect_content
 
 #: The page's program, in the order in which its parts build on each other.
@@ -25,13 +25,19 @@ def write_page(store: str | Path, target: str | Path) -> Path:
 
     Raises
     ------
+    ConfigError
+        When ``target`` is a folder.
     DataError
         When there is no store, files of it are missing, or no year of it is committed.
     RunError
         When the disk refuses.
     """
-    text = render(collect_content(store))
     target = Path(target)
+    if target.is_dir():
+        raise ConfigError(
+            "the page is one file", expected="a file's name", found="a folder", where=target, remedy="give -o page.html"
+        )
+    text = render(collect_content(store))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_aside(target, text.encode())

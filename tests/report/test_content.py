@@ -22,7 +22,7 @@ from known_store import GRID, LEGEND, TITLE, Known, random_maps, write_store
 from numpy.typing import NDArray
 
 from ai4land_coupler.cli import cli
-from ai4land_coupler.errors import DataError, RunError
+from ai4land_coupler.errors import ConfigError, DataError, RunError
 from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.report import content
 from ai4land_coupler.report.content import MapHistory, collect_content, varints
@@ -179,6 +179,13 @@ def test_a_page_that_cannot_be_written_says_where(known: Known, tmp_path: Path) 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match="could not be written"):
         write_page(known.path, tmp_path / "file" / "page.html")
+
+
+def test_a_folder_is_not_a_page(known: Known, tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    with pytest.raises(ConfigError, match="one file"):
+        write_page(known.path, tmp_path / "pages")
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
 
 
 class Reader(HTMLParser):
