@@ -73,7 +73,7 @@ class Browser:
             raise
 
     def _wait_for_driver(self) -> None:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 if self._ask("GET", "/status")["ready"]:
                     return
@@ -96,7 +96,7 @@ class Browser:
         for kind in ("browser", "performance"):
             self.log(kind)
         self._ask("POST", "/url", {"url": page.as_uri()})
-        for _ in range(200):
+        for _ in range(600):
             if self.run("return document.body.dataset.ready === 'yes' || !document.getElementById('failure').hidden"):
                 return
             time.sleep(0.05)
