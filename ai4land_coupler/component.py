@@ -229,13 +229,15 @@ class LandComponent:
         self._imports[name] = np.broadcast_to(array, (12, array.shape[-1]))
 
     def check_forcing(self) -> None:
-        """Read the forcing of the first and the last step, to find what is missing before a run starts."""
+        """Read the forcing of the first and the last step, and look for the years between: to find what is missing
+        before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
         last = Clock(clock.start, clock.stop, clock.step, clock.stop)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
                 self._setup.step_forcing(moment)
+            self._setup.check_years()
 
     def write_restart(self, folder: str | Path) -> None:
         """Write the whole state into ``folder/<year>``."""

@@ -201,6 +201,21 @@ class Catalogue:
         index = self.find(name, year)
         return self.adapters[index], self._fields[index][name]
 
+    def choose(self, crosswalk: Crosswalk, year: int) -> dict[str, tuple[str, ...]]:
+        """The states of each group that there are in a year.
+
+        Raises
+        ------
+        TimeError
+            No adapter has anything for that year.
+        FieldError
+            A state is missing.
+        """
+        states = sorted({name for names in crosswalk.states.values() for name in names} & self.names)
+        if states and not self.available(year):
+            self.find(states[0], year)
+        return crosswalk.choose(self.available(year), where=self.at(year))
+
     def at(self, year: int) -> str:
         """The adapters in a year, for messages."""
         return f"{self.kind} of {year}: {', '.join(map(str, self.adapters))}"
@@ -388,7 +403,7 @@ class ForcingReader:
 
     def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:
         """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
-        chosen = crosswalk.choose(self.catalogue.available(year), where=self.catalogue.at(year))
+        chosen = self.catalogue.choose(crosswalk, year)
         return group_shares(crosswalk, self.read({name: "1" for names in chosen.values() for name in names}, year))
 
     def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:

@@ -210,9 +210,21 @@ class LandSetup:
                 found = {(s.name, s.units) for s in specs if s.name in self._forcing or s.missing == "error"}
                 needs.setdefault(years[offset], set()).update(found)
         for year in self.scenario_years:
-            chosen = self.map_maker.crosswalk.choose(self._forcing.available(year), where=f"forcing of {year}")
+            chosen = self._forcing.choose(self.map_maker.crosswalk, year)
             needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
         return needs
+
+    def check_years(self) -> None:
+        """Look for every year of the forcing that the run will read, without reading it.
+
+        Raises
+        ------
+        TimeError, FieldError
+            A year that no adapter has, such as one that is missing between others.
+        """
+        for year, wanted in sorted(self.forcing_needs().items()):
+            for name, _ in sorted(wanted):
+                self._forcing.find(name, year)
 
     def static_needs(self) -> dict[str, FieldSpec]:
         """The static fields that the run reads; those that may be missing, and are, left out."""
@@ -267,9 +279,7 @@ class LandSetup:
             step = clock.next()
             coarse = {name: values for (name, _), values in self.step_forcing(step).fields.items()}
             if self.follows_scenario:
-                chosen = self.map_maker.crosswalk.choose(
-                    self._forcing.available(step.now), where=self._forcing.at(step.now)
-                )
+                chosen = self._forcing.choose(self.map_maker.crosswalk, step.now)
                 states = {name: "1" for names in chosen.values() for name in names}
                 coarse |= self.forcing.read(states, step.now)
                 units |= states

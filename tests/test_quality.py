@@ -396,6 +396,22 @@ def test_mended_counts_are_kept_with_the_results(raw: Raw, tmp_path: Path, spoil
     assert "mended while reading: ssp: removed: 2" in shown.stdout
 
 
+def test_a_year_that_is_missing_later_is_found_before_the_run_starts(raw: Raw, tmp_path: Path, spoil: Any) -> None:
+    """2018 lies between the first step and the last, which are read at the start."""
+
+    def drop(file: netCDF4.Dataset) -> None:
+        time = file["time"][:]
+        file["time"][:] = np.where(time >= 3, time + 1, time)
+
+    spoil(drop)
+    raw["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
+    with pytest.raises(Ai4LandError) as caught:
+        Simulation(parse_config(raw, tmp_path, "run.yaml")).run()
+    assert "2018" in str(caught.value)
+    assert "scenario.nc" in str(caught.value)
+    assert not (tmp_path / "run.zarr").exists()
+
+
 def test_a_continued_run_adds_to_the_counts(tmp_path: Path) -> None:
     (tmp_path / "year").mkdir()
     write_quality(tmp_path, "mend", {Mended("ssp", "clipped", 2015, "a"): 3, Mended("soil", "outside", None, "b"): 5})

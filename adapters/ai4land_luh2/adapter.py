@@ -99,9 +99,9 @@ class LandUseAdapter:
 
     def fields(self) -> Mapping[str, FieldInfo]:
         return {
-            name: FieldInfo(
-                name, variable.units, variable.long_name, years=None if kind == "static" else series.years(name)
-            )
+            name: FieldInfo(name, variable.units, variable.long_name)
+            if kind == "static"
+            else FieldInfo(name, variable.units, variable.long_name, series.years(name), series.gaps(name))
             for kind, series in self.series.items()
             for name, variable in series.variables.items()
         }

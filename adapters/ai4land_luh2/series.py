@@ -87,6 +87,11 @@ class Series:
         held = [year for layout, years in self._owned() if name in layout.units for year in years]
         return min(held), max(held)
 
+    def gaps(self, name: str) -> tuple[int, ...]:
+        """Years between the first and the last one of a variable that no file holds."""
+        held = {year for layout, years in self._owned() if name in layout.units for year in years}
+        return tuple(sorted(set(range(min(held), max(held) + 1)) - held))
+
     def _owned(self) -> Iterator[tuple[Layout, list[int]]]:
         """Each file with the years for which it is read."""
         later: set[int] = set()
