@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
+from ai4land_coupler.quality_log import read_quality
 from ai4land_coupler.store import inspect, open_store
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def collect_content(store: str | Path) -> PageContent:
         "area": numbers(data["class_area"].values / KM2),
         **_series(data, legend, provenance),
         "run": _run_facts(summary, provenance),
-        "quality": _quality(data, provenance),
+        "quality": _quality(data, read_quality(Path(store))),
         "inputs": [
             [str(item.get("name")), int(item.get("bytes", 0)), str(item.get("sha256", "")), str(item.get("of", ""))]
             for item in provenance.get("inputs", [])
@@ -279,7 +280,7 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _quality(data: xr.Dataset, provenance: Mapping[str, Any]) -> list[list[str]]:
+def _quality(data: xr.Dataset, mended: Mapping[str, Any] | None) -> list[list[str]]:
     """Counts that tell how far a run is to be trusted: totals over its steps, and faults mended while reading."""
     rows = []
     if {"changed_cells", "land_cells"} <= set(data):
@@ -296,7 +297,9 @@ def _quality(data: xr.Dataset, provenance: Mapping[str, Any]) -> list[list[str]]
         unmet = np.nansum(data["unmet_area"].values, axis=1) / KM2
         rows.append(["demand unmet in the last year", f"{unmet[-1]:.1f} km2"])
         rows.append(["demand unmet at most", f"{unmet.max():.1f} km2, in {data['year'].values[unmet.argmax()]}"])
-    faults = provenance.get("quality")
-    if isinstance(faults, Mapping):
-        rows += [[f"mended while reading: {name}", str(count)] for name, count in sorted(faults.items())]
+    if mended is not None:
+        rows.append(["policy for bad inputs", str(mended["policy"])])
+        rows += [[f"mended while reading: {name}", str(count)] for name, count in mended["total"].items()]
+        if not mended["total"]:
+            rows.append(["mended while reading", "nothing"])
     return rows

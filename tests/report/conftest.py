@@ -9,6 +9,9 @@ import pytest
 from browser import Browser, programs
 from known_store import Known, random_maps, write_store
 
+from ai4land_coupler.inputs import Mended
+from ai4land_coupler.quality_log import write_quality
+
 
 @pytest.fixture(scope="session")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
@@ -17,10 +20,12 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
         "config": json.dumps({"allocation": {"method": "allocate", "crosswalk": "luh2-hilda"}}),
         "software": {"numpy": "2.0"},
         "inputs": [{"name": "<b>map.tif", "bytes": 1234, "sha256": "ab" * 32, "of": "content"}],
-        "quality": {"ssp: <i>renormalised": 7},
     }
     folder = tmp_path_factory.mktemp("known")
-    return write_store(folder / "run.zarr", random_maps(4), (2015, 2018, 2021, 2024, 2027), provenance=provenance)
+    store = write_store(folder / "run.zarr", random_maps(4), (2015, 2018, 2021, 2024, 2027), provenance=provenance)
+    mended = {Mended("<i>ssp", "renormalised", 2018, "grid"): 7, Mended("<i>ssp", "renormalised", None, "grid"): 2}
+    write_quality(store.path, "mend", mended)
+    return store
 
 
 @pytest.fixture(scope="session")

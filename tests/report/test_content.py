@@ -231,7 +231,7 @@ def test_text_from_the_store_is_never_markup(known: Known, tmp_path: Path) -> No
     facts = json.loads(scripts[0][1])
     assert facts["title"] == TITLE
     assert facts["inputs"][0][0] == "<b>map.tif"
-    assert ["mended while reading: ssp: <i>renormalised", "7"] in facts["quality"]
+    assert ["mended while reading: <i>ssp: renormalised", "9"] in facts["quality"]
     assert not {"img", "b", "i", "iframe"} & {tag for tag, _ in reader.elements}
     assert not any(key.startswith("on") or key == "style" for _, attrs in reader.elements for key in attrs)
 

@@ -273,7 +273,7 @@ def test_it_fits_the_window(page: Browser, known: Known, width: int, height: int
 def test_text_of_the_store_stays_text(page: Browser) -> None:
     assert page.run("return document.querySelectorAll('img, iframe').length") == 0
     assert page.run("return document.querySelector('h1').textContent") == TITLE
-    assert "<i>renormalised" in text(page, "#quality")
+    assert "<i>ssp" in text(page, "#quality")
     assert "<b>map.tif" in text(page, "#inputs")
 
 
