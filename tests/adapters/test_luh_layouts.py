@@ -18,8 +18,8 @@ SCENARIO = {"luh2-future": "IMAGE-ssp126", "luh2-extension": "IMAGE-ssp126", "lu
 
 @pytest.fixture(scope="module")
 def uses(small_twin) -> dict[str, LandUse]:
-    """Five years around the joint of history and scenario."""
-    return {name: land_use_of(small_twin, luh3=name == "luh3").part(2013, 2017) for name in ("luh2", "luh3")}
+    """Three years around the joint of history and scenario."""
+    return {name: land_use_of(small_twin, luh3=name == "luh3").part(2014, 2016) for name in ("luh2", "luh3")}
 
 
 def use_of(layout, uses) -> LandUse:
@@ -115,10 +115,10 @@ def test_states_follow_from_the_transitions_to_the_bit(family, uses, tmp_path):
 def test_transitions_end_a_year_before_the_states(uses, tmp_path):
     use = uses["luh2"]
     adapter = adapter_of("luh2-v2h", write_published(tmp_path, "luh2-v2h", use))
-    assert adapter.fields()["primf"].years == (2013, 2017)
-    assert adapter.fields()["primf_to_secdn"].years == adapter.fields()["secmf_bioh"].years == (2013, 2016)
-    with pytest.raises(TimeError, match="2017 is not in the data") as error:
-        adapter.read(Request(("primf_harv",), use.grid, (2017,)))
+    assert adapter.fields()["primf"].years == (2014, 2016)
+    assert adapter.fields()["primf_to_secdn"].years == adapter.fields()["secmf_bioh"].years == (2014, 2015)
+    with pytest.raises(TimeError, match="2016 is not in the data") as error:
+        adapter.read(Request(("primf_harv",), use.grid, (2016,)))
     assert "they end a year before the states" in str(error.value)
 
 
@@ -140,7 +140,7 @@ def test_a_person_can_read_what_there_is(uses, tmp_path):
     text = ssp(SspOptions(**paths)).describe()
     for part in (
         "LUH3 future, scenario h",
-        "states 2013 to 2017: 15 variables",
+        "states 2014 to 2016: 15 variables",
         "in kg m-2: secmb",
         str(paths["transitions"]),
         "a transition belongs to the year it starts from",
