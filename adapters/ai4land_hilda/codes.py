@@ -27,7 +27,11 @@ def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_], where: object) -> ND
     if raw.dtype.kind == "f":
         missing = missing | np.isnan(raw)
     filled = np.where(missing, NO_DATA, raw)
-    odd = np.asarray((filled != np.rint(filled)) | (np.abs(filled) > _LARGEST))
+    odd = np.zeros(filled.shape, bool)
+    if filled.dtype.kind == "f":
+        odd = filled != np.rint(filled)
+    if filled.dtype.itemsize > 2:
+        odd |= np.abs(filled) > _LARGEST
     if odd.any():
         raise DataError(
             f"a land-cover map holds values that are no class codes in {int(odd.sum())} cells",
