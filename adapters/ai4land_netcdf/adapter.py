@@ -198,7 +198,9 @@ class NetcdfAdapter:
     def _describe_variable(self, name: str) -> dict[str, Any]:
         found = self.fields()[name]
         attributes = self._attributes[name]
-        kept = {k: attributes[k] for k in ("standard_name", "flag_values", "flag_meanings") if k in attributes}
+        kept: dict[str, Any] = {
+            k: attributes[k] for k in ("standard_name", "flag_values", "flag_meanings") if k in attributes
+        }
         return {"units": found.units, "long_name": found.long_name, **kept}
 
     # --- what is read

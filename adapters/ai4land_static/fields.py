@@ -190,10 +190,10 @@ class StaticAdapter:
         with open_netcdf(self._file.path, self._path) as dataset:
             for name in dict.fromkeys(n for n in names if n in self._sources):
                 source = self._sources[name]
-                found[name] = sum(
-                    weight * self._values(dataset, window, name, source, variable)
-                    for variable, weight in zip(source.variables, source.weights, strict=True)
-                )
+                total = np.zeros((window.lat.size, window.lon.size))
+                for variable, weight in zip(source.variables, source.weights, strict=True):
+                    total += weight * self._values(dataset, window, name, source, variable)
+                found[name] = total
         return found
 
     def _values(self, dataset: Any, window: Geometry, name: str, source: Source, variable: str) -> Array:
