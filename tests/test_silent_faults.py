@@ -285,6 +285,36 @@ class TestCoordinates:
         as_before(inputs(**{file: spoil(small_twin.paths[file], tmp_path, turn)}), clean, inputs)
 
 
+def whole_circle(source: Path, folder: Path, west: float) -> Path:
+    """The same data on all 1440 columns, counted from ``west``: the region lies on both sides of the seam at 0."""
+    path = folder / source.name
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(path, "w") as new:
+        old.set_auto_mask(False)
+        columns = np.rint((old["lon"][:] - (west + 0.125)) % 360.0 / 0.25).astype(int)
+        for name, dimension in old.dimensions.items():
+            new.createDimension(name, 1440 if name == "lon" else dimension.size)
+        for name, variable in old.variables.items():
+            made = new.createVariable(name, variable.dtype, variable.dimensions, fill_value=False, zlib=True)
+            made.setncatts({k: v for k, v in variable.__dict__.items() if k != "_FillValue"})
+            if name == "lon":
+                made[:] = west + 0.125 + 0.25 * np.arange(1440)
+            elif "lon" in variable.dimensions:
+                values = np.full((*variable.shape[:-1], 1440), np.float32(1e20))
+                values[..., columns] = variable[:]
+                made[:] = values
+            else:
+                made[:] = variable[:]
+    return path
+
+
+@pytest.mark.parametrize("west", [0.0, -180.0])
+@pytest.mark.parametrize("file", ["states", "scenario"])
+def test_the_whole_circle_from_0_to_360(
+    small_twin: TwinReport, inputs: Callable[..., Raw], tmp_path: Path, clean: Arrays, file: str, west: float
+) -> None:
+    as_before(inputs(**{file: whole_circle(small_twin.paths[file], tmp_path, west)}), clean, inputs)
+
+
 @pytest.mark.parametrize("file", ["states", "scenario"])
 @pytest.mark.parametrize(
     "units", ["", "days since 2015-01-01", "months since 2015-01-01", "years", "hours since 2015-01-01"]
