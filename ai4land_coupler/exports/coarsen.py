@@ -49,13 +49,13 @@ def overlap_lengths(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> A
     cuts = np.unique(np.concatenate([coarse, fine]))
     low, high = max(coarse.min(), fine.min()), min(coarse.max(), fine.max())
     cuts = cuts[(cuts >= low) & (cuts <= high)]
-    middle = (cuts[:-1] + cuts[1:]) / 2
-    pair = (_holder(coarse, middle), _holder(fine, middle))
+    start = cuts[:-1]  # not the middle: that of two neighbouring floats is one of them
+    pair = (_holder(coarse, start), _holder(fine, start))
     return csc_array((np.diff(cuts), pair), shape=(coarse.size - 1, fine.size - 1))
 
 
 def _holder(edges: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the cell that holds each point."""
+    """Index of the cell that holds each point; one on an edge belongs to the cell that begins there, rising."""
     if edges[0] > edges[-1]:
         return edges.size - 2 - _holder(edges[::-1], points)
     return np.asarray(np.searchsorted(edges, points, side="right") - 1, np.int64)
