@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from ai4land_coupler.allocation import AllocationOptions
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.validation import config_error
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -204,16 +206,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()) -> Config:
     """Check a configuration that is already a mapping; see :func:`load_config`."""
+    config = checked(Config, raw, where, overrides)
+    config._base = base
+    return config
+
+
+def checked(model: type[M], raw: Any, where: str, overrides: Sequence[str] = ()) -> M:
+    """A mapping as an instance of a model: settings replaced, the environment filled in, faults named."""
     if not isinstance(raw, dict):
         raise ConfigError("a configuration is not a mapping of keys", found=type(raw).__name__, where=where)
     for setting in overrides:
         override(raw, setting)
     try:
-        config = Config.model_validate(expand(raw))
+        return model.model_validate(expand(raw))
     except ValidationError as error:
-        raise config_error(error, where, Config) from None
-    config._base = base
-    return config
+        raise config_error(error, where, model) from None
 
 
 def read_yaml(path: Path) -> Any:

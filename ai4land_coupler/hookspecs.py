@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import click
 import pluggy
@@ -13,7 +13,7 @@ hookspec = pluggy.HookspecMarker("ai4land")
 hookimpl = pluggy.HookimplMarker("ai4land")
 
 
-class Registry:
+class Registry(Protocol):
     """What ``ai4land_register`` is given: tells the component which names a plugin offers.
 
     A factory is called as ``factory(options)`` and only when a configuration names it, so import
@@ -22,19 +22,19 @@ class Registry:
 
     def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Offer a predictor. ``factory(options) -> Predictor``."""
-        raise NotImplementedError  # pragma: no cover - the loader's registry implements it
+        ...
 
     def trainer(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Offer what trains a predictor (``ai4land train``). ``factory(options) -> Trainer``."""
-        raise NotImplementedError  # pragma: no cover
+        ...
 
     def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Offer a data adapter. ``factory(options) -> DataAdapter``."""
-        raise NotImplementedError  # pragma: no cover
+        ...
 
     def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Offer a regridding backend. ``factory(options) -> Regridder``."""
-        raise NotImplementedError  # pragma: no cover
+        ...
 
 
 @dataclass(frozen=True)

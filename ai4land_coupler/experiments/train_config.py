@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from ai4land_coupler.clock import Step
-from ai4land_coupler.config import PluginChoice, PluginSection, Section, expand, override, read_yaml
+from ai4land_coupler.config import PluginChoice, PluginSection, Section, checked, read_yaml
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.validation import config_error
 
 
 class YearRange(Section):
@@ -166,14 +165,7 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
 
 def parse_train_config(raw: object, base: Path, where: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """Check a configuration that is already a mapping."""
-    if not isinstance(raw, dict):
-        raise ConfigError("a configuration is not a mapping of keys", found=type(raw).__name__, where=where)
-    for setting in overrides:
-        override(raw, setting)
-    try:
-        config = TrainConfig.model_validate(expand(raw))
-    except ValidationError as error:
-        raise config_error(error, where, TrainConfig) from None
+    config = checked(TrainConfig, raw, where, overrides)
     config._base = base
     config._where = where
     return config
