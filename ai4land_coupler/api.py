@@ -59,6 +59,8 @@ __all__ = [
     "Legend",
     "LocalWeights",
     "Mesh",
+    "Method",
+    "Norm",
     "Options",
     "PluginError",
     "Predictor",
@@ -292,6 +294,12 @@ class Trainer(Protocol):
         ...
 
 
+#: How values at cells are made from values at other cells. ``conservative`` is first order.
+Method = Literal["conservative", "conservative2nd", "bilinear", "nearest"]
+#: What a conservative weight is a share of: the whole destination cell, or the part of it that source cells cover.
+Norm = Literal["destination", "fraction"]
+
+
 @dataclass(frozen=True)
 class LocalWeights:
     """Regrid weights of the destination cells that this rank owns, as CSR over global source ids.
@@ -299,10 +307,11 @@ class LocalWeights:
     Parameters
     ----------
     indptr, source_ids, values:
-        CSR: row i is the i-th owned destination cell; ``source_ids`` are int64, 0-based and global.
-        Values are overlap area / destination area (destination-area norm).
+        CSR: row i is the i-th owned destination cell; ``source_ids`` are int64, 0-based and global, ascending in a
+        row. Conservative values are overlap area / destination area with the norm ``destination``, and add up to 1
+        in each row that has any with the norm ``fraction``. Those of the other methods add up to 1.
     destination_fraction:
-        Share of each owned destination cell that source cells cover.
+        Share of each owned destination cell that source cells cover; 1 or 0 where the method has no areas.
     source_area, destination_area:
         The areas that the weights used, of the owned cells of either side (m2).
     provenance:
@@ -320,13 +329,11 @@ class LocalWeights:
 
 @runtime_checkable
 class Regridder(Protocol):
-    """Makes regrid weights between two distributed meshes. Collective over ``comm``."""
+    """Makes regrid weights between two distributed meshes. Collective over ``comm``.
 
-    def build(
-        self,
-        source: Mesh,
-        destination: Mesh,
-        method: Literal["conservative"],
-        norm: Literal["destination"],
-        comm: Any,
-    ) -> LocalWeights: ...
+    ``methods`` names what it can make; anything else is a :class:`ConfigError` on every rank.
+    """
+
+    methods: frozenset[Method]
+
+    def build(self, source: Mesh, destination: Mesh, method: Method, norm: Norm, comm: Any) -> LocalWeights: ...

@@ -126,12 +126,3 @@ def exports_of(legend: Legend, continuous: Mapping[str, tuple[str, int]]) -> dic
         types = tuple(str(i + 1) for i in range(samples)) if samples > 1 else ()
         table[name] = ExportInfo(name, units, types, "land", f"mean of {name} over the land of the cell")
     return table
-
-
-def cell_centres(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude (degrees) of the mean of each cell's corners on the sphere."""
-    lon, lat = np.deg2rad(mesh.corner_lon), np.deg2rad(mesh.corner_lat)
-    x = np.nansum(np.cos(lat) * np.cos(lon), axis=1)
-    y = np.nansum(np.cos(lat) * np.sin(lon), axis=1)
-    z = np.nansum(np.sin(lat), axis=1)
-    return np.rad2deg(np.arctan2(y, x)) % 360.0, np.rad2deg(np.arctan2(z, np.hypot(x, y)))

@@ -38,6 +38,8 @@ class Mesh:
         True for cells that take part; shape (n,).
     global_size:
         Cells of the whole grid over all ranks.
+    centre_lon, centre_lat:
+        Points that values stand for, where they are not the middles of the corners; degrees, (n,).
     """
 
     name: str
@@ -47,6 +49,8 @@ class Mesh:
     edges: Edges
     mask: NDArray[np.bool_]
     global_size: int
+    centre_lon: NDArray[np.float64] | None = None
+    centre_lat: NDArray[np.float64] | None = None
 
     @property
     def size(self) -> int:
@@ -62,7 +66,18 @@ class Mesh:
             self.edges,
             self.mask[index],
             self.global_size,
+            None if self.centre_lon is None else self.centre_lon[index],
+            None if self.centre_lat is None else self.centre_lat[index],
         )
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitude (0 to 360) and latitude (degrees) of each cell's point: as given, else the mean of its corners."""
+        if self.centre_lon is not None and self.centre_lat is not None:
+            return np.mod(self.centre_lon, 360.0), self.centre_lat
+        if self.size == 0:
+            return np.zeros(0), np.zeros(0)
+        x, y, z = np.moveaxis(np.nansum(unit_vectors(self.corner_lon, self.corner_lat), axis=1), -1, 0)
+        return np.rad2deg(np.arctan2(y, x)) % 360.0, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
 
     @property
     def hash(self) -> str:

@@ -19,7 +19,6 @@ from ai4land_coupler.config import Config, OutputSection, load_config
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.grid import Box
 from ai4land_coupler.hookspecs import StepEvent
-from ai4land_coupler.host_exchange import cell_centres
 from ai4land_coupler.inputs import Mended
 from ai4land_coupler.inputs import total as total_mended
 from ai4land_coupler.legend import OUTSIDE
@@ -234,7 +233,7 @@ class Simulation:
         component = self.component
         hosts = {}
         for name, host in component.hosts.items():
-            parts = self.comm.gather((host.mesh.cell_ids, *cell_centres(host.mesh), host.area))
+            parts = self.comm.gather((host.mesh.cell_ids, *host.mesh.centres(), host.area))
             if parts is not None:
                 ids, lon, lat, area = (np.concatenate(column) for column in zip(*parts, strict=True))
                 order = np.argsort(ids)

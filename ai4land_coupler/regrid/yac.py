@@ -13,12 +13,12 @@ from __future__ import annotations
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import ConfigError, LocalWeights, Mesh, Options, PluginError, Registry, hookimpl
+from ai4land_coupler.api import ConfigError, LocalWeights, Mesh, Method, Norm, Options, PluginError, Registry, hookimpl
 from ai4land_coupler.collective import agree
 from ai4land_coupler.mesh import merge_corners, validate
 from ai4land_coupler.regrid.areas import cell_area
@@ -36,12 +36,14 @@ class YacOptions(Options):
 class YacRegridder:
     """First-order conservative weights between two distributed meshes."""
 
+    methods: frozenset[Method] = frozenset({"conservative"})
+
     def build(
         self,
         source: Mesh,
         destination: Mesh,
-        method: Literal["conservative"] = "conservative",
-        norm: Literal["destination"] = "destination",
+        method: Method = "conservative",
+        norm: Norm = "destination",
         comm: Any = None,
     ) -> LocalWeights:
         """Make the weights of the destination cells that this rank owns. Collective over ``comm``.
