@@ -12,6 +12,7 @@ import rasterio
 import xarray as xr
 from pydantic import ValidationError
 
+from ai4land_coupler.climate_zones import zone_at
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.experiments.twin import (
     TwinOptions,
@@ -22,7 +23,7 @@ from ai4land_coupler.experiments.twin import (
     make_landscape,
 )
 from ai4land_coupler.experiments.twin.dynamics import simulate
-from ai4land_coupler.experiments.twin.earth import land_at, zone_at
+from ai4land_coupler.experiments.twin.earth import land_at
 from ai4land_coupler.experiments.twin.noise import gradient_noise
 from ai4land_coupler.legend import get_crosswalk, get_legend
 from ai4land_coupler.rng import KeyedRng

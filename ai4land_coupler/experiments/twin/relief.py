@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.experiments.twin.earth import ZONES, land_at, smooth_at, zone_at
+from ai4land_coupler.climate_zones import ZONES, zone_at
+from ai4land_coupler.experiments.twin.earth import land_at, smooth_at
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise
 from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.grid import EARTH_RADIUS
