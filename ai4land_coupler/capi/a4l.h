@@ -10,7 +10,8 @@
  * order. When one rank fails inside one, every rank gets an error: the code of that rank's failure, or
  * A4L_ERR_REMOTE where nobody foresaw it. A null pointer or a stale handle is refused before the ranks talk: that
  * rank alone hears of it.
- * Calls on one handle come from one thread at a time. Arrays are copied; nothing of the host's is kept.
+ * Calls on one handle come from one thread at a time. Arrays are copied and nothing of the host's is kept, but for
+ * a4l_bind_field.
  * Text is UTF-8 and ends with a zero byte. */
 #ifndef A4L_H
 #define A4L_H
@@ -27,8 +28,9 @@
 extern "C" {
 #endif
 
-/* Compare with a4l_abi_version() to see whether the library found at run time is the one compiled against. */
-#define A4L_ABI_VERSION 1
+/* Compare with a4l_abi_version() to see whether the library found at run time is the one compiled against: its
+ * number is the same or, where functions were added since, greater. */
+#define A4L_ABI_VERSION 2
 
 /* For a4l_init: the host has no MPI; the component runs in this process alone. */
 #define A4L_NO_COMM (-1)
@@ -59,10 +61,28 @@ enum {
   A4L_LATLON = 1 /* along meridians and parallels */
 };
 
+/* For a4l_get_array, a4l_set_array and a4l_bind_field: bytes per value. */
+enum {
+  A4L_REAL32 = 4,
+  A4L_REAL64 = 8
+};
+
+/* How an array of ntype types (classes; months of an import) and ncell cells lies in memory. With nproma > 0 the
+ * cells come in blocks of that length: cell i is element i % nproma of block i / nproma, and the array holds whole
+ * blocks, as many as the cells need or more. What follows the last cell is padding: never read, never written. */
+enum {
+  A4L_CELL_FASTEST = 0, /* [ntype][ncell], or [ntype][nblock][nproma]; Fortran: (ncell, ntype) */
+  A4L_TYPE_FASTEST = 1, /* [ncell][ntype], or [nblock][nproma][ntype]; Fortran: (ntype, ncell) */
+  A4L_TYPE_IN_BLOCK = 2 /* [nblock][ntype][nproma]; Fortran: (nproma, ntype, nblock) */
+};
+
 A4L_API int a4l_abi_version(void);
 
 /* The message of this thread's latest failure, cut to fit `size` bytes; empty where nothing has failed. */
 A4L_API int a4l_error_message(char *text, int size);
+
+/* For wrappers in other languages: make this the message of this thread's latest failure. Returns `code`. */
+A4L_API int a4l_fail(int code, const char *message);
 
 /* Create a component from a configuration file (YAML). Collective.
  * comm: MPI_Comm_c2f of the host's communicator (in Fortran: the communicator itself), or A4L_NO_COMM. It is
@@ -113,6 +133,20 @@ A4L_API int a4l_get_field(int handle, const char *name, double *data, int64_t n)
 /* Copy an import field from data[ntime][ncell], in the units that the predictor wants; ntime is 1, or 12 for the
  * months of a year. It holds for the steps to come. */
 A4L_API int a4l_set_field(int handle, const char *name, const double *data, int ntime, int64_t ncell);
+
+/* The same for other layouts and for real32, to which values are rounded. nproma is 0 for cells without blocks;
+ * ntype is what a4l_field_info says, or 0 to leave that unchecked; for an import it is 1, or 12 for the months of a
+ * year. `size` is the number of values in the whole array, padding included. */
+A4L_API int a4l_get_array(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,
+                          int64_t size);
+A4L_API int a4l_set_array(int handle, const char *name, const void *data, int kind, int order, int nproma, int ntype,
+                          int64_t size);
+
+/* Let the component fill an array of the host by itself: now, and at the end of each a4l_run that changes the field.
+ * The host keeps the array where it is until a4l_finalize, or until it calls this with data NULL, which ends the
+ * binding. Binding a field again replaces its array. After a4l_realize. Local. */
+A4L_API int a4l_bind_field(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,
+                           int64_t size);
 
 /* Write the whole state into the folder `path`, under its year. Collective. */
 A4L_API int a4l_write_restart(int handle, const char *path);

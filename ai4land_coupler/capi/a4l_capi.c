@@ -186,7 +186,8 @@ static int call_bridge(struct answer *answer, const char *name, const char *form
   enter_default_fp(&host);
   PyGILState_STATE gil = PyGILState_Ensure();
 
-  PyObject *bridge = PyImport_ImportModule("ai4land_coupler.capi.bridge");
+  static PyObject *bridge = NULL; /* found once: an import statement costs a microsecond. Guarded by the GIL */
+  if (bridge == NULL) bridge = PyImport_ImportModule("ai4land_coupler.capi.bridge");
   PyObject *function = bridge ? PyObject_GetAttrString(bridge, name) : NULL;
   va_list list;
   va_start(list, format);
@@ -197,7 +198,6 @@ static int call_bridge(struct answer *answer, const char *name, const char *form
   Py_XDECREF(result);
   Py_XDECREF(arguments);
   Py_XDECREF(function);
-  Py_XDECREF(bridge);
 
   PyGILState_Release(gil);
   fesetenv(&host);
@@ -216,6 +216,11 @@ int a4l_error_message(char *text, int size) {
   if (text == NULL || size < 1) return A4L_ERR; /* not through fail: it would overwrite the message asked for */
   snprintf(text, size, "%s", last_message);
   return A4L_OK;
+}
+
+int a4l_fail(int code, const char *message) {
+  REFUSE_NULL(message);
+  return fail(code, "%s", message);
 }
 
 static int create(const char *config, const char *restart, int comm, int *handle) {
@@ -331,6 +336,49 @@ int a4l_set_field(int handle, const char *name, const double *data, int ntime, i
   struct array view = {(void *)data, ncell * ntime * (int64_t)sizeof(double), PyBUF_READ};
   struct answer answer = {0};
   return call_bridge(&answer, "set_field", "(iyO&iL)", handle, name, as_view, &view, ntime, (long long)ncell);
+}
+
+static int call_with_array(const char *function, int handle, const char *name, const struct array *view, int kind,
+                           int order, int nproma, int ntype) {
+  struct answer answer = {0};
+  return call_bridge(&answer, function, "(iyO&iiii)", handle, name, as_view, view, kind, order, nproma, ntype);
+}
+
+static int check_array(const char *function, int kind, int64_t size) {
+  if (kind != A4L_REAL32 && kind != A4L_REAL64)
+    return fail(A4L_ERR_FIELD, "%s: unknown kind of number\n  expected: A4L_REAL32 or A4L_REAL64\n  found: %d", function,
+                kind);
+  if (size < 0) return fail(A4L_ERR_FIELD, "%s: size is negative (%lld)", function, (long long)size);
+  return A4L_OK;
+}
+
+int a4l_get_array(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,
+                  int64_t size) {
+  REFUSE_NULL(name);
+  int code = check_array(__func__, kind, size);
+  if (code != A4L_OK) return code;
+  if (size > 0) REFUSE_NULL(data);
+  struct array view = {data, size * kind, PyBUF_WRITE};
+  return call_with_array("get_array", handle, name, &view, kind, order, nproma, ntype);
+}
+
+int a4l_set_array(int handle, const char *name, const void *data, int kind, int order, int nproma, int ntype,
+                  int64_t size) {
+  REFUSE_NULL(name);
+  int code = check_array(__func__, kind, size);
+  if (code != A4L_OK) return code;
+  if (size > 0) REFUSE_NULL(data);
+  struct array view = {(void *)data, size * kind, PyBUF_READ};
+  return call_with_array("set_array", handle, name, &view, kind, order, nproma, ntype);
+}
+
+int a4l_bind_field(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,
+                  int64_t size) {
+  REFUSE_NULL(name);
+  int code = check_array(__func__, kind, size);
+  if (code != A4L_OK) return code;
+  struct array view = {data, size * kind, PyBUF_WRITE};
+  return call_with_array("bind_field", handle, name, &view, kind, order, nproma, ntype);
 }
 
 int a4l_write_restart(int handle, const char *path) {

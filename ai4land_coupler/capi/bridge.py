@@ -1,11 +1,13 @@
 """The Python end of ``a4l.h``: one function for each call, from which nothing escapes.
 
 Each returns ``(code, text, number)`` to the shim: on success code 0 and the answer, on failure the code of
-``a4l.h`` and the message. Arrays arrive as memoryviews of the host's memory that are valid for the call only.
+``a4l.h`` and the message. Arrays arrive as memoryviews of the host's memory that are valid for the call only; those
+of ``bind_field`` the host keeps in place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.capi.host_mpi import finalized, host_communicator
+from ai4land_coupler.capi.layout import KINDS, Layout, check_size, put, take
 from ai4land_coupler.errors import Ai4LandError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.mesh import Mesh, merge_corners
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
     from ai4land_coupler.component import LandComponent
-    from ai4land_coupler.host_exchange import ExportInfo
+    from ai4land_coupler.field_table import ExportInfo
 
 #: ``A4L_ERR_PYTHON``: exceptions that are not an :class:`Ai4LandError`. Theirs is ``host_code``.
 PYTHON_ERROR = 90
@@ -35,9 +38,28 @@ NO_COMM = -1
 EDGES: tuple[Literal["great_circle"], Literal["latlon"]] = ("great_circle", "latlon")
 
 
+#: Of ``a4l_get_field`` and ``a4l_set_field``: real64, the cells of one type side by side.
+PLAIN = Layout(8, 0, 0)
+
+
+class _Bound:
+    """An array of the host that the component fills after each run that changed its field."""
+
+    def __init__(self, name: str, memory: NDArray[Any], layout: Layout) -> None:
+        self.name, self.memory, self.layout = name, memory, layout
+        self._latest: NDArray[np.float64] | None = None
+
+    def fill(self, component: LandComponent) -> None:
+        values = component.export(self.name)
+        if values is not self._latest:
+            put(values, self.memory, self.name, self.layout)
+            self._latest = values
+
+
 class _Open(NamedTuple):
     component: LandComponent
     uses_mpi: bool
+    bound: dict[str, _Bound]
 
 
 _open: dict[int, _Open] = {}
@@ -85,11 +107,15 @@ def _entry(handle: int) -> _Open:
     return _open[handle]
 
 
-def _component(handle: int) -> LandComponent:
+def _usable(handle: int) -> _Open:
     entry = _entry(handle)
     if entry.uses_mpi and finalized():
         raise StateError("the component was called after MPI_Finalize", remedy="only a4l_finalize is allowed then")
-    return entry.component
+    return entry
+
+
+def _component(handle: int) -> LandComponent:
+    return _usable(handle).component
 
 
 def _export_info(component: LandComponent, name: bytes) -> ExportInfo:
@@ -115,7 +141,7 @@ def init(config: bytes, restart: bytes | None, fortran_comm: int, embedded: int)
     component = new_component(Path(os.fsdecode(config)), comm)
     component.initialize(restart=None if restart is None else os.fsdecode(restart))
     handle = next(_handles)
-    _open[handle] = _Open(component, uses_mpi=comm is not None)
+    _open[handle] = _Open(component, comm is not None, {})
     return handle
 
 
@@ -159,7 +185,10 @@ def realize(handle: int) -> None:
 
 @_returns_code
 def run(handle: int, year: int) -> None:
-    _component(handle).run(year)
+    entry = _usable(handle)
+    entry.component.run(year)
+    for bound in entry.bound.values():
+        bound.fill(entry.component)
 
 
 @_returns_code
@@ -188,23 +217,64 @@ def type_name(handle: int, name: bytes, index: int) -> tuple[int, str]:
 
 @_returns_code
 def get_field(handle: int, name: bytes, data: memoryview | None) -> None:
-    values = _component(handle).export(_text(name))
-    target = _array(data, np.float64)
-    if target.size != values.size:
-        raise FieldError(
-            f"the host's array for {_text(name)} has the wrong size",
-            expected=f"{values.size} values, {' x '.join(map(str, values.shape))}",
-            found=target.size,
-        )
-    if data is not None:
-        target.reshape(values.shape)[...] = values
+    text = _text(name)
+    put(_component(handle).export(text), _array(data, np.float64), text, PLAIN)
 
 
 @_returns_code
 def set_field(handle: int, name: bytes, data: memoryview | None, time_count: int, cell_count: int) -> None:
     component = _component(handle)
-    shape = (cell_count,) if time_count == 1 else (time_count, cell_count)
-    component.import_(_text(name), _array(data, np.float64).reshape(shape).copy())
+    values = take(_array(data, np.float64), time_count, cell_count, _text(name), PLAIN)
+    component.import_(_text(name), values if time_count > 1 else values[0])
+
+
+@_returns_code
+def get_array(
+    handle: int, name: bytes, data: memoryview | None, kind: int, order: int, nproma: int, type_count: int
+) -> None:
+    text, layout = _text(name), _layout(name, kind, order, nproma)
+    values = _component(handle).export(text)
+    _check_types(text, type_count, 1 if values.ndim == 1 else len(values))
+    put(values, _array(data, KINDS[kind]), text, layout)
+
+
+@_returns_code
+def set_array(
+    handle: int, name: bytes, data: memoryview | None, kind: int, order: int, nproma: int, type_count: int
+) -> None:
+    component, text, layout = _component(handle), _text(name), _layout(name, kind, order, nproma)
+    months = max(1, type_count)
+    values = take(_array(data, KINDS[kind]), months, component.cell_count, text, layout)
+    component.import_(text, values if months > 1 else values[0])
+
+
+@_returns_code
+def bind_field(
+    handle: int, name: bytes, data: memoryview | None, kind: int, order: int, nproma: int, type_count: int
+) -> None:
+    entry, text, layout = _usable(handle), _text(name), _layout(name, kind, order, nproma)
+    component = entry.component
+    types = max(1, len(_export_info(component, name).types))
+    if data is None and component.cell_count:
+        entry.bound.pop(text, None)
+        return
+    _check_types(text, type_count, types)
+    memory = _array(data, KINDS[kind])
+    check_size(text, memory.size, types, component.cell_count, layout)
+    entry.bound[text] = bound = _Bound(text, memory, layout)
+    with contextlib.suppress(StateError):  # a field that the first step makes
+        bound.fill(component)
+
+
+def _layout(name: bytes, kind: int, order: int, nproma: int) -> Layout:
+    layout = Layout(kind, order, nproma)
+    layout.check(_text(name))
+    return layout
+
+
+def _check_types(name: str, given: int, types: int) -> None:
+    if given not in (0, types):
+        raise FieldError(f"the host's array for {name} has the wrong number of types", expected=types, found=given)
 
 
 @_returns_code

@@ -1,4 +1,4 @@
-"""Compile the shim for this Python and say how a host links it."""
+"""Compile the shim for this Python, and the Fortran module, and say how a host links them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, RunError
 
 SOURCES = Path(__file__).parent
+MODULE = "ai4land_mod.f90"
 DEBIAN = "on Debian and Ubuntu: apt-get install gcc python3-dev"
 
 
@@ -24,8 +25,11 @@ def default_prefix() -> Path:
     return Path(sys.prefix) / "a4l"
 
 
-def build(prefix: Path, compiler: str | None = None) -> Path:
+def build(prefix: Path, compiler: str | None = None, fortran: str | None = None) -> Path:
     """Make ``lib/liba4l.so``, ``include/a4l.h`` and ``lib/pkgconfig/a4l.pc`` under ``prefix``; return the library.
+
+    ``src/ai4land_mod.f90`` lies beside them, to be compiled with the host's own sources. Where a Fortran compiler is
+    given, ``include/ai4land_mod.mod``, ``lib/liba4l_fortran.a`` and ``lib/pkgconfig/a4l_fortran.pc`` are made as well.
 
     Parameters
     ----------
@@ -33,23 +37,27 @@ def build(prefix: Path, compiler: str | None = None) -> Path:
         An absolute or relative folder; made where it is missing.
     compiler:
         A C compiler, with options if need be; else ``$CC``, the one Python was built with, or ``cc``.
+    fortran:
+        The host's Fortran compiler or its MPI wrapper, with options if need be.
 
     Raises
     ------
     ConfigError
-        Where the compiler, Python's headers or a shared libpython are missing.
+        Where a compiler, Python's headers or a shared libpython are missing.
     RunError
-        Where the compiler or the loader refuses.
+        Where a compiler or the loader refuses.
     """
     if sys.platform != "linux":
         raise ConfigError("the C door is built on Linux only", found=sys.platform)
     command = find_compiler(compiler)
+    fortran_command = find_fortran(fortran) if fortran else None
     headers, libpython = python_headers(), shared_libpython()
     prefix = prefix.absolute()
     try:
-        for folder in ("lib/pkgconfig", "include"):
+        for folder in ("lib/pkgconfig", "include", "src"):
             (prefix / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(SOURCES / "a4l.h", prefix / "include")
+        shutil.copy(SOURCES / MODULE, prefix / "src")
         (prefix / "lib/pkgconfig/a4l.pc").write_text(_pkg_config(prefix))
         library = prefix / "lib" / "liba4l.so"
         with tempfile.TemporaryDirectory(dir=prefix / "lib") as scratch:
@@ -57,13 +65,16 @@ def build(prefix: Path, compiler: str | None = None) -> Path:
             _compile(command, headers, libpython, fresh)
             _load(fresh)
             fresh.replace(library)  # a host that runs with the old one keeps it
+            if fortran_command:
+                _compile_fortran(fortran_command, prefix, Path(scratch))
+                (prefix / "lib/pkgconfig/a4l_fortran.pc").write_text(_pkg_config_fortran(prefix))
     except OSError as error:
         raise ConfigError("the files of the C door cannot be written", found=error, remedy="choose -o DIR") from error
     return library
 
 
-def flags(prefix: Path, *, cflags: bool = True, libs: bool = True) -> str:
-    """The options with which a host compiles and links."""
+def flags(prefix: Path, *, cflags: bool = True, libs: bool = True, fortran: bool = False) -> str:
+    """The options with which a host compiles and links; ``fortran``: with the compiled module."""
     prefix = prefix.absolute()
     if not (prefix / "lib" / "liba4l.so").is_file():
         raise ConfigError(
@@ -71,9 +82,15 @@ def flags(prefix: Path, *, cflags: bool = True, libs: bool = True) -> str:
             where=prefix,
             remedy="python -m ai4land_coupler.capi build, with the same -o DIR",
         )
+    if fortran and not (prefix / "lib" / "liba4l_fortran.a").is_file():
+        raise ConfigError(
+            "the Fortran module has not been built there",
+            where=prefix,
+            remedy="python -m ai4land_coupler.capi build --fc COMPILER, with the same -o DIR",
+        )
     parts = [f"-I{prefix}/include"] if cflags else []
     if libs:
-        parts += [f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", "-la4l"]
+        parts += [f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", *(["-la4l_fortran"] if fortran else []), "-la4l"]
     return shlex.join(parts)
 
 
@@ -85,6 +102,14 @@ def find_compiler(wanted: str | None = None) -> list[str]:
         if words and shutil.which(words[0]):
             return words
     raise ConfigError("no C compiler found", found=wanted or "none of $CC, gcc, cc", remedy=f"give --cc; {DEBIAN}")
+
+
+def find_fortran(wanted: str) -> list[str]:
+    """The Fortran compiler's command, split into words."""
+    words = shlex.split(wanted)
+    if not words or not shutil.which(words[0]):
+        raise ConfigError("no such Fortran compiler", found=wanted, remedy="give the one that compiles the host")
+    return words
 
 
 def python_headers() -> Path:
@@ -132,9 +157,28 @@ def _compile(command: list[str], headers: Path, libpython: Path, library: Path) 
         *("-Wl,--enable-new-dtags", f"-Wl,-rpath,{libpython.parent}", "-Wl,-soname,liba4l.so"),
         *("-ldl", "-lm", "-o", str(library)),
     ]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    _run(arguments, "C")
+
+
+def _compile_fortran(command: list[str], prefix: Path, scratch: Path) -> None:
+    """``include/ai4land_mod.mod`` and ``lib/liba4l_fortran.a``; compilers write .mod files where they run."""
+    object_file = scratch / "ai4land_mod.o"
+    _run([*command, "-O2", "-fPIC", "-c", str(SOURCES / MODULE), "-o", str(object_file)], "Fortran", scratch)
+    archiver = shutil.which("ar")
+    if archiver is None:
+        raise ConfigError("no archiver found", expected="ar (of binutils)", remedy=DEBIAN)
+    archive = scratch / "liba4l_fortran.a"
+    _run([archiver, "rcs", str(archive), str(object_file)], "archiver", scratch)
+    for module in scratch.glob("*.mod"):
+        module.replace(prefix / "include" / module.name)
+    archive.replace(prefix / "lib" / archive.name)
+
+
+def _run(arguments: list[str], language: str, folder: Path | None = None) -> None:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
-        raise RunError("the C compiler failed", where=shlex.join(arguments), found=done.stderr.strip())
+        what = "the archiver failed" if language == "archiver" else f"the {language} compiler failed"
+        raise RunError(what, where=shlex.join(arguments), found=done.stderr.strip())
     sys.stderr.write(done.stderr)
 
 
@@ -154,4 +198,16 @@ Description: AI4Land as a component of a climate model
 Version: {__version__}
 Cflags: -I${{prefix}}/include
 Libs: -L${{prefix}}/lib -Wl,-rpath,${{prefix}}/lib -la4l
+"""
+
+
+def _pkg_config_fortran(prefix: Path) -> str:
+    return f"""prefix={prefix}
+
+Name: a4l_fortran
+Description: AI4Land as a component of a climate model, Fortran module ai4land_mod
+Version: {__version__}
+Requires: a4l
+Cflags: -I${{prefix}}/include
+Libs: -L${{prefix}}/lib -la4l_fortran
 """

@@ -38,6 +38,24 @@ def mpi(compiler: list[str]) -> Mpi:
 
 
 @pytest.fixture(scope="session")
+def fortran() -> str:
+    found = shutil.which("gfortran")
+    if found is None:
+        pytest.skip("no gfortran")
+    return found
+
+
+@pytest.fixture(scope="session")
+def fortran_mpi(fortran: str, compiler: list[str]) -> Mpi:
+    """An MPI with a Fortran compiler, as the machine's package manager installs it: PyPI's Open MPI has none."""
+    found = shutil.which("mpifort")
+    launcher = found and shutil.which("mpiexec", path=str(Path(found).parent))
+    if found is None or launcher is None:
+        pytest.skip("no mpifort with its mpiexec")
+    return Mpi(found, launcher)
+
+
+@pytest.fixture(scope="session")
 def door(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `build` filled."""
     prefix = tmp_path_factory.mktemp("door")
@@ -69,6 +87,39 @@ def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return target
 
     return compile_host
+
+
+@pytest.fixture(scope="session")
+def fortran_door(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `build --fc` filled."""
+    prefix = tmp_path_factory.mktemp("fortran_door")
+    build(prefix, fortran=f"{fortran} -std=f2008 -Wall -Wextra -pedantic -Werror")
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def compile_fortran(fortran_door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a Fortran source against the door; returns the program."""
+    folder = tmp_path_factory.mktemp("fortran_hosts")
+
+    def compile_fortran(source: Path, program: str, compiler: str, *options: str) -> Path:
+        target = folder / program
+        command = [compiler, "-Wall", "-Werror", "-O1", "-fcheck=all", str(source), *options]
+        linked = flags(fortran_door, fortran=True).split()
+        subprocess.run([*command, *linked, "-o", str(target)], check=True, cwd=folder)
+        return target
+
+    return compile_fortran
+
+
+@pytest.fixture(scope="session")
+def plain_fortran(compile_fortran: Callable[..., Path], fortran: str) -> Path:
+    return compile_fortran(HERE / "host.F90", "plain", fortran, "-std=f2008", "-DWITHOUT_MPI")
+
+
+@pytest.fixture(scope="session")
+def mpi_fortran(compile_fortran: Callable[..., Path], fortran_mpi: Mpi) -> Path:
+    return compile_fortran(HERE / "host.F90", "parallel", fortran_mpi.compiler)
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,26 @@ static int get_exactly(int h, const char *name, char *answer) {
   return code;
 }
 
+/* "order:kind:nproma:ntype:size" of an array of at most 64 values, which stays the host's between the calls. */
+static double memory[64];
+
+static int array(int (*call)(int, const char *, void *, int, int, int, int, int64_t), int h, const char *name,
+                 const char *how) {
+  int order = 0, kind = 8, nproma = 0, ntype = 0, size = 0;
+  sscanf(how, "%d:%d:%d:%d:%d", &order, &kind, &nproma, &ntype, &size);
+  for (int i = 0; i < 64; i++)
+    if (kind == A4L_REAL32) ((float *)memory)[i] = -1;
+    else memory[i] = -1;
+  return call(h, name, memory, kind, order, nproma, ntype, size);
+}
+
+static void show(const char *how, char *answer) {
+  int kind = 8, size = 0;
+  sscanf(how, "%d:%d", &kind, &size);
+  for (int i = 0; i < size; i++)
+    answer += sprintf(answer, "%g ", kind == A4L_REAL32 ? ((float *)memory)[i] : memory[i]);
+}
+
 int host_main(int argc, char **argv) {
   int h = -7, start_mpi = 0;
   for (int i = 1; i < argc; i++) start_mpi |= strcmp(argv[i], "mpi") == 0;
@@ -117,6 +137,12 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "get_null")) code = a4l_get_field(h, value, NULL, CELLS);
     else if (!strcmp(word, "set")) { double t[CELLS] = {280, 281, 282}; code = a4l_set_field(h, value, t, 1, CELLS); }
     else if (!strcmp(word, "set_monthly")) { double t[12 * CELLS]; for (int j = 0; j < 12 * CELLS; j++) t[j] = j; code = a4l_set_field(h, value, t, 12, CELLS); }
+    else if (!strcmp(word, "array")) code = array(a4l_get_array, h, "landCoverFrac", value);
+    else if (!strcmp(word, "bind")) code = array(a4l_bind_field, h, "landCoverFrac", value);
+    else if (!strcmp(word, "bind_lai")) code = array(a4l_bind_field, h, "lai", value);
+    else if (!strcmp(word, "unbind")) code = a4l_bind_field(h, value, NULL, A4L_REAL64, 0, 0, 0, 0);
+    else if (!strcmp(word, "show")) show(value, answer);
+    else if (!strcmp(word, "fail")) code = a4l_fail(atoi(value), "what a wrapper found");
     else if (!strcmp(word, "write")) code = a4l_write_restart(h, value);
     else if (!strcmp(word, "finalize")) code = a4l_finalize(h);
 #ifndef WITHOUT_MPI

@@ -239,7 +239,7 @@ import small_component
 
 
 def test_library_says_its_version(door: Path) -> None:
-    assert ctypes.CDLL(str(door / "lib/liba4l.so")).a4l_abi_version() == 1
+    assert ctypes.CDLL(str(door / "lib/liba4l.so")).a4l_abi_version() == 2
 
 
 @pytest.mark.mpi
