@@ -4,17 +4,18 @@ The life of a component::
 
     initialize -> set_grid (any number of host grids) -> realize -> import_ / run / export ... -> finalize
 
-Every call but :meth:`LandComponent.export` and :meth:`LandComponent.import_` is collective over the communicator
-that was given. A failure on one rank is raised on every rank; the component never aborts, and never touches
-COMM_WORLD.
+:meth:`LandComponent.export`, :meth:`LandComponent.import_` and the setters are local, and so is a
+:meth:`LandComponent.run` that has nothing to do; every other call is collective over the communicator that was given.
+A failure on one rank is raised on every rank; the component never aborts, and never touches COMM_WORLD.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +23,28 @@ from numpy.typing import NDArray
 from ai4land_coupler.clock import Clock
 from ai4land_coupler.config import Config, load_config
 from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, TimeError, nearest
-from ai4land_coupler.host_exchange import ExportInfo, HostGrid, LandCells, exports_of
+from ai4land_coupler.field_table import ExportInfo, ImportInfo
+from ai4land_coupler.host_calendar import HostCalendar, HostDate
+from ai4land_coupler.host_exchange import HostGrid, LandCells
 from ai4land_coupler.host_grids import partition, read_mesh
-from ai4land_coupler.land_model import (
-    LandModel,
-    StepForcing,
-    StepResult,
-)
+from ai4land_coupler.host_time import HostTime
+from ai4land_coupler.import_window import ImportWindows
+from ai4land_coupler.land_model import LandModel, StepForcing, StepResult
 from ai4land_coupler.land_setup import LandSetup
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.restart import RestartWriter, block_arrays
 from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.state import LandState
 
 #: The grid that ``set_grid`` gives a host, where it names none.
 HOST = "host"
+
+#: How a run begins: from the initial map; from its own restart; from the restart of another run.
+Start = Literal["startup", "continue", "branch"]
+
+#: Fields on the owned cells, by grid and name.
+Fields = dict[tuple[str, str], NDArray[np.float64]]
 
 
 class Status(enum.Enum):
@@ -44,6 +52,15 @@ class Status(enum.Enum):
     INITIALIZED = "initialized"
     REALIZED = "realized"
     FINALIZED = "finalized"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step that was begun: where it ends, and what it was begun with."""
+
+    clock: Clock
+    forcing: StepForcing
+    result: StepResult
 
 
 class LandComponent:
@@ -57,6 +74,11 @@ class LandComponent:
         mpi4py communicator; ``None`` for a single process. It is duplicated, so the host may go on using it.
     online:
         Whether a host runs it. Backward runs have their own predictors and no host: they are refused online.
+
+    Attributes
+    ----------
+    step_count:
+        Rises whenever the exports change, so that a host copies them only then.
     """
 
     def __init__(self, config: Config | str | Path, comm: Any = None, *, online: bool = True) -> None:
@@ -65,14 +87,38 @@ class LandComponent:
             self.config = config if isinstance(config, Config) else load_config(config)
             self._check_direction(online)
         self.status = Status.CREATED
+        self.step_count = 0
         self._hosts: dict[str, HostGrid] = {}
         self._meshes: dict[str, Mesh] = {}
-        self._exports: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self._imports: dict[str, NDArray[np.float64]] = {}
+        self._exports: Fields = {}
+        self._next_exports: Fields = {}
+        self._ahead: _Step | None = None
+        self._time = HostTime(HostCalendar(), HostDate(self.config.time.start))
 
     # ---- life cycle -------------------------------------------------------------------------------------------
 
-    def initialize(self, restart: str | Path | None = None, restart_year: int | None = None) -> None:
+    def set_calendar(self, calendar: str) -> None:
+        """Say how the host counts days: any of cftime's calendars; ``standard`` where it says nothing. Local.
+
+        Raises
+        ------
+        TimeError
+            No calendar has this name, or dates were counted in another one already.
+        """
+        self._expect(Status.CREATED, Status.INITIALIZED, Status.REALIZED)
+        chosen = HostCalendar(calendar)
+        if self._started and chosen.name != self._time.calendar.name:
+            raise TimeError(
+                "the calendar cannot change in a run",
+                expected=self._time.calendar.name,
+                found=chosen.name,
+                remedy="call set_calendar before the first run and the first import with a date",
+            )
+        self._time = HostTime(chosen, self._time.now)
+
+    def initialize(
+        self, restart: str | Path | None = None, restart_year: int | None = None, *, start: Start | None = None
+    ) -> None:
         """Load the plugins, read the initial state (or a restart), and plan the blocks.
 
         Parameters
@@ -80,16 +126,30 @@ class LandComponent:
         restart:
             Folder of restarts. ``None`` starts from the initial map.
         restart_year:
-            Year of the restart to continue from; ``None`` for the last complete one.
+            Year of the restart; ``None`` for the last complete one, for a branch that of ``time.start``.
+        start:
+            ``startup`` from the initial map; ``continue`` the run that wrote the restart; ``branch`` off from a
+            restart of another run: grids, legend and predictors must be the same, scenario, seed and years may
+            differ, and the state becomes that of ``time.start``. By default ``continue`` where a restart is given.
         """
         self._expect(Status.CREATED)
         with self.comm.guard():
+            begin = _start(start, restart)
             setup = self._setup = LandSetup(self.config, self.comm.rank, self.comm.size)
+            setup.check_lookahead()
         with self.comm.guard():
-            state = setup.initial_state() if restart is None else setup.restarted_state(Path(restart), restart_year)
+            if restart is None:
+                state = setup.initial_state()
+            else:
+                source = setup.open_restart(Path(restart), restart_year, branch=begin == "branch")
+                state = setup.restarted_state(source, branch=begin == "branch")
             self.state = state.frozen()
             self.clock = setup.clock.at(state.year)
+            self._export_table, self._import_table = setup.exports(), setup.import_table()
             gaps = setup.gaps(self.state)
+        self._began = HostDate(state.year)
+        self._time = HostTime(self._time.calendar, self._began)
+        self._imports = ImportWindows(self._import_table)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
             setup.refuse_gaps(parts)
@@ -126,10 +186,10 @@ class LandComponent:
     def realize(self) -> None:
         """Make the regrid weights of all grids given, and the exports of the state now."""
         self._expect(Status.INITIALIZED)
-        names = self.comm.allgather(sorted(self._meshes))
+        names = self.comm.allgather((sorted(self._meshes), self.calendar))
         with self.comm.guard():
             if any(given != names[0] for given in names):
-                raise GridError("ranks gave different host grids", found=names)
+                raise GridError("ranks gave different host grids or calendars", found=names)
             choice = self.config.regrid
             regridder: Any = None
             if self._meshes:  # a run without host grids needs no backend
@@ -139,37 +199,57 @@ class LandComponent:
         for name, mesh in sorted(self._meshes.items()):
             with self.model.timers("regrid weights"):
                 self._hosts[name] = HostGrid(mesh, self._land, regridder, self.comm)
+        ahead = self._begin_ahead(self.state, self.clock)
+        exports = self._regrid(self.state)
+        following = {} if ahead is None else self._regrid(ahead.result.state)
+        self._ahead, self._exports, self._next_exports = ahead, exports, following
+        self.step_count += 1
         self.status = Status.REALIZED
-        self._regrid_exports()
 
-    def run(self, until: int) -> None:
-        """Bring the state to 1 January of a year: take every step that is due by then.
+    def run(self, until: Any) -> None:
+        """Bring the state to a date of the host: take every step that is due by then.
 
-        Running to the year that the state has is a no-op. A predictor of three-year steps holds its state in
-        between.
+        Call it as often as you like, at each time step of the host if need be. Steps are due on 1 January; a call
+        that finds none due decides so on this rank alone, and is collective otherwise. A predictor of three-year steps
+        holds its state in between.
+
+        Parameters
+        ----------
+        until:
+            A year (its 1 January), a text ``YYYY-MM-DD[THH:MM:SS]``, ``(year, month, day[, seconds])``, or a date of
+            ``cftime`` or ``datetime``; in the calendar of :meth:`set_calendar`.
 
         Raises
         ------
         TimeError
-            Back in time, or beyond the configuration's ``time.stop``.
+            Back in time, beyond the year ``time.stop``, or no date of the calendar.
         """
+        if type(until) is int:
+            self.run_date(until)
+        elif type(until) is tuple and 1 <= len(until) <= 4:
+            self.run_date(*until)
+        else:
+            self.run_date(*self._time.calendar.parse(until))
+
+    def run_date(self, year: int, month: int = 1, day: int = 1, seconds: float = 0) -> None:
+        """:meth:`run` for a date in numbers; ``seconds`` count from midnight."""
+        if self._time.quiet(year, month, day, seconds):
+            return
         self._expect(Status.REALIZED)
-        direction = self.clock.direction
-        if (until - self.state.year) * direction < 0 or (self.clock.stop - until) * direction < 0:
-            raise TimeError(
-                "the component cannot run to that year",
-                expected=f"{self.state.year} to {self.clock.stop}",
-                found=until,
-                remedy="state is never run back; start a new component, or extend time.stop",
-            )
-        while not self.clock.done and (until - self.clock.next().now) * direction >= 0:
-            self._step()
+        date = self._time.calendar.parse((year, month, day, seconds))
+        self._time.check(date, self.clock)
+        if self._due(date.year):
+            self._agree_on(date)
+            while self._due(date.year):
+                self._step()
+        self._time.move(date)
 
     def finalize(self) -> None:
         """Release everything; allowed in every state, also after MPI_Finalize."""
         self.comm.free()
         self._hosts.clear()
-        self._exports.clear()
+        self._exports, self._next_exports, self._ahead = {}, {}, None
+        self._time = HostTime(self._time.calendar, self._time.now)
         self.status = Status.FINALIZED
 
     # ---- exports and imports ----------------------------------------------------------------------------------
@@ -179,6 +259,22 @@ class LandComponent:
         """The state holds from 1 January of this year."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return self.state.year
+
+    @property
+    def next_year(self) -> int | None:
+        """The year of ``export(..., at="next")``: one step of the predictor on; ``None`` where there is none."""
+        self._expect(Status.INITIALIZED, Status.REALIZED)
+        return None if self._ahead is None else self._ahead.clock.now
+
+    @property
+    def calendar(self) -> str:
+        """The host's calendar."""
+        return self._time.calendar.name
+
+    @property
+    def date(self) -> HostDate:
+        """How far the host has come: year, month, day, seconds."""
+        return self._time.now
 
     @property
     def cell_count(self) -> int:
@@ -199,34 +295,91 @@ class LandComponent:
     def exports(self) -> dict[str, ExportInfo]:
         """The fields on offer."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        continuous = {}
-        for entry in self._setup.predictors:
-            for field in entry.spec.outputs:
-                if field.name != "land_cover_logits":
-                    continuous[field.name] = (field.units, 1 if entry.spec.interval.years else 12)
-        return exports_of(self._setup.legend, continuous)
+        return dict(self._export_table)
 
-    def export(self, name: str, grid: str = HOST) -> NDArray[np.float64]:
-        """A field of the state now on the owned cells: (types, cells) or (cells,), read-only. Local."""
+    def imports(self) -> dict[str, ImportInfo]:
+        """The fields that predictors want of the host."""
+        self._expect(Status.INITIALIZED, Status.REALIZED)
+        return dict(self._import_table)
+
+    def fields(self) -> list[ExportInfo | ImportInfo]:
+        """The whole table of fields between component and host."""
+        return [*self.exports().values(), *self.imports().values()]
+
+    def export(self, name: str, grid: str = HOST, at: Any = None) -> NDArray[np.float64]:
+        """A field on the owned cells: (types, cells) or (cells,), read-only. Local.
+
+        Parameters
+        ----------
+        at:
+            ``now`` (default): the state of :attr:`year`. ``next``: that of :attr:`next_year`, where the configuration
+            has ``exports.lookahead``. A date between the two (forms as in :meth:`run`): fractions change linearly from
+            the one to the other.
+
+        Raises
+        ------
+        FieldError
+            No export has this name, or it is not on offer at that time.
+        TimeError
+            There is no next state, or the date is not between the two.
+        """
         self._expect(Status.REALIZED)
         self._host(grid)
-        if name not in self.exports():
-            raise FieldError("no export has this name", found=name, remedy=nearest(name, self.exports()))
-        if (grid, name) not in self._exports:
-            raise StateError(f"{name!r} is not there yet", found=f"year {self.state.year}", remedy="run a step first")
-        return self._exports[grid, name]
+        if name not in self._export_table:
+            raise FieldError("no export has this name", found=name, remedy=nearest(name, self._export_table))
+        if at is None or at == "now":
+            return self._exported(self._exports, name, grid)
+        info = self._export_table[name]
+        ahead = self._ahead_for(info, at)
+        if at == "next":
+            return self._exported(self._next_exports, name, grid)
+        date, calendar = self._time.calendar.parse(at), self._time.calendar
+        first, last = HostDate(self.state.year), HostDate(ahead.clock.now)
+        if not first <= date <= last:
+            raise TimeError("a date is not between the two states", expected=f"{first} to {last}", found=date)
+        if not info.interpolates:
+            raise FieldError(f"{name!r} is not interpolated in time", expected="at='now' or at='next'", found=date)
+        share = calendar.seconds_between(first, date) / calendar.seconds_between(first, last)
+        now, later = self._exports[grid, name], self._next_exports[grid, name]
+        return now if share == 0 else later if share == 1 else np.asarray((1 - share) * now + share * later)
 
-    def import_(self, name: str, values: NDArray[np.float64]) -> None:
-        """Set a field of the host for the next step: (cells,), or (12, cells) by month, in the spec's units. Local."""
+    def import_(
+        self, name: str, values: NDArray[Any], at: Any = None, units: str | None = None, since: Any = None
+    ) -> None:
+        """Give a field of the host. Local: what is wrong with values is raised on every rank by the next collective
+        call, and the values are not taken.
+
+        Parameters
+        ----------
+        values:
+            (cells,); without ``at`` also (12, cells) by month.
+        at:
+            Without it, the values hold for all coming steps. With a date (forms as in :meth:`run`), they are the mean
+            over the interval since the last import of the field, and are added to the monthly means of the year, by
+            time. The first interval begins when the run does. A date that was given before adds nothing.
+        units:
+            Of the values, where they are not those of :meth:`imports`; UDUNITS converts.
+        since:
+            Where the interval begins, if not at the last import; it must not be longer than a month.
+
+        Raises
+        ------
+        FieldError
+            No predictor imports this field, or the values have an impossible number of axes.
+        TimeError
+            The interval runs backward, or is longer than 31 days.
+        """
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        if name not in self._setup.imports:
-            raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self._setup.imports))
-        array = np.array(values, np.float64)
-        if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] != 12):
-            raise FieldError(
-                f"import {name!r} has the wrong shape", expected="(cells,) or (12, cells)", found=array.shape
-            )
-        self._imports[name] = np.broadcast_to(array, (12, array.shape[-1]))
+        if name not in self._import_table:
+            raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self._import_table))
+        mesh = self._meshes.get(HOST)
+        mask = None if mesh is None else mesh.mask
+        if at is None:
+            self._imports.set(name, values, units, mask)
+            return
+        calendar = self._time.calendar
+        begin = self._imports[name].last or self._began if since is None else calendar.parse(since)
+        self._imports.add(name, values, units, mask, begin, calendar.parse(at), calendar)
 
     def check_forcing(self) -> None:
         """Read the forcing of the first and the last step, and look for the years between: to find what is missing
@@ -253,29 +406,73 @@ class LandComponent:
 
     # ---- one step ---------------------------------------------------------------------------------------------
 
+    def _due(self, year: int) -> bool:
+        """Whether a step ends by that year."""
+        return not self.clock.done and (year - self.clock.next().now) * self.clock.direction >= 0
+
+    def _agree_on(self, date: HostDate) -> None:
+        """Ranks that run to different dates would wait for each other in different steps."""
+        dates = self.comm.allgather(tuple(date))
+        with self.comm.guard():
+            if any(other != dates[0] for other in dates):
+                found = ", ".join(sorted({str(HostDate(*other)) for other in dates}))
+                raise TimeError("ranks run to different dates", found=found, remedy="give all ranks the same date")
+            self._imports.check()
+
     def _step(self) -> None:
-        clock = self.clock.next()
-        forcing, imports = self.read_inputs(clock)
-        result = self.model.advance(self.state, forcing, imports, clock)
-        self.state, self.clock = result.state, clock
-        self.diagnostics = self._sum_diagnostics(result)
-        self._regrid_exports()
+        """Take one step; a failure leaves the state, the exports and the step ahead as they were."""
+        step = self._ahead or self._begin(self.state, self.clock.next())
+        imports = self._read_imports(step.clock)
+        before = self.state
+        result = self.model.complete(before, step.result, step.forcing, imports)
+        diagnostics = self._sum_diagnostics(result)
+        ahead = self._begin_ahead(result.state, step.clock)
+        exports = self._regrid(result.state)
+        following = {} if ahead is None else self._regrid(ahead.result.state)
+        self.state, self.clock, self.diagnostics = result.state, step.clock, diagnostics
+        self._ahead, self._exports, self._next_exports = ahead, exports, following
+        self._imports.forget(self.state.year)
+        self.step_count += 1
+
+    def _begin(self, state: LandState, clock: Clock) -> _Step:
+        with self.comm.guard(), self.model.timers("read forcing"):
+            forcing = self._setup.step_forcing(clock)
+        return _Step(clock, forcing, self.model.begin(state, forcing, clock))
+
+    def _begin_ahead(self, state: LandState, clock: Clock) -> _Step | None:
+        """Begin the step after ``clock`` at once, where the configuration wants to be ahead of the host."""
+        if not self.config.exports.lookahead or clock.done:
+            return None
+        return self._begin(state, clock.next())
 
     def read_inputs(self, clock: Clock) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
         """Forcing and imports of the step that ends at the year of ``clock``. Collective."""
         with self.comm.guard(), self.model.timers("read forcing"):
             forcing = self._setup.step_forcing(clock)
-        return forcing, self._read_imports()
+        return forcing, self._read_imports(clock)
 
-    def _read_imports(self) -> dict[str, NDArray[np.float32]]:
+    def _read_imports(self, clock: Clock) -> dict[str, NDArray[np.float32]]:
         """Imports on the forcing grid: from the host where it gave them, else from the configuration."""
-        given = {}
+        read = {}
         for name in sorted(self._setup.imports):
-            if all(self.comm.allgather(name in self._imports)):
-                given[name] = self._host(HOST).import_to_forcing(self._imports[name], self._setup.plan, name)
+            window, mesh = self._imports[name], self._meshes.get(HOST)
+            cells = 0 if mesh is None else mesh.size
+            given = self.comm.allgather(window.given)
+            if any(given):
+                host = self._host(HOST)
+                with self.comm.guard():
+                    if cells and not window.given:
+                        raise FieldError(
+                            f"import {name!r} was given on some ranks only",
+                            expected=f"values from every rank that owns cells: {cells} on this one",
+                            found="none",
+                        )
+                    means = window.means(clock.now, cells, self._time.calendar)
+                read[name] = host.import_to_forcing(means, self._setup.plan, name)
             else:
-                given[name] = self._setup.configured_import(name)
-        return given
+                with self.comm.guard():
+                    read[name] = self._setup.configured_import(name)
+        return read
 
     def _sum_diagnostics(self, result: StepResult) -> dict[str, NDArray[np.float64]]:
         """Add up over blocks in their order, so that the sums have the same bits on any number of ranks."""
@@ -288,19 +485,55 @@ class LandComponent:
                 sums[name] = sums[name] + values if name in sums else np.array(values)
         return sums
 
-    def _regrid_exports(self) -> None:
+    def _regrid(self, state: LandState) -> Fields:
+        """All fields of a state on all host grids."""
+        found: Fields = {}
         with self.model.timers("regrid"):
+            made = sorted({name for names in self.comm.allgather(list(state.fields)) for name in names})
             for name, host in sorted(self._hosts.items()):
-                fractions = host.land_cover_fraction(self.state)
+                fractions = host.land_cover_fraction(state)
                 fields = {"land_cover_fraction": fractions, "land_area_fraction": fractions.sum(axis=0)}
-                made = sorted({name for names in self.comm.allgather(list(self.state.fields)) for name in names})
                 for field in made:
-                    samples = max(1, len(self.exports()[field].types))
-                    values = host.continuous(self.state, field, samples)
+                    samples = max(1, len(self._export_table[field].types))
+                    values = host.continuous(state, field, samples)
                     fields[field] = values if samples > 1 else values[0]
                 for field, values in fields.items():
                     values.flags.writeable = False
-                    self._exports[name, field] = values
+                    found[name, field] = values
+        return found
+
+    # ---- asking for fields --------------------------------------------------------------------------------------
+
+    def _exported(self, fields: Fields, name: str, grid: str) -> NDArray[np.float64]:
+        if (grid, name) not in fields:
+            raise StateError(f"{name!r} is not there yet", found=f"year {self.state.year}", remedy="run a step first")
+        return fields[grid, name]
+
+    def _ahead_for(self, info: ExportInfo, at: Any) -> _Step:
+        """The step ahead that serves a field at another time than now."""
+        if not self.config.exports.lookahead:
+            raise TimeError(
+                "only the state of this year is on offer",
+                expected="at='now'",
+                found=at,
+                remedy="set exports.lookahead: true in the configuration",
+            )
+        if self._ahead is None:
+            raise TimeError(
+                "there is no next state",
+                expected=f"a year before {self.clock.stop}",
+                found=self.state.year,
+                where="time.stop",
+                remedy="extend time.stop by one step",
+            )
+        if not info.ahead:
+            raise FieldError(
+                f"{info.name!r} is not on offer a step ahead",
+                expected="at='now'",
+                found=at,
+                remedy="it waits for the host's imports of the year",
+            )
+        return self._ahead
 
     # ---- setting up -------------------------------------------------------------------------------------------
 
@@ -312,6 +545,12 @@ class LandComponent:
                 found=f"one that is {self.status.value}",
                 remedy="initialize, set_grid, realize, then run, export and import_ any number of times, finalize",
             )
+
+    @property
+    def _started(self) -> bool:
+        """Whether dates of the host's calendar are in use."""
+        moved = self._time.now[1:] != (1, 1, 0)
+        return self.status is not Status.CREATED and (moved or any(w.last for _, w in self._imports.items()))
 
     def _host(self, name: str) -> HostGrid:
         if name not in self._hosts:
@@ -335,3 +574,16 @@ class LandComponent:
     def input_quality(self) -> Counter[str]:
         """What was mended while reading, on this rank, by adapter and fault."""
         return self._setup.input_quality
+
+
+def _start(start: Start | None, restart: str | Path | None) -> Start:
+    """How a run begins, where that fits what was given."""
+    begin: Start = start or ("startup" if restart is None else "continue")
+    if begin not in ("startup", "continue", "branch"):
+        raise ConfigError("there is no such way to start", expected="startup, continue or branch", found=begin)
+    if (begin == "startup") != (restart is None):
+        raise ConfigError(
+            f"a {begin} run {'takes no' if begin == 'startup' else 'needs a'} restart",
+            found="none" if restart is None else restart,
+        )
+    return begin

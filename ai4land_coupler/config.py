@@ -104,6 +104,19 @@ class ImportSection(Section):
 
     values: float | tuple[float, ...]
     units: str
+    missing: Literal["stop", "fill"] = Field(
+        "stop", description="months that a host gave in part or not at all: stop the run, or let `values` stand in"
+    )
+
+
+class ExportSection(Section):
+    """What hosts are offered beside the state of the year. None of it changes the results."""
+
+    lookahead: bool = Field(False, description="stay one step ahead of the host, so that the next map is on offer")
+    transitions: bool = Field(False, description="offer the change from class to class in each host cell")
+    pass_through: tuple[str, ...] = Field(
+        (), description="variables of the forcing (harvest, fertiliser, irrigation) that go on to the host's grid"
+    )
 
 
 class RegridSection(Section):
@@ -154,6 +167,7 @@ class Config(Section):
     allocation: AllocationOptions = AllocationOptions()
     hosts: dict[str, HostSection] = Field(default_factory=dict)
     imports: dict[str, ImportSection] = Field(default_factory=dict)
+    exports: ExportSection = ExportSection()
     regrid: RegridSection = RegridSection()
     output: OutputSection | None = None
     restart: RestartSection = RestartSection()
@@ -181,7 +195,7 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Names what decides the results: all but where outputs go, how many ranks work, and the last year."""
-        content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title"})
+        content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

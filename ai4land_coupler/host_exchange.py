@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,21 +15,6 @@ from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan, Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.state import Blocks, LandState
-
-
-@dataclass(frozen=True)
-class ExportInfo:
-    """One field that a host can get.
-
-    ``types`` names the leading axis (classes, or months as 1 to 12); empty for a field (cells,).
-    ``norm`` tells what a fraction is a share of: the host's ``cell``, or the ``land`` in it.
-    """
-
-    name: str
-    units: str
-    types: tuple[str, ...] = ()
-    norm: str = "cell"
-    long_name: str = ""
 
 
 class LandCells:
@@ -81,6 +64,15 @@ class HostGrid:
         """Share of each class in each owned cell, float64 (class, cells)."""
         return self._plan.aggregate(self._land.classes(state.cover), len(self._land.legend.view))
 
+    def transitions(self, before: LandState, after: LandState) -> NDArray[np.float64]:
+        """Share of each owned cell that went from one class to another, float64 (from, to, cells).
+
+        What stayed is on the diagonal: sums over ``to`` are the fractions before, sums over ``from`` those after.
+        """
+        count = len(self._land.legend.view)
+        pairs = self._land.classes(before.cover).astype(np.int64) * count + self._land.classes(after.cover)
+        return self._plan.aggregate(pairs, count * count).reshape(count, count, -1)
+
     def continuous(self, state: LandState, name: str, samples: int) -> NDArray[np.float64]:
         """Mean of a field over the land in each owned cell, (samples, cells); NaN where there is no land."""
         sums = self._plan.apply(self._land.values(state.fields.get(name, {}), samples))
@@ -110,19 +102,3 @@ class HostGrid:
             means = np.where(covered > 0, sums / covered, np.nan)
         whole = np.concatenate(self._comm.allgather(means.astype(np.float32)), axis=1)
         return whole.reshape(values.shape[0], *plan.forcing.shape)
-
-
-def exports_of(legend: Legend, continuous: Mapping[str, tuple[str, int]]) -> dict[str, ExportInfo]:
-    """The fields on offer: land cover always, and what the predictors make (name -> units, samples a year)."""
-    table = {
-        "land_cover_fraction": ExportInfo(
-            "land_cover_fraction", "1", legend.classes, "cell", "share of the cell that each class covers"
-        ),
-        "land_area_fraction": ExportInfo(
-            "land_area_fraction", "1", (), "cell", "share of the cell that is mapped land or inland water"
-        ),
-    }
-    for name, (units, samples) in continuous.items():
-        types = tuple(str(i + 1) for i in range(samples)) if samples > 1 else ()
-        table[name] = ExportInfo(name, units, types, "land", f"mean of {name} over the land of the cell")
-    return table

@@ -106,6 +106,20 @@ def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredicto
         raise ConfigError("predictors wait for each other", found=" -> ".join(names), where="predictors") from None
 
 
+def waiting_for_imports(ordered: Sequence[NamedPredictor]) -> frozenset[str]:
+    """Names of the predictors, in the order of a step, that read an import or what such a predictor makes."""
+    late: set[str] = set()
+    made_late: set[str] = set()
+    for entry in ordered:
+        for field in entry.spec.inputs:
+            read = LOGITS if field.source == "cover" else field.name
+            follows = field.source in ("cover", "output") and 0 in field.offsets and read in made_late
+            if field.source == "import" or follows:
+                late.add(entry.name)
+                made_late.update(output.name for output in entry.spec.outputs)
+    return frozenset(late)
+
+
 class LandModel:
     """The predictors and the allocation on one block plan.
 
@@ -131,6 +145,7 @@ class LandModel:
     ) -> None:
         self.comm, self.plan, self.owner, self.legend = comm, plan, owner, legend
         self.predictors = order_predictors(predictors)
+        self.late = waiting_for_imports(self.predictors)
         self.map_maker, self.static, self.rng = map_maker, static, rng
         self.timers = Timers()
         self._tiles = {
@@ -168,9 +183,36 @@ class LandModel:
         clock:
             Stands at the new year.
         """
-        new = LandState(clock.now, state.cover, {}, dict(state.memory))
+        return self.complete(state, self.begin(state, forcing, clock), forcing, imports)
+
+    def begin(self, state: LandState, forcing: StepForcing, clock: Clock) -> StepResult:
+        """The part of a step that waits for no import: it may be taken before the host has lived through the year."""
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]] = {}
-        for entry in self.predictors:
+        new = LandState(clock.now, state.cover, {}, dict(state.memory))
+        early = [entry for entry in self.predictors if entry.name not in self.late]
+        return self._run(early, state, new, forcing, {}, diagnostics)
+
+    def complete(
+        self,
+        state: LandState,
+        begun: StepResult,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+    ) -> StepResult:
+        """The rest of a step that :meth:`begin` began from the same state; together they are :meth:`advance`."""
+        late = [entry for entry in self.predictors if entry.name in self.late]
+        return self._run(late, state, begun.state, forcing, imports, dict(begun.diagnostics))
+
+    def _run(
+        self,
+        entries: Sequence[NamedPredictor],
+        state: LandState,
+        new: LandState,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
+    ) -> StepResult:
+        for entry in entries:
             if entry.spec.interval.years:
                 new = self._predict_year(entry, state, new, forcing, imports, diagnostics)
             else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ai4land_coupler.api import Request
 from ai4land_coupler.clock import Clock
 from ai4land_coupler.config import Config, ImportSection, PluginChoice
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
+from ai4land_coupler.field_table import ExportInfo, ImportInfo, exports_of, imports_of
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.inputs import (
@@ -31,7 +33,15 @@ from ai4land_coupler.inputs import (
     make_adapter,
     total,
 )
-from ai4land_coupler.land_model import ALLOCATION_MEMORY, NamedPredictor, StepForcing, begin_memory
+from ai4land_coupler.land_model import (
+    ALLOCATION_MEMORY,
+    LOGITS,
+    NamedPredictor,
+    StepForcing,
+    begin_memory,
+    order_predictors,
+    waiting_for_imports,
+)
 from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
 from ai4land_coupler.parallel import Block, BlockPlan
 from ai4land_coupler.plugins import load_plugins
@@ -46,6 +56,10 @@ NO_DATA = 99
 
 #: LUH2's lattice; a run without forcing is planned on it too.
 LUH2_LATTICE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
+
+
+#: What must agree between a restart and a run that branches off from it; scenario, seed and years may differ.
+BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
 
 
 class LandSetup:
@@ -103,6 +117,13 @@ class LandSetup:
         year = self.initial_year
         cover = {b.id: read_cover(self.initial, self.legend, self.grid.sub(b.core), year) for b in self.own_blocks()}
         self.note_cover(cover)
+        memory = self._begin_allocation(cover)
+        for entry in self.predictors:
+            memory.update(begin_memory(entry, cover))
+        return LandState(config.time.start, cover, {}, memory)
+
+    def _begin_allocation(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, Any]]:
+        """The books of the allocation, begun with a map and the scenario of the base year."""
         crosswalk = self.map_maker.crosswalk
         shares = np.full((len(crosswalk.groups), *self.plan.forcing.shape), np.nan)
         if self.follows_scenario and cover:
@@ -112,9 +133,7 @@ class LandSetup:
             rows, cols = block.forcing.slices()
             for name, values in self.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
                 memory[f"allocation.{name}"][block.id] = values
-        for entry in self.predictors:
-            memory.update(begin_memory(entry, cover))
-        return LandState(config.time.start, cover, {}, memory)
+        return memory
 
     def note_cover(self, cover: Mapping[int, NDArray[np.uint8]]) -> None:
         """Count the cells of the initial map without data, by block; they are no land."""
@@ -125,12 +144,39 @@ class LandSetup:
             for i, codes in cover.items()
         }
 
-    def restarted_state(self, folder: Path, year: int | None) -> LandState:
-        """The state of a restart, where it fits this run; the last one of the folder, or that of a year."""
+    def open_restart(self, folder: Path, year: int | None, *, branch: bool = False) -> Restart:
+        """A restart that fits this run.
+
+        Parameters
+        ----------
+        year:
+            ``None``: the last one of the folder; for a branch that of ``time.start``.
+        branch:
+            Whether another run wrote it: grids, legend, block plan and predictors must agree, the rest may differ.
+        """
+        if branch and year is None:
+            year = self.config.time.start
         restart = Restart.open(folder, year, direction=self.clock.direction)
-        for warning in check_compatible(restart.attrs, self.identity()):
+        expected = self.identity()
+        if branch:
+            expected = {key: expected[key] for key in BRANCH_KEEPS}
+        for warning in check_compatible(restart.attrs, expected):
             self.quality[warning] += 1
-        return read_state(restart, [block.id for block in self.own_blocks()])
+        return restart
+
+    def restarted_state(self, restart: Restart, *, branch: bool = False) -> LandState:
+        """The state of a restart. A branch starts at ``time.start``, whatever year the restart is of.
+
+        A branch counts the scenario's change on from where the other run counted it, unless ``time.base_year`` is
+        given: then the books begin anew with the map of the restart and the scenario of that year.
+        """
+        state = read_state(restart, [block.id for block in self.own_blocks()])
+        if not branch:
+            return state
+        memory = dict(state.memory)
+        if self.config.time.base_year is not None:
+            memory |= self._begin_allocation(state.cover)
+        return replace(state, year=self.config.time.start, memory=memory)
 
     def identity(self) -> dict[str, Any]:
         """What a restart must agree on with the run that continues it."""
@@ -256,6 +302,36 @@ class LandSetup:
                 remedy=f"call import_({name!r}, ...) before run, or give imports.{name} in the configuration",
             )
         return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *self.plan.forcing.shape))
+
+    def exports(self) -> dict[str, ExportInfo]:
+        """The fields that hosts are offered."""
+        late = waiting_for_imports(order_predictors(self.predictors))
+        continuous, waiting = {}, set()
+        for entry in self.predictors:
+            for field in entry.spec.outputs:
+                if field.name != LOGITS:
+                    continuous[field.name] = (field.units, 1 if entry.spec.interval.years else 12)
+                    if entry.name in late:
+                        waiting.add(field.name)
+        return exports_of(self.legend, continuous, ahead=self.config.exports.lookahead, late=waiting)
+
+    def import_table(self) -> dict[str, ImportInfo]:
+        """The fields that hosts are asked for."""
+        sections = {name: self.config.imports[name] for name in self.imports if name in self.config.imports}
+        defaults = {n: tuple(float(v) for v in _monthly(s, self.imports[n])) for n, s in sections.items()}
+        return imports_of(self.imports.values(), defaults, {name: s.missing for name, s in sections.items()})
+
+    def check_lookahead(self) -> None:
+        """Refuse to be a step ahead where the map itself waits for what the host will have lived through."""
+        late = waiting_for_imports(order_predictors(self.predictors))
+        maker = next((entry.name for entry in self.predictors if entry.makes_maps and entry.name in late), None)
+        if self.config.exports.lookahead and maker is not None:
+            raise ConfigError(
+                "the next map cannot be made a step ahead: its predictor imports fields of the year before it",
+                found=f"predictor {maker!r}",
+                where="exports.lookahead",
+                remedy="leave lookahead out, or take a predictor of land cover that imports nothing",
+            )
 
     @property
     def mended(self) -> dict[Mended, int]:

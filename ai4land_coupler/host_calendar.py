@@ -1,0 +1,175 @@
+"""Dates as a host counts them: cftime's calendars, and the ways to write a date down.
+
+Inside the component time is an integer year; a calendar matters only where a host says how far it has come.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date as real_date
+from datetime import datetime as real_datetime
+from typing import Any, NamedTuple
+
+from ai4land_coupler.errors import TimeError, nearest
+
+#: Seconds in a day; no calendar of models knows leap seconds.
+DAY = 86400
+
+#: Names that cftime takes, and the one that stands for each calendar.
+_CALENDARS = {
+    "standard": "standard",
+    "gregorian": "standard",
+    "proleptic_gregorian": "proleptic_gregorian",
+    "julian": "julian",
+    "noleap": "noleap",
+    "365_day": "noleap",
+    "all_leap": "all_leap",
+    "366_day": "all_leap",
+    "360_day": "360_day",
+}
+_ISO = re.compile(r"(-?\d{1,6})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d(?:\.\d+)?))?)?Z?)?)?)?")
+
+
+class HostDate(NamedTuple):
+    """A moment of a calendar. Later ones compare as greater. ``seconds`` count from midnight."""
+
+    year: int
+    month: int = 1
+    day: int = 1
+    seconds: float = 0
+
+    def __str__(self) -> str:
+        """ISO 8601, as short as can be: 1 January at midnight is the year alone."""
+        if self[1:] == (1, 1, 0):
+            return f"{self.year}"
+        text = f"{self.year:04d}-{self.month:02d}-{self.day:02d}"
+        hours, rest = divmod(self.seconds, 3600)
+        return text if not self.seconds else f"{text}T{hours:02.0f}:{rest // 60:02.0f}:{rest % 60:02.0f}"
+
+
+class HostCalendar:
+    """One of cftime's calendars.
+
+    Parameters
+    ----------
+    name:
+        ``standard``, ``proleptic_gregorian``, ``julian``, ``noleap``, ``all_leap``, ``360_day``, or another name that
+        cftime has for one of them.
+
+    Raises
+    ------
+    TimeError
+        No calendar has this name.
+    """
+
+    def __init__(self, name: str = "standard") -> None:
+        found = _CALENDARS.get(name.strip().lower()) if isinstance(name, str) else None
+        if found is None:
+            raise TimeError("no calendar has this name", found=name, remedy=nearest(str(name), _CALENDARS))
+        self.name = found
+
+    def check(self, date: HostDate) -> HostDate:
+        """The date itself, where the calendar has it.
+
+        Raises
+        ------
+        TimeError
+            It has not: 29 February in ``noleap``, 31 January in ``360_day``, seconds beyond the day.
+        """
+        self._at(date)
+        if not 0 <= date.seconds < DAY:
+            raise TimeError("a time of day lies outside of the day", expected="0 <= seconds < 86400", found=tuple(date))
+        return date
+
+    def month_lengths(self, year: int) -> tuple[int, ...] | None:
+        """Days of each month, the first entry for none (0); ``None`` where a month has gaps (October 1582)."""
+        if self.name == "standard" and year == 1582:
+            return None
+        return (0, *(int(self._at(HostDate(year, month)).daysinmonth) for month in range(1, 13)))
+
+    def seconds_between(self, first: HostDate, last: HostDate) -> float:
+        """Seconds from one date to another, negative where the other comes before."""
+        days = (self._at(last) - self._at(first)).days
+        return float(days * DAY + (last.seconds - first.seconds))
+
+    def parse(self, moment: Any) -> HostDate:
+        """A date of the calendar from what hosts have.
+
+        Parameters
+        ----------
+        moment:
+            A year; an ISO 8601 text (``2015-03-01``, ``2015-03-01T06:00:00``); ``(year, month, day[, seconds])``; or a
+            date of ``cftime`` in this calendar, or of ``datetime``.
+
+        Raises
+        ------
+        TimeError
+            It is none of these, the calendar does not have it, or it is of another calendar.
+        """
+        if isinstance(moment, HostDate):
+            return self.check(moment)
+        if isinstance(moment, str):
+            match = _ISO.fullmatch(moment.strip())
+            if match is None:
+                raise _no_date(moment)
+            year, month, day, hour, minute = (int(part) if part else None for part in match.groups()[:5])
+            if (hour or 0) > 23 or (minute or 0) > 59 or float(match[6] or 0) >= 60:
+                raise _no_date(moment)
+            seconds = _whole((hour or 0) * 3600 + (minute or 0) * 60 + float(match[6] or 0))
+            return self.check(HostDate(year or 0, month or 1, day or 1, seconds))
+        if isinstance(moment, tuple | list):
+            return self._from_numbers(moment)
+        if hasattr(moment, "month") and hasattr(moment, "day"):
+            return self._from_object(moment)
+        return self._from_numbers((moment,))
+
+    def _from_numbers(self, numbers: Any) -> HostDate:
+        try:
+            if not 1 <= len(numbers) <= 4 or any(int(n) != n for n in numbers[:3]):
+                raise ValueError
+            year, month, day = (*(int(n) for n in numbers[:3]), 1, 1)[:3]
+            seconds = _whole(float(numbers[3])) if len(numbers) == 4 else 0
+        except (TypeError, ValueError, OverflowError):
+            raise _no_date(numbers) from None
+        return self.check(HostDate(year, month, day, seconds))
+
+    def _from_object(self, moment: Any) -> HostDate:
+        if not isinstance(moment, real_date):
+            given = HostCalendar(moment.calendar or self.name).name if hasattr(moment, "calendar") else self.name
+            if given != self.name:
+                raise TimeError(
+                    "a date is of another calendar than the host",
+                    expected=self.name,
+                    found=f"{moment} in {given}",
+                    remedy="call set_calendar with the host's calendar",
+                )
+        seconds: float = 0
+        if not isinstance(moment, real_date) or isinstance(moment, real_datetime):
+            seconds = _whole(moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6)
+        return self.check(HostDate(moment.year, moment.month, moment.day, seconds))
+
+    def _at(self, date: HostDate) -> Any:
+        import cftime
+
+        try:
+            return cftime.datetime(date.year, date.month, date.day, calendar=self.name, has_year_zero=True)
+        except (ValueError, OverflowError) as error:
+            raise TimeError(
+                "the calendar has no such date",
+                expected=f"a date of the calendar {self.name}",
+                found=f"year {date.year}, month {date.month}, day {date.day}",
+                remedy="set_calendar takes the host's calendar",
+            ) from error
+
+
+def _no_date(moment: Any) -> TimeError:
+    return TimeError(
+        "this is not a date",
+        expected="a year, 'YYYY-MM-DD[THH:MM:SS]', (year, month, day[, seconds]), or a date of cftime or datetime",
+        found=repr(moment),
+    )
+
+
+def _whole(seconds: float) -> float:
+    """An integer where it is one: sums of them are exact."""
+    return int(seconds) if seconds == int(seconds) else seconds
