@@ -12,13 +12,13 @@ from ai4land_coupler.errors import ConfigError
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
-@click.argument("kind", metavar="FORMAT", type=click.Choice(["netcdf", "geotiff", "luh2", "cmip"]))
+@click.argument("kind", metavar="FORMAT", type=click.Choice(["netcdf", "geotiff", "luh2", "cmip", "clm"]))
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="A file for netcdf ({year} in its name: one a year) and luh2; a folder for geotiff and cmip.",
+    help="A file for netcdf ({year} in its name: one a year), luh2 and clm; a folder for geotiff and cmip.",
 )
 @click.option("--years", metavar="A:B", help="Years to export, both included, or one year; default all.")
 @click.option("--host", metavar="NAME", help="Export the fields of this host grid (netcdf, cmip).")
@@ -27,6 +27,7 @@ from ai4land_coupler.errors import ConfigError
     type=click.Choice(["0.25", "0.5", "1"]),
     help="Grid of cmip in degrees, without --host; default 0.5.",
 )
+@click.option("--surface", type=click.Path(path_type=Path), metavar="FSURDAT", help="CLM's surface data set, for clm.")
 @click.option(
     "--attr", "attrs", multiple=True, metavar="NAME=TEXT", help="Global attribute of netCDF files, such as license."
 )
@@ -38,13 +39,15 @@ def export(
     years: str | None,
     host: str | None,
     resolution: str | None,
+    surface: Path | None,
     attrs: tuple[str, ...],
     overwrite: bool,
 ) -> None:
-    """Write the committed years of STORE as netcdf, geotiff, luh2 or cmip.
+    """Write the committed years of STORE as netcdf, geotiff, luh2, cmip or clm.
 
     FORMAT netcdf: maps, class areas and continuous fields (CF-1.11). geotiff: a map a year, as HILDA+ has them.
     luh2: fractions at 0.25 degrees, laid out as LUH2 states. cmip: variables of the CMIP6 tables, in per cent.
+    clm: a land-use time series (flanduse_timeseries) that starts from CLM's own surface data set.
     """
     from ai4land_coupler.exports import export as write
 
@@ -63,6 +66,7 @@ def export(
             years=years,
             host=host,
             resolution=None if resolution is None else float(resolution),
+            surface=surface,
             attrs=extra,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),

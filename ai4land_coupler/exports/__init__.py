@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.exports import cmip, geotiff, luh2, netcdf
+from ai4land_coupler.exports import clm, cmip, geotiff, luh2, netcdf
 from ai4land_coupler.exports.files import new_files
 from ai4land_coupler.exports.source import Source
 
-Format = Literal["netcdf", "geotiff", "luh2", "cmip"]
+Format = Literal["netcdf", "geotiff", "luh2", "cmip", "clm"]
 
 #: Grid of ``cmip`` (degrees).
 DEFAULT_RESOLUTION = 0.5
@@ -31,6 +31,7 @@ def export(
     years: str | None = None,
     host: str | None = None,
     resolution: float | None = None,
+    surface: Path | str | None = None,
     attrs: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = _nothing,
@@ -40,7 +41,7 @@ def export(
     Parameters
     ----------
     path:
-        ``netcdf``: a file, one for each year where its name holds ``{year}``. ``luh2``: a file.
+        ``netcdf``: a file, one for each year where its name holds ``{year}``. ``luh2``, ``clm``: a file.
         ``geotiff``, ``cmip``: a folder.
     years:
         ``A:B`` (both included) or one year; all committed years where absent.
@@ -48,6 +49,8 @@ def export(
         Name of a host grid, for ``netcdf`` and ``cmip``; the land grid where absent.
     resolution:
         Cell of the grid of ``cmip`` in degrees, without a host; 0.5 where absent.
+    surface:
+        CLM's surface data set (fsurdat), for ``clm``: the first year equals it.
     attrs:
         Further global attributes of netCDF files, such as ``license``, ``creator_name``, ``institution``.
     overwrite:
@@ -69,7 +72,7 @@ def export(
     path = Path(path)
     if kind not in get_args(Format):
         raise ConfigError("unknown export format", found=kind, remedy=nearest(kind, get_args(Format)))
-    _check(kind, host, resolution, attrs)
+    _check(kind, host, resolution, surface, attrs)
     source = Source.open(store, years, host)
     extra = dict(attrs or {})
     done, total = 0, len(source.years) * sum(1 for _ in source.windows())
@@ -83,7 +86,7 @@ def export(
         targets = netcdf.files(source, path)
     elif kind == "geotiff":
         targets = geotiff.files(source, path)
-    elif kind == "luh2":
+    elif kind in ("luh2", "clm"):
         targets = [path]
     else:
         targets = cmip.files(source, path)
@@ -94,15 +97,29 @@ def export(
             geotiff.write(source, asides, tick)
         elif kind == "luh2":
             luh2.write(source, asides[0], extra, tick)
+        elif surface is not None:
+            clm.write(source, asides[0], Path(surface), extra, tick)
         else:
             cmip.write(source, asides, resolution or DEFAULT_RESOLUTION, extra, tick)
     progress(total, total)
     return targets
 
 
-def _check(kind: Format, host: str | None, resolution: float | None, attrs: Mapping[str, Any] | None) -> None:
-    """Refuse options that a format would ignore."""
-    if host is not None and kind in ("geotiff", "luh2"):
+def _check(
+    kind: Format,
+    host: str | None,
+    resolution: float | None,
+    surface: Path | str | None,
+    attrs: Mapping[str, Any] | None,
+) -> None:
+    """Refuse options that a format would ignore, and those that it lacks."""
+    if (surface is not None) != (kind == "clm"):
+        raise ConfigError(
+            "a surface data set belongs to clm exports, and they need one",
+            found=f"{kind} {'with' if surface is not None else 'without'} a surface data set",
+            remedy="name CLM's fsurdat file (--surface) for clm, and for nothing else",
+        )
+    if host is not None and kind in ("geotiff", "luh2", "clm"):
         raise ConfigError(
             f"{kind} exports are maps on a latitude-longitude grid",
             found=f"host {host}",
