@@ -18,25 +18,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import ConfigError, LocalWeights, Mesh, Method, Norm, Options, PluginError, Registry, hookimpl
+from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, hookimpl
 from ai4land_coupler.collective import agree
 from ai4land_coupler.mesh import merge_corners, validate
 from ai4land_coupler.regrid.areas import cell_area
 from ai4land_coupler.regrid.candidates import find_candidates
-from ai4land_coupler.regrid.conserve import Overlaps, covered_scale
+from ai4land_coupler.regrid.closed_form import is_box
+from ai4land_coupler.regrid.conserve import weights_of_overlaps
+from ai4land_coupler.regrid.methods import RegridOptions, check_request, without_library
 
 #: YAC keeps grids by name and aborts when one comes twice.
 _names = itertools.count()
 
 
-class YacOptions(Options):
-    """The YAC backend has no options."""
+class YacOptions(RegridOptions):
+    """Options of the YAC backend: those of every backend."""
 
 
 class YacRegridder:
-    """First-order conservative weights between two distributed meshes."""
+    """Regrid weights between two distributed meshes."""
 
     methods: frozenset[Method] = frozenset({"conservative"})
+
+    def __init__(self, options: YacOptions | None = None) -> None:
+        self._options = options or YacOptions()
 
     def build(
         self,
@@ -64,52 +69,31 @@ class YacRegridder:
         GridError, ConfigError, PluginError
             On every rank.
         """
-        if (method, norm) != ("conservative", "destination"):
-            raise ConfigError(
-                "the YAC backend does not make such weights",
-                expected=("conservative", "destination"),
-                found=(method, norm),
-            )
-        agree(_missing_yac(), comm)
+        check_request("YAC", self.methods, method, norm)
         validate(source, comm)
         validate(destination, comm)
-        candidates = find_candidates(source, destination, comm)
-        source_area, destination_area = cell_area(source), cell_area(destination)
-        taken = np.flatnonzero(destination.mask)
+        found = without_library(source, destination, method, norm, self._options, comm)
+        return found or self._conservative(source, destination, norm, comm)
 
+    def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
+        agree(_missing_yac() or _unknown_cell(source) or _unknown_cell(destination), comm)
+        candidates = find_candidates(source, destination, comm)
+        taken = np.flatnonzero(destination.mask)
         error: Exception | None = None
         row = col = np.zeros(0, np.int64)
-        fraction = np.zeros(0)
+        area = np.zeros(0)
         try:
             if taken.size and candidates.mesh.size:
                 row, col, fraction = _overlap_fractions(candidates.mesh, destination.take(taken))
+                row = taken[row]
+                area = fraction * cell_area(destination)[row]
         except Exception as caught:
             error = caught
         agree(error, comm)
-
-        row = taken[row]
-        overlaps = Overlaps(col, destination.cell_ids[row], fraction * destination_area[row])
-        values = fraction * covered_scale(overlaps, candidates, source.cell_ids, source_area, comm)[col]
-        order = np.lexsort((col, row))
-        row, col, values = row[order], col[order], values[order]
         import yac
 
-        return LocalWeights(
-            indptr=np.searchsorted(row, np.arange(destination.size + 1)),
-            source_ids=candidates.mesh.cell_ids[col],
-            values=values,
-            destination_fraction=np.bincount(row, weights=values, minlength=destination.size),
-            source_area=source_area,
-            destination_area=destination_area,
-            provenance={
-                "backend": "yac",
-                "version": str(yac.version()),
-                "method": method,
-                "norm": norm,
-                "source_edges": source.edges,
-                "destination_edges": destination.edges,
-            },
-        )
+        made_by = {"backend": "yac", "version": str(yac.version()), "method": "conservative", "norm": norm}
+        return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm)
 
 
 def _missing_yac() -> PluginError | None:
@@ -122,6 +106,23 @@ def _missing_yac() -> PluginError | None:
             remedy="pip install ai4land_coupler[yac], or choose another backend",
         )
     return None
+
+
+def _unknown_cell(mesh: Mesh) -> GridError | None:
+    """YAC aborts on cells of meridians and parallels that are neither boxes nor triangles."""
+    if mesh.edges != "latlon":
+        return None
+    corners = (~np.isnan(merge_corners(mesh).corner_lat)).sum(axis=1)
+    bad = (corners > 3) & ~((corners == 4) & is_box(mesh))
+    if not bad.any():
+        return None
+    return GridError(
+        "YAC does not know such cells",
+        expected="cells of meridians and parallels with four corners (three at a pole), narrower than 179 degrees",
+        found=f"{bad.sum()} others, first with {corners[bad][0]} corners",
+        where=f"{mesh.name}, cell {mesh.cell_ids[bad][0]}",
+        remedy="cut them into boxes, and leave out corners that lie on a straight edge",
+    )
 
 
 def _overlap_fractions(
@@ -170,8 +171,8 @@ def _yac_grid(mesh: Mesh) -> Any:
 
 
 def _create(options: YacOptions) -> YacRegridder:
-    """First-order conservative weights by YAC, on the sphere, edges as great circles or meridians and parallels."""
-    return YacRegridder()
+    """Weights by YAC, on the sphere, edges as great circles or meridians and parallels."""
+    return YacRegridder(options)
 
 
 @hookimpl

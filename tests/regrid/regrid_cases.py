@@ -46,3 +46,33 @@ def octahedral_mesh(level: int) -> Mesh:
     lat = np.rad2deg(np.arcsin(np.clip(points[..., 2], -1, 1)))
     n = len(lon)
     return Mesh(f"octahedron {level}", np.arange(n), lon, lat, "great_circle", np.ones(n, bool), n)
+
+
+def overlap(first: np.ndarray, second: np.ndarray, period: float = np.inf) -> np.ndarray:
+    """Length that intervals (n, 2) and (m, 2) have in common, (m, n)."""
+    total = np.zeros((len(second), len(first)))
+    for shift in (0.0,) if np.isinf(period) else (-period, 0.0, period):
+        low = np.maximum(first[None, :, 0] + shift, second[:, None, 0])
+        total += np.maximum(np.minimum(first[None, :, 1] + shift, second[:, None, 1]) - low, 0.0)
+    return total
+
+
+def exact_latlon_weights(source: LatLonGrid, destination: LatLonGrid) -> np.ndarray:
+    """Overlap in longitude times overlap in sin(latitude), over the destination's area; dense."""
+
+    def sides(grid: LatLonGrid) -> tuple[np.ndarray, np.ndarray]:
+        lon, sine = np.deg2rad(grid.lon_edges), np.sin(np.deg2rad(grid.lat_edges))
+        return np.stack([lon[:-1], lon[1:]], 1), np.sort(np.stack([sine[:-1], sine[1:]], 1), axis=1)
+
+    (source_lon, source_sine), (lon, sine) = sides(source), sides(destination)
+    area = np.outer(np.diff(sine, axis=1), np.diff(lon, axis=1)).reshape(-1, 1)
+    return np.kron(overlap(source_sine, sine), overlap(source_lon, lon, 2 * np.pi)) / area
+
+
+LATLON = {
+    "globes": (LatLonGrid(0, 5, 72, -90, 5, 36), LatLonGrid(-180, 11.25, 32, 90, -7.5, 24)),
+    "north up and south up": (LatLonGrid(0, 12, 30, 90, -10, 18), LatLonGrid(0, 10, 36, -90, 12, 15)),
+    "a region over the date line": (LatLonGrid(170, 0.5, 40, 50, 0.5, 30), LatLonGrid(-180, 3.1, 100, -88, 2.7, 60)),
+    "a region at a pole": (LatLonGrid(-60, 2, 60, 70, 2, 10), LatLonGrid(0, 7.5, 48, -90, 9, 20)),
+    "a coarse source": (LatLonGrid(0, 30, 12, -90, 30, 6), LatLonGrid(13.3, 1.3, 20, 40.1, 1.7, 15)),
+}

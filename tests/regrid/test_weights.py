@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regrid_cases import matrix, octahedral_mesh, uk_land
+from regrid_cases import LATLON, exact_latlon_weights, matrix, octahedral_mesh, uk_land
 
 from ai4land_coupler.errors import ConfigError, GridError, PluginError
 from ai4land_coupler.grid import EARTH_RADIUS, LatLonGrid
@@ -54,40 +54,15 @@ def test_weights_are_those_of_esmf(sample_data, weights, destination, step):
     np.testing.assert_allclose((found.destination_area / EARTH_RADIUS**2)[~beyond], esmf["area_b"][~beyond], rtol=1e-9)
 
 
-def overlap(first: np.ndarray, second: np.ndarray, period: float = np.inf) -> np.ndarray:
-    """Length that intervals (n, 2) and (m, 2) have in common, (m, n)."""
-    total = np.zeros((len(second), len(first)))
-    for shift in (0.0,) if np.isinf(period) else (-period, 0.0, period):
-        low = np.maximum(first[None, :, 0] + shift, second[:, None, 0])
-        total += np.maximum(np.minimum(first[None, :, 1] + shift, second[:, None, 1]) - low, 0.0)
-    return total
-
-
-def exact_latlon_weights(source: LatLonGrid, destination: LatLonGrid) -> np.ndarray:
-    """Overlap in longitude times overlap in sin(latitude), over the destination's area; dense."""
-
-    def sides(grid: LatLonGrid) -> tuple[np.ndarray, np.ndarray]:
-        lon, sine = np.deg2rad(grid.lon_edges), np.sin(np.deg2rad(grid.lat_edges))
-        return np.stack([lon[:-1], lon[1:]], 1), np.sort(np.stack([sine[:-1], sine[1:]], 1), axis=1)
-
-    (source_lon, source_sine), (lon, sine) = sides(source), sides(destination)
-    area = np.outer(np.diff(sine, axis=1), np.diff(lon, axis=1)).reshape(-1, 1)
-    return np.kron(overlap(source_sine, sine), overlap(source_lon, lon, 2 * np.pi)) / area
-
-
-LATLON = {
-    "globes": (LatLonGrid(0, 5, 72, -90, 5, 36), LatLonGrid(-180, 11.25, 32, 90, -7.5, 24)),
-    "north up and south up": (LatLonGrid(0, 12, 30, 90, -10, 18), LatLonGrid(0, 10, 36, -90, 12, 15)),
-    "a region over the date line": (LatLonGrid(170, 0.5, 40, 50, 0.5, 30), LatLonGrid(-180, 3.1, 100, -88, 2.7, 60)),
-    "a region at a pole": (LatLonGrid(-60, 2, 60, 70, 2, 10), LatLonGrid(0, 7.5, 48, -90, 9, 20)),
-    "a coarse source": (LatLonGrid(0, 30, 12, -90, 30, 6), LatLonGrid(13.3, 1.3, 20, 40.1, 1.7, 15)),
-}
+#: YAC also for pairs that have a closed form.
+YAC_ALONE = YacRegridder(YacOptions(closed_form=False))
 
 
 @pytest.mark.parametrize("case", LATLON)
 def test_latlon_weights_have_the_closed_form(case):
     source, destination = LATLON[case]
-    found = YacRegridder().build(latlon_mesh(source, "source"), latlon_mesh(destination, "destination"))
+    found = YAC_ALONE.build(latlon_mesh(source, "source"), latlon_mesh(destination, "destination"))
+    assert found.provenance["backend"] == "yac"
     exact = exact_latlon_weights(source, destination)
     np.testing.assert_allclose(matrix(found, source.size).toarray(), exact, atol=1e-12)
     np.testing.assert_allclose(found.destination_fraction, exact.sum(axis=1), atol=1e-12)
@@ -100,7 +75,7 @@ def test_any_two_latlon_regions(west, south, step, other):
     # YAC takes points within 6 mm for one, so edges that nearly coincide may move by that much
     source = LatLonGrid(west, step, 6, south, step, 3)
     destination = LatLonGrid(west + 0.7 * step, other, 4, south + 0.3 * step, other, 3)
-    found = YacRegridder().build(latlon_mesh(source, "source"), latlon_mesh(destination, "destination"))
+    found = YAC_ALONE.build(latlon_mesh(source, "source"), latlon_mesh(destination, "destination"))
     exact = exact_latlon_weights(source, destination)
     np.testing.assert_allclose(matrix(found, source.size).toarray(), exact, atol=1e-9)
 
@@ -181,7 +156,7 @@ def test_land_classes_of_the_united_kingdom_keep_their_area(sample_data, name):
 def test_area_is_kept_where_edges_nearly_coincide(shift):
     # YAC takes edges closer than 1e-9 rad (6e-8 degrees) for one, which is 1e-6 of the area of such cells
     source = latlon_mesh(LatLonGrid(-0.1, 0.01, 20, 50.0, 0.01, 20), "source")
-    weights = YacRegridder().build(source, latlon_mesh(LatLonGrid(-2 + shift, 1.0, 4, 49.0, 1.0, 3), "host"))
+    weights = YAC_ALONE.build(source, latlon_mesh(LatLonGrid(-2 + shift, 1.0, 4, 49.0, 1.0, 3), "host"))
     np.testing.assert_allclose(covered_area(weights, source.cell_ids), weights.source_area, rtol=1e-14)
 
 
@@ -214,8 +189,9 @@ def test_what_the_backend_does_not_do_is_refused():
 def test_without_yac_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "yac.core", None)
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
+    YacRegridder().build(mesh, mesh)  # in closed form
     with pytest.raises(PluginError, match=r"pip install ai4land_coupler\[yac\]"):
-        YacRegridder().build(mesh, mesh)
+        YacRegridder().build(mesh, replace(mesh, edges="great_circle"))
 
 
 def test_the_plugin_registers_the_backend():
