@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -17,6 +16,12 @@ Edges = Literal["great_circle", "latlon"]
 #: Corners closer than this are one point, and an edge this straight is a meridian or parallel (degrees; 6 mm,
 #: the angle tolerance of YAC, 1e-9 rad).
 POINT_TOLERANCE = 5e-8
+
+#: Cells flatter than this have no area (:func:`flatness`).
+FLAT = 1e-9
+
+#: Cells narrower than this, all within 2 pi and pi / 2 "degrees" of the origin, are taken for radians (500 m).
+_SMALLEST_CELL = 0.0045
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Mesh:
         Cells of the whole grid over all ranks.
     centre_lon, centre_lat:
         Points that values stand for, where they are not the middles of the corners; degrees, (n,).
+    notes:
+        What was changed on reading: cells masked or turned, bounds made. For provenance.
     """
 
     name: str
@@ -51,6 +58,7 @@ class Mesh:
     global_size: int
     centre_lon: NDArray[np.float64] | None = None
     centre_lat: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -68,25 +76,21 @@ class Mesh:
             self.global_size,
             None if self.centre_lon is None else self.centre_lon[index],
             None if self.centre_lat is None else self.centre_lat[index],
+            self.notes,
         )
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitude (0 to 360) and latitude (degrees) of each cell's point: as given, else the mean of its corners."""
+        """Longitude (0 to 360) and latitude (degrees) of each cell's point: as given, else the mean of its corners.
+
+        NaN for a cell that has neither: one that is masked.
+        """
         if self.centre_lon is not None and self.centre_lat is not None:
             return np.mod(self.centre_lon, 360.0), self.centre_lat
         if self.size == 0:
             return np.zeros(0), np.zeros(0)
-        x, y, z = np.moveaxis(np.nansum(unit_vectors(self.corner_lon, self.corner_lat), axis=1), -1, 0)
-        return np.rad2deg(np.arctan2(y, x)) % 360.0, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
-
-    @property
-    def hash(self) -> str:
-        """Digest of the owned cells (of the whole grid, on one rank)."""
-        digest = hashlib.sha256()
-        for array in (self.cell_ids, self.corner_lon, self.corner_lat, self.mask):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(self.edges.encode())
-        return digest.hexdigest()[:16]
+        middle = np.nansum(unit_vectors(self.corner_lon, self.corner_lat), axis=1)
+        middle[np.isnan(self.corner_lat[:, 0])] = np.nan
+        return lon_lat(middle)
 
 
 def lon_difference(lon: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,6 +117,12 @@ def unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[
     """Degrees to points of the unit sphere; adds an axis of 3 at the end."""
     lon, lat = np.deg2rad(lon), np.deg2rad(lat)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def lon_lat(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitude (0 to 360) and latitude in degrees of points in space (..., 3), of any length but 0."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.rad2deg(np.arctan2(y, x)) % 360.0, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
 
 
 def latlon_edges(mesh: Mesh) -> NDArray[np.bool_]:
@@ -155,19 +165,18 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
     ------
     GridError
         On every rank, naming the first rank with the fault: shapes and types, ids outside of the grid or owned
-        twice, coordinates that are missing, out of range or in radians, fewer than 3 distinct corners, clockwise
-        cells, and edges that are not what ``edges`` says. Radians are recognised only where a grid spans the
-        globe: those of a region are valid degrees elsewhere.
+        twice, coordinates that are missing, out of range or in radians, and of cells that take part: fewer than 3
+        distinct corners, clockwise order, edges that are not what ``edges`` says, and centres far from the cell.
+        Masked cells may have any shape, or no corners. Radians are recognised where all of a grid lies within
+        2 pi of longitude and pi / 2 of latitude, and either spans the globe so, or has cells of less than 500 m.
     """
     error: GridError | None = None
-    extent = (0.0, -np.inf, -np.inf)
+    extent = (0.0, -np.inf, -np.inf, 0.0)
     try:
         _check_arrays(mesh)
-        _check_coordinates(mesh)
+        check_coordinates(mesh)
         _check_polygons(mesh)
-        if mesh.size:
-            lat = mesh.corner_lat
-            extent = (float(np.nanmax(np.abs(mesh.corner_lon))), float(np.nanmax(lat)), float(np.nanmax(-lat)))
+        extent = _extent(mesh)
     except GridError as caught:
         error = caught
     agree(error, comm)
@@ -177,15 +186,16 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
         sizes, extents = comm.allgather(mesh.global_size), comm.allgather(extent)
     if len(set(sizes)) > 1:
         raise GridError("ranks disagree on the size of a grid", found=sorted(set(sizes)), where=mesh.name)
-    lon, north, south = (max(values) for values in zip(*extents, strict=True))
+    lon, north, south, width = (max(values) for values in zip(*extents, strict=True))
     quarter = np.pi / 2 + 1e-3
-    if 3.0 < lon < 4 * quarter and 1.5 < north < quarter and 1.5 < south < quarter:
+    spans_globe = lon > 3.0 and min(north, south) > 1.5
+    if max(lon / 4, north, south) < quarter and (spans_globe or 0.0 < width < _SMALLEST_CELL):
         raise GridError(
             "the corners of a grid look like radians",
             expected="degrees",
             found=f"longitudes up to {lon:.6g}, latitudes from {-south:.6g} to {north:.6g}",
             where=mesh.name,
-            remedy="convert with numpy.rad2deg",
+            remedy="convert to degrees, or tell that they are radians",
         )
     again = repeated_id(mesh.cell_ids, comm)
     if again is not None:
@@ -219,6 +229,16 @@ def _check_arrays(mesh: Mesh) -> None:
             )
     if lon.shape[1] < 3:
         raise GridError("cells need at least 3 corners", found=lon.shape[1], where=mesh.name)
+    if (mesh.centre_lon is None) != (mesh.centre_lat is None):
+        raise GridError("centres need both, longitudes and latitudes", where=mesh.name)
+    for centre in (mesh.centre_lon, mesh.centre_lat):
+        if centre is not None and (centre.shape != (n,) or centre.dtype != np.float64):
+            raise GridError(
+                "centres do not fit their cells",
+                expected=f"float64 ({n},)",
+                found=f"{centre.dtype} {centre.shape}",
+                where=mesh.name,
+            )
     if mask.shape != (n,) or mask.dtype != np.bool_:
         raise GridError(
             "a mask does not fit its cells",
@@ -245,13 +265,24 @@ def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: A
         raise GridError(what, where=f"{mesh.name}, cell {mesh.cell_ids[cell]}", **facts)
 
 
-def _check_coordinates(mesh: Mesh) -> None:
+def _extent(mesh: Mesh) -> tuple[float, float, float, float]:
+    """Farthest longitude from 0, farthest latitudes north and south, and the widest cell that takes part."""
+    used = ~np.isnan(mesh.corner_lat)
+    if not used.any():
+        return 0.0, -np.inf, -np.inf, 0.0
+    lat, taken = mesh.corner_lat[used], mesh.corner_lat[mesh.mask]
+    width = float(np.max(np.nanmax(taken, axis=1) - np.nanmin(taken, axis=1))) if len(taken) else 0.0
+    return float(np.abs(mesh.corner_lon[used]).max()), float(lat.max()), float(-lat.min()), width
+
+
+def check_coordinates(mesh: Mesh) -> None:
+    """Refuse corners that are missing or out of range. Local."""
     lon, lat = mesh.corner_lon, mesh.corner_lat
     missing = np.isnan(lat)
     gap = (missing[:, :-1] & ~missing[:, 1:]).any(axis=1)
     _refuse(
         mesh,
-        gap | (missing != np.isnan(lon)).any(axis=1) | missing[:, :3].any(axis=1),
+        gap | (missing != np.isnan(lon)).any(axis=1) | (mesh.mask & missing[:, :3].any(axis=1)),
         "corners are missing",
         expected="at least 3 corners, NaN in longitude and latitude alike and at the end of a row only",
     )
@@ -264,6 +295,9 @@ def _check_coordinates(mesh: Mesh) -> None:
 
 
 def _check_polygons(mesh: Mesh) -> None:
+    mesh = mesh.take(np.flatnonzero(mesh.mask))
+    if mesh.size == 0:
+        return
     merged = merge_corners(mesh)
     _refuse(
         mesh,
@@ -273,7 +307,7 @@ def _check_polygons(mesh: Mesh) -> None:
     )
     _refuse(
         mesh,
-        _flatness(merged) <= 1e-9,
+        flatness(merged) <= FLAT,
         "cells are clockwise, or have no area",
         expected="corners counter-clockwise, seen from outside of the Earth",
         remedy="reverse the order of the corners",
@@ -286,17 +320,43 @@ def _check_polygons(mesh: Mesh) -> None:
             expected="edges that follow meridians and parallels",
             remedy='give such a mesh edges="great_circle"',
         )
+    _refuse(
+        mesh,
+        centres_off(merged),
+        "the points that values stand for are not in their cells",
+        expected="centre_lon and centre_lat in degrees, near the middle of the corners",
+    )
 
 
-def _flatness(mesh: Mesh) -> NDArray[np.float64]:
+def centres_off(mesh: Mesh) -> NDArray[np.bool_]:
+    """Cells whose given centre is more than twice their radius away from the middle of the corners, (n,).
+
+    Cells without corners, and those of a mesh without centres, are not off.
+    """
+    lon, lat = mesh.centre_lon, mesh.centre_lat
+    if lon is None or lat is None:
+        return np.zeros(mesh.size, bool)
+    corners = unit_vectors(mesh.corner_lon, mesh.corner_lat)
+    count = (~np.isnan(mesh.corner_lat)).sum(axis=1)
+    middle = np.nansum(corners, axis=1) / np.maximum(count, 1)[:, None]
+    radius2 = np.max(np.nan_to_num(((corners - middle[:, None]) ** 2).sum(axis=2)), axis=1)
+    with np.errstate(invalid="ignore"):
+        distance2 = ((unit_vectors(lon, lat) - middle) ** 2).sum(axis=1)
+    return np.asarray((count > 0) & ~((distance2 <= 4 * radius2) & (np.abs(lat) <= 90.0)))
+
+
+def flatness(mesh: Mesh) -> NDArray[np.float64]:
     """Signed area of each cell, projected on the plane at its centre, over its squared extent, (n,).
 
-    Counter-clockwise cells are positive; cells without area are 0 but for rounding.
+    Counter-clockwise cells are positive; cells without area are 0 but for rounding (``FLAT``), as are those without
+    corners.
     """
     points = unit_vectors(mesh.corner_lon, mesh.corner_lat)
     following = unit_vectors(*next_corners(mesh))
-    centre = np.nanmean(points, axis=1)
+    count = np.maximum((~np.isnan(mesh.corner_lat)).sum(axis=1), 1)[:, None]
+    centre = np.nansum(points, axis=1) / count
     # from the centre, or small cells would be lost in rounding
     points, following = points - centre[:, None], following - centre[:, None]
     doubled = np.einsum("ij,ij->i", np.nansum(np.cross(points, following), axis=1), centre)
-    return np.asarray(doubled / np.nanmax((points**2).sum(axis=2), axis=1))
+    extent = np.max(np.nan_to_num((points**2).sum(axis=2)), axis=1)
+    return np.asarray(doubled / np.where(extent > 0, extent, 1.0))

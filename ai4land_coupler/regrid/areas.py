@@ -13,7 +13,7 @@ def cell_area(mesh: Mesh) -> NDArray[np.float64]:
     """Area of each owned cell on the sphere of radius ``grid.EARTH_RADIUS`` (m2), float64 (n,).
 
     Exact for the kind of edges that the mesh has; 1e-11 and better for cells of 1 km. Clockwise cells are
-    negative.
+    negative; masked cells without corners have none.
     """
     if mesh.size == 0:
         return np.zeros(0)
@@ -31,7 +31,7 @@ def _latlon(mesh: Mesh) -> NDArray[np.float64]:
     lon, lat = next_corners(mesh)
     step = np.deg2rad(lon_difference(lon, mesh.corner_lon))
     step[at_pole(lat) | at_pole(mesh.corner_lat) | np.isnan(lat)] = 0.0
-    here, origin = np.nan_to_num(mesh.corner_lat), mesh.corner_lat[:, :1]
+    here, origin = np.nan_to_num(mesh.corner_lat), np.nan_to_num(mesh.corner_lat[:, :1])
     # sin(lat) relative to the first corner by the product formula, and 1 - sin(lat) by the colatitude: plain
     # differences would lose the digits of small cells
     sines = 2.0 * np.cos(np.deg2rad((here + origin) / 2)) * np.sin(np.deg2rad((here - origin) / 2))
