@@ -3,8 +3,9 @@
  * Every function returns A4L_OK (0) or one of the codes below, and never exits, aborts or raises into the
  * host; a4l_error_message then says what was wrong. All output arguments are left alone on failure.
  *
- * Order of calls:   a4l_init -> a4l_set_grid or a4l_set_named_grid -> a4l_realize
+ * Order of calls:   a4l_init -> a4l_set_calendar -> a4l_set_grid or a4l_set_named_grid -> a4l_realize
  *                   -> (a4l_set_field*, a4l_run, a4l_get_field*) per year -> a4l_finalize
+ * or, from a model's own time loop, (a4l_import*, a4l_run_date, a4l_get_field*) per time step.
  *
  * Functions marked "collective" are called by every rank of the communicator given to a4l_init, in the same
  * order. When one rank fails inside one, every rank gets an error: the code of that rank's failure, or
@@ -61,10 +62,16 @@ enum {
   A4L_LATLON = 1 /* along meridians and parallels */
 };
 
-/* For a4l_get_array, a4l_set_array and a4l_bind_field: bytes per value. */
+/* For functions that take arrays of any kind: bytes per value. */
 enum {
   A4L_REAL32 = 4,
   A4L_REAL64 = 8
+};
+
+/* For a4l_field_count and a4l_field_name: what the component gives, and what it wants of the host. */
+enum {
+  A4L_EXPORT = 0,
+  A4L_IMPORT = 1
 };
 
 /* How an array of ntype types (classes; months of an import) and ncell cells lies in memory. With nproma > 0 the
@@ -94,6 +101,14 @@ A4L_API int a4l_init(const char *config, int comm, int *handle);
  * complete one is taken. Collective. */
 A4L_API int a4l_init_restart(const char *config, const char *restart, int comm, int *handle);
 
+/* The same, but branching off from a restart of another run: the state becomes that of the configuration's
+ * time.start; scenario, seed and years may differ. Collective. */
+A4L_API int a4l_init_branch(const char *config, const char *restart, int comm, int *handle);
+
+/* How the host counts days: "standard" (which is assumed), "proleptic_gregorian", "julian", "noleap", "all_leap",
+ * "360_day", or another of cftime's names for them; the same on all ranks. Before the first run. Local. */
+A4L_API int a4l_set_calendar(int handle, const char *calendar);
+
 /* Describe the cells that this rank owns, halo left out. A rank may own none. Local.
  * global_id[ncell]: 0-based, unique over all ranks, below global_size.
  * lon, lat [ncell][nvert]: corners in degrees, counter-clockwise seen from above; a cell with fewer corners
@@ -107,6 +122,13 @@ A4L_API int a4l_set_grid(int handle, int64_t ncell, const int64_t *global_id, in
 /* Use a grid that the configuration lists under `hosts`, split evenly over the ranks. Collective. */
 A4L_API int a4l_set_named_grid(int handle, const char *name);
 
+/* Give the host's own surface data of the first year, in the layouts of a4l_get_array: exports then are these plus
+ * what has changed since. name: "land_cover_fraction" (shares of the whole cell, a type for each class of the export
+ * of this name, in its order) or "land_area_fraction" (the host's land mask wins). Between setting the grid and
+ * a4l_realize, where all ranks hear of values that cannot be. Local. */
+A4L_API int a4l_set_surface(int handle, const char *name, const void *data, int kind, int order, int nproma, int ntype,
+                            int64_t size);
+
 /* Make the regrid weights. Collective. */
 A4L_API int a4l_realize(int handle);
 
@@ -115,14 +137,41 @@ A4L_API int a4l_realize(int handle);
  * between. Collective. */
 A4L_API int a4l_run(int handle, int year);
 
+/* The same for a date of the host's calendar; `seconds` count from midnight. Call it at each time step: steps are
+ * taken on 1 January, and a call that finds none due decides so on this rank alone, in microseconds. */
+A4L_API int a4l_run_date(int handle, int year, int month, int day, double seconds);
+
 /* The state holds from 1 January of this year. */
 A4L_API int a4l_year(int handle, int *year);
 
-/* Cells of the host's grid that this rank owns; after a4l_realize. */
+/* The year of the fields `name@next`. A4L_ERR_TIME where there is none: the configuration has no exports.lookahead, or
+ * the run is at its end. */
+A4L_API int a4l_next_year(int handle, int *year);
+
+/* How far the host has come. */
+A4L_API int a4l_date(int handle, int *year, int *month, int *day, double *seconds);
+
+/* A number that rises whenever exports change. */
+A4L_API int a4l_step_count(int handle, int64_t *count);
+
+/* Cells of the host's grid that this rank owns. */
 A4L_API int a4l_cell_count(int handle, int64_t *ncell);
+
+/* How many fields there are: A4L_EXPORT or A4L_IMPORT. */
+A4L_API int a4l_field_count(int handle, int direction, int *count);
+
+/* The name of field `index` (0-based) of a direction. */
+A4L_API int a4l_field_name(int handle, int direction, int index, char *text, int size);
+
+/* Where exports.lookahead is on, an export has three names, in all functions that take one: `name`, the state of
+ * a4l_year; `name@next`, that of a4l_next_year; and for fractions `name@date`, which changes linearly from the one to
+ * the other, for the date that the host has run to. */
 
 /* Describe an export field: how many types (classes) it has, 1 for a plain field, and its units. */
 A4L_API int a4l_field_info(int handle, const char *name, int *ntype, char *units, int size);
+
+/* The units of an import field. */
+A4L_API int a4l_import_info(int handle, const char *name, char *units, int size);
 
 /* The name of type `index` (0-based) of an export field. */
 A4L_API int a4l_type_name(int handle, const char *name, int index, char *text, int size);
@@ -142,9 +191,15 @@ A4L_API int a4l_get_array(int handle, const char *name, void *data, int kind, in
 A4L_API int a4l_set_array(int handle, const char *name, const void *data, int kind, int order, int nproma, int ntype,
                           int64_t size);
 
-/* Let the component fill an array of the host by itself: now, and at the end of each a4l_run that changes the field.
- * The host keeps the array where it is until a4l_finalize, or until it calls this with data NULL, which ends the
- * binding. Binding a field again replaces its array. After a4l_realize. Local. */
+/* Give an import field as its mean over the time since the last import of it (at first: since the start of the run) up
+ * to a date; the component makes the monthly means. units: of the values, or NULL for those of a4l_import_info. What
+ * is wrong with the values is told to every rank by the next collective call, and they are not taken. Local. */
+A4L_API int a4l_import(int handle, const char *name, const char *units, int year, int month, int day, double seconds,
+                       const void *data, int kind, int nproma, int64_t size);
+
+/* Let the component fill an array of the host by itself: now, and at the end of each a4l_run or a4l_run_date that changes the
+ * field. The host keeps the array where it is until a4l_finalize, or until it calls this with data NULL, which ends the
+ * binding. Binding a field again replaces its array. After the grid was set. Local. */
 A4L_API int a4l_bind_field(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,
                            int64_t size);
 

@@ -223,7 +223,7 @@ int a4l_fail(int code, const char *message) {
   return fail(code, "%s", message);
 }
 
-static int create(const char *config, const char *restart, int comm, int *handle) {
+static int create(const char *config, const char *restart, int branch, int comm, int *handle) {
   fenv_t host;
   enter_default_fp(&host);
   int embedded;
@@ -231,7 +231,7 @@ static int create(const char *config, const char *restart, int comm, int *handle
   fesetenv(&host);
   if (code != A4L_OK) return code;
   struct answer answer = {0};
-  code = call_bridge(&answer, "init", "(yyii)", config, restart, comm, embedded);
+  code = call_bridge(&answer, "init", "(yyiii)", config, restart, branch, comm, embedded);
   if (code == A4L_OK) *handle = (int)answer.number;
   return code;
 }
@@ -239,14 +239,27 @@ static int create(const char *config, const char *restart, int comm, int *handle
 int a4l_init(const char *config, int comm, int *handle) {
   REFUSE_NULL(config);
   REFUSE_NULL(handle);
-  return create(config, NULL, comm, handle);
+  return create(config, NULL, 0, comm, handle);
 }
 
 int a4l_init_restart(const char *config, const char *restart, int comm, int *handle) {
   REFUSE_NULL(config);
   REFUSE_NULL(restart);
   REFUSE_NULL(handle);
-  return create(config, restart, comm, handle);
+  return create(config, restart, 0, comm, handle);
+}
+
+int a4l_init_branch(const char *config, const char *restart, int comm, int *handle) {
+  REFUSE_NULL(config);
+  REFUSE_NULL(restart);
+  REFUSE_NULL(handle);
+  return create(config, restart, 1, comm, handle);
+}
+
+int a4l_set_calendar(int handle, const char *calendar) {
+  REFUSE_NULL(calendar);
+  struct answer answer = {0};
+  return call_bridge(&answer, "set_calendar", "(iy)", handle, calendar);
 }
 
 int a4l_set_grid(int handle, int64_t ncell, const int64_t *global_id, int nvert, const double *lon, const double *lat,
@@ -291,6 +304,65 @@ int a4l_year(int handle, int *year) {
   int code = call_bridge(&answer, "year", "(i)", handle);
   if (code == A4L_OK) *year = (int)answer.number;
   return code;
+}
+
+int a4l_run_date(int handle, int year, int month, int day, double seconds) {
+  struct answer answer = {0};
+  return call_bridge(&answer, "run_date", "(iiiid)", handle, year, month, day, seconds);
+}
+
+int a4l_next_year(int handle, int *year) {
+  REFUSE_NULL(year);
+  struct answer answer = {0};
+  int code = call_bridge(&answer, "next_year", "(i)", handle);
+  if (code == A4L_OK) *year = (int)answer.number;
+  return code;
+}
+
+int a4l_date(int handle, int *year, int *month, int *day, double *seconds) {
+  REFUSE_NULL(year);
+  REFUSE_NULL(month);
+  REFUSE_NULL(day);
+  REFUSE_NULL(seconds);
+  double parts[4] = {0};
+  struct array view = {parts, sizeof parts, PyBUF_WRITE};
+  struct answer answer = {0};
+  int code = call_bridge(&answer, "date", "(iO&)", handle, as_view, &view);
+  if (code != A4L_OK) return code;
+  *year = (int)parts[0];
+  *month = (int)parts[1];
+  *day = (int)parts[2];
+  *seconds = parts[3];
+  return A4L_OK;
+}
+
+int a4l_step_count(int handle, int64_t *count) {
+  REFUSE_NULL(count);
+  struct answer answer = {0};
+  int code = call_bridge(&answer, "step_count", "(i)", handle);
+  if (code == A4L_OK) *count = answer.number;
+  return code;
+}
+
+int a4l_field_count(int handle, int direction, int *count) {
+  REFUSE_NULL(count);
+  struct answer answer = {0};
+  int code = call_bridge(&answer, "field_count", "(ii)", handle, direction);
+  if (code == A4L_OK) *count = (int)answer.number;
+  return code;
+}
+
+int a4l_field_name(int handle, int direction, int index, char *text, int size) {
+  REFUSE_NULL(text);
+  struct answer answer = {.text = text, .size = size};
+  return call_bridge(&answer, "field_name", "(iii)", handle, direction, index);
+}
+
+int a4l_import_info(int handle, const char *name, char *units, int size) {
+  REFUSE_NULL(name);
+  REFUSE_NULL(units);
+  struct answer answer = {.text = units, .size = size};
+  return call_bridge(&answer, "import_info", "(iy)", handle, name);
 }
 
 int a4l_cell_count(int handle, int64_t *ncell) {
@@ -370,6 +442,28 @@ int a4l_set_array(int handle, const char *name, const void *data, int kind, int 
   if (size > 0) REFUSE_NULL(data);
   struct array view = {(void *)data, size * kind, PyBUF_READ};
   return call_with_array("set_array", handle, name, &view, kind, order, nproma, ntype);
+}
+
+int a4l_set_surface(int handle, const char *name, const void *data, int kind, int order, int nproma, int ntype,
+                    int64_t size) {
+  REFUSE_NULL(name);
+  int code = check_array(__func__, kind, size);
+  if (code != A4L_OK) return code;
+  if (size > 0) REFUSE_NULL(data);
+  struct array view = {(void *)data, size * kind, PyBUF_READ};
+  return call_with_array("set_surface", handle, name, &view, kind, order, nproma, ntype);
+}
+
+int a4l_import(int handle, const char *name, const char *units, int year, int month, int day, double seconds,
+               const void *data, int kind, int nproma, int64_t size) {
+  REFUSE_NULL(name);
+  int code = check_array(__func__, kind, size);
+  if (code != A4L_OK) return code;
+  if (size > 0) REFUSE_NULL(data);
+  struct array view = {(void *)data, size * kind, PyBUF_READ};
+  struct answer answer = {0};
+  return call_bridge(&answer, "import_mean", "(iyyiiidO&ii)", handle, name, units, year, month, day, seconds, as_view,
+                     &view, kind, nproma);
 }
 
 int a4l_bind_field(int handle, const char *name, void *data, int kind, int order, int nproma, int ntype,

@@ -22,6 +22,7 @@ module ai4land_mod
                                 A4L_ERR_TIME = 5, A4L_ERR_GRID = 6, A4L_ERR_DATA = 7, A4L_ERR_PLUGIN = 8, &
                                 A4L_ERR_RUN = 9, A4L_ERR_PYTHON = 90, A4L_ERR_MPI = 91, A4L_ERR_REMOTE = 92
   integer, parameter, public :: A4L_GREAT_CIRCLE = 0, A4L_LATLON = 1
+  integer, parameter, public :: A4L_EXPORT = 0, A4L_IMPORT = 1
   integer, parameter, public :: A4L_CELL_FASTEST = 0, A4L_TYPE_FASTEST = 1, A4L_TYPE_IN_BLOCK = 2
 
   integer(c_int), parameter :: REAL32 = 4, REAL64 = 8
@@ -38,8 +39,10 @@ module ai4land_mod
     private
     integer(c_int) :: handle = 0 ! a number that is never given out
   contains
-    procedure :: init, set_grid, set_named_grid, realize, run, year, cell_count, field_info, type_name, write_restart, &
-                 finalize
+    procedure :: init, set_calendar, set_grid, set_named_grid, realize, year, next_year, date, step_count, cell_count, &
+                 field_count, field_name, field_info, import_info, type_name, write_restart, finalize
+    ! run(year, code), run(year, month, day, seconds, code); seconds integer or double
+    generic :: run => run_year, run_date, run_date_int
     ! get(name, x, code [, order] [, nproma]): copy an export into x. See a4l.h for `order`. The shape of x:
     !   rank 1  (ncell), or all of a4l.h's array in a row
     !   rank 2  (ncell, ntype) or, with order=A4L_TYPE_FASTEST, (ntype, ncell); (nproma, nblock) where nproma is given
@@ -53,6 +56,14 @@ module ai4land_mod
     ! x must be contiguous, have the target attribute where it is declared, and stay allocated until unbind or finalize.
     generic :: bind => bind_r64_1, bind_r64_2, bind_r64_3, bind_r32_1, bind_r32_2, bind_r32_3
     procedure :: unbind
+    ! set_surface(name, x, code [, order] [, nproma]): the model's own surface data of the first year, shapes as for get.
+    generic :: set_surface => surface_r64_1, surface_r64_2, surface_r64_3, surface_r32_1, surface_r32_2, surface_r32_3
+    ! import_mean(name, x, year, month, day, seconds, code [, units] [, nproma]): an import as its mean over the time
+    !   since the last one, up to a date. x(ncell), or x(nproma, nblock).
+    generic :: import_mean => import_r64_1, import_r64_2, import_r32_1, import_r32_2
+    procedure, private :: run_year, run_date, run_date_int
+    procedure, private :: surface_r64_1, surface_r64_2, surface_r64_3, surface_r32_1, surface_r32_2, surface_r32_3
+    procedure, private :: import_r64_1, import_r64_2, import_r32_1, import_r32_2
     procedure, private :: get_r64_1, get_r64_2, get_r64_3, get_r32_1, get_r32_2, get_r32_3
     procedure, private :: set_r64_1, set_r64_2, set_r64_3, set_r32_1, set_r32_2, set_r32_3
     procedure, private :: bind_r64_1, bind_r64_2, bind_r64_3, bind_r32_1, bind_r32_2, bind_r32_3
@@ -84,6 +95,17 @@ module ai4land_mod
       integer(c_int), value :: comm
       integer(c_int), intent(inout) :: handle
     end function
+    integer(c_int) function c_init_branch(config, restart, comm, handle) bind(c, name='a4l_init_branch')
+      import :: c_int, c_char
+      character(kind=c_char), intent(in) :: config(*), restart(*)
+      integer(c_int), value :: comm
+      integer(c_int), intent(inout) :: handle
+    end function
+    integer(c_int) function c_set_calendar(handle, calendar) bind(c, name='a4l_set_calendar')
+      import :: c_int, c_char
+      integer(c_int), value :: handle
+      character(kind=c_char), intent(in) :: calendar(*)
+    end function
     integer(c_int) function c_set_grid(handle, ncell, global_id, nvert, lon, lat, edges, mask, global_size) &
         bind(c, name='a4l_set_grid')
       import :: c_int, c_int64_t, c_ptr
@@ -103,6 +125,60 @@ module ai4land_mod
     integer(c_int) function c_run(handle, year) bind(c, name='a4l_run')
       import :: c_int
       integer(c_int), value :: handle, year
+    end function
+    integer(c_int) function c_run_date(handle, year, month, day, seconds) bind(c, name='a4l_run_date')
+      import :: c_int, c_double
+      integer(c_int), value :: handle, year, month, day
+      real(c_double), value :: seconds
+    end function
+    integer(c_int) function c_next_year(handle, year) bind(c, name='a4l_next_year')
+      import :: c_int
+      integer(c_int), value :: handle
+      integer(c_int), intent(inout) :: year
+    end function
+    integer(c_int) function c_date(handle, year, month, day, seconds) bind(c, name='a4l_date')
+      import :: c_int, c_double
+      integer(c_int), value :: handle
+      integer(c_int), intent(inout) :: year, month, day
+      real(c_double), intent(inout) :: seconds
+    end function
+    integer(c_int) function c_step_count(handle, count) bind(c, name='a4l_step_count')
+      import :: c_int, c_int64_t
+      integer(c_int), value :: handle
+      integer(c_int64_t), intent(inout) :: count
+    end function
+    integer(c_int) function c_field_count(handle, direction, count) bind(c, name='a4l_field_count')
+      import :: c_int
+      integer(c_int), value :: handle, direction
+      integer(c_int), intent(inout) :: count
+    end function
+    integer(c_int) function c_field_name(handle, direction, index, text, size) bind(c, name='a4l_field_name')
+      import :: c_int, c_char
+      integer(c_int), value :: handle, direction, index, size
+      character(kind=c_char), intent(inout) :: text(*)
+    end function
+    integer(c_int) function c_import_info(handle, name, units, size) bind(c, name='a4l_import_info')
+      import :: c_int, c_char
+      integer(c_int), value :: handle, size
+      character(kind=c_char), intent(in) :: name(*)
+      character(kind=c_char), intent(inout) :: units(*)
+    end function
+    integer(c_int) function c_import(handle, name, units, year, month, day, seconds, data, kind, nproma, size) &
+        bind(c, name='a4l_import')
+      import :: c_int, c_int64_t, c_char, c_ptr, c_double
+      integer(c_int), value :: handle, year, month, day, kind, nproma
+      character(kind=c_char), intent(in) :: name(*)
+      type(c_ptr), value :: units, data
+      real(c_double), value :: seconds
+      integer(c_int64_t), value :: size
+    end function
+    integer(c_int) function c_set_surface(handle, name, data, kind, order, nproma, ntype, size) &
+        bind(c, name='a4l_set_surface')
+      import :: c_int, c_int64_t, c_char, c_ptr
+      integer(c_int), value :: handle, kind, order, nproma, ntype
+      character(kind=c_char), intent(in) :: name(*)
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: size
     end function
     integer(c_int) function c_year(handle, year) bind(c, name='a4l_year')
       import :: c_int
@@ -180,16 +256,24 @@ contains
   end function
 
   ! Create the component from a configuration file. Collective over comm. restart: a folder of restarts to continue
-  ! from.
-  subroutine init(self, config, comm, code, restart)
+  ! from, or with branch=.true. to branch off from.
+  subroutine init(self, config, comm, code, restart, branch)
     class(ai4land_t), intent(inout) :: self
     character(*), intent(in) :: config
     integer, intent(in) :: comm
     integer, intent(out) :: code
     character(*), intent(in), optional :: restart
+    logical, intent(in), optional :: branch
     integer(c_int) :: handle
+    logical :: off
     handle = self%handle
-    if (present(restart)) then
+    off = .false.
+    if (present(branch)) off = branch
+    if (off .and. .not. present(restart)) then
+      code = refuse(A4L_ERR_CONFIG, 'init: branch needs the restart to branch off from')
+    else if (off) then
+      code = c_init_branch(to_c(config), to_c(restart), int(comm, c_int), handle)
+    else if (present(restart)) then
       code = c_init_restart(to_c(config), to_c(restart), int(comm, c_int), handle)
     else
       code = c_init(to_c(config), int(comm, c_int), handle)
@@ -250,12 +334,103 @@ contains
     code = c_realize(self%handle)
   end subroutine
 
-  ! Take every step that is due by 1 January of `to_year`. Collective.
-  subroutine run(self, to_year, code)
+  ! Take every step that is due by 1 January of `to_year`. Collective where one is due.
+  subroutine run_year(self, to_year, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(in) :: to_year
     integer, intent(out) :: code
     code = c_run(self%handle, int(to_year, c_int))
+  end subroutine
+
+  ! The same for a date; seconds count from midnight. For each time step of the model.
+  subroutine run_date(self, to_year, month, day, seconds, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(in) :: to_year, month, day
+    real(c_double), intent(in) :: seconds
+    integer, intent(out) :: code
+    code = c_run_date(self%handle, int(to_year, c_int), int(month, c_int), int(day, c_int), seconds)
+  end subroutine
+
+  subroutine run_date_int(self, to_year, month, day, seconds, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(in) :: to_year, month, day, seconds
+    integer, intent(out) :: code
+    call self%run_date(to_year, month, day, real(seconds, c_double), code)
+  end subroutine
+
+  ! The model's calendar, by one of cftime's names. Before the first run. Local.
+  subroutine set_calendar(self, calendar, code)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: calendar
+    integer, intent(out) :: code
+    code = c_set_calendar(self%handle, to_c(calendar))
+  end subroutine
+
+  ! The year of the fields 'name@next'.
+  subroutine next_year(self, this_year, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(inout) :: this_year
+    integer, intent(out) :: code
+    integer(c_int) :: found
+    code = c_next_year(self%handle, found)
+    if (code == A4L_OK) this_year = found
+  end subroutine
+
+  ! How far the model has come.
+  subroutine date(self, this_year, month, day, seconds, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(inout) :: this_year, month, day
+    real(c_double), intent(inout) :: seconds
+    integer, intent(out) :: code
+    integer(c_int) :: y, m, d
+    code = c_date(self%handle, y, m, d, seconds)
+    if (code /= A4L_OK) return
+    this_year = y
+    month = m
+    day = d
+  end subroutine
+
+  ! A number that rises whenever exports change.
+  subroutine step_count(self, count, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(inout) :: count
+    integer, intent(out) :: code
+    integer(c_int64_t) :: found
+    code = c_step_count(self%handle, found)
+    if (code == A4L_OK) count = int(found)
+  end subroutine
+
+  ! How many fields there are: direction A4L_EXPORT or A4L_IMPORT.
+  subroutine field_count(self, direction, count, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(in) :: direction
+    integer, intent(inout) :: count
+    integer, intent(out) :: code
+    integer(c_int) :: found
+    code = c_field_count(self%handle, int(direction, c_int), found)
+    if (code == A4L_OK) count = found
+  end subroutine
+
+  ! The name of field `index`, from 1, of a direction.
+  subroutine field_name(self, direction, index, text, code)
+    class(ai4land_t), intent(in) :: self
+    integer, intent(in) :: direction, index
+    character(:), allocatable, intent(inout) :: text
+    integer, intent(out) :: code
+    character(kind=c_char) :: raw(TEXT_LENGTH)
+    code = c_field_name(self%handle, int(direction, c_int), int(index - 1, c_int), raw, int(TEXT_LENGTH, c_int))
+    if (code == A4L_OK) text = from_c(raw)
+  end subroutine
+
+  ! The units of an import.
+  subroutine import_info(self, name, units, code)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    character(:), allocatable, intent(inout) :: units
+    integer, intent(out) :: code
+    character(kind=c_char) :: raw(TEXT_LENGTH)
+    code = c_import_info(self%handle, to_c(name), raw, int(TEXT_LENGTH, c_int))
+    if (code == A4L_OK) units = from_c(raw)
   end subroutine
 
   ! The state holds from 1 January of this year.
@@ -656,6 +831,224 @@ contains
     end if
     code = c_bind_field(self%handle, to_c(name), c_loc(x), REAL32, way%order, way%nproma, way%ntype, &
                         size(x, kind=c_int64_t))
+  end subroutine
+
+  subroutine surface_r64_1(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_double), intent(in), target :: x(:)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_double), allocatable, target :: copy(:)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine surface_r64_2(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_double), intent(in), target :: x(:, :)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_double), allocatable, target :: copy(:, :)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine surface_r64_3(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_double), intent(in), target :: x(:, :, :)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_double), allocatable, target :: copy(:, :, :)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL64, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine import_r64_1(self, name, x, to_year, month, day, seconds, code, units, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_double), intent(in) :: x(:)
+    integer, intent(in) :: to_year, month, day
+    real(c_double), intent(in) :: seconds
+    integer, intent(out) :: code
+    character(*), intent(in), optional :: units
+    integer, intent(in), optional :: nproma
+    real(c_double), allocatable, target :: copy(:)
+    character(kind=c_char), allocatable, target :: raw(:)
+    type(c_ptr) :: where_units
+    integer(c_int) :: length
+    length = 0
+    if (present(nproma)) length = int(nproma, c_int)
+    where_units = c_null_ptr
+    if (present(units)) then
+      allocate (raw(len_trim(units) + 1))
+      raw(:) = to_c(units)
+      where_units = c_loc(raw)
+    end if
+    copy = x
+    code = c_import(self%handle, to_c(name), where_units, int(to_year, c_int), int(month, c_int), int(day, c_int), &
+                    seconds, c_loc(copy), REAL64, length, size(copy, kind=c_int64_t))
+  end subroutine
+
+  subroutine import_r64_2(self, name, x, to_year, month, day, seconds, code, units, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_double), intent(in) :: x(:, :)
+    integer, intent(in) :: to_year, month, day
+    real(c_double), intent(in) :: seconds
+    integer, intent(out) :: code
+    character(*), intent(in), optional :: units
+    integer, intent(in), optional :: nproma
+    real(c_double), allocatable, target :: copy(:, :)
+    character(kind=c_char), allocatable, target :: raw(:)
+    type(c_ptr) :: where_units
+    integer(c_int) :: length
+    length = size(x, 1, c_int)
+    if (present(nproma)) length = int(nproma, c_int)
+    where_units = c_null_ptr
+    if (present(units)) then
+      allocate (raw(len_trim(units) + 1))
+      raw(:) = to_c(units)
+      where_units = c_loc(raw)
+    end if
+    copy = x
+    code = c_import(self%handle, to_c(name), where_units, int(to_year, c_int), int(month, c_int), int(day, c_int), &
+                    seconds, c_loc(copy), REAL64, length, size(copy, kind=c_int64_t))
+  end subroutine
+
+  subroutine surface_r32_1(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_float), intent(in), target :: x(:)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_float), allocatable, target :: copy(:)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine surface_r32_2(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_float), intent(in), target :: x(:, :)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_float), allocatable, target :: copy(:, :)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine surface_r32_3(self, name, x, code, order, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_float), intent(in), target :: x(:, :, :)
+    integer, intent(out) :: code
+    integer, intent(in), optional :: order, nproma
+    real(c_float), allocatable, target :: copy(:, :, :)
+    type(layout_t) :: way
+    way = layout(shape(x), order, nproma)
+    if (is_contiguous(x)) then
+      code = c_set_surface(self%handle, to_c(name), c_loc(x), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    else
+      copy = x
+      code = c_set_surface(self%handle, to_c(name), c_loc(copy), REAL32, way%order, way%nproma, way%ntype, &
+                           size(x, kind=c_int64_t))
+    end if
+  end subroutine
+
+  subroutine import_r32_1(self, name, x, to_year, month, day, seconds, code, units, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_float), intent(in) :: x(:)
+    integer, intent(in) :: to_year, month, day
+    real(c_double), intent(in) :: seconds
+    integer, intent(out) :: code
+    character(*), intent(in), optional :: units
+    integer, intent(in), optional :: nproma
+    real(c_float), allocatable, target :: copy(:)
+    character(kind=c_char), allocatable, target :: raw(:)
+    type(c_ptr) :: where_units
+    integer(c_int) :: length
+    length = 0
+    if (present(nproma)) length = int(nproma, c_int)
+    where_units = c_null_ptr
+    if (present(units)) then
+      allocate (raw(len_trim(units) + 1))
+      raw(:) = to_c(units)
+      where_units = c_loc(raw)
+    end if
+    copy = x
+    code = c_import(self%handle, to_c(name), where_units, int(to_year, c_int), int(month, c_int), int(day, c_int), &
+                    seconds, c_loc(copy), REAL32, length, size(copy, kind=c_int64_t))
+  end subroutine
+
+  subroutine import_r32_2(self, name, x, to_year, month, day, seconds, code, units, nproma)
+    class(ai4land_t), intent(in) :: self
+    character(*), intent(in) :: name
+    real(c_float), intent(in) :: x(:, :)
+    integer, intent(in) :: to_year, month, day
+    real(c_double), intent(in) :: seconds
+    integer, intent(out) :: code
+    character(*), intent(in), optional :: units
+    integer, intent(in), optional :: nproma
+    real(c_float), allocatable, target :: copy(:, :)
+    character(kind=c_char), allocatable, target :: raw(:)
+    type(c_ptr) :: where_units
+    integer(c_int) :: length
+    length = size(x, 1, c_int)
+    if (present(nproma)) length = int(nproma, c_int)
+    where_units = c_null_ptr
+    if (present(units)) then
+      allocate (raw(len_trim(units) + 1))
+      raw(:) = to_c(units)
+      where_units = c_loc(raw)
+    end if
+    copy = x
+    code = c_import(self%handle, to_c(name), where_units, int(to_year, c_int), int(month, c_int), int(day, c_int), &
+                    seconds, c_loc(copy), REAL32, length, size(copy, kind=c_int64_t))
   end subroutine
 
   ! What a4l.h wants to know of an array of this shape. ntype 0: not to be checked.

@@ -61,8 +61,17 @@ contains
     case ('unknown'); call land%get('lei', plain, code)
     case ('none'); call land%get('lai', none, code)
     case ('temperature'); call land%get('temperature', plain, code)
+    case ('land'); call land%get('land', plain, code)
+    case ('surface'); call land%get('surface', table, code)
+    case ('next'); call land%get('lai@next', plain, code)
+    case ('date'); call land%get('lai@date', plain, code)
     end select
-    if (code == A4L_OK) call show(merge('plain        ', adjustl(how//repeat(' ', 13 - len(how))), how == 'temperature'))
+    if (code /= A4L_OK) return
+    select case (how)
+    case ('temperature', 'land', 'next', 'date'); call show('plain')
+    case ('surface'); call show('table')
+    case default; call show(how)
+    end select
   end subroutine
 
   subroutine bind(how)
@@ -138,6 +147,54 @@ contains
     end select
   end subroutine
 
+  ! 1, 2, 3 up to half past the third of February 2001.
+  subroutine import_mean(how)
+    character(*), intent(in) :: how
+    character(*), parameter :: name = 'air_temperature'
+    real(real64) :: x(3), twice(6), blocked(2, 2)
+    x = [1, 2, 3]
+    twice = -99
+    twice(1:6:2) = x
+    blocked = reshape([1, 2, 3, -99], [2, 2])
+    select case (how)
+    case ('x'); call land%import_mean(name, x, 2001, 2, 3, 43200d0, code)
+    case ('x4'); call land%import_mean(name, real(x, real32), 2001, 2, 3, 43200d0, code, units='K')
+    case ('celsius'); call land%import_mean(name, x - 273.15d0, 2001, 2, 3, 43200d0, code, units='degC')
+    case ('wide'); call land%import_mean(name, twice(1:6:2), 2001, 2, 3, 43200d0, code)
+    case ('blocks'); call land%import_mean(name, blocked, 2001, 2, 3, 43200d0, code)
+    case ('blocks4'); call land%import_mean(name, real(blocked, real32), 2001, 2, 3, 43200d0, code)
+    case ('flat_blocks'); call land%import_mean(name, reshape(blocked, [4]), 2001, 2, 3, 43200d0, code, nproma=2)
+    case ('short'); call land%import_mean(name, x(:2), 2001, 2, 3, 43200d0, code)
+    end select
+  end subroutine
+
+  ! 1 to 6 as (cell, type) in every layout; or the land fraction 0.5, 0.25, 1.
+  subroutine set_surface(how)
+    character(*), intent(in) :: how
+    character(*), parameter :: cover = 'landCoverFrac'
+    real(real64) :: x(3, 2), twice(6, 4), blocked(2, 2, 2)
+    integer :: i
+    x = reshape([(real(i, real64), i=1, 6)], [3, 2])
+    twice = -9
+    twice(1:6:2, 1:4:2) = x
+    blocked = -9
+    blocked(:, 1, :) = x(:2, :)
+    blocked(1, 2, :) = x(3, :)
+    select case (how)
+    case ('row'); call land%set_surface(cover, reshape(x, [6]), code)
+    case ('table'); call land%set_surface(cover, x, code)
+    case ('table4'); call land%set_surface(cover, real(x, real32), code)
+    case ('turned'); call land%set_surface(cover, transpose(x), code, order=A4L_TYPE_FASTEST)
+    case ('wide'); call land%set_surface(cover, twice(1:6:2, 1:4:2), code)
+    case ('blocks'); call land%set_surface(cover, blocked, code)
+    case ('blocks4'); call land%set_surface(cover, real(blocked, real32), code)
+    case ('wrong'); call land%set_surface(cover, transpose(x), code)
+    case ('land'); call land%set_surface('land_area_fraction', [0.5d0, 0.25d0, 1d0], code)
+    case ('land_blocks')
+      call land%set_surface('land_area_fraction', reshape([0.5, 0.25, 1., -9.], [2, 2]), code, nproma=2)
+    end select
+  end subroutine
+
   ! Three cells a rank, each a degree wide; with a mask the second takes no part.
   subroutine set_grid(how)
     character(*), intent(in) :: how
@@ -176,7 +233,8 @@ program host
   character(256) :: argument, word, value
   character(:), allocatable :: text
   type(ai4land_t) :: stale
-  integer :: i, number, mark
+  integer :: i, number, mark, when(4)
+  real(real64) :: seconds
   logical :: flags(3)
 #ifndef WITHOUT_MPI
   logical :: running = .false.
@@ -219,6 +277,24 @@ program host
     case ('named'); call land%set_named_grid(trim(value), code)
     case ('realize'); call land%realize(code)
     case ('run'); read (value, *) number; call land%run(number, code)
+    case ('branch'); call land%init(trim(value), comm, code, restart='restarts', branch=.true.)
+    case ('branch_only'); call land%init(trim(value), comm, code, branch=.true.)
+    case ('calendar'); call land%set_calendar(trim(value), code)
+    case ('run_date'); read (value, *) when; call land%run(when(1), when(2), when(3), when(4), code)
+    case ('run_half'); read (value, *) when; call land%run(when(1), when(2), when(3), when(4) + 0.5d0, code)
+    case ('date')
+      when = -7
+      seconds = -7
+      call land%date(when(1), when(2), when(3), seconds, code)
+      write (answer, '(3(i0,1x),f0.1)') when(:3), seconds
+    case ('next_year'); call land%next_year(number, code); write (answer, '(i0)') number
+    case ('steps'); call land%step_count(number, code); write (answer, '(i0)') number
+    case ('exports'); call land%field_count(A4L_EXPORT, number, code); write (answer, '(i0)') number
+    case ('imports'); call land%field_count(A4L_IMPORT, number, code); write (answer, '(i0)') number
+    case ('import'); read (value, *) number; call land%field_name(A4L_IMPORT, number, text, code); if (code == 0) answer = text
+    case ('import_units'); call land%import_info(trim(value), text, code); if (code == 0) answer = text
+    case ('mean'); call import_mean(trim(value))
+    case ('surface'); call set_surface(trim(value))
     case ('year'); call land%year(number, code); write (answer, '(i0)') number
     case ('count'); call land%cell_count(number, code); write (answer, '(i0)') number
     case ('info'); call land%field_info(trim(value), number, text, code); if (code == 0) write (answer, '(i0,1x,a)') number, text

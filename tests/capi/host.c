@@ -126,6 +126,23 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "named")) code = a4l_set_named_grid(h, value);
     else if (!strcmp(word, "realize")) code = a4l_realize(h);
     else if (!strcmp(word, "run")) code = a4l_run(h, atoi(value));
+    else if (!strcmp(word, "branch")) code = a4l_init_branch(value, "restarts", comm, &h);
+    else if (!strcmp(word, "calendar")) code = a4l_set_calendar(h, value);
+    else if (!strcmp(word, "date")) { int y = -7, m = -7, d = -7; double s = -7; code = a4l_date(h, &y, &m, &d, &s); sprintf(answer, "%d %d %d %g", y, m, d, s); }
+    else if (!strcmp(word, "run_date")) { int y, m, d; double s = 0; sscanf(value, "%d-%d-%d-%lf", &y, &m, &d, &s); code = a4l_run_date(h, y, m, d, s); }
+    else if (!strcmp(word, "next_year")) code = a4l_next_year(h, &number), sprintf(answer, "%d", number);
+    else if (!strcmp(word, "steps")) code = a4l_step_count(h, &count), sprintf(answer, "%d", (int)count);
+    else if (!strcmp(word, "fields")) code = a4l_field_count(h, atoi(value), &number), sprintf(answer, "%d", number);
+    else if (!strcmp(word, "export")) code = a4l_field_name(h, A4L_EXPORT, atoi(value), answer, sizeof answer);
+    else if (!strcmp(word, "import")) code = a4l_field_name(h, A4L_IMPORT, atoi(value), answer, sizeof answer);
+    else if (!strcmp(word, "import_units")) code = a4l_import_info(h, value, answer, sizeof answer);
+    else if (!strcmp(word, "mean") || !strcmp(word, "mean_celsius")) {
+      float t[CELLS + 1] = {1, 2, 3, -99};
+      const char *units = word[4] ? "degC" : NULL;
+      code = a4l_import(h, "air_temperature", units, 2001, 2, 3, 43200, t, A4L_REAL32, 2, CELLS + 1);
+    }
+    else if (!strcmp(word, "surface")) { double x[8] = {1, 2, 4, 5, 3, -9, 6, -9}; code = a4l_set_surface(h, "landCoverFrac", x, A4L_REAL64, A4L_TYPE_IN_BLOCK, 2, atoi(value), 8); }
+    else if (!strcmp(word, "land")) { float x[3] = {0.5, 0.25, 1}; code = a4l_set_surface(h, "land_area_fraction", x, A4L_REAL32, A4L_CELL_FASTEST, 0, 1, atoi(value)); }
     else if (!strcmp(word, "year")) code = a4l_year(h, &number), sprintf(answer, "%d", number);
     else if (!strcmp(word, "count")) code = a4l_cell_count(h, &count), sprintf(answer, "%d", (int)count);
     else if (!strcmp(word, "info")) { char units[16]; code = a4l_field_info(h, value, &number, units, 16); if (!code) sprintf(answer, "%d %s", number, units); }
@@ -140,6 +157,7 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "array")) code = array(a4l_get_array, h, "landCoverFrac", value);
     else if (!strcmp(word, "bind")) code = array(a4l_bind_field, h, "landCoverFrac", value);
     else if (!strcmp(word, "bind_lai")) code = array(a4l_bind_field, h, "lai", value);
+    else if (!strcmp(word, "bind_date")) code = array(a4l_bind_field, h, "lai@date", value);
     else if (!strcmp(word, "unbind")) code = a4l_bind_field(h, value, NULL, A4L_REAL64, 0, 0, 0, 0);
     else if (!strcmp(word, "show")) show(value, answer);
     else if (!strcmp(word, "fail")) code = a4l_fail(atoi(value), "what a wrapper found");

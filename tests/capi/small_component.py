@@ -30,8 +30,28 @@ class SmallComponent:
         self.mesh = None
         self.temperature = None
 
-    def initialize(self, restart=None):
-        self.year = 2000 if restart is None else 2010
+    config = SimpleNamespace(exports=SimpleNamespace(lookahead=True))
+
+    def initialize(self, restart=None, start=None):
+        self.year = 2000 if restart is None else 2020 if start == "branch" else 2010
+        self.date = (self.year, 1, 1, 0.0)
+        self.calendar, self.step_count, self.surface, self.land = "standard", 0, None, None
+
+    def set_calendar(self, calendar):
+        if calendar not in ("standard", "360_day"):
+            raise TimeError("no calendar has this name", found=calendar, remedy=nearest(calendar, ["360_day"]))
+        self.calendar = calendar
+
+    def set_surface(self, name, values):
+        self.surface = values
+
+    def set_land_fraction(self, values):
+        self.land = values
+
+    @property
+    def next_year(self):
+        """The run ends in 2005."""
+        return None if self.year >= 2005 else self.year + 1
 
     def set_grid(self, mesh):
         self.mesh = mesh
@@ -48,14 +68,21 @@ class SmallComponent:
     def realize(self):
         self.comm.barrier()
 
-    def run(self, until):
-        if until < self.year:
-            raise TimeError("the year lies in the past", expected=f"{self.year} or later", found=until)
-        with self.comm.guard():
-            self.misbehave()
-        self.year = until
+    def run_date(self, year, month=1, day=1, seconds=0.0):
+        until = (year, month, day, seconds)
+        if until < self.date:
+            raise TimeError("the year lies in the past", expected=f"{self.year} or later", found=year)
+        if day > 31 - (self.calendar == "360_day"):
+            raise TimeError("no such date in this calendar", expected=self.calendar, found=until)
+        if year > self.year:
+            with self.comm.guard():
+                self.misbehave()
+            self.year, self.step_count = year, self.step_count + 1
+        self.date = until
 
     def misbehave(self):
+        if "import" in self.faults:
+            raise FieldError("import 'air_temperature' has impossible values")
         if "raise" in self.faults:
             raise ZeroDivisionError("deep inside a predictor")
         if "exit" in self.faults:
@@ -79,10 +106,21 @@ class SmallComponent:
             "lai": SimpleNamespace(name="lai", units="m2 m-2", types=()),
             "third": SimpleNamespace(name="third", units="1", types=()),
             "temperature": SimpleNamespace(name="temperature", units="K", types=()),
+            "surface": SimpleNamespace(name="surface", units="1", types=TYPES),
+            "land": SimpleNamespace(name="land", units="1", types=()),
             "corners": SimpleNamespace(name="corners", units="1", types=()),
         }
 
-    def export(self, name):
+    def imports(self):
+        return {"air_temperature": SimpleNamespace(name="air_temperature", units="K")}
+
+    def export(self, name, at=None):  # noqa: PLR0911
+        if at is not None and self.next_year is None:
+            raise TimeError("there is no next state")
+        if at == "next":
+            return self.export(name) + 1000
+        if at is not None:  # months count as twelfths
+            return self.export(name) + 1000 * ((at[0] - self.year) + (at[1] - 1) / 12)
         if name not in self.exports():
             raise FieldError("no export field has this name", found=name, remedy=nearest(name, self.exports()))
         cells = self.cell_count
@@ -92,14 +130,20 @@ class SmallComponent:
             return np.full(cells, 1e16) / 3 - 3333333333333333.0
         if name == "temperature":
             return self.temperature.reshape(-1, cells).mean(axis=0)
+        if name == "surface":
+            return self.surface
+        if name == "land":
+            return self.land
         if name == "corners":
             return np.isfinite(self.mesh.corner_lon).sum(axis=1) * np.where(self.mesh.mask, 1.0, -1.0)
         return self.mesh.cell_ids + self.year / 10000
 
-    def import_(self, name, values):
+    def import_(self, name, values, at=None, units=None):
         if name != "air_temperature":
             raise FieldError("no import field has this name", found=name, remedy=nearest(name, ["air_temperature"]))
-        self.temperature = values
+        values = values if units in (None, "K") else values + 273.15
+        # a mean up to a date: the date shows in the values
+        self.temperature = values if at is None else values + at[0] + at[1] / 100 + at[2] / 10000 + at[3] / 86400 / 1e6
 
     def write_restart(self, path):
         Path(path).write_text(str(self.year))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ai4land_coupler import errors
-from ai4land_coupler.capi import bridge
+from ai4land_coupler.capi import bridge, handles
 from ai4land_coupler.capi import build as building
 from ai4land_coupler.capi.__main__ import main
 from ai4land_coupler.errors import Ai4LandError, ConfigError, RunError
@@ -30,7 +30,7 @@ def test_codes_of_the_header_are_those_of_the_errors() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, Ai4LandError)]
     expected = {"A4L_ERR_" + c.__name__.removesuffix("Error").upper(): c.host_code for c in classes}
     expected["A4L_ERR"] = expected.pop("A4L_ERR_AI4LAND")
-    expected["A4L_ERR_PYTHON"] = bridge.PYTHON_ERROR
+    expected["A4L_ERR_PYTHON"] = handles.PYTHON_ERROR
     assert len(expected) == 12
     assert constants("A4L_ERR") == expected
     assert len(set(expected.values())) == len(expected)

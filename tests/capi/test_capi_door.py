@@ -112,7 +112,7 @@ def test_restart_is_handed_on(run_host: Run, plain_host: Path, config: str) -> N
         (["init=good.yaml", "grid=0", "get_null=lai"], 1, "'data' is a null pointer"),
         (["init=good.yaml", "get=lei"], FIELD, "did you mean 'lai'?"),
         (["init=good.yaml", "info=lei"], FIELD, "did you mean 'lai'?"),
-        (["init=good.yaml", "info=\udcff"], FIELD, "no export field has this name"),
+        (["init=good.yaml", "info=\udcff"], FIELD, "no export has this name"),
         (["init=good.yaml", "type=2"], FIELD, "landCoverFrac has no such type|  expected: below 2|  found: 2"),
         (["init=good.yaml", "info_short=lai"], 1, "expected: a buffer of 7 bytes|  found: 2"),
         (["init=good.yaml", "write=/absent/state"], PYTHON, "FileNotFoundError"),

@@ -107,21 +107,19 @@ def test_get_into_every_shape_kind_and_stride(run_host: Run, plain_fortran: Path
         assert numbers(text) == pytest.approx(numbers(expected), rel=1e-6), how
 
 
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("wrong", "wrong number of types|  expected: 2|  found: 3"),
-        ("long", "expected: 6 values, 2 x 3|  found: 9"),
-        ("order", "unknown order"),
-        ("unknown", "did you mean 'lai'?"),
-        ("none", "expected: 3 values|  found: 0"),
-    ],
-)
-def test_get_into_what_does_not_fit(run_host: Run, plain_fortran: Path, how: str, message: str) -> None:
-    lines = run_host(plain_fortran, *START, f"get={how}", "get=plain")
-    (code, text), after = answers(lines, "get")
-    assert code == 3
-    assert message in text
+def test_get_into_what_does_not_fit(run_host: Run, plain_fortran: Path) -> None:
+    messages = {
+        "wrong": "wrong number of types|  expected: 2|  found: 3",
+        "long": "expected: 6 values, 2 x 3|  found: 9",
+        "order": "unknown order",
+        "unknown": "did you mean 'lai'?",
+        "none": "expected: 3 values|  found: 0",
+    }
+    lines = run_host(plain_fortran, *START, *(f"get={how}" for how in messages), "get=plain")
+    *found, after = answers(lines, "get")
+    for (code, text), message in zip(found, messages.values(), strict=True):
+        assert code == 3
+        assert message in text
     assert after[0] == 0
 
 
@@ -136,16 +134,11 @@ def test_bound_arrays_follow_the_runs(run_host: Run, plain_fortran: Path) -> Non
         assert found == pytest.approx([0.2 + 1e-4 * year + cell for cell in range(3)] + rest, rel=1e-6)
 
 
-@pytest.mark.parametrize("how", ["row", "table", "blocks", "row4", "table4"])
-def test_bind_shapes_and_kinds(run_host: Run, plain_fortran: Path, how: str) -> None:
-    lines = run_host(plain_fortran, *START, f"bind={how}", f"show={how}", "run=2002", f"show={how}")
-    for code, text in answers(lines, "show"):
-        assert (code, numbers(text)) == (0, numbers(GOT[how]))
-
-
-def test_bind_blocks_with_types_within(run_host: Run, plain_fortran: Path) -> None:
-    lines = run_host(plain_fortran, *START, "bind=blocks4", "show=blocks4")
-    assert numbers(lines[-2].text) == numbers(GOT["type_in_block"])
+def test_bind_shapes_and_kinds(run_host: Run, plain_fortran: Path) -> None:
+    ways = {how: GOT[how] for how in ("row", "table", "blocks", "row4", "table4")} | {"blocks4": GOT["type_in_block"]}
+    calls = [call for how in ways for call in (f"bind={how}", f"show={how}")]
+    lines = run_host(plain_fortran, *START, *calls)
+    assert [(code, numbers(text)) for code, text in answers(lines, "show")] == [(0, numbers(t)) for t in ways.values()]
 
 
 def test_strided_array_is_refused_and_not_written(run_host: Run, plain_fortran: Path) -> None:
@@ -157,18 +150,15 @@ def test_strided_array_is_refused_and_not_written(run_host: Run, plain_fortran: 
     assert set(numbers(lines[-2].text)) == {-1.0}
 
 
-@pytest.mark.parametrize("how", ["row", "row4", "table", "table4", "turned", "wide", "wide4", "blocks"])
-def test_monthly_imports(run_host: Run, plain_fortran: Path, how: str) -> None:
-    """3 (month - 1) + cell - 1: the mean over the year is 16.5, 17.5, 18.5."""
-    lines = run_host(plain_fortran, *START, f"set={how}", "get=temperature")
-    assert all(line.code == 0 for line in lines)
-    assert numbers(lines[-2].text) == [16.5, 17.5, 18.5]
-
-
-@pytest.mark.parametrize("how", ["year", "year4", "year_blocks"])
-def test_yearly_imports(run_host: Run, plain_fortran: Path, how: str) -> None:
-    lines = run_host(plain_fortran, *START, f"set={how}", "get=temperature")
-    assert numbers(lines[-2].text) == [280, 281, 282]
+def test_imports_of_every_shape_kind_and_stride(run_host: Run, plain_fortran: Path) -> None:
+    """Monthly: 3 (month - 1) + cell - 1, the mean over the year is 16.5, 17.5, 18.5."""
+    monthly = ["row", "row4", "table", "table4", "turned", "wide", "wide4", "blocks"]
+    yearly = ["year", "year4", "year_blocks"]
+    for ways, expected, other in ((monthly, [16.5, 17.5, 18.5], "year"), (yearly, [280, 281, 282], "table")):
+        calls = [call for how in ways for call in (f"set={how}", "get=temperature", f"set={other}")]
+        lines = run_host(plain_fortran, *START, *calls)
+        assert all(line.code == 0 for line in lines)
+        assert [numbers(text) for _, text in answers(lines, "get")] == [expected] * len(ways)
 
 
 def test_mistakes_give_code_and_message(run_host: Run, plain_fortran: Path) -> None:
