@@ -8,7 +8,7 @@ kilobytes), and source cells travel to the ranks that share a cube with them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,9 +21,17 @@ from ai4land_coupler.mesh import Mesh, unit_vectors
 _CUBES = 32
 
 
+class Spheres(NamedTuple):
+    """Local index of the cells that are taken (n,), and around each a centre (n, 3) and radius, of the unit sphere."""
+
+    taken: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    radius: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Candidates:
-    """Source cells that may overlap this rank's destination cells, by ascending global id."""
+    """Source cells that may matter for this rank's destination cells, by ascending global id."""
 
     mesh: Mesh
     #: Rank that owns each of the candidates.
@@ -43,14 +51,35 @@ def find_candidates(source: Mesh, destination: Mesh, comm: Any) -> Candidates:
 
     Both meshes must be validated. Masked cells are not taken.
     """
+    return _send(source, enclosing_spheres(source), enclosing_spheres(destination), comm)
+
+
+def find_candidates_near(source: Mesh, points: NDArray[np.float64], reach: float, comm: Any) -> Candidates:
+    """Send source cells to the ranks that have a point no farther than ``reach`` from them. Collective.
+
+    Parameters
+    ----------
+    points:
+        Points of the unit sphere on this rank, (n, 3).
+    reach:
+        Distance from the sphere around a cell (:func:`enclosing_spheres`), in radii of the Earth; alike on all ranks.
+    """
+    taken, centre, radius = enclosing_spheres(source)
+    here = Spheres(np.arange(len(points)), points, np.zeros(len(points)))
+    return _send(source, Spheres(taken, centre, radius + reach), here, comm)
+
+
+def _send(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) -> Candidates:
     _, size = rank_and_size(comm)
-    wanted = np.flatnonzero(_cubes(destination).sum(axis=0))
+    wanted = np.unique(_cubes(wanted_spheres)[1])
     occupied = [wanted] if comm is None else comm.allgather(wanted)
     lengths = [len(cubes) for cubes in occupied]
     by_rank = sp.csc_matrix(
         (np.ones(sum(lengths), np.int32), np.concatenate(occupied), np.cumsum([0, *lengths])), (_CUBES**3, size)
     )
-    touching = (_cubes(source) @ by_rank).tocsc()
+    rows, cubes = _cubes(spheres)
+    touched = sp.csr_matrix((np.ones(rows.size, np.int32), (rows, cubes)), (source.size, _CUBES**3))
+    touching = (touched @ by_rank).tocsc()
     touching.sort_indices()
     sent = [touching.indices[touching.indptr[r] : touching.indptr[r + 1]].astype(np.int64) for r in range(size)]
 
@@ -80,30 +109,33 @@ def find_candidates(source: Mesh, destination: Mesh, comm: Any) -> Candidates:
     )
 
 
-def _cubes(mesh: Mesh) -> sp.csr_matrix:
-    """The cubes that the enclosing sphere of each cell touches, as a matrix (cells, cubes); masked cells none."""
-    shape = (mesh.size, _CUBES**3)
+def enclosing_spheres(mesh: Mesh) -> Spheres:
+    """A sphere around each cell that is not masked."""
     taken = np.flatnonzero(mesh.mask)
     if taken.size == 0:
-        return sp.csr_matrix(shape, dtype=np.int32)
+        return Spheres(taken, np.zeros((0, 3)), np.zeros(0))
     points = unit_vectors(mesh.corner_lon[taken], mesh.corner_lat[taken])
     centre = np.nanmean(points, axis=1)
     centre /= np.linalg.norm(centre, axis=1, keepdims=True)
     # the farthest point of a cell is a corner as long as the cell lies in a hemisphere; beyond that, the whole sphere
     radius = np.nanmax(np.linalg.norm(points - centre[:, None], axis=2), axis=1)
-    radius = np.where(radius < 1.4, radius * (1 + 1e-6), 2.0)[:, None]
-    low = np.clip(np.floor((centre - radius + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
-    high = np.clip(np.floor((centre + radius + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
+    return Spheres(taken, centre, np.where(radius < 1.4, radius * (1 + 1e-6), 2.0))
+
+
+def _cubes(spheres: Spheres) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cubes that each sphere touches, as pairs of a cell and a cube."""
+    taken, centre, radius = spheres
+    low = np.clip(np.floor((centre - radius[:, None] + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
+    high = np.clip(np.floor((centre + radius[:, None] + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
 
     # cells that span equally many cubes along each axis are done at once; there are few such kinds
     span = high - low
     kind = span @ np.array([_CUBES**2, _CUBES, 1])
-    rows, cubes = [], []
+    rows, cubes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for code in np.unique(kind):
         members = np.flatnonzero(kind == code)
         offsets = np.indices(span[members[0]] + 1).reshape(3, 1, -1)
         x, y, z = low[members].T[:, :, None] + offsets
         rows.append(np.repeat(taken[members], offsets.shape[2]))
         cubes.append(((x * _CUBES + y) * _CUBES + z).ravel())
-    entries = np.ones(sum(map(len, rows)), np.int32)
-    return sp.csr_matrix((entries, (np.concatenate(rows), np.concatenate(cubes))), shape)
+    return np.concatenate(rows), np.concatenate(cubes)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.mesh import Mesh, at_pole, lon_difference
+from ai4land_coupler.mesh import Mesh, at_pole, lon_difference, unit_vectors
 from ai4land_coupler.regrid.areas import cell_area
 
 #: What rounding of longitudes and latitudes takes off a cell that is wholly covered: a strip this wide (m).
@@ -59,6 +59,19 @@ def is_box(mesh: Mesh) -> NDArray[np.bool_]:
     return np.asarray(fits & (box.width < _WIDEST))
 
 
+def value_points(mesh: Mesh) -> NDArray[np.float64]:
+    """Points of the unit sphere that the values of cells stand for, (n, 3).
+
+    As the mesh gives them; else the middle of a box in longitude and latitude, and the mean of other cells' corners.
+    """
+    lon, lat = mesh.centres()
+    if mesh.centre_lon is None and mesh.edges == "latlon" and mesh.size:
+        box, fits = boxes(mesh), is_box(mesh)
+        lon = np.where(fits, box.west + box.width / 2, lon)
+        lat = np.where(fits, (box.south + box.north) / 2, lat)
+    return unit_vectors(lon, lat)
+
+
 def all_boxes(mesh: Mesh, comm: Any) -> bool:
     """Whether all cells of a validated mesh, on all ranks, are boxes of longitude and latitude. Collective."""
     alike = mesh.edges == "latlon" and bool(is_box(mesh).all())
@@ -93,7 +106,7 @@ def _sweep(source: Boxes, destination: Boxes) -> list[tuple[NDArray[Any], NDArra
     found, begin = [], 0
     while begin < destination.west.size:
         end = max(int(np.searchsorted(bounds, bounds[begin] + _CHUNK // 16, side="right")) - 1, begin + 1)
-        cell, across = _expand(first[begin:end], count[begin:end])
+        cell, across = expand(first[begin:end], count[begin:end])
         found.extend(_along(source, destination, cell + begin, across, order, position, widest))
         begin = end
     return found
@@ -118,7 +131,7 @@ def _along(
         total, begin = np.concatenate([[0], np.cumsum(high - low)]), 0
         while begin < cell.size:
             end = max(int(np.searchsorted(total, total[begin] + _CHUNK, side="right")) - 1, begin + 1)
-            pair, at = _expand(low[begin:end], (high - low)[begin:end])
+            pair, at = expand(low[begin:end], (high - low)[begin:end])
             rows, cols = cell[begin:end][pair], order[at]
             areas = _overlap(source.take(cols), destination.take(rows))
             some = areas > 0.0
@@ -147,7 +160,7 @@ def _least(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf))
 
 
-def _expand(first: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def expand(first: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Ranges as pairs: the number of the range, and each member of it."""
     owner = np.repeat(np.arange(first.size), count)
     return owner, np.arange(owner.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)

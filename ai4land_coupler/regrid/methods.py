@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from ai4land_coupler.api import ConfigError, LocalWeights, Mesh, Method, Norm, Options
+from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LocalWeights, Mesh, Method, Norm, Options
 from ai4land_coupler.regrid import closed_form
+from ai4land_coupler.regrid.areas import cell_area
+from ai4land_coupler.regrid.bilinear import bilinear_entries
 from ai4land_coupler.regrid.candidates import find_candidates
 from ai4land_coupler.regrid.conserve import weights_of_overlaps
+from ai4land_coupler.regrid.nearest import chord, nearest_sources
 
 
 class RegridOptions(Options):
@@ -20,9 +24,16 @@ class RegridOptions(Options):
     closed_form:
         Conservative weights between cells that are boxes of longitude and latitude are made in closed form; ``False``
         asks the library for them too.
+    unmapped:
+        What a destination cell gets by ``bilinear`` that does not lie between the points of unmasked source cells (at
+        coasts and at the edges of a region): the value of the ``nearest`` one, or ``none``.
+    max_distance:
+        How far away a nearest source cell may be (m, along a great circle); default any.
     """
 
     closed_form: bool = True
+    unmapped: Literal["nearest", "none"] = "nearest"
+    max_distance: float | None = Field(default=None, gt=0.0)
 
 
 def without_library(
@@ -32,6 +43,8 @@ def without_library(
 
     Both meshes must be validated.
     """
+    if method in ("bilinear", "nearest"):
+        return _between_points(source, destination, method, options, comm)
     if method != "conservative" or not options.closed_form:
         return None
     if not (closed_form.all_boxes(source, comm) and closed_form.all_boxes(destination, comm)):
@@ -44,6 +57,42 @@ def without_library(
     made_by = {"backend": "closed form", "version": "1", "method": method, "norm": norm}
     row = taken[row]
     return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm, closed_form.STRIP)
+
+
+def _between_points(source: Mesh, destination: Mesh, method: Method, options: RegridOptions, comm: Any) -> LocalWeights:
+    """Weights from and to the points that values stand for; they add up to 1, so both norms are the same."""
+    taken = np.flatnonzero(destination.mask)
+    points = closed_form.value_points(destination)[taken]
+    row, ids, values = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    if method == "bilinear":
+        row, ids, values = bilinear_entries(source, points, comm)
+    if method == "nearest" or options.unmapped == "nearest":
+        limit = np.inf if options.max_distance is None else chord(options.max_distance / EARTH_RADIUS)
+        left = np.setdiff1d(np.arange(taken.size), row)
+        near = nearest_sources(source, points[left], comm, limit)
+        row = np.concatenate([row, left[near >= 0]])
+        ids = np.concatenate([ids, near[near >= 0]])
+        values = np.concatenate([values, np.ones(row.size - values.size)])
+        order = np.lexsort((ids, row))
+        row, ids, values = row[order], ids[order], values[order]
+    row = taken[row]
+    indptr = np.searchsorted(row, np.arange(destination.size + 1))
+    return LocalWeights(
+        indptr=indptr,
+        source_ids=ids,
+        values=values,
+        destination_fraction=np.sign(np.diff(indptr)).astype(np.float64),
+        source_area=cell_area(source),
+        destination_area=cell_area(destination),
+        provenance={
+            "backend": "ai4land",
+            "version": "1",
+            "method": method,
+            "norm": "destination",
+            "unmapped": options.unmapped,
+            "max_distance": str(options.max_distance),
+        },
+    )
 
 
 def check_request(name: str, methods: frozenset[Method], method: Method, norm: Norm) -> None:

@@ -38,7 +38,8 @@ class YacOptions(RegridOptions):
 class YacRegridder:
     """Regrid weights between two distributed meshes."""
 
-    methods: frozenset[Method] = frozenset({"conservative"})
+    methods: frozenset[Method] = frozenset({"conservative", "bilinear", "nearest"})
+    alone = True
 
     def __init__(self, options: YacOptions | None = None) -> None:
         self._options = options or YacOptions()

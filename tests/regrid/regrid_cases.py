@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.host_grids import latlon_mesh
+from ai4land_coupler.mesh import merge_corners
 
 UNITED_KINGDOM = "hilda_plus/hilda_plus_2012_states_UK-v1-0-f_wgs84-nn.tif"
 
@@ -76,3 +77,20 @@ LATLON = {
     "a region at a pole": (LatLonGrid(-60, 2, 60, 70, 2, 10), LatLonGrid(0, 7.5, 48, -90, 9, 20)),
     "a coarse source": (LatLonGrid(0, 30, 12, -90, 30, 6), LatLonGrid(13.3, 1.3, 20, 40.1, 1.7, 15)),
 }
+
+
+def box_mesh(west, south, east, north, name="boxes") -> Mesh:
+    west, south, east, north = (np.asarray(edge, float) for edge in (west, south, east, north))
+    lon, lat = np.stack([west, east, east, west], 1), np.stack([south, south, north, north], 1)
+    n = len(west)
+    return merge_corners(Mesh(name, np.arange(n), lon, lat, "latlon", np.ones(n, bool), n))
+
+
+def reduced_mesh(rows: list[int], turn: float = 0.0) -> Mesh:
+    """Rows of equal height with so many cells each, as reduced Gaussian grids have them."""
+    edges = np.linspace(-90, 90, len(rows) + 1)
+    south = np.concatenate([np.full(n, edges[i]) for i, n in enumerate(rows)])
+    north = np.concatenate([np.full(n, edges[i + 1]) for i, n in enumerate(rows)])
+    west = np.concatenate([np.arange(n) * 360.0 / n for n in rows]) + turn
+    width = np.concatenate([np.full(n, 360.0 / n) for n in rows])
+    return box_mesh(west, south, west + width, north, "reduced")

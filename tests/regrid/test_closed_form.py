@@ -4,33 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regrid_cases import LATLON, exact_latlon_weights, matrix, octahedral_mesh
+from regrid_cases import LATLON, box_mesh, exact_latlon_weights, matrix, octahedral_mesh, reduced_mesh
 
 from ai4land_coupler.api import ConfigError, GridError, LatLonGrid, Mesh
 from ai4land_coupler.grid import EARTH_RADIUS
 from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.mesh import merge_corners
 from ai4land_coupler.regrid import closed_form
 from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
 
 REGRIDDER = YacRegridder()
-
-
-def box_mesh(west, south, east, north, name="boxes") -> Mesh:
-    west, south, east, north = (np.asarray(edge, float) for edge in (west, south, east, north))
-    lon, lat = np.stack([west, east, east, west], 1), np.stack([south, south, north, north], 1)
-    n = len(west)
-    return merge_corners(Mesh(name, np.arange(n), lon, lat, "latlon", np.ones(n, bool), n))
-
-
-def reduced_mesh(rows: list[int], turn: float = 0.0) -> Mesh:
-    """Rows of equal height with so many cells each, as reduced Gaussian grids have them."""
-    edges = np.linspace(-90, 90, len(rows) + 1)
-    south = np.concatenate([np.full(n, edges[i]) for i, n in enumerate(rows)])
-    north = np.concatenate([np.full(n, edges[i + 1]) for i, n in enumerate(rows)])
-    west = np.concatenate([np.arange(n) * 360.0 / n for n in rows]) + turn
-    width = np.concatenate([np.full(n, 360.0 / n) for n in rows])
-    return box_mesh(west, south, west + width, north, "reduced")
 
 
 @pytest.mark.parametrize("case", LATLON)

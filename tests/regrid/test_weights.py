@@ -179,7 +179,7 @@ def test_provenance_says_what_made_the_weights():
 def test_what_the_backend_does_not_do_is_refused():
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     with pytest.raises(ConfigError, match="does not make such weights"):
-        YacRegridder().build(mesh, mesh, method="bilinear")
+        YacRegridder().build(mesh, mesh, method="conservative2nd")
     clockwise = replace(mesh, corner_lat=mesh.corner_lat[:, ::-1].copy())
     for meshes in ((clockwise, mesh), (mesh, clockwise)):
         with pytest.raises(GridError, match="clockwise"):

@@ -1,0 +1,133 @@
+"""Bilinear weights against ESMF's, against fields that they reproduce, and against dense searches."""
+
+from dataclasses import replace
+
+import netCDF4
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from regrid_cases import matrix, octahedral_mesh, reduced_mesh
+
+from ai4land_coupler.api import LatLonGrid, Mesh
+from ai4land_coupler.host_grids import latlon_mesh, read_mesh
+from ai4land_coupler.mesh import unit_vectors
+from ai4land_coupler.regrid.closed_form import value_points
+from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+
+REGRIDDER = YacRegridder()
+NO_FILL = YacRegridder(YacOptions(unmapped="none"))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("edges", ["latlon", "great_circle"])
+def test_weights_are_those_of_esmf(sample_data, edges):
+    source = replace(latlon_mesh(LatLonGrid(0.0, 4.0, 90, -90.0, 4.0, 45), "source"), edges=edges)
+    with netCDF4.Dataset(sample_data / "esmf_weights" / "ll4_to_T42_bilinear.nc") as file:
+        file.set_auto_mask(False)
+        points = {"centre_lon": file["xc_b"][:], "centre_lat": file["yc_b"][:]}
+        middles = file["xc_a"][:], file["yc_a"][:]
+        entries = file["S"][:], (file["row"][:] - 1, file["col"][:] - 1)
+    source = replace(source, centre_lon=middles[0], centre_lat=middles[1])
+    host = replace(read_mesh(sample_data / "grids" / "scrip_T42.nc"), **points)
+    found = NO_FILL.build(source, host, method="bilinear")
+    expected = sp.csr_matrix(entries, (host.size, source.size))
+    assert (found.destination_fraction == 1).all(), "all of T42 lies between 88 S and 88 N"
+    assert abs(matrix(found, source.size) - expected).max() < 1e-9
+    assert 0.2 < abs(expected).max() < 1
+
+
+def scattered(n: int, seed: int = 0) -> Mesh:
+    """Tiny triangles at random places: a destination of points."""
+    rng = np.random.default_rng(seed)
+    lon, lat = rng.uniform(-180, 180, n), np.rad2deg(np.arcsin(rng.uniform(-0.9999999, 0.9999999, n)))
+    size = 1e-3 * np.minimum(1.0, 90 - np.abs(lat))[:, None]
+    corners = lat[:, None] + size * np.array([-1.0, -1, 1])
+    wide = size / np.cos(np.deg2rad(lat))[:, None]
+    return Mesh(
+        "points",
+        np.arange(n),
+        lon[:, None] + wide * np.array([-1.0, 1, 0]),
+        corners,
+        "great_circle",
+        np.ones(n, bool),
+        n,
+        lon,
+        lat,
+    )
+
+
+SOURCES = {
+    "latlon": lambda: latlon_mesh(LatLonGrid(-180, 5, 72, 90, -5, 36), "latlon"),
+    "triangles": lambda: octahedral_mesh(4),
+    "reduced": lambda: reduced_mesh([8, 16, 24, 32, 40, 48, 48, 48, 48, 40, 32, 24, 16, 8]),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_smooth_fields_come_out_to_second_order(name):
+    source, host = SOURCES[name](), scattered(4000)
+    found = NO_FILL.build(source, host, method="bilinear")
+    rows = matrix(found, source.size)
+    np.testing.assert_array_equal(found.destination_fraction, 1.0)
+    np.testing.assert_allclose(rows @ np.ones(source.size), 1.0, rtol=1e-14)
+    assert found.values.min() > 0
+    here, there = value_points(source), unit_vectors(*host.centres())
+    # in a plane between points that far apart, the radius is off by this much, and so are coordinates
+    height = 1 - np.linalg.norm(rows @ here, axis=1)
+    assert np.abs(rows @ here - there).max() < 1.6 * height.max() < 0.05
+    # the line from the Earth's centre: the weighted points lie on it, wherever there are no means
+    direct = np.diff(found.indptr) <= 4
+    assert direct.mean() > 0.5 or name == "triangles"
+    meant = rows @ here / np.linalg.norm(rows @ here, axis=1, keepdims=True)
+    assert np.abs(meant - there)[direct].max() < (1e-9 if name != "triangles" else 0.05)
+
+
+def test_beyond_the_last_row_the_mean_of_the_row_stands_at_the_pole():
+    source = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source")  # points at 85 N, 5 E ...
+    host = replace(scattered(2), centre_lon=np.array([20.0, 25.0]), centre_lat=np.array([90.0, 88.0]))
+    dense = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
+    row = np.arange(17 * 36, 18 * 36)
+    np.testing.assert_allclose(dense[0, row], 1 / 36, rtol=1e-12)
+    # between the pole and the point at 25 E, 85 N: sin(5 - 2) parts of the pole to sin(2) of the point
+    pole, point = np.sin(np.deg2rad([3.0, 2.0]))
+    expected = np.full(36, pole / (pole + point) / 36)
+    expected[2] += point / (pole + point)
+    np.testing.assert_allclose(dense[1, row], expected, rtol=1e-9)
+
+
+def test_points_of_the_source_get_its_value():
+    source = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source")
+    dense = matrix(REGRIDDER.build(source, source, method="bilinear"), source.size).toarray()
+    np.testing.assert_allclose(dense, np.eye(source.size), atol=1e-9)
+
+
+def test_points_beyond_the_source_take_the_nearest_or_nothing():
+    grid = LatLonGrid(0, 10, 6, 0, 10, 5)
+    source = latlon_mesh(grid, "region")
+    source.mask[2 * 6 + 3] = False  # centre 35 E, 25 N
+    host = replace(
+        scattered(4),
+        centre_lon=np.array([12.0, 32.0, 1.0, -170.0]),
+        centre_lat=np.array([12.0, 22.0, 45.0, -45.0]),
+    )
+    bare = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
+    assert bare.sum(axis=1) == pytest.approx([1, 0, 0, 0])
+    filled = REGRIDDER.build(source, host, method="bilinear")
+    np.testing.assert_array_equal(filled.destination_fraction, 1.0)
+    assert filled.source_ids[filled.indptr[1] : filled.indptr[2]].tolist() == [2 * 6 + 2]
+    assert filled.source_ids[filled.indptr[2] : filled.indptr[3]].tolist() == [4 * 6]
+    near = YacRegridder(YacOptions(max_distance=1e6)).build(source, host, method="bilinear")
+    assert near.destination_fraction.tolist() == [1, 1, 1, 0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_cells_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    source, host = octahedral_mesh(2), scattered(50, seed)
+    shuffled = source.take(rng.permutation(source.size))
+    one, other = (NO_FILL.build(mesh, host, method="bilinear") for mesh in (source, shuffled))
+    np.testing.assert_array_equal(one.source_ids, other.source_ids)
+    np.testing.assert_array_equal(one.values, other.values)
