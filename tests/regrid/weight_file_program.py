@@ -1,0 +1,83 @@
+"""What the ranks of test_weight_files.py run: ``weight_file_program.py FOLDER WEIGHTS``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from mpi4py import MPI
+from weight_cases import meshes
+
+from ai4land_coupler.api import Ai4LandError
+from ai4land_coupler.regrid.cache import WeightCache
+from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
+
+
+def main(folder: Path, path: Path) -> None:
+    comm = MPI.COMM_WORLD.Dup()
+    rank, size = comm.rank, comm.size
+    source, destination = meshes()
+    source = source.take(np.arange(rank, source.size, size))
+    destination = destination.take(np.arange(destination.size)[::-1][rank::size] if rank else np.arange(0))
+    if rank == size - 1:  # rank 0 owns nothing, the last one also what would be its part
+        whole = meshes()[1]
+        destination = whole.take(np.sort(np.concatenate([destination.cell_ids, np.arange(whole.size)[::-1][0::size]])))
+    weights = FileRegridder(FileOptions(path=path)).build(source, destination, comm=comm)
+
+    rows = np.repeat(destination.cell_ids, np.diff(weights.indptr))
+    tables = {"links": {"id": rows, "source": weights.source_ids, "value": weights.values}}
+    cache = WeightCache(folder / "cache", comm)
+    assert cache.load("key", {"links": destination.cell_ids}) is None
+    assert cache.save("key", tables, {"made": "once"})
+    # other ranks want the cells than those that saved them
+    moved = (destination.cell_ids + 1) % destination.global_size
+    found = cache.load("key", {"links": moved})
+    assert found is not None
+    assert found.about == {"made": "once"}
+    np.testing.assert_array_equal(
+        np.unique(found.tables["links"]["id"]), np.intersect1d(moved, rows_of_all(comm, rows))
+    )
+    found = cache.load("key", {"links": destination.cell_ids})
+    assert found is not None
+
+    fault = "nothing"
+    if rank == 0:
+        with netCDF4.Dataset(path, "a") as file:
+            file["S"][file.dimensions["n_s"].size - 1] = np.nan  # in the slice of the last rank alone
+    comm.Barrier()
+    try:
+        FileRegridder(FileOptions(path=path)).build(source, destination, comm=comm)
+    except Ai4LandError as error:
+        fault = f"{type(error).__name__}: {error}"
+    comm.Barrier()
+    if rank == 0:
+        from weight_cases import exact_file
+
+        from ai4land_coupler.regrid.weight_writer import write_weights
+
+        write_weights(path, exact_file())
+    (folder / f"{rank}.json").write_text(json.dumps({"fault": fault}))
+    order = np.argsort(destination.cell_ids)
+    np.savez(
+        folder / f"{rank}.npz",
+        cells=destination.cell_ids[order],
+        file_values=by_cell(weights.values, rows),
+        file_source_ids=by_cell(weights.source_ids, rows),
+        cache_values=found.tables["links"]["value"],
+        cache_source_ids=found.tables["links"]["source"],
+    )
+
+
+def by_cell(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return values[np.argsort(rows, kind="stable")]
+
+
+def rows_of_all(comm: MPI.Comm, rows: np.ndarray) -> np.ndarray:
+    return np.unique(np.concatenate(comm.allgather(rows)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
