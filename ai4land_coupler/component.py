@@ -20,20 +20,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.anchoring import HostSurface
 from ai4land_coupler.clock import Clock
 from ai4land_coupler.config import Config, load_config
 from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.field_table import ExportInfo, ImportInfo
 from ai4land_coupler.host_calendar import HostCalendar, HostDate
 from ai4land_coupler.host_exchange import HostGrid, LandCells
+from ai4land_coupler.host_fields import HostFields
 from ai4land_coupler.host_grids import partition, read_mesh
+from ai4land_coupler.host_restart import HostRestart, write_host_restart
 from ai4land_coupler.host_time import HostTime
 from ai4land_coupler.import_window import ImportWindows
 from ai4land_coupler.land_model import LandModel, StepForcing, StepResult
 from ai4land_coupler.land_setup import LandSetup
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import Communicator
-from ai4land_coupler.restart import RestartWriter, block_arrays
+from ai4land_coupler.pass_through import PassThrough
+from ai4land_coupler.restart import Restart, RestartWriter, block_arrays
 from ai4land_coupler.rng import KeyedRng
 from ai4land_coupler.state import LandState
 
@@ -90,6 +94,8 @@ class LandComponent:
         self.step_count = 0
         self._hosts: dict[str, HostGrid] = {}
         self._meshes: dict[str, Mesh] = {}
+        self._surfaces: dict[str, HostSurface] = {}
+        self._makers: dict[str, HostFields] = {}
         self._exports: Fields = {}
         self._next_exports: Fields = {}
         self._ahead: _Step | None = None
@@ -137,6 +143,7 @@ class LandComponent:
             begin = _start(start, restart)
             setup = self._setup = LandSetup(self.config, self.comm.rank, self.comm.size)
             setup.check_lookahead()
+        source: Restart | None = None
         with self.comm.guard():
             if restart is None:
                 state = setup.initial_state()
@@ -147,9 +154,11 @@ class LandComponent:
             self.clock = setup.clock.at(state.year)
             self._export_table, self._import_table = setup.exports(), setup.import_table()
             gaps = setup.gaps(self.state)
-        self._began = HostDate(state.year)
-        self._time = HostTime(self._time.calendar, self._began)
         self._imports = ImportWindows(self._import_table)
+        with self.comm.guard():
+            self._past = HostRestart(source, state.year, branch=begin == "branch")
+            self._began = self._past.date
+        self._time = HostTime(self._time.calendar, self._began)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
             setup.refuse_gaps(parts)
@@ -173,6 +182,35 @@ class LandComponent:
         self._expect(Status.INITIALIZED)
         self._meshes[name] = mesh
 
+    def set_land_fraction(self, values: NDArray[Any], grid: str = HOST) -> None:
+        """Say how much of each owned cell is land in the host, (cells,): the host's mask wins over the map's. Local.
+
+        Land of the host without mapped land gets the classes of the nearest cell that has some; cells without land in
+        the host get none. Before :meth:`realize`, which finds faults on every rank.
+        """
+        self._expect(Status.INITIALIZED)
+        self._surface(grid).land = np.array(values, np.float64)
+
+    def set_surface(self, name: str, values: NDArray[Any], grid: str = HOST) -> None:
+        """Give the host's own surface of the first year: exports equal it then, and change is added to it. Local.
+
+        Parameters
+        ----------
+        name:
+            ``land_cover_fraction``.
+        values:
+            Shares of the owned cells by class of the legend's view, (classes, cells); they sum to the host's land.
+
+        Raises
+        ------
+        FieldError
+            No such field can be anchored. What is wrong with values is found by :meth:`realize`, on every rank.
+        """
+        self._expect(Status.INITIALIZED)
+        if name != "land_cover_fraction":
+            raise FieldError("no such field is put on the host's own", expected="land_cover_fraction", found=name)
+        self._surface(grid).base = np.array(values, np.float64)
+
     def set_named_grid(self, name: str, as_name: str = HOST) -> None:
         """Use a grid of the configuration's ``hosts``, split evenly over the ranks."""
         self._expect(Status.INITIALIZED)
@@ -186,10 +224,15 @@ class LandComponent:
     def realize(self) -> None:
         """Make the regrid weights of all grids given, and the exports of the state now."""
         self._expect(Status.INITIALIZED)
-        names = self.comm.allgather((sorted(self._meshes), self.calendar))
+        given = {grid: (s.land is not None, s.base is not None) for grid, s in sorted(self._surfaces.items())}
+        facts = self.comm.allgather((sorted(self._meshes), self.calendar, given))
         with self.comm.guard():
-            if any(given != names[0] for given in names):
-                raise GridError("ranks gave different host grids or calendars", found=names)
+            if any(other != facts[0] for other in facts):
+                raise GridError("ranks gave different host grids, calendars or surfaces", found=facts)
+            for grid in self._surfaces:
+                if grid not in self._meshes:
+                    raise GridError("a surface was given for a grid that was not set", found=grid)
+            self._imports.check()
             choice = self.config.regrid
             regridder: Any = None
             if self._meshes:  # a run without host grids needs no backend
@@ -198,10 +241,11 @@ class LandComponent:
                 )
         for name, mesh in sorted(self._meshes.items()):
             with self.model.timers("regrid weights"):
-                self._hosts[name] = HostGrid(mesh, self._land, regridder, self.comm)
+                self._hosts[name] = self._realize_grid(name, mesh, regridder)
+        self._past.restore(self._imports, self.calendar, self._meshes.get(HOST))
         ahead = self._begin_ahead(self.state, self.clock)
-        exports = self._regrid(self.state)
-        following = {} if ahead is None else self._regrid(ahead.result.state)
+        exports = self._regrid(self.state, None) | self._past.exports
+        following = {} if ahead is None else self._regrid(ahead.result.state, self.state)
         self._ahead, self._exports, self._next_exports = ahead, exports, following
         self.step_count += 1
         self.status = Status.REALIZED
@@ -248,6 +292,7 @@ class LandComponent:
         """Release everything; allowed in every state, also after MPI_Finalize."""
         self.comm.free()
         self._hosts.clear()
+        self._makers.clear()
         self._exports, self._next_exports, self._ahead = {}, {}, None
         self._time = HostTime(self._time.calendar, self._time.now)
         self.status = Status.FINALIZED
@@ -278,8 +323,8 @@ class LandComponent:
 
     @property
     def cell_count(self) -> int:
-        """Cells of the host grid that this rank owns."""
-        return self._host(HOST).mesh.size
+        """Cells of the host grid that this rank owns; known once the grid was set."""
+        return self._hosts[HOST].mesh.size if HOST in self._hosts else self._mesh(HOST).size
 
     @property
     def setup(self) -> LandSetup:
@@ -393,16 +438,32 @@ class LandComponent:
             self._setup.check_years()
 
     def write_restart(self, folder: str | Path) -> None:
-        """Write the whole state into ``folder/<year>``."""
+        """Write the whole state into ``folder/<year>``, at any date: also what the host has given since 1 January."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         with self.comm.guard():
+            self._imports.check()
             writer = RestartWriter(Path(folder), self.state.year)
             entries = [writer.write_block(b, block_arrays(self.state, b)) for b in sorted(self.state.cover)]
-        gathered = self.comm.gather(entries)
+        attrs, host = write_host_restart(
+            writer, self._time, self._imports, self._meshes, self._surfaces, self._exports, self.comm
+        )
+        gathered = self.comm.gather((entries, host))
         with self.comm.guard():
             if gathered is not None:
-                entries = [entry for part in gathered for entry in part]
-                writer.finish(self._setup.identity(), entries, range(len(self._setup.plan.blocks)))
+                entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
+                writer.finish(
+                    self._setup.identity() | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                )
+
+    def surface_counts(self, grid: str = HOST) -> dict[str, float]:
+        """How far the host's own surface and the map disagree, over all ranks; empty where the host gave none.
+
+        ``filled_cells``, ``filled_area`` (m2), ``farthest_fill`` (km): land of the host that the map has not.
+        ``sea_cells``, ``sea_area`` (m2): land of the map that the host has not. ``cut_cells``, ``cut_area`` (m2):
+        change of the map that the host's own surface had no room for, in the latest state on offer.
+        """
+        self._host(grid)
+        return dict(self._surface(grid).counts)
 
     # ---- one step ---------------------------------------------------------------------------------------------
 
@@ -427,8 +488,11 @@ class LandComponent:
         result = self.model.complete(before, step.result, step.forcing, imports)
         diagnostics = self._sum_diagnostics(result)
         ahead = self._begin_ahead(result.state, step.clock)
-        exports = self._regrid(result.state)
-        following = {} if ahead is None else self._regrid(ahead.result.state)
+        if self._ahead is not None and not self.model.late:
+            exports = self._next_exports  # made from the same state a step ago
+        else:
+            exports = self._regrid(result.state, before)
+        following = {} if ahead is None else self._regrid(ahead.result.state, result.state)
         self.state, self.clock, self.diagnostics = result.state, step.clock, diagnostics
         self._ahead, self._exports, self._next_exports = ahead, exports, following
         self._imports.forget(self.state.year)
@@ -485,22 +549,31 @@ class LandComponent:
                 sums[name] = sums[name] + values if name in sums else np.array(values)
         return sums
 
-    def _regrid(self, state: LandState) -> Fields:
+    def _regrid(self, state: LandState, before: LandState | None) -> Fields:
         """All fields of a state on all host grids."""
         found: Fields = {}
         with self.model.timers("regrid"):
             made = sorted({name for names in self.comm.allgather(list(state.fields)) for name in names})
-            for name, host in sorted(self._hosts.items()):
-                fractions = host.land_cover_fraction(state)
-                fields = {"land_cover_fraction": fractions, "land_area_fraction": fractions.sum(axis=0)}
-                for field in made:
-                    samples = max(1, len(self._export_table[field].types))
-                    values = host.continuous(state, field, samples)
-                    fields[field] = values if samples > 1 else values[0]
-                for field, values in fields.items():
-                    values.flags.writeable = False
-                    found[name, field] = values
+            for grid, maker in sorted(self._makers.items()):
+                found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
         return found
+
+    def _realize_grid(self, name: str, mesh: Mesh, regridder: Any) -> HostGrid:
+        """Weights to and from a grid, and the host's surface on it."""
+        host = HostGrid(mesh, self._land, regridder, self.comm)
+        surface = self._surface(name)
+        with self.comm.guard():
+            surface.check(mesh, self._setup.legend.classes)
+        self._past.read(name, mesh, surface, self.comm)
+        through = None
+        if self._setup.passed:
+            holders = sorted({int(rank) for rank in self._setup.workers})
+            through = PassThrough(self._setup.passed, self._setup.forcing, holders, mesh, regridder, self.comm)
+        self._makers[name] = HostFields(host, surface, self._export_table, through, self.comm)
+        return host
+
+    def _surface(self, grid: str) -> HostSurface:
+        return self._surfaces.setdefault(grid, HostSurface())
 
     # ---- asking for fields --------------------------------------------------------------------------------------
 
@@ -551,6 +624,11 @@ class LandComponent:
         """Whether dates of the host's calendar are in use."""
         moved = self._time.now[1:] != (1, 1, 0)
         return self.status is not Status.CREATED and (moved or any(w.last for _, w in self._imports.items()))
+
+    def _mesh(self, name: str) -> Mesh:
+        if name not in self._meshes:
+            raise StateError("no grid was set under this name", found=name, remedy="set_grid or set_named_grid first")
+        return self._meshes[name]
 
     def _host(self, name: str) -> HostGrid:
         if name not in self._hosts:

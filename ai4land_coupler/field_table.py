@@ -140,6 +140,19 @@ def exports_of(
     return table
 
 
+def transitions_info(legend: Legend, *, ahead: bool) -> ExportInfo:
+    """Gross change from class to class: what stayed is there too, so that sums are the fractions before and after."""
+    return ExportInfo(
+        "land_cover_transition",
+        "1",
+        tuple(f"{a} to {b}" for a in legend.classes for b in legend.classes),
+        "cell",
+        "share of the cell that went from one class to another in the step",
+        window=STEP_WINDOW,
+        ahead=ahead,
+    )
+
+
 def imports_of(
     specs: Iterable[FieldSpec], defaults: Mapping[str, tuple[float, ...]], missing: Mapping[str, str]
 ) -> dict[str, ImportInfo]:

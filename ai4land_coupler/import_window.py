@@ -116,6 +116,9 @@ class ImportWindows:
         self._windows = {name: ImportWindow(info) for name, info in infos.items()}
         self._fault: Ai4LandError | None = None
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._windows
+
     def __getitem__(self, name: str) -> ImportWindow:
         return self._windows[name]
 

@@ -19,7 +19,7 @@ from ai4land_coupler.api import Request
 from ai4land_coupler.clock import Clock
 from ai4land_coupler.config import Config, ImportSection, PluginChoice
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
-from ai4land_coupler.field_table import ExportInfo, ImportInfo, exports_of, imports_of
+from ai4land_coupler.field_table import ExportInfo, ImportInfo, exports_of, imports_of, transitions_info
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.inputs import (
@@ -44,6 +44,7 @@ from ai4land_coupler.land_model import (
 )
 from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
 from ai4land_coupler.parallel import Block, BlockPlan
+from ai4land_coupler.pass_through import passed
 from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.provenance import instruction_set
 from ai4land_coupler.quality import LandGaps, gaps_on_land, refuse_gaps
@@ -71,8 +72,10 @@ class LandSetup:
         Legend of the maps, the land grid, and the blocks on it.
     initial:
         The adapter of the initial map.
-    owner, predicts:
-        Rank of each block, and whether this rank predicts.
+    owner, workers, predicts:
+        Rank of each block, the ranks that predict, and whether this one does.
+    passed:
+        Variables of the forcing that hosts get as they are.
     predictors, clock, map_maker, plugins:
         As the configuration names them.
     imports:
@@ -91,7 +94,7 @@ class LandSetup:
         self._forcing = self._catalogue("forcing", config.forcing)
         self._static = self._catalogue("static", config.static)
         self.plan = BlockPlan(self.grid, self._forcing_grid(), config.parallel.block)
-        workers = _worker_ranks(config, size)
+        workers = self.workers = _worker_ranks(config, size)
         self.owner: NDArray[np.int64] = workers[self.plan.owners(len(workers))]
         self.predicts = rank in workers
         self.first_worker = int(workers[0])
@@ -100,6 +103,7 @@ class LandSetup:
         rates = next((p.predictor.gross.rates() for p in self.predictors if hasattr(p.predictor, "gross")), None)
         self.map_maker = MapMaker(self.plan, self.legend, crosswalk, config.allocation, rates)
         self.forcing = ForcingReader(self._forcing, self.plan.forcing)
+        self.passed = passed(config.exports.pass_through, self._forcing)
         self.imports = {f.name: f for p in self.predictors for f in p.spec.inputs if f.source == "import"}
         if self.predicts:
             for entry in self.predictors:
@@ -313,7 +317,11 @@ class LandSetup:
                     continuous[field.name] = (field.units, 1 if entry.spec.interval.years else 12)
                     if entry.name in late:
                         waiting.add(field.name)
-        return exports_of(self.legend, continuous, ahead=self.config.exports.lookahead, late=waiting)
+        ahead = self.config.exports.lookahead
+        table = exports_of(self.legend, continuous, ahead=ahead, late=waiting)
+        if self.config.exports.transitions:
+            table["land_cover_transition"] = transitions_info(self.legend, ahead=ahead)
+        return table | {item.name: replace(item.info, ahead=ahead) for item in self.passed}
 
     def import_table(self) -> dict[str, ImportInfo]:
         """The fields that hosts are asked for."""

@@ -3,7 +3,8 @@
 A restart is a folder ``<folder>/<year>`` with one safetensors file
 (https://huggingface.co/docs/safetensors) for each block of the land decomposition, and ``manifest.json``, which
 lists every file with its size and SHA-256. Blocks do not depend on the number of ranks, so neither does a restart.
-File names carry a part of the digest: a restart that is written again lies beside the old one until the new
+What a host gave, by its own cells, lies beside them in files of a range of cell ids each, which depend on no rank
+either. File names carry a part of the digest: a restart that is written again lies beside the old one until the new
 manifest replaces the old, and at no moment is there none.
 """
 
@@ -14,7 +15,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ _COVER = "cover"
 
 
 class Entry(NamedTuple):
-    """One file of a restart."""
+    """One file of a restart; ``block`` numbers the block, or the range of a host's cells."""
 
     block: int
     file: str
@@ -69,6 +70,15 @@ class RestartWriter:
         RunError
             When the disk refuses.
         """
+        entry = self._write(block, f"block_{block:06d}", arrays, f"block {block}")
+        self.entries.append(entry)
+        return entry
+
+    def write_host(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> Entry:
+        """Write arrays of a range of a host's cells; errors as :meth:`write_block`."""
+        return self._write(number, f"host_{number:06d}", arrays, f"range {number} of the host's cells")
+
+    def _write(self, number: int, stem: str, arrays: Mapping[str, NDArray[Any]], what: str) -> Entry:
         from safetensors.numpy import save
 
         # safetensors takes the memory of an array as it lies: a strided one would be stored in disorder.
@@ -79,18 +89,23 @@ class RestartWriter:
                     "a restart cannot hold this type of number",
                     expected="booleans, integers or floats of at most 64 bits",
                     found=array.dtype,
-                    where=f"{name!r} of block {block}",
+                    where=f"{name!r} of {what}",
                     remedy="let the predictor that owns it carry another type",
                 )
         content = save(ready)
         digest = hashlib.sha256(content).hexdigest()
-        entry = Entry(block, f"block_{block:06d}.{digest[:12]}.safetensors", len(content), digest)
+        entry = Entry(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
         with disk_errors("a restart could not be written", self.path / entry.file):
             write_aside(self.path / entry.file, content)
-        self.entries.append(entry)
         return entry
 
-    def finish(self, attrs: Mapping[str, Any], entries: Iterable[Entry], blocks: Collection[int] | None = None) -> None:
+    def finish(
+        self,
+        attrs: Mapping[str, Any],
+        entries: Iterable[Entry],
+        blocks: Collection[int] | None = None,
+        host: Iterable[Entry] = (),
+    ) -> None:
         """Make the restart count; on one rank, after all ranks have written.
 
         Parameters
@@ -101,13 +116,15 @@ class RestartWriter:
             Those of all ranks.
         blocks:
             All blocks of the plan, to be sure that none was left out.
+        host:
+            Entries of :meth:`write_host` of all ranks.
 
         Raises
         ------
         StateError
             When blocks are missing, unknown, or were written by two ranks.
         """
-        files = sorted(Entry(*entry) for entry in entries)
+        files, of_host = (sorted(Entry(*entry) for entry in part) for part in (entries, host))
         ids = [entry.block for entry in files]
         if len(set(ids)) != len(ids) or (blocks is not None and set(ids) != set(blocks)):
             wanted = set(ids) if blocks is None else set(blocks)
@@ -123,6 +140,7 @@ class RestartWriter:
             "year": self.year,
             "attrs": dict(attrs),
             "files": [entry._asdict() for entry in files],
+            "host": [entry._asdict() for entry in of_host],
         }
         try:
             content = seal(manifest)
@@ -132,7 +150,7 @@ class RestartWriter:
             for folder in (self.path, *self.path.absolute().parents[:2]):
                 sync_path(folder)
             write_durably(self.path / MANIFEST, content)
-            keep = {MANIFEST, *(entry.file for entry in files)}
+            keep = {MANIFEST, *(entry.file for entry in (*files, *of_host))}
             for item in self.path.iterdir():
                 if item.name not in keep:
                     item.unlink(missing_ok=True)
@@ -146,6 +164,7 @@ class Restart:
     year: int
     attrs: Mapping[str, Any]
     files: Mapping[int, Entry]
+    host: Mapping[int, Entry] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path | str, year: int | None = None, *, direction: int = 1) -> Restart:
@@ -186,8 +205,8 @@ class Restart:
                 where=path / MANIFEST,
                 remedy="continue with the version that wrote it",
             )
-        files = {item["block"]: Entry(**item) for item in content["files"]}
-        return cls(path, content["year"], content["attrs"], files)
+        files, host = ({item["block"]: Entry(**item) for item in content.get(key, [])} for key in ("files", "host"))
+        return cls(path, content["year"], content["attrs"], files, host)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -203,13 +222,19 @@ class Restart:
         StateError
             When the restart has no such block.
         """
-        from safetensors.numpy import load
-
         if block not in self.files:
             raise StateError(
                 "a restart has no such block", expected=f"{len(self.files)} blocks", found=block, where=self.path
             )
-        entry = self.files[block]
+        return self._read(self.files[block])
+
+    def read_host(self, number: int) -> dict[str, NDArray[Any]]:
+        """The arrays of a range of the host's cells, empty where nothing was written; errors as :meth:`read_block`."""
+        return self._read(self.host[number]) if number in self.host else {}
+
+    def _read(self, entry: Entry) -> dict[str, NDArray[Any]]:
+        from safetensors.numpy import load
+
         remedy = _remedy(self.path.parent, self.year)
         try:
             content = (self.path / entry.file).read_bytes()
