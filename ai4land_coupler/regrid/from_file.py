@@ -53,6 +53,7 @@ class FileRegridder:
     """Weights from a file of ESMF, SCRIP, CDO or YAC."""
 
     methods: frozenset[Method] = frozenset(get_args(Method))
+    given = True
 
     def __init__(self, options: FileOptions) -> None:
         self._path, self._norm = options.path, options.norm

@@ -2,11 +2,18 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from weight_cases import exact_file, meshes
 
+from ai4land_coupler.api import GridError
+from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.cache import WeightCache, weight_key
+from ai4land_coupler.regrid.cached import CachedRegridder
+from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
+from ai4land_coupler.regrid.weight_writer import write_weights
 
 KEY = weight_key("a", "b", "conservative", "destination", "yac 3")
 LINKS = {
@@ -111,3 +118,61 @@ def test_tables_without_records(tmp_path):
     assert found is not None
     assert found.tables["links"]["corners"].shape == (0, 2)
     assert found.tables["links"]["value"].dtype == np.float64
+
+
+class Counted:
+    """A backend that counts how often it is asked; weights from a file."""
+
+    methods = frozenset({"conservative"})
+    alone = True
+
+    def __init__(self, path):
+        self.inner, self.asked = FileRegridder(FileOptions(path=path)), 0
+
+    def build(self, *facts):
+        self.asked += 1
+        return self.inner.build(*facts)
+
+
+@pytest.fixture
+def counted(tmp_path):
+    return Counted(write_weights(tmp_path / "w.nc", exact_file()))
+
+
+def test_weights_are_made_once_for_a_pair_of_grids(tmp_path, counted):
+    cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
+    assert cached.methods == counted.methods
+    assert cached.alone
+    source, destination = meshes()
+    made = cached.build(source, destination)
+    rng = np.random.default_rng(4)
+    here, there = rng.permutation(source.size), rng.permutation(destination.size)
+    found = cached.build(source.take(here), destination.take(there))
+    assert counted.asked == 1
+    plans = RegridPlan(made, source.cell_ids), RegridPlan(found, source.cell_ids[here])
+    values = rng.normal(size=(3, source.size))
+    np.testing.assert_array_equal(plans[0].apply(values)[:, there], plans[1].apply(values[:, here]))
+    np.testing.assert_array_equal(found.destination_area, made.destination_area[there])
+    np.testing.assert_array_equal(found.destination_fraction, made.destination_fraction[there])
+    np.testing.assert_array_equal(found.source_area, made.source_area[here])
+    assert found.provenance == made.provenance
+
+
+def test_another_mask_norm_or_backend_makes_them_anew(tmp_path, counted):
+    source, destination = meshes()
+    cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
+    cached.build(source, destination)
+    cached.build(replace(source, mask=source.cell_ids > 5), destination)
+    cached.build(source, destination, "conservative", "fraction")
+    CachedRegridder(counted, tmp_path / "cache", "backend 2").build(source, destination)
+    assert counted.asked == 4
+    cached.build(source, destination)
+    assert counted.asked == 4
+
+
+def test_a_bad_grid_is_refused_and_not_cached(tmp_path, counted):
+    source, destination = meshes()
+    cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
+    with pytest.raises(GridError, match="clockwise"):
+        cached.build(replace(source, corner_lat=source.corner_lat[:, ::-1].copy()), destination)
+    assert not (tmp_path / "cache").exists()
