@@ -174,5 +174,5 @@ def test_a_bad_grid_is_refused_and_not_cached(tmp_path, counted):
     source, destination = meshes()
     cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
     with pytest.raises(GridError, match="clockwise"):
-        cached.build(replace(source, corner_lat=source.corner_lat[:, ::-1].copy()), destination)
+        cached.build(replace(source, corner_lon=-source.corner_lon), destination)
     assert not (tmp_path / "cache").exists()
