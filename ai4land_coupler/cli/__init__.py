@@ -10,6 +10,7 @@ import click
 from ai4land_coupler import __version__
 from ai4land_coupler.cli import (
     check,
+    couple,
     export,
     inspect_,
     plan,
@@ -39,6 +40,7 @@ def cli() -> None:
 
 for command in (
     run.run,
+    couple.couple,
     validate.validate,
     check.check,
     plan.plan,
