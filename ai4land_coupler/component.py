@@ -37,6 +37,7 @@ from ai4land_coupler.land_setup import LandSetup
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.pass_through import PassThrough
+from ai4land_coupler.regrid.cached import with_cache
 from ai4land_coupler.restart import Restart, RestartWriter, block_arrays
 from ai4land_coupler.rng import KeyedRng
 from ai4land_coupler.state import LandState
@@ -239,6 +240,9 @@ class LandComponent:
                 regridder = self._setup.plugins.create(
                     "regridder", choice.backend, choice.options, "regrid", base=self.config.base
                 )
+                cache = None if choice.cache is None else self.config.resolve(choice.cache)
+                version = self._setup.plugins.find("regridder", choice.backend).version
+                regridder = with_cache(regridder, cache, choice.backend, version, choice.options)
         for name, mesh in sorted(self._meshes.items()):
             with self.model.timers("regrid weights"):
                 self._hosts[name] = self._realize_grid(name, mesh, regridder)

@@ -122,6 +122,7 @@ class ExportSection(Section):
 class RegridSection(Section):
     backend: str = Field("yac", description="regridding backend, by its registered name")
     options: dict[str, Any] = Field(default_factory=dict)
+    cache: Path | None = Field(None, description="folder that keeps regrid weights for later runs; default: none")
 
 
 class OutputSection(Section):
@@ -198,6 +199,7 @@ class Config(Section):
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
         content["time"].pop("stop")
         content["parallel"].pop("workers")
+        content["regrid"].pop("cache")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ from ai4land_coupler.api import LocalWeights, Mesh, Method, Norm, Regridder
 from ai4land_coupler.grid_hash import grid_hash
 from ai4land_coupler.mesh import validate
 from ai4land_coupler.regrid.cache import Entry, WeightCache, weight_key
+
+
+def with_cache(regridder: Regridder, folder: Path | None, *facts: object) -> Regridder:
+    """The backend, with a cache where there is a folder for it and its weights are not read from a file anyway.
+
+    ``facts`` name the backend, its version and its options; the version of the library is its attribute ``version``.
+    """
+    if folder is None or getattr(regridder, "given", False):
+        return regridder
+    identity = json.dumps([*facts, str(getattr(regridder, "version", ""))], sort_keys=True, default=str)
+    return CachedRegridder(regridder, folder, identity)
 
 
 class CachedRegridder:
@@ -28,17 +40,16 @@ class CachedRegridder:
         Of the cache; seen by all ranks.
     identity:
         Names the backend, its version and its options: under another one weights are made anew.
+
+    ``folder`` and ``identity`` are public, for weights that are made in other ways and kept in the same place.
     """
 
     def __init__(self, inner: Regridder, folder: str | Path, identity: str) -> None:
-        self._inner, self._folder, self._identity = inner, Path(folder), identity
+        self._inner, self.folder, self.identity = inner, Path(folder), identity
+        self.methods: frozenset[Method] = inner.methods
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
-
-    @property
-    def methods(self) -> frozenset[Method]:
-        return self._inner.methods
 
     def build(
         self,
@@ -51,8 +62,8 @@ class CachedRegridder:
         """As the backend's own; errors are the same. Collective over ``comm``."""
         validate(source, comm)
         validate(destination, comm)
-        cache = WeightCache(self._folder, comm)
-        key = weight_key(grid_hash(source, comm), grid_hash(destination, comm), method, norm, self._identity)
+        cache = WeightCache(self.folder, comm)
+        key = weight_key(grid_hash(source, comm), grid_hash(destination, comm), method, norm, self.identity)
         ids = destination.cell_ids
         entry = cache.load(key, {"links": ids, "destination": ids, "source": source.cell_ids})
         if entry is not None:
