@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,13 @@ class Export(NamedTuple):
     name: str
     at: str
 
-    @classmethod
-    def parse(cls, raw: bytes) -> Export:
+    @staticmethod
+    @functools.cache  # hosts have few names, and ask for them at each of their time steps
+    def parse(raw: bytes) -> Export:
         name, mark, at = raw.decode(errors="replace").partition("@")
         if mark and at not in ("next", "date"):
             raise FieldError("an export has no such time", expected=f"{name}, {name}@next or {name}@date", found=at)
-        return cls(name, at)
+        return Export(name, at)
 
     def values(self, component: LandComponent) -> NDArray[np.float64]:
         """The values for the host, (types, cells) or (cells,); at the end of a run its last state stands still."""

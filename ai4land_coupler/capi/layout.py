@@ -87,6 +87,9 @@ def put(values: NDArray[np.float64], flat: NDArray[Any], name: str, layout: Layo
     FieldError
         The memory has the wrong size for this layout.
     """
+    if not layout.order and not layout.nproma and flat.size == values.size:  # as it is: spare the microseconds below
+        flat[:] = values.reshape(-1)
+        return
     table = np.atleast_2d(values)
     check_size(name, flat.size, table.shape[0], table.shape[1], layout)
     if table.size:
