@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from weight_cases import exact_file, meshes
 
+from ai4land_coupler import LandComponent
 from ai4land_coupler.api import GridError
+from ai4land_coupler.config import parse_config
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.cache import WeightCache, weight_key
 from ai4land_coupler.regrid.cached import CachedRegridder
@@ -176,3 +178,31 @@ def test_a_bad_grid_is_refused_and_not_cached(tmp_path, counted):
     with pytest.raises(GridError, match="clockwise"):
         cached.build(replace(source, corner_lon=-source.corner_lon), destination)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_run_meets_its_host_grid_once(tmp_path, twin_config, monkeypatch):
+    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    config = parse_config(twin_config | {"regrid": {"cache": "kept"}}, tmp_path, "run.yaml")
+
+    def realized():
+        land = LandComponent(config)
+        land.initialize()
+        land.set_named_grid("host")
+        land.realize()
+        fraction = land.export("land_cover_fraction").copy()
+        land.finalize()
+        return fraction
+
+    made = realized()
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+    def fail(*_, **__):
+        raise AssertionError("weights were made again")
+
+    monkeypatch.setattr("ai4land_coupler.regrid.yac.YacRegridder.build", fail)
+    np.testing.assert_array_equal(realized(), made)
+
+
+def test_where_weights_are_kept_is_no_part_of_a_run_s_identity(tmp_path, twin_config):
+    with_one = parse_config(twin_config | {"regrid": {"cache": "kept"}}, tmp_path, "run.yaml")
+    assert with_one.digest == parse_config(twin_config | {"regrid": {}}, tmp_path, "run.yaml").digest
