@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -170,33 +171,12 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
         Masked cells may have any shape, or no corners. Radians are recognised where all of a grid lies within
         2 pi of longitude and pi / 2 of latitude, and either spans the globe so, or has cells of less than 500 m.
     """
-    error: GridError | None = None
-    extent = (0.0, -np.inf, -np.inf, 0.0)
-    try:
-        _check_arrays(mesh)
-        check_coordinates(mesh)
-        _check_polygons(mesh)
-        extent = _extent(mesh)
-    except GridError as caught:
-        error = caught
-    agree(error, comm)
-
-    sizes, extents = [mesh.global_size], [extent]
-    if comm is not None:
-        sizes, extents = comm.allgather(mesh.global_size), comm.allgather(extent)
+    _everywhere(mesh, comm, _check_arrays, check_coordinates)
+    sizes = [mesh.global_size] if comm is None else comm.allgather(mesh.global_size)
     if len(set(sizes)) > 1:
         raise GridError("ranks disagree on the size of a grid", found=sorted(set(sizes)), where=mesh.name)
-    lon, north, south, width = (max(values) for values in zip(*extents, strict=True))
-    quarter = np.pi / 2 + 1e-3
-    spans_globe = lon > 3.0 and min(north, south) > 1.5
-    if max(lon / 4, north, south) < quarter and (spans_globe or 0.0 < width < _SMALLEST_CELL):
-        raise GridError(
-            "the corners of a grid look like radians",
-            expected="degrees",
-            found=f"longitudes up to {lon:.6g}, latitudes from {-south:.6g} to {north:.6g}",
-            where=mesh.name,
-            remedy="convert to degrees, or tell that they are radians",
-        )
+    check_radians(mesh, comm)
+    _everywhere(mesh, comm, _check_polygons)
     again = repeated_id(mesh.cell_ids, comm)
     if again is not None:
         raise GridError(
@@ -205,6 +185,17 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
             found=f"id {again} more than once",
             where=mesh.name,
         )
+
+
+def _everywhere(mesh: Mesh, comm: Any, *checks: Callable[[Mesh], None]) -> None:
+    """Run local checks; the first error of any rank is raised on all."""
+    error: GridError | None = None
+    try:
+        for check in checks:
+            check(mesh)
+    except GridError as caught:
+        error = caught
+    agree(error, comm)
 
 
 def _check_arrays(mesh: Mesh) -> None:
@@ -263,6 +254,22 @@ def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: A
         corners = list(zip(mesh.corner_lon[cell].tolist(), mesh.corner_lat[cell].tolist(), strict=True))
         facts.setdefault("found", f"{int(np.sum(bad))} cells, first the corners (lon, lat) {corners}")
         raise GridError(what, where=f"{mesh.name}, cell {mesh.cell_ids[cell]}", **facts)
+
+
+def check_radians(mesh: Mesh, comm: Any = None) -> None:
+    """Refuse a whole grid whose corners are radians by all appearance (:func:`validate`). Collective."""
+    extents = [_extent(mesh)] if comm is None else comm.allgather(_extent(mesh))
+    lon, north, south, width = (max(values) for values in zip(*extents, strict=True))
+    quarter = np.pi / 2 + 1e-3
+    spans_globe = lon > 3.0 and min(north, south) > 1.5
+    if max(lon / 4, north, south) < quarter and (spans_globe or 0.0 < width < _SMALLEST_CELL):
+        raise GridError(
+            "the corners of a grid look like radians",
+            expected="degrees",
+            found=f"longitudes up to {lon:.6g}, latitudes from {-south:.6g} to {north:.6g}",
+            where=mesh.name,
+            remedy="convert to degrees, or tell that they are radians",
+        )
 
 
 def _extent(mesh: Mesh) -> tuple[float, float, float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.host_grids.axes import bounds_name, read_axis
+from ai4land_coupler.host_grids.axes import Axis, bounds_name, read_axis
 from ai4land_coupler.host_grids.connectivity import is_latitude, is_longitude
 from ai4land_coupler.host_grids.latlon import box_corners
 from ai4land_coupler.host_grids.polygons import Polygons
@@ -113,7 +113,20 @@ def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
         col, row = (index.ravel() for index in np.indices(shape))
     corner_lon, corner_lat = box_corners(cols.low[col], cols.high[col], rows.low[row], rows.high[row])
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
-    return Polygons(corner_lon, corner_lat, file.taken(shape), cols.values[col], rows.values[row], notes=notes)
+    return Polygons(
+        corner_lon,
+        corner_lat,
+        file.taken(shape),
+        cols.values[col],
+        rows.values[row],
+        notes=notes,
+        disjoint=_single_turn(cols),
+    )
+
+
+def _single_turn(longitudes: Axis) -> bool:
+    """Whether cells along an axis go around the globe once at most, so that they cannot overlap."""
+    return bool(longitudes.high.max() - longitudes.low.min() <= 360.0 + 1e-6)
 
 
 def _rotated_axes(file: GridFile) -> tuple[str, str, str] | None:
@@ -153,4 +166,4 @@ def _rotated_pole(file: GridFile, mapping: str, lat: str, lon: str) -> Polygons:
     corners = true_coordinates(*boxes, *pole)
     centres = true_coordinates(cols.values[col], rows.values[row], *pole)
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
-    return Polygons(*corners, file.taken(shape), *centres, notes=notes)
+    return Polygons(*corners, file.taken(shape), *centres, notes=notes, disjoint=_single_turn(cols))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.host_grids import cf, connectivity, corners
+from ai4land_coupler.host_grids.coverage import Expect
 from ai4land_coupler.host_grids.generated import generated_mesh
 from ai4land_coupler.host_grids.polygons import mesh_of
 from ai4land_coupler.host_grids.variables import GridFile
@@ -25,7 +26,11 @@ _LAYOUTS = (
 
 
 def read_mesh(
-    path: str | Path, edges: Edges | None = None, variable: str | None = None, mask: str | None = None
+    path: str | Path,
+    edges: Edges | None = None,
+    variable: str | None = None,
+    mask: str | None = None,
+    expect: Expect | None = None,
 ) -> Mesh:
     """Read a grid file, whichever its layout, or make the grid that a name stands for.
 
@@ -45,6 +50,8 @@ def read_mesh(
     mask:
         Name of a variable on the cells; those where it is 0 or missing take no part. SCRIP and ESMF files have
         their own masks, which are used without.
+    expect:
+        ``global`` to refuse gaps; a grid of a region or of land alone has some.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def read_mesh(
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )
-    return mesh_of(polygons, path, edges)
+    return mesh_of(polygons, path, edges, expect)
 
 
 @contextmanager
