@@ -16,12 +16,14 @@ from ai4land_coupler.cli import (
     plan,
     plugins_,
     prepare,
+    regrid,
     report,
     run,
     schema,
     train,
     twin,
     validate,
+    weights,
 )
 from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
 from ai4land_coupler.errors import Ai4LandError
@@ -48,6 +50,8 @@ for command in (
     inspect_.inspect,
     report.report,
     export.export,
+    weights.weights,
+    regrid.regrid,
     train.train,
     twin.twin,
     plugins_.plugins,
