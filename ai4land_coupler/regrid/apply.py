@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import FieldError, GridError, LocalWeights
 from ai4land_coupler.collective import agree, exchange, owners, rank_and_size, split_by_rank
+
+#: What becomes of missing values.
+Missing = Literal["spread", "renormalise"]
+
+#: Shares that differ by less are equal: rounding must not choose.
+TIE = 1e-12
+#: Fields that are laid side by side in one go, 32 bytes of a cell in double precision.
+_SIDE_BY_SIDE = 4
 
 
 class RegridPlan:
@@ -39,20 +47,26 @@ class RegridPlan:
         self._comm = comm
         self._n_owned = int(source_ids_owned.size)
         self._n_destination = int(np.size(weights.destination_area))
-        needed, columns = np.unique(np.asarray(weights.source_ids, np.int64), return_inverse=True)
+        needed, place = np.unique(np.asarray(weights.source_ids, np.int64), return_inverse=True)
         indptr = np.asarray(weights.indptr, np.int64)
-        self._rows = np.repeat(np.arange(self._n_destination), np.diff(indptr))
-        self._columns = columns.ravel()
-        self._values = np.asarray(weights.values, np.float64)
-        self._matrix = sp.csr_matrix((self._values, self._columns, indptr), (self._n_destination, needed.size))
 
         _, size = rank_and_size(comm)
         owner = owners(np.asarray(source_ids_owned, np.int64), needed, comm)
         agree(_unowned(needed[owner < 0]), comm)
         wanted = exchange(split_by_rank(needed, owner, size), comm)
         by_id = np.argsort(source_ids_owned)
-        self._sent = [by_id[np.searchsorted(source_ids_owned, ids, sorter=by_id)] for ids in wanted]
-        self._arrival = np.argsort(owner, kind="stable")
+        sent = [by_id[np.searchsorted(source_ids_owned, ids, sorter=by_id)] for ids in wanted]
+        # columns count values as they arrive, or as they are held where none travel; rows stay sorted by global id
+        self._sent = sent if size > 1 else None
+        if size > 1:
+            arrival = np.empty(needed.size, np.int64)
+            arrival[np.argsort(owner, kind="stable")] = np.arange(needed.size)
+        else:
+            arrival = sent[0]
+        n_columns = needed.size if size > 1 else self._n_owned
+        entries = np.asarray(weights.values, np.float64), arrival[place.ravel()], indptr
+        self._matrix = sp.csr_matrix(entries, (self._n_destination, n_columns))
+        self._single: sp.csr_matrix | None = None
 
     def aggregate(self, codes_owned: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.float64]:
         """Share of each destination cell's area that each code covers. Collective.
@@ -77,43 +91,117 @@ class RegridPlan:
         codes = np.asarray(codes_owned)
         agree(self._bad_codes(codes, n_codes), self._comm)
         narrow = np.maximum(codes.astype(np.int64), -1).astype(np.min_scalar_type(-n_codes))
-        code = self._halo(narrow)[self._columns]
+        code = self._halo(narrow)[self._matrix.indices]
+        rows = np.repeat(np.arange(self._n_destination), np.diff(self._matrix.indptr))
         taken = code >= 0
-        key = self._rows[taken] * n_codes + code[taken]
-        sums = np.bincount(key, weights=self._values[taken], minlength=self._n_destination * n_codes)
+        key = rows[taken] * n_codes + code[taken]
+        sums = np.bincount(key, weights=self._matrix.data[taken], minlength=self._n_destination * n_codes)
         return np.ascontiguousarray(sums.reshape(self._n_destination, n_codes).T)
 
-    def apply(self, values_owned: NDArray[Any]) -> NDArray[np.float64]:
-        """Regrid continuous fields: the sum of weight times value. Collective.
+    def largest_share(self, codes_owned: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.int64]:
+        """Code that covers the largest share of each destination cell. Collective.
 
-        Parameters
-        ----------
-        values_owned:
-            Real (..., n_owned); the leading axes are the same on all ranks. NaN spreads to every destination cell
-            that has a share in its cell.
+        Fractions come first (:meth:`aggregate`), the dominant code last. Of codes whose shares differ by less than
+        ``TIE`` the lowest is taken.
 
         Returns
         -------
-        float64 (..., n_destination_owned): a mean over the whole destination cell, where parts that no source
-        covers count as zero (divide by ``destination_fraction`` for a mean over the covered part).
+        int64 (n_destination_owned,); -1 where no code covers anything.
 
         Raises
         ------
         FieldError
-            On every rank: the last axis is not that of the owned source cells.
+            As :meth:`aggregate`.
         """
-        values = np.asarray(values_owned, np.float64)
-        agree(self._bad_shape(values.shape[-1:]), self._comm)
+        shares = self.aggregate(codes_owned, n_codes)
+        most = shares.max(axis=0)
+        return np.where(most > 0.0, np.argmax(shares >= most - TIE, axis=0), -1)
+
+    def apply(
+        self, values_owned: NDArray[Any], missing: Missing = "spread", min_valid: float = 0.0
+    ) -> NDArray[np.floating[Any]]:
+        """Regrid continuous fields: the sum of weight times value. Collective.
+
+        Fastest where the fields of a cell lie together in memory, as in ``np.empty((n_owned, k)).T``.
+
+        Parameters
+        ----------
+        values_owned:
+            Real (..., n_owned); the leading axes, the dtype and the order in memory are the same on all ranks.
+            Missing values are NaN, or masked.
+        missing:
+            ``spread``: a missing value spreads to every destination cell that has a share in its cell.
+            ``renormalise``: a destination cell gets the mean over its sources that are not missing, and is missing
+            where there are none.
+        min_valid:
+            With ``renormalise``: the least sum of the weights of sources that are not missing, 0 to 1; cells with less
+            are missing. With the norm ``destination`` this is the share of the cell.
+
+        Returns
+        -------
+        (..., n_destination_owned): float32 where the values are float32, summed in float32; else float64. With
+        ``spread`` and weights of the norm ``destination`` a mean over the whole destination cell, where parts that no
+        source covers count as zero (divide by ``destination_fraction`` for a mean over the covered part).
+
+        Raises
+        ------
+        FieldError
+            On every rank: the last axis is not that of the owned source cells, values are not real, or the choice of
+            ``missing`` or ``min_valid`` is unknown.
+        """
+        values = values_owned if isinstance(values_owned, np.ma.MaskedArray) else np.asarray(values_owned)
+        agree(self._bad_values(values, missing, min_valid), self._comm)
+        dtype = np.float32 if values.dtype == np.float32 else np.float64
+        values = np.ma.filled(values.astype(dtype, copy=False), np.nan)
         leading = values.shape[:-1]
-        fields = self._halo(np.ascontiguousarray(values.reshape(int(np.prod(leading)), self._n_owned).T))
-        return np.ascontiguousarray((self._matrix @ fields).T).reshape(*leading, self._n_destination)
+        n_fields = int(np.prod(leading))
+        fields = values.reshape(n_fields, self._n_owned).T
+        found = np.empty((self._n_destination, n_fields), dtype)
+        # fields that lie one after the other are laid side by side a few at a time: less memory, and less to wait for
+        step = max(n_fields if fields.flags.c_contiguous else _SIDE_BY_SIDE, 1)
+        for begin in range(0, n_fields, step):
+            some = slice(begin, begin + step)
+            found[:, some] = self._product(np.ascontiguousarray(fields[:, some]), missing, min_valid)
+        return np.ascontiguousarray(found.T).reshape(*leading, self._n_destination)
+
+    def _product(self, owned: NDArray[Any], missing: Missing, min_valid: float) -> NDArray[Any]:
+        """The destination's values (n_destination, k) from those of the owned source cells (n_owned, k)."""
+        halo = self._halo(owned)
+        matrix = self._matrix_of(halo.dtype)
+        if missing == "spread":
+            return np.asarray(matrix @ halo)
+        invalid = np.isnan(halo)
+        share = matrix @ (~invalid).astype(halo.dtype)
+        sums = matrix @ np.where(invalid, 0, halo)
+        enough = min_valid - 16 * np.finfo(halo.dtype).eps
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where((share > 0) & (share >= enough), sums / share, np.nan).astype(halo.dtype)
+
+    def _matrix_of(self, dtype: np.dtype[Any]) -> sp.csr_matrix:
+        if dtype != np.float32:
+            return self._matrix
+        if self._single is None:
+            # the positions are shared with the matrix of double precision
+            entries = self._matrix.data.astype(np.float32), self._matrix.indices, self._matrix.indptr
+            self._single = sp.csr_matrix(entries, self._matrix.shape, copy=False)
+        return self._single
 
     def _halo(self, owned: NDArray[Any]) -> NDArray[Any]:
-        """Values (n_needed, ...) of the source cells that the rows use, by ascending global id."""
-        arrived = np.concatenate(exchange([owned[index] for index in self._sent], self._comm))
-        halo = np.empty_like(arrived)
-        halo[self._arrival] = arrived
-        return halo
+        """Values (n_columns, ...) of the source cells that the rows use, in the order of the columns."""
+        if self._sent is None:
+            return owned
+        return np.concatenate(exchange([owned[index] for index in self._sent], self._comm))
+
+    def _bad_values(self, values: NDArray[Any], missing: str, min_valid: float) -> FieldError | None:
+        if missing not in get_args(Missing) or not 0.0 <= min_valid <= 1.0:
+            return FieldError(
+                "fields cannot be regridded like this",
+                expected=f"missing one of {', '.join(get_args(Missing))}; min_valid from 0 to 1",
+                found=f"{missing}, {min_valid}",
+            )
+        if not (np.issubdtype(values.dtype, np.floating) or values.dtype.kind in "iub"):
+            return FieldError("values cannot be regridded", expected="real numbers", found=values.dtype)
+        return self._bad_shape(values.shape[-1:])
 
     def _bad_codes(self, codes: NDArray[Any], n_codes: int) -> FieldError | None:
         if n_codes < 1 or not np.issubdtype(codes.dtype, np.integer):

@@ -137,7 +137,7 @@ def _in_triangle(
     whole = volumes.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         parts = np.where(whole > 0, volumes / whole, -1.0)
-    inside = (parts >= -_EDGE).all(axis=1)
+    inside = np.asarray((parts >= -_EDGE).all(axis=1))
     parts = np.clip(parts, 0.0, None)
     shares = np.zeros((len(points), 4))
     shares[:, :3] = parts / np.where(inside[:, None], parts.sum(axis=1, keepdims=True), 1.0)
@@ -163,7 +163,7 @@ def _in_quad(nodes: NDArray[np.float64], points: NDArray[np.float64]) -> tuple[N
             det = du[0] * dv[1] - du[1] * dv[0]
             u, v = u - (miss[0] * dv[1] - miss[1] * dv[0]) / det, v - (du[0] * miss[1] - du[1] * miss[0]) / det
         miss = a + along * u + up * v + twist * (u * v)
-        within = (np.minimum(u, v) >= -_EDGE) & (np.maximum(u, v) <= 1 + _EDGE)
-        inside = np.asarray(within & (np.abs(miss).max(axis=0) <= 1e-12 * size))
+        within: NDArray[np.bool_] = (np.minimum(u, v) >= -_EDGE) & (np.maximum(u, v) <= 1 + _EDGE)
+        inside = within & (np.abs(miss).max(axis=0) <= 1e-12 * size)
     u, v = np.clip(np.where(inside, u, 0.0), 0.0, 1.0), np.clip(np.where(inside, v, 0.0), 0.0, 1.0)
     return np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], axis=1), inside

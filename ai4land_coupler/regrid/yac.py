@@ -114,7 +114,7 @@ def _unknown_cell(mesh: Mesh) -> GridError | None:
     if mesh.edges != "latlon":
         return None
     corners = (~np.isnan(merge_corners(mesh).corner_lat)).sum(axis=1)
-    bad = (corners > 3) & ~((corners == 4) & is_box(mesh))
+    bad = mesh.mask & (corners > 3) & ~((corners == 4) & is_box(mesh))
     if not bad.any():
         return None
     return GridError(
