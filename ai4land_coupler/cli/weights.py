@@ -1,0 +1,112 @@
+"""``ai4land weights``."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from ai4land_coupler.cli.terminal import out, progress_bar, rank, size, world
+from ai4land_coupler.errors import ConfigError
+
+
+@click.command()
+@click.argument("source", required=False)
+@click.argument("destination", required=False)
+@click.option(
+    "--from", "given", type=click.Path(path_type=Path), help="Take the weights of this file, and write them anew."
+)
+@click.option(
+    "-m",
+    "--method",
+    type=click.Choice(["conservative", "conservative2nd", "bilinear", "nearest"]),
+    default="conservative",
+    show_default=True,
+)
+@click.option(
+    "--norm",
+    type=click.Choice(["destination", "fraction"]),
+    default="destination",
+    show_default=True,
+    help="What conservative weights are shares of: the whole destination cell, or its covered part.",
+)
+@click.option("--backend", default="yac", show_default=True, help="Regridding backend, as `ai4land plugins` lists it.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the backend.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["esmf", "basic", "scrip", "yac"]),
+    default="esmf",
+    show_default=True,
+    help="esmf: NCO, xESMF, ESMF. basic: links alone. scrip: CDO. yac: YAC.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.nc, or FILE.zarr.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def weights(
+    source: str | None,
+    destination: str | None,
+    given: Path | None,
+    method: Any,
+    norm: Any,
+    backend: str,
+    options: tuple[str, ...],
+    layout: Any,
+    output: Path,
+    overwrite: bool,
+) -> None:
+    """Make regrid weights from SOURCE to DESTINATION.
+
+    Both are grid files, data files with latitudes and longitudes, or names such as r1440x720, O80, ne30pg2. Runs on
+    ranks too: mpiexec -n 4 ai4land weights ...
+    """
+    from ai4land_coupler.regrid_files import convert_weights, make_weights
+
+    if given is not None:
+        if source is not None:
+            raise ConfigError("give two grids, or --from a weight file", found=f"{source} and --from {given}")
+        count = convert_weights(given, output, layout, overwrite) if rank() == 0 else 0
+    else:
+        if source is None or destination is None:
+            raise ConfigError("two grids are needed", expected="SOURCE and DESTINATION, or --from FILE")
+        settings = dict(_option(text) for text in options)
+        with contextlib.ExitStack() as stack:
+            report = _progress(stack)
+            count = make_weights(
+                source,
+                destination,
+                output,
+                method=method,
+                norm=norm,
+                backend=backend,
+                options=settings,
+                layout=layout,
+                overwrite=overwrite,
+                comm=world(),
+                progress=report,
+            )
+    if rank() == 0:
+        out.print(f"{output}: {count} weights ({size(_bytes(output))})", markup=False, soft_wrap=True)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise ConfigError("an option is malformed", expected="NAME=VALUE", found=text, where="--option")
+    return name, yaml.safe_load(value)
+
+
+def _progress(stack: contextlib.ExitStack) -> Any:
+    """A bar on the first rank, nothing elsewhere."""
+    if rank():
+        return lambda done, total, what: None
+    bar = stack.enter_context(progress_bar())
+    task = bar.add_task("weights", total=None)
+    return lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
