@@ -160,7 +160,7 @@ class TestExample:
         assert [year for year, _, _ in found] == ["2000"] * 7 + ["2001"] * 14
         for _, name, area in found:
             assert float(area) == pytest.approx(expected[name], rel=1e-9)
-        assert "error 5: the component cannot run to that year\n  expected: 2001 to 2004\n  found: 1999" in done.stdout
+        assert "error 5: the component cannot run to that date\n  expected: 2001 to 2004\n  found: 1999" in done.stdout
         assert ("ocean" in done.stdout) == (ranks == 3)
 
     def test_configuration_that_is_not_there(self, mpi: Mpi, model: Path) -> None:
