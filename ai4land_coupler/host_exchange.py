@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import Regridder
+from ai4land_coupler.climate_zones import bioclimate_at
 from ai4land_coupler.errors import FieldError
 from ai4land_coupler.host_grids import latlon_mesh, partition
+from ai4land_coupler.host_profiles import HostProfile
 from ai4land_coupler.legend import Legend
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan, Communicator
@@ -31,11 +33,24 @@ class LandCells:
         ids = [plan.cell_ids(plan.blocks[block].core).reshape(-1)[index] for block, index in self._index.items()]
         self.ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
         self.mesh = latlon_mesh(plan.fine, "land", self.ids)
+        self._plan = plan
+        self._zones: dict[int, NDArray[np.uint8]] = {}
 
     def classes(self, cover: Blocks) -> NDArray[np.int8]:
         """Class of the view of each land cell, int8 (n,)."""
         parts = [self.legend.to_view(cover[b].reshape(-1)[index]) for b, index in self._index.items()]
         return np.concatenate(parts) if parts else np.empty(0, np.int8)
+
+    def profile_codes(self, profile: HostProfile, cover: Blocks) -> NDArray[np.int16]:
+        """Native class and bioclimate of each land cell, as columns of the profile's table, int16 (n,)."""
+        parts = []
+        for block, index in self._index.items():
+            if profile.bioclimates and block not in self._zones:
+                grid = self._plan.fine.sub(self._plan.blocks[block].core)
+                self._zones[block] = bioclimate_at(grid.lon, grid.lat).reshape(-1)[index]
+            zones = self._zones.get(block, np.zeros(0, np.uint8))
+            parts.append(profile.codes(self.legend, cover[block].reshape(-1)[index], zones))
+        return np.concatenate(parts) if parts else np.empty(0, np.int16)
 
     def values(self, blocks: Blocks, samples: int) -> NDArray[np.float64]:
         """A continuous field on the land cells, float64 (samples, n)."""
@@ -63,6 +78,11 @@ class HostGrid:
     def land_cover_fraction(self, state: LandState) -> NDArray[np.float64]:
         """Share of each class in each owned cell, float64 (class, cells)."""
         return self._plan.aggregate(self._land.classes(state.cover), len(self._land.legend.view))
+
+    def surface_type_fraction(self, state: LandState, profile: HostProfile) -> NDArray[np.float64]:
+        """Share of each surface type of a host profile in each owned cell, float64 (type, cells)."""
+        table = profile.table(self._land.legend)
+        return np.asarray(table @ self._plan.aggregate(self._land.profile_codes(profile, state.cover), table.shape[1]))
 
     def transitions(self, before: LandState, after: LandState) -> NDArray[np.float64]:
         """Share of each owned cell that went from one class to another, float64 (from, to, cells).

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.anchoring import HostSurface
 from ai4land_coupler.field_table import ExportInfo
 from ai4land_coupler.host_exchange import HostGrid
+from ai4land_coupler.host_profiles import TYPES, HostProfile
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.pass_through import PassThrough
 from ai4land_coupler.state import LandState
@@ -29,6 +30,8 @@ class HostFields:
         The exports on offer.
     through:
         ``None`` where nothing of the forcing is passed on.
+    profile:
+        Whose surface types and variables are made too; ``None`` for no profile.
     """
 
     def __init__(
@@ -37,10 +40,11 @@ class HostFields:
         surface: HostSurface,
         table: Mapping[str, ExportInfo],
         through: PassThrough | None,
+        profile: HostProfile | None,
         comm: Communicator,
     ) -> None:
         self.host, self.surface = host, surface
-        self._table, self._through, self._comm = table, through, comm
+        self._table, self._through, self._profile, self._comm = table, through, profile, comm
         self._prepared = False
 
     def at(self, state: LandState, before: LandState | None, made: list[str]) -> dict[str, NDArray[np.float64]]:
@@ -75,8 +79,18 @@ class HostFields:
             if surface.land is not None:
                 values = np.where(surface.land > 0, values, np.nan)
             fields[name] = values if samples > 1 else values[0]
+        if self._profile is not None:
+            fields |= self._profiled(self._profile, state, mapped)
         if self._through is not None:
             fields |= self._through.fields(state.year)
         for values in fields.values():
             values.flags.writeable = False
         return fields
+
+    def _profiled(
+        self, profile: HostProfile, state: LandState, mapped: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """The host's surface types and its own variables; types first, as shares of its land, dominant ones last."""
+        types = self.surface.on_land(self.host.surface_type_fraction(state, profile), mapped)
+        types = self.surface.anchor_types(profile, types, self.host.area, self._comm)
+        return {TYPES: types} | profile.values(types)

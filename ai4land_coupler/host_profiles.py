@@ -21,8 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ai4land_coupler.climate_zones import bioclimates
 from ai4land_coupler.errors import ConfigError, nearest
+from ai4land_coupler.field_table import ExportInfo
 from ai4land_coupler.legend import OUTSIDE, Legend
 
+#: The export that holds the share of each surface type; hosts give their own under this name.
+TYPES = "surface_type_fraction"
 #: Shares that are smaller are rounding errors.
 _LEAST = 1e-12
 
@@ -276,6 +279,33 @@ def anchored(
 def _shares(cover: NDArray[np.float64]) -> NDArray[np.float64]:
     whole = cover.sum(axis=0)
     return np.asarray(np.divide(cover, whole, out=np.zeros_like(cover), where=whole > _LEAST))
+
+
+def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInfo]:
+    """The fields that a host is offered in its own words: ``surface_type_fraction``, and the profile's variables."""
+    table = {
+        TYPES: ExportInfo(
+            TYPES,
+            "1",
+            tuple(profile.types),
+            "cell",
+            f"share of the cell that each surface type of {profile.title} covers",
+            anchored=True,
+            ahead=ahead,
+        )
+    }
+    for name, variable in profile.variables.items():
+        types = profile.members(variable.types) if variable.kind == "shares" else np.empty(0, np.int64)
+        table[name] = ExportInfo(
+            name,
+            variable.units,
+            tuple(list(profile.types)[row] for row in types),
+            variable.of if variable.kind != "dominant" else "cell",
+            variable.long_name,
+            anchored=True,
+            ahead=ahead,
+        )
+    return table
 
 
 def profile_names() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.anchoring import HostSurface
+from ai4land_coupler.anchoring import PARTS, HostSurface
 from ai4land_coupler.errors import GridError, StateError, TimeError
 from ai4land_coupler.grid_hash import grid_hash
 from ai4land_coupler.host_calendar import HostDate
@@ -60,6 +60,8 @@ def write_host_restart(
         surface = surfaces.get(grid)
         if surface is not None and surface.start is not None:
             records["start"] = surface.start
+        if surface is not None and surface.types_start is not None:
+            records["types start"] = surface.types_start
         if (grid, TRANSITIONS) in exports:
             records[TRANSITIONS] = exports[grid, TRANSITIONS]
         if grid == import_grid:
@@ -72,7 +74,7 @@ def write_host_restart(
             "index": index,
             "hash": grid_hash(mesh, comm),
             "records": any(comm.allgather(bool(records))),
-            "surface": [False, False] if surface is None else [*surface.parts],
+            "surface": [False] * len(PARTS) if surface is None else [*surface.parts],
         }
         entries += written
     return attrs, entries
@@ -117,8 +119,8 @@ class HostRestart:
         if not self._branch and held["surface"] != [*surface.parts]:
             raise StateError(
                 "the host's own surface was given to one part of a run only",
-                expected=f"{dict(zip(('land fraction', 'classes'), held['surface'], strict=True))}, as in the restart",
-                found=dict(zip(("land fraction", "classes"), surface.parts, strict=True)),
+                expected=f"{dict(zip(PARTS, held['surface'], strict=True))}, as in the restart",
+                found=dict(zip(PARTS, surface.parts, strict=True)),
                 where=f"{grid}, {self._restart.path}",
                 remedy="call set_land_fraction and set_surface in the run that continues just as in the first",
             )
@@ -139,6 +141,8 @@ class HostRestart:
             records = read_records(self._restart, mesh.cell_ids, _GRID * held["index"])
         if "start" in records and surface.base is not None:
             surface.start = records["start"]
+        if "types start" in records and surface.types is not None:
+            surface.types_start = records["types start"]
         if TRANSITIONS in records and not self._relabelled:
             values = records[TRANSITIONS]
             values.flags.writeable = False

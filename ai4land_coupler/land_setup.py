@@ -22,6 +22,7 @@ from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.field_table import ExportInfo, ImportInfo, exports_of, imports_of, transitions_info
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import LatLonGrid
+from ai4land_coupler.host_profiles import HostProfile, get_profile, profile_exports
 from ai4land_coupler.inputs import (
     Catalogue,
     ForcingReader,
@@ -87,6 +88,10 @@ class LandSetup:
         self.quality: Counter[str] = Counter()
         self._mended_cover: dict[Mended, int] = {}
         self.legend = get_legend(config.legend)
+        named = config.exports.profile
+        self.profile: HostProfile | None = None if named is None else get_profile(named, config.base)
+        if self.profile is not None:
+            self.profile.table(self.legend)  # refuses a legend that it has no rules for
         crosswalk = get_crosswalk(config.allocation.crosswalk)
         self.plugins = load_plugins(config.plugins.allow)
         self.initial = self._adapter("initial", config.initial)
@@ -321,6 +326,8 @@ class LandSetup:
         table = exports_of(self.legend, continuous, ahead=ahead, late=waiting)
         if self.config.exports.transitions:
             table["land_cover_transition"] = transitions_info(self.legend, ahead=ahead)
+        if self.profile is not None:
+            table |= profile_exports(self.profile, ahead=ahead)
         return table | {item.name: replace(item.info, ahead=ahead) for item in self.passed}
 
     def import_table(self) -> dict[str, ImportInfo]:
