@@ -332,6 +332,9 @@ class Regridder(Protocol):
     """Makes regrid weights between two distributed meshes. Collective over ``comm``.
 
     ``methods`` names what it can make; anything else is a :class:`ConfigError` on every rank.
+
+    Optional: ``alone``, true where a rank of many may also call ``build`` by itself, with ``comm=None``. ``given``,
+    true where weights are not made from the cells but read: they are then asked for whole grids alone.
     """
 
     methods: frozenset[Method]
