@@ -168,7 +168,7 @@ class HostSurface:
         """
         if self.land is None:
             return values
-        shares = np.divide(values, mapped, out=np.zeros_like(values), where=mapped > LEAST)
+        shares = np.divide(values, mapped, out=np.zeros(values.shape), where=mapped > LEAST)
         return self.filled(shares) * self.land
 
     def filled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
