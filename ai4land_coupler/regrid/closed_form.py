@@ -60,7 +60,12 @@ def is_box(mesh: Mesh) -> NDArray[np.bool_]:
 
 
 def value_points(mesh: Mesh) -> NDArray[np.float64]:
-    """Points of the unit sphere that the values of cells stand for, (n, 3).
+    """Points of the unit sphere that the values of cells stand for (:func:`value_places`), (n, 3)."""
+    return unit_vectors(*value_places(mesh))
+
+
+def value_places(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitude and latitude (degrees) that the value of each cell stands for, (n,).
 
     As the mesh gives them; else the middle of a box in longitude and latitude, and the mean of other cells' corners.
     """
@@ -69,7 +74,7 @@ def value_points(mesh: Mesh) -> NDArray[np.float64]:
         box, fits = boxes(mesh), is_box(mesh)
         lon = np.where(fits, box.west + box.width / 2, lon)
         lat = np.where(fits, (box.south + box.north) / 2, lat)
-    return unit_vectors(lon, lat)
+    return lon, lat
 
 
 def all_boxes(mesh: Mesh, comm: Any) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import EARTH_RADIUS, LocalWeights, Mesh, Method, Norm
 from ai4land_coupler.collective import exchange, rank_and_size
+from ai4land_coupler.regrid.closed_form import value_places
 from ai4land_coupler.regrid.weight_file import GridSide, WeightFile
 
 
@@ -75,9 +76,9 @@ def _grid(
 ) -> dict[str, Any]:
     """The fields of a :class:`GridSide`, by cell id on rank 0."""
     width = mesh.corner_lon.shape[1] if comm is None else max(comm.allgather(mesh.corner_lon.shape[1]))
-    lon, lat = mesh.centres()
+    lon, lat = value_places(mesh)
     columns: dict[str, NDArray[Any]] = {
-        "centre_lon": lon,
+        "centre_lon": np.mod(lon, 360.0),
         "centre_lat": lat,
         "corner_lon": _padded(mesh.corner_lon, width),
         "corner_lat": _padded(mesh.corner_lat, width),

@@ -16,6 +16,7 @@ from ai4land_coupler.errors import Ai4LandError, ConfigError
 from ai4land_coupler.host_grids import partition, read_mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.regrid.closed_form import value_places
 from ai4land_coupler.regrid.gather import gather_weights
 from ai4land_coupler.regrid.weight_file import Layout, read_weights
 from ai4land_coupler.regrid.weight_writer import write_weights
@@ -118,7 +119,7 @@ def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
         found = _dims_of_file(Path(source), mesh.global_size)
         if found is not None:
             return found
-    lon, lat = mesh.centres()
+    lon, lat = value_places(mesh)
     for slow, fast in ((lat, lon), (lon, lat)):
         run = int(np.argmax(np.abs(slow - slow[0]) > 1e-6)) or mesh.size
         if 1 < run < mesh.size and mesh.size % run == 0:
