@@ -28,14 +28,14 @@ from ai4land_coupler.field_table import ExportInfo, ImportInfo
 from ai4land_coupler.host_calendar import HostCalendar, HostDate
 from ai4land_coupler.host_exchange import HostGrid, LandCells
 from ai4land_coupler.host_fields import HostFields
-from ai4land_coupler.host_grids import partition, read_mesh
+from ai4land_coupler.host_grids import check_coverage, partition, read_mesh
 from ai4land_coupler.host_profiles import TYPES
 from ai4land_coupler.host_restart import HostRestart, write_host_restart
 from ai4land_coupler.host_time import HostTime
 from ai4land_coupler.import_window import ImportWindows
 from ai4land_coupler.land_model import LandModel, StepForcing, StepResult
 from ai4land_coupler.land_setup import LandSetup
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.mesh import Mesh, validate
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.pass_through import PassThrough
 from ai4land_coupler.regrid.cached import with_cache
@@ -96,6 +96,7 @@ class LandComponent:
         self.step_count = 0
         self._hosts: dict[str, HostGrid] = {}
         self._meshes: dict[str, Mesh] = {}
+        self._unchecked: set[str] = set()
         self._surfaces: dict[str, HostSurface] = {}
         self._makers: dict[str, HostFields] = {}
         self._exports: Fields = {}
@@ -180,9 +181,13 @@ class LandComponent:
         self.status = Status.INITIALIZED
 
     def set_grid(self, mesh: Mesh, name: str = HOST) -> None:
-        """Give the cells of a host grid that this rank owns; ranks without cells give a mesh of none."""
+        """Give the cells of a host grid that this rank owns; ranks without cells give a mesh of none.
+
+        What is wrong with them, overlaps too, is found by :meth:`realize`, on every rank.
+        """
         self._expect(Status.INITIALIZED)
         self._meshes[name] = mesh
+        self._unchecked.add(name)
 
     def set_land_fraction(self, values: NDArray[Any], grid: str = HOST) -> None:
         """Say how much of each owned cell is land in the host, (cells,): the host's mask wins over the map's. Local.
@@ -225,8 +230,9 @@ class LandComponent:
             if name not in self.config.hosts:
                 raise ConfigError("no host grid has this name", found=name, remedy=nearest(name, self.config.hosts))
             host = self.config.hosts[name]
-            mesh = read_mesh(self.config.resolve(host.grid), host.edges)
+            mesh = read_mesh(self.config.resolve(host.grid), host.edges, expect=host.expect)
         self._meshes[as_name] = partition(mesh, self.comm.rank, self.comm.size)
+        self._unchecked.discard(as_name)
 
     def realize(self) -> None:
         """Make the regrid weights of all grids given, and the exports of the state now."""
@@ -250,6 +256,9 @@ class LandComponent:
                 version = self._setup.plugins.find("regridder", choice.backend).version
                 regridder = with_cache(regridder, cache, choice.backend, version, choice.options)
         for name, mesh in sorted(self._meshes.items()):
+            if name in self._unchecked:
+                validate(mesh, self.comm.mpi)
+                check_coverage(mesh, self.comm.mpi)
             with self.model.timers("regrid weights"):
                 self._hosts[name] = self._realize_grid(name, mesh, regridder)
         self._past.restore(self._imports, self.calendar, self._meshes.get(HOST))

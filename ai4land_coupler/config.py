@@ -95,8 +95,11 @@ class InitialSection(PluginChoice):
 class HostSection(Section):
     """A climate model's grid that results are put on."""
 
-    grid: Path = Field(description="grid file: ICON, SCRIP")
+    grid: Path = Field(
+        description="grid file (CF, UGRID, SCRIP, ESMF mesh, ICON), or a name: O80, F32, r360x180, ne30pg2, ico5"
+    )
     edges: Literal["great_circle", "latlon"] | None = Field(None, description="default: as the grid's corners tell")
+    expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
 
 
 class ImportSection(Section):

@@ -18,6 +18,7 @@ from ai4land_coupler.component import LandComponent
 from ai4land_coupler.config import Config, OutputSection, load_config
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.grid import Box
+from ai4land_coupler.grid_hash import grid_hash
 from ai4land_coupler.hookspecs import StepEvent
 from ai4land_coupler.inputs import Mended
 from ai4land_coupler.inputs import total as total_mended
@@ -233,13 +234,12 @@ class Simulation:
         component = self.component
         hosts = {}
         for name, host in component.hosts.items():
+            mesh_hash = grid_hash(host.mesh, self.comm.mpi)
             parts = self.comm.gather((host.mesh.cell_ids, *host.mesh.centres(), host.area))
             if parts is not None:
                 ids, lon, lat, area = (np.concatenate(column) for column in zip(*parts, strict=True))
                 order = np.argsort(ids)
-                hosts[name] = HostLayout(
-                    ids.size, lon[order], lat[order], area[order], mesh_hash=str(host.mesh.global_size)
-                )
+                hosts[name] = HostLayout(ids.size, lon[order], lat[order], area[order], mesh_hash=mesh_hash)
         exports = component.exports()
         return StoreLayout(
             grid=component.setup.grid,
@@ -280,7 +280,10 @@ class Simulation:
         facts = collect(config.model_dump_json(indent=1), [path for path in inputs if path.is_file()])
         component = self.component
         facts["predictors"] = [entry.identity for entry in component.setup.predictors]
-        facts["regrid"] = {name: dict(host.weights.provenance) for name, host in component.hosts.items()}
+        facts["regrid"] = {
+            name: {**host.weights.provenance, "grid_notes": list(host.mesh.notes)}
+            for name, host in component.hosts.items()
+        }
         facts["ranks"] = self.comm.size
         facts["threads"] = config.parallel.threads
         return facts

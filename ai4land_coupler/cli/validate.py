@@ -24,8 +24,10 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     component.initialize()
     component.check_forcing()
     for name, host in settings.hosts.items():
-        mesh = read_mesh(settings.resolve(host.grid), host.edges)
+        mesh = read_mesh(settings.resolve(host.grid), host.edges, expect=host.expect)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
+        for note in mesh.notes:
+            out.print(f"  {note}", markup=False)
     out.print(f"land grid: {component.setup.grid}", markup=False)
     out.print(f"forcing grid: {component.setup.plan.forcing}", markup=False)
     clock = component.clock
