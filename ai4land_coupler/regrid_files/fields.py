@@ -31,7 +31,7 @@ def open_fields(path: Path) -> Iterator[xr.Dataset]:
     raw: dict[str, Any] = {"decode_cf": False, "chunks": None}
     try:
         if path.is_dir():
-            dataset = xr.open_zarr(path, **raw)
+            dataset = xr.open_zarr(path, consolidated=False, **raw)
         else:
             dataset = xr.open_dataset(path, engine="netcdf4", cache=False, **raw)
     except (OSError, ValueError, KeyError) as error:
@@ -138,7 +138,7 @@ def _shape(source: GridSide, where: Path) -> tuple[int, ...]:
         raise GridError(
             "the weights do not tell the size of their grids",
             where=where,
-            remedy="make them with ai4land weights, or take the layout esmf or scrip",
+            remedy="put the grids in: ai4land weights SOURCE DESTINATION --backend file --option path=FILE -o NEW.nc",
         )
     return (source.size,)
 
