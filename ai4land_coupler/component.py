@@ -261,7 +261,8 @@ class LandComponent:
                 check_coverage(mesh, self.comm.mpi)
             with self.model.timers("regrid weights"):
                 self._hosts[name] = self._realize_grid(name, mesh, regridder)
-        self._past.restore(self._imports, self.calendar, self._meshes.get(HOST))
+        with self.comm.guard():
+            self._past.restore(self._imports, self.calendar, self._meshes.get(HOST))
         ahead = self._begin_ahead(self.state, self.clock)
         exports = self._regrid(self.state, None) | self._past.exports
         following = {} if ahead is None else self._regrid(ahead.result.state, self.state)

@@ -14,15 +14,19 @@ class HostTime:
     ----------
     calendar:
         The host's.
-    now:
-        The last date that it ran to; at first, when its run begins.
     """
 
     def __init__(self, calendar: HostCalendar, now: HostDate) -> None:
-        self.calendar, self.now = calendar, now
+        self.calendar = calendar
+        self._now: tuple[int, int, int, float] = now
         self._year: int | None = None
         self._lengths: tuple[int, ...] = ()
         self._place: float = 0
+
+    @property
+    def now(self) -> HostDate:
+        """The last date that the host ran to; at first, when its run begins."""
+        return HostDate(*self._now)
 
     def quiet(self, year: int, month: int, day: int, seconds: float) -> bool:
         """Move on within a year of which every step is taken; False where more must be looked at.
@@ -34,9 +38,8 @@ class HostTime:
         place = (month * 32 + day) * DAY + seconds
         if place < self._place or not 0 < month < 13 or not 0 < day <= self._lengths[month] or not 0 <= seconds < DAY:
             return False
-        if place != self._place:
-            self._place = place
-            self.now = HostDate(year, month, day, seconds)
+        self._place = place
+        self._now = (year, month, day, seconds)
         return True
 
     def check(self, date: HostDate, clock: Clock) -> None:
@@ -59,6 +62,6 @@ class HostTime:
     def move(self, date: HostDate) -> None:
         """The host has come to a date, and nothing is due for the rest of that year."""
         lengths = self.calendar.month_lengths(date.year)
-        self.now = date
+        self._now = date
         self._place = (date.month * 32 + date.day) * DAY + date.seconds
         self._year, self._lengths = (None, ()) if lengths is None else (date.year, lengths)

@@ -230,11 +230,14 @@ def test_replayed_maps_come_out_as_they_were(twin_config: Raw, tmp_path: Path) -
 
 @pytest.mark.mpi
 def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path: Path) -> None:
+    """Six ranks of a host, two of which predict: the fields are those of one rank that does it all."""
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump({**twin_config, "parallel": {"block": 3, "workers": 1}}))
+    exports = {"lookahead": True, "transitions": True}
+    path.write_text(yaml.safe_dump({**twin_config, "parallel": {"block": 3, "workers": 2}, "exports": exports}))
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\n"
+        "import numpy as np\n"
         "from mpi4py import MPI\n"
         "from ai4land_coupler import LandComponent\n"
         "comm = MPI.COMM_WORLD\n"
@@ -242,15 +245,21 @@ def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path
         "land.initialize()\n"
         "land.set_named_grid('host')\n"
         "land.realize()\n"
-        "land.run(2016)\n"
-        "share = land.export('land_area_fraction').sum()\n"
+        "land.run((2016, 3, 1))\n"
         "torch = 'torch' in sys.modules\n"
-        "print(f'<{comm.rank}> torch {torch} cells {land.cell_count} land {share:.3f}', flush=True)\n"
+        "print(f'<{comm.rank}> torch {torch} cells {land.cell_count}', flush=True)\n"
+        "parts = comm.gather(land.export('land_cover_fraction', at='next'))\n"
+        "if comm.rank == 0:\n"
+        "    np.save(sys.argv[2], np.concatenate(parts, axis=1))\n"
     )
-    done = mpirun(3, program, path)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("<")]
-    assert sorted(line.split()[2] for line in lines) == ["False", "False", "True"], done.stdout + done.stderr
-    assert all("cells 40" in line for line in lines)
+    said = {}
+    for ranks in (1, 6):
+        done = mpirun(ranks, program, path, tmp_path / f"{ranks}.npy")
+        assert done.returncode == 0, done.stdout + done.stderr
+        said[ranks] = sorted(line for line in done.stdout.splitlines() if line.startswith("<"))
+    assert [line.split()[2] for line in said[6]] == ["True", "False", "False", "True", "False", "False"]
+    assert all("cells 20" in line for line in said[6])
+    np.testing.assert_array_equal(np.load(tmp_path / "1.npy"), np.load(tmp_path / "6.npy"))
 
 
 @pytest.mark.mpi
