@@ -95,8 +95,8 @@ def _cells_with_bounds(file: GridFile, lat: str, lon: str) -> Polygons:
                 where=file.path,
             )
         corners.append(values.reshape(-1, values.shape[-1]))
-    centres = [file.degrees(name).ravel() for name in (lon, lat)]
-    return Polygons(corners[0], corners[1], file.taken(shape), centres[0], centres[1])
+    centres = file.degrees(lon).ravel(), file.degrees(lat).ravel()
+    return Polygons(corners[0], corners[1], file.taken(shape), *centres, file.cell_measure(shape))
 
 
 def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
@@ -119,7 +119,8 @@ def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
         file.taken(shape),
         cols.values[col],
         rows.values[row],
-        notes=notes,
+        file.cell_measure(shape),
+        notes,
         disjoint=_single_turn(cols),
     )
 
@@ -166,4 +167,4 @@ def _rotated_pole(file: GridFile, mapping: str, lat: str, lon: str) -> Polygons:
     corners = true_coordinates(*boxes, *pole)
     centres = true_coordinates(cols.values[col], rows.values[row], *pole)
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
-    return Polygons(*corners, file.taken(shape), *centres, notes=notes, disjoint=_single_turn(cols))
+    return Polygons(*corners, file.taken(shape), *centres, file.cell_measure(shape), notes, disjoint=_single_turn(cols))

@@ -24,7 +24,7 @@ def read_icon(file: GridFile) -> Polygons | None:
     if "clon_vertices" not in file.variables:
         return None
     lon, lat = _corners(file, "clon_vertices", "clat_vertices")
-    return Polygons(lon, lat, file.taken((len(lon),)), *_centres(file, "clon", "clat"))
+    return Polygons(lon, lat, file.taken((len(lon),)), *_centres(file, "clon", "clat"), file.steradians("cell_area"))
 
 
 def _centres(file: GridFile, lon: str, lat: str) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:

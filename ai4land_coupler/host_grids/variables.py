@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
+from ai4land_coupler.grid import EARTH_RADIUS
 
 #: Above this a value is a fill value, whatever the attributes say (netCDF's default is 9.97e36).
 _MISSING_ABOVE = 1e15
 
-#: Steradians in one unit of area on a sphere of radius 1, by the units that grid files have.
-_STERADIAN = ("radians^2", "radian^2", "rad2", "radians2", "steradian", "steradians", "sr")
+#: Steradians in one unit of area, by the units that grid files have.
+_STERADIANS = {
+    **dict.fromkeys(("radians^2", "radian^2", "rad2", "radians2", "steradian", "steradians", "sr"), 1.0),
+    **dict.fromkeys(("m2", "m^2", "m**2", "meter2", "metre2"), EARTH_RADIUS**-2),
+    **dict.fromkeys(("km2", "km^2", "km**2"), 1e6 * EARTH_RADIUS**-2),
+}
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,19 @@ class GridFile:
         return np.asarray((np.nan_to_num(values, nan=0.0) != 0).ravel())
 
     def steradians(self, name: str) -> NDArray[np.float64] | None:
-        """Areas on the unit sphere, (n,); ``None`` where their units are no area of the unit sphere."""
-        if name not in self.variables or self.attribute(name, "units").lower().replace(" ", "") not in _STERADIAN:
+        """Areas on the unit sphere, (n,); ``None`` where the file has none, or in unknown units."""
+        units = self.attribute(name, "units").lower().replace(" ", "") if name in self.variables else ""
+        return self.values(name).ravel() * _STERADIANS[units] if units in _STERADIANS else None
+
+    def cell_measure(self, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+        """Areas that the data variable names as its measure (CF 7.2), steradians (n,); ``None`` where it has none."""
+        if self.variable is None or self.variable not in self.variables:
             return None
-        return self.values(name).ravel()
+        words = self.attribute(self.variable, "cell_measures").split()
+        named = [name for key, name in pairwise(words) if key == "area:"]
+        if not named or named[0] not in self.variables or tuple(self.variables[named[0]].shape) != shape:
+            return None
+        return self.steradians(named[0])
 
     def _known(self, name: str) -> Any:
         if name not in self.variables:

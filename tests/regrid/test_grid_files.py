@@ -424,6 +424,26 @@ def test_areas_of_another_sphere_are_refused(tmp_path):
         read_mesh(bad)
 
 
+@pytest.mark.parametrize(("units", "factor"), [("m2", 1.0), ("km2", 1e-6), ("degrees2", 77.0)])
+def test_areas_that_a_data_variable_names_are_compared(tmp_path, units, factor):
+    lat, lon = np.arange(-85, 90, 10.0), np.arange(5, 360, 10.0)
+    area = cell_area(read_mesh(rectilinear(tmp_path / "g.nc", lat, lon))).reshape(18, 36)
+    attrs = {"cell_measures": "area: areacella"}
+    for scale in (1.0, 1.05):
+        path = write(
+            tmp_path / f"{scale}.nc",
+            lat=Nc("lat", lat, degrees("lat")),
+            lon=Nc("lon", lon, degrees("lon")),
+            tas=Nc("lat lon", np.ones((18, 36)), attrs),
+            areacella=Nc("lat lon", scale * factor * area, {"units": units}),
+        )
+        if scale == 1.0 or factor == 77.0:
+            assert len(read_mesh(path, variable="tas").notes) == 2
+        else:
+            with pytest.raises(GridError, match=r"areas that are 1\.05 times"):
+                read_mesh(path, variable="tas")
+
+
 FAULTY_FILES = {
     "degrees said to be radians": (
         lambda path: write(
