@@ -38,6 +38,7 @@ from ai4land_coupler.capi.handles import (
     text_of,
     usable,
 )
+from ai4land_coupler.capi.host_libraries import keep_netcdf_apart
 from ai4land_coupler.capi.host_mpi import host_communicator
 from ai4land_coupler.errors import GridError, TimeError
 from ai4land_coupler.mesh import Mesh, merge_corners
@@ -91,6 +92,8 @@ def new_component(config: Path, comm: Comm | None) -> LandComponent:
 
 @returns_code
 def init(config: bytes, restart: bytes | None, branch: int, fortran_comm: int, embedded: int) -> int:
+    if embedded:
+        keep_netcdf_apart()
     comm = None if fortran_comm == NO_COMM else host_communicator(fortran_comm, embedded=bool(embedded))
     component = new_component(Path(os.fsdecode(config)), comm)
     folder = None if restart is None else os.fsdecode(restart)
