@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,73 +17,123 @@ from ai4land_coupler.legend import Legend
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan, Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.land_cache import kept_land_weights
+from ai4land_coupler.regrid.land_plan import LandPlan
 from ai4land_coupler.state import Blocks, LandState
 
 
 class LandCells:
     """The fine cells of this rank's blocks that are not ocean: the source of all exports.
 
-    Which cells these are never changes in a run, so neither do the regrid weights.
+    Which cells these are never changes in a run, so neither do the regrid weights. Blocks that are all ocean are left
+    out: they are never predicted, so fields may lack them.
     """
 
     def __init__(self, plan: BlockPlan, legend: Legend, cover: Blocks) -> None:
-        self.legend = legend
-        every = {b: np.flatnonzero(legend.to_view(codes).reshape(-1) >= 0) for b, codes in sorted(cover.items())}
-        # blocks that are all ocean are never predicted, so fields may lack them
-        self._index = {block: index for block, index in every.items() if index.size}
-        ids = [plan.cell_ids(plan.blocks[block].core).reshape(-1)[index] for block, index in self._index.items()]
-        self.ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
-        self.mesh = latlon_mesh(plan.fine, "land", self.ids)
-        self._plan = plan
+        self.plan, self.legend = plan, legend
+        masks = {block: legend.to_view(codes) >= 0 for block, codes in sorted(cover.items())}
+        # a bit a cell: the globe has 200 million cells of land
+        self._packed = {block: np.packbits(mask) for block, mask in masks.items() if mask.any()}
         self._zones: dict[int, NDArray[np.uint8]] = {}
 
-    def classes(self, cover: Blocks) -> NDArray[np.int8]:
-        """Class of the view of each land cell, int8 (n,)."""
-        parts = [self.legend.to_view(cover[b].reshape(-1)[index]) for b, index in self._index.items()]
-        return np.concatenate(parts) if parts else np.empty(0, np.int8)
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        """Which cells are land, by block."""
+        cores = {block: self.plan.blocks[block].core for block in self._packed}
+        return {
+            block: np.unpackbits(packed, count=cores[block].size).reshape(cores[block].shape).view(bool)
+            for block, packed in self._packed.items()
+        }
 
-    def profile_codes(self, profile: HostProfile, cover: Blocks) -> NDArray[np.int16]:
-        """Native class and bioclimate of each land cell, as columns of the profile's table, int16 (n,)."""
-        parts = []
-        for block, index in self._index.items():
+    def classes(self, cover: Blocks) -> dict[int, NDArray[np.int8]]:
+        """Class of the view of each cell, by block; negative outside of the land."""
+        return {block: self.legend.to_view(cover[block]) for block in self._packed}
+
+    def profile_codes(self, profile: HostProfile, cover: Blocks) -> dict[int, NDArray[np.int16]]:
+        """Native class and bioclimate of each cell, as columns of the profile's table, by block."""
+        codes = {}
+        for block in self._packed:
             if profile.bioclimates and block not in self._zones:
-                grid = self._plan.fine.sub(self._plan.blocks[block].core)
-                self._zones[block] = bioclimate_at(grid.lon, grid.lat).reshape(-1)[index]
-            zones = self._zones.get(block, np.zeros(0, np.uint8))
-            parts.append(profile.codes(self.legend, cover[block].reshape(-1)[index], zones))
-        return np.concatenate(parts) if parts else np.empty(0, np.int16)
+                grid = self.plan.fine.sub(self.plan.blocks[block].core)
+                self._zones[block] = bioclimate_at(grid.lon, grid.lat)
+            codes[block] = profile.codes(self.legend, cover[block], self._zones.get(block, np.zeros(0, np.uint8)))
+        return codes
 
-    def values(self, blocks: Blocks, samples: int) -> NDArray[np.float64]:
-        """A continuous field on the land cells, float64 (samples, n)."""
-        parts = [blocks[b].reshape(samples, -1)[:, index] for b, index in self._index.items()]
-        return np.concatenate(parts, axis=1, dtype=np.float64) if parts else np.empty((samples, 0))
+    def values(self, blocks: Blocks, samples: int) -> dict[int, NDArray[Any]]:
+        """A continuous field (samples, rows, cols), by block."""
+        return {
+            block: blocks[block].reshape(samples, *self.plan.blocks[block].core.shape)
+            for block in self._packed
+            if block in blocks
+        }
+
+
+class Overlaps(Protocol):
+    """How the land and a host grid overlap: sums over land, given by block, on the cells that this rank owns."""
+
+    provenance: Mapping[str, str]
+    destination_area: NDArray[np.float64]
+    destination_fraction: NDArray[np.float64]
+
+    def aggregate(self, codes: Mapping[int, NDArray[Any]], n_codes: int) -> NDArray[np.float64]: ...
+    def apply(self, values: Mapping[int, NDArray[Any]], samples: int = 1) -> NDArray[np.float64]: ...
+
+
+class GivenWeights:
+    """Overlaps by weights that somebody else made, for every fine cell by its global id. Collective."""
+
+    def __init__(self, land: LandCells, mesh: Mesh, regridder: Regridder, comm: Any) -> None:
+        self._index = {block: np.flatnonzero(mask) for block, mask in land.masks().items()}
+        every = [land.plan.cell_ids(land.plan.blocks[block].core).ravel()[i] for block, i in self._index.items()]
+        ids = np.concatenate([np.empty(0, np.int64), *every])
+        source = latlon_mesh(land.plan.fine, "land", ids)
+        weights = regridder.build(source, mesh, "conservative", "destination", comm)
+        self._plan = RegridPlan(weights, ids, comm)
+        self.provenance = weights.provenance
+        self.destination_area = np.asarray(weights.destination_area, np.float64)
+        self.destination_fraction = np.asarray(weights.destination_fraction, np.float64)
+
+    def aggregate(self, codes: Mapping[int, NDArray[Any]], n_codes: int) -> NDArray[np.float64]:
+        """As :meth:`LandPlan.aggregate`."""
+        parts = [codes[block].ravel()[index] for block, index in self._index.items()]
+        return self._plan.aggregate(np.concatenate(parts) if parts else np.empty(0, np.int8), n_codes)
+
+    def apply(self, values: Mapping[int, NDArray[Any]], samples: int = 1) -> NDArray[np.float64]:
+        """As :meth:`LandPlan.apply`."""
+        parts = [values[block].reshape(samples, -1)[:, index] for block, index in self._index.items()]
+        whole: NDArray[Any] = np.concatenate(parts, axis=1) if parts else np.empty((samples, 0))
+        return self._plan.apply(whole)
 
 
 class HostGrid:
     """The owned cells of one host grid, and the regrid weights from the land to them.
 
-    Collective to make, and in every method but :meth:`exports`.
+    Collective to make, and in every method.
     """
 
     def __init__(self, mesh: Mesh, land: LandCells, regridder: Regridder, comm: Communicator) -> None:
         self.mesh, self._land, self._regridder, self._comm = mesh, land, regridder, comm
-        self.weights = regridder.build(land.mesh, mesh, "conservative", "destination", comm.mpi)
-        self._plan = RegridPlan(self.weights, land.ids, comm.mpi)
+        self.weights: Overlaps
+        if getattr(regridder, "given", False):
+            self.weights = GivenWeights(land, mesh, regridder, comm.mpi)
+        else:
+            overlaps = kept_land_weights(land.plan, land.masks(), mesh, regridder, comm.mpi)
+            self.weights = LandPlan(land.plan, overlaps, mesh, comm.mpi)
         self._to_forcing: tuple[Any, Any] | None = None
 
     @property
     def area(self) -> NDArray[np.float64]:
         """Area of the owned cells as the weights used it (m2)."""
-        return np.asarray(self.weights.destination_area, np.float64)
+        return self.weights.destination_area
 
     def land_cover_fraction(self, state: LandState) -> NDArray[np.float64]:
         """Share of each class in each owned cell, float64 (class, cells)."""
-        return self._plan.aggregate(self._land.classes(state.cover), len(self._land.legend.view))
+        return self.weights.aggregate(self._land.classes(state.cover), len(self._land.legend.view))
 
     def surface_type_fraction(self, state: LandState, profile: HostProfile) -> NDArray[np.float64]:
         """Share of each surface type of a host profile in each owned cell, float64 (type, cells)."""
         table = profile.table(self._land.legend)
-        return np.asarray(table @ self._plan.aggregate(self._land.profile_codes(profile, state.cover), table.shape[1]))
+        codes = self._land.profile_codes(profile, state.cover)
+        return np.asarray(table @ self.weights.aggregate(codes, table.shape[1]))
 
     def transitions(self, before: LandState, after: LandState) -> NDArray[np.float64]:
         """Share of each owned cell that went from one class to another, float64 (from, to, cells).
@@ -90,13 +141,14 @@ class HostGrid:
         What stayed is on the diagonal: sums over ``to`` are the fractions before, sums over ``from`` those after.
         """
         count = len(self._land.legend.view)
-        pairs = self._land.classes(before.cover).astype(np.int64) * count + self._land.classes(after.cover)
-        return self._plan.aggregate(pairs, count * count).reshape(count, count, -1)
+        first, last = self._land.classes(before.cover), self._land.classes(after.cover)
+        pairs = {block: first[block].astype(np.int16) * count + last[block] for block in first}
+        return self.weights.aggregate(pairs, count * count).reshape(count, count, -1)
 
     def continuous(self, state: LandState, name: str, samples: int) -> NDArray[np.float64]:
         """Mean of a field over the land in each owned cell, (samples, cells); NaN where there is no land."""
-        sums = self._plan.apply(self._land.values(state.fields.get(name, {}), samples))
-        covered = np.asarray(self.weights.destination_fraction)
+        sums = self.weights.apply(self._land.values(state.fields.get(name, {}), samples), samples)
+        covered = self.weights.destination_fraction
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(covered > 0, sums / covered, np.nan))
 

@@ -41,15 +41,16 @@ class CachedRegridder:
     identity:
         Names the backend, its version and its options: under another one weights are made anew.
 
-    ``folder`` and ``identity`` are public, for weights that are made in other ways and kept in the same place.
+    ``inner``, ``folder`` and ``identity`` are public, for weights that are made in other ways and kept in the same
+    place.
     """
 
     def __init__(self, inner: Regridder, folder: str | Path, identity: str) -> None:
-        self._inner, self.folder, self.identity = inner, Path(folder), identity
+        self.inner, self.folder, self.identity = inner, Path(folder), identity
         self.methods: frozenset[Method] = inner.methods
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self.inner, name)
 
     def build(
         self,
@@ -68,7 +69,7 @@ class CachedRegridder:
         entry = cache.load(key, {"links": ids, "destination": ids, "source": source.cell_ids})
         if entry is not None:
             return _from_entry(entry, source, destination)
-        weights = self._inner.build(source, destination, method, norm, comm)
+        weights = self.inner.build(source, destination, method, norm, comm)
         cache.save(key, _tables(weights, source, destination), weights.provenance)
         return weights
 
