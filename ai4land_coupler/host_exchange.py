@@ -101,7 +101,7 @@ class GivenWeights:
         """As :meth:`LandPlan.apply`."""
         parts = [values[block].reshape(samples, -1)[:, index] for block, index in self._index.items()]
         whole: NDArray[Any] = np.concatenate(parts, axis=1) if parts else np.empty((samples, 0))
-        return self._plan.apply(whole)
+        return np.asarray(self._plan.apply(whole), np.float64)
 
 
 class HostGrid:
