@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ai4land_coupler.errors import DataError, RunError
 
 #: Files still under this ending were never renamed: a kill left them behind, and nobody reads them.
 ASIDE = ".aside"
+#: Files that are brought to disk at once.
+SYNCS = 8
 
 
 def sync_path(path: Path) -> None:
@@ -38,8 +41,12 @@ def sync_path(path: Path) -> None:
 def sync_files(paths: Iterable[Path], root: Path) -> None:
     """Fsync files, then every folder from theirs up to ``root``, deepest first."""
     folders: set[Path] = {root}
-    for path in paths:
-        sync_path(path)
+    files = list(paths)
+    # Several at once: file systems bring them to disk together, and the wait is the disk's.
+    with ThreadPoolExecutor(min(len(files), SYNCS) or 1) as pool:
+        for _ in pool.map(sync_path, files):
+            pass
+    for path in files:
         folders.update(parent for parent in path.parents if parent.is_relative_to(root))
     for folder in sorted(folders, key=lambda f: -len(f.parts)):
         sync_path(folder)

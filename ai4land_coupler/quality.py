@@ -180,15 +180,18 @@ def check_values(
     """
     rule = field_rule(name)
     counts: Counter[str] = Counter()
-    infinite = np.isinf(values)
-    filled = ~infinite & (np.abs(values) > _FILL_ABOVE)
-    for fault, wrong, remedy in (
-        ("infinite", infinite, "find out which step of the preparation divided by zero or overflowed"),
-        ("fill_value", filled, "declare the fill value of the file as _FillValue, and mask it before regridding"),
-    ):
-        values = _without(
-            name, values, wrong, fault, "a finite value, or a declared fill value", remedy, grid, where, policy, counts
-        )
+    # The smallest and the largest value tell whether there is any fault: cells are searched only then.
+    least, most = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    if least < -_FILL_ABOVE or most > _FILL_ABOVE:
+        infinite = np.isinf(values)
+        filled = ~infinite & (np.abs(values) > _FILL_ABOVE)
+        for fault, wrong, remedy in (
+            ("infinite", infinite, "find out which step of the preparation divided by zero or overflowed"),
+            ("fill_value", filled, "declare the fill value of the file as _FillValue, and mask it before regridding"),
+        ):
+            expected = "a finite value, or a declared fill value"
+            values = _without(name, values, wrong, fault, expected, remedy, grid, where, policy, counts)
+        least, most = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     if rule is None:
         return values, counts
     scale = 1.0 if rule.units is None else factor(units, rule.units, where=f"{where}, variable {name}")
@@ -201,12 +204,14 @@ def check_values(
         if rule.kind == "fraction"
         else "correct the attribute `units` of the file, or declare its fill value as _FillValue"
     )
-    wrong = (values < low - slack) | (values > high + slack)
-    values = _without(name, values, wrong, "out_of_range", expected, remedy, grid, where, policy, counts)
-    outside = (values < low - _ROUNDING * span) | (values > high + _ROUNDING * span)
-    if outside.any():
-        counts["clipped"] += int(outside.sum())
-        values = np.clip(values, np.float32(low), np.float32(high))
+    # A bound that is rounded to single precision excludes no value that the exact one admits.
+    if least < low - _ROUNDING * span or most > high + _ROUNDING * span:
+        wrong = (values < low - slack) | (values > high + slack)
+        values = _without(name, values, wrong, "out_of_range", expected, remedy, grid, where, policy, counts)
+        outside = (values < low - _ROUNDING * span) | (values > high + _ROUNDING * span)
+        if outside.any():
+            counts["clipped"] += int(outside.sum())
+            values = np.clip(values, np.float32(low), np.float32(high))
     if rule.kind == "cell_area":
         _check_area(name, values * scale, grid, where)
     return values, counts
@@ -274,6 +279,8 @@ def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[
     """
     values, counts = dict(read), Counter[str]()
     for total_name, members in sum_members(read).items():
+        if _surely_closed([values[name] for name in members]):
+            continue
         total = np.zeros(values[members[0]].shape)
         for name in members:
             np.add(total, values[name], out=total, where=~np.isnan(values[name]))
@@ -292,6 +299,15 @@ def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[
         for name in members:
             values[name] = np.where(over, values[name] / total, values[name]).astype(np.float32)
     return values, counts
+
+
+def _surely_closed(fields: list[Values]) -> bool:
+    """Whether sums in single precision, without what is missing or negative, are below the limit by far more than
+    they are rounded."""
+    total = np.zeros_like(fields[0])
+    for values in fields:
+        total += np.fmax(values, np.float32(0))
+    return bool(total.max(initial=0.0) < 1 + TOLERANCE / 2)
 
 
 def check_lattice(fields: Mapping[str, FieldInfo], grid: LatLonGrid, where: str) -> None:

@@ -33,7 +33,7 @@ class Registration:
         """Number of wanted cells that the data do not cover."""
         return int(self.rows.size * self.cols.size - (self.rows >= 0).sum() * (self.cols >= 0).sum())
 
-    def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any) -> NDArray[Any]:
+    def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any = None) -> NDArray[Any]:
         """Read the wanted cells in as few rectangles as possible: one, or two across a seam.
 
         Parameters
@@ -42,12 +42,23 @@ class Registration:
             Rows and columns of the data (ascending slices) to their values (rows, columns).
         missing:
             Value of the cells that the data do not cover.
+        dtype:
+            Of what is returned; default: that of the data.
+
+        Returns
+        -------
+        (rows, columns); what ``read`` returned, where that is all of it in its order.
         """
-        out = np.full((self.rows.size, self.cols.size), missing, dtype)
+        shape = (self.rows.size, self.cols.size)
+        out = None
         for out_rows, rows in _runs(self.rows):
             for out_cols, cols in _runs(self.cols):
-                out[out_rows, out_cols] = _oriented(read, rows, cols)
-        return out
+                block = _oriented(read, rows, cols)
+                if block.shape == shape:  # all of it
+                    return np.ascontiguousarray(block, dtype)
+                out = np.full(shape, missing, dtype or block.dtype) if out is None else out
+                out[out_rows, out_cols] = block
+        return np.full(shape, missing, dtype) if out is None else out
 
 
 def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:

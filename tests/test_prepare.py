@@ -29,7 +29,7 @@ from ai4land_coupler import Simulation, load_config
 from ai4land_coupler.cli import cli
 from ai4land_coupler.config import Config, parse_config
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
-from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, prepare
+from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, journal, prepare
 from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import Box, LatLonGrid
@@ -184,8 +184,9 @@ def test_killed_at_50_random_moments(light: dict[str, Any], tmp_path: Path) -> N
     _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 50, seed=6)
 
 
-def test_it_makes_only_what_is_missing(light: dict[str, Any], tmp_path: Path) -> None:
+def test_it_makes_only_what_is_missing(light: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after five pieces, whose files are then not written again; one that was cut short is."""
+    monkeypatch.setattr(journal, "PIECES", 5)
     config = config_of(light, tmp_path)
 
     def stop(done: int, total: int, what: str) -> None:

@@ -16,8 +16,17 @@ NO_DATA = 99
 _LARGEST = 1e6
 
 
-def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_], where: object) -> NDArray[np.int32]:
+def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_] | None, where: object) -> NDArray[np.int32 | np.uint8]:
     """Codes of values of any type; ``NO_DATA`` where they are missing or NaN.
+
+    Parameters
+    ----------
+    missing:
+        ``None`` where no value is.
+
+    Returns
+    -------
+    uint8 of values that are uint8, else int32.
 
     Raises
     ------
@@ -25,8 +34,10 @@ def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_], where: object) -> ND
         When a value is no whole number: such a map was interpolated.
     """
     if raw.dtype.kind == "f":
-        missing = missing | np.isnan(raw)
-    filled = np.where(missing, NO_DATA, raw)
+        missing = np.isnan(raw) if missing is None else missing | np.isnan(raw)
+    filled = raw if missing is None else np.where(missing, raw.dtype.type(NO_DATA), raw)
+    if filled.dtype == np.uint8:
+        return filled
     odd = np.zeros(filled.shape, bool)
     if filled.dtype.kind == "f":
         odd = filled != np.rint(filled)

@@ -53,10 +53,10 @@ def read_grid(file: Source) -> LatLonGrid:
         return LatLonGrid(t.c, t.a, source.width, t.f, t.e, source.height)
 
 
-def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32]:
+def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
     """Class codes (rows, columns) of a window; 99 for NaN and for the nodata value of the file."""
     from rasterio.windows import Window
 
     raw = source.read(1, window=Window.from_slices(rows, cols))
-    missing = np.zeros(raw.shape, bool) if source.nodata is None else raw == source.nodata
+    missing = None if source.nodata is None else raw == source.nodata
     return to_codes(raw, missing, where)

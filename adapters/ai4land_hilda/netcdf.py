@@ -82,7 +82,7 @@ def years_of(file: Source) -> tuple[int, ...]:
 
 def read_codes(
     variable: Any, axes: MapAxes, step: int | None, where: object, rows: slice, cols: slice
-) -> NDArray[np.int32]:
+) -> NDArray[np.int32 | np.uint8]:
     """Class codes (rows, columns) of a window of a step; 99 where the file says that they are missing."""
     time = time_dimension(variable.group(), variable.dimensions)
     block = axes.block(variable, step, time, rows, cols)

@@ -114,7 +114,7 @@ class HildaAdapter:
             file = self._file(year)
             where = f"{file.name}, year {year}"
             with self._open(file, year, where) as read:
-                codes = place.gather(read, NO_DATA, np.int32)
+                codes = place.gather(read, NO_DATA)
             self._legend.check(codes, where=where)
             maps[index] = codes
         dataset = xr.Dataset(

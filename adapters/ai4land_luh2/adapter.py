@@ -23,7 +23,7 @@ from ai4land_coupler.api import (
 )
 from ai4land_luh2.closure import COUNTS, Checker
 from ai4land_luh2.describe import describe
-from ai4land_luh2.series import Joint, Series, check_grid, open_series
+from ai4land_luh2.series import Array, Joint, Series, check_grid, open_series
 from ai4land_luh2.sources import Location, Source
 from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, Kind
 
@@ -86,6 +86,7 @@ class LandUseAdapter:
     ) -> None:
         self._options = options
         self._attrs = dict(attrs)
+        self._kept_land: tuple[LatLonGrid, NDArray[np.float64]] | None = None
         self.series: Mapping[Kind, Series] = {
             kind: open_series(kind, files[kind], history if kind == "states" else ()) for kind in files
         }
@@ -202,7 +203,7 @@ class LandUseAdapter:
 
     def _read_year(
         self, series: Series, names: list[str], year: int, grid: LatLonGrid, counts: Counter[str]
-    ) -> dict[str, NDArray[np.float64]]:
+    ) -> dict[str, Array]:
         """The named variables of one year; reads all fractions where one is named, as they close together."""
         layout = series.owner(year)
         closure: tuple[str, ...] = ()
@@ -211,24 +212,32 @@ class LandUseAdapter:
             closure = closure if set(names) & set(closure) else ()
         arrays = series.gather(layout, dict.fromkeys((*closure, *names)), grid, year)
         checker = self._checker(layout.where, grid)
+        land = np.isfinite(arrays[closure[0]]) if closure else None
         if closure:
             counts.update(checker.close({n: arrays[n] for n in closure}, year, self._land(grid)))
         others = [name for name in names if name not in closure]
         for name in others:
             counts.update(checker.within(name, arrays[name], ALL[name], year))
-        self._count_missing({name: arrays[name] for name in others}, year, grid, counts)
+        self._count_missing({name: arrays[name] for name in others}, year, grid, counts, land)
         return {name: arrays[name] for name in names}
 
     def _count_missing(
-        self, arrays: Mapping[str, NDArray[np.float64]], year: int, grid: LatLonGrid, counts: Counter[str]
+        self,
+        arrays: Mapping[str, Array],
+        year: int,
+        grid: LatLonGrid,
+        counts: Counter[str],
+        land: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Count what is missing where there are states, in that year or in the nearest one that they have."""
+        """Count what is missing where there are states (``land``), in that year or in the nearest that they have."""
         if not any(np.isnan(array).any() for array in arrays.values()):
             return
-        states = self.series["states"]
-        held = min(max(year, states.first), states.last)
-        (land,) = states.gather(states.owner(held), self._closure(states, held)[:1], grid, held).values()
-        lost = sum(int(np.sum(np.isfinite(land) & np.isnan(array))) for array in arrays.values())
+        if land is None:
+            states = self.series["states"]
+            held = min(max(year, states.first), states.last)
+            (first,) = states.gather(states.owner(held), self._closure(states, held)[:1], grid, held).values()
+            land = np.isfinite(first)
+        lost = sum(int(np.count_nonzero(land & np.isnan(array))) for array in arrays.values())
         if lost:
             counts["missing_on_land"] += lost
 
@@ -250,7 +259,10 @@ class LandUseAdapter:
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def _land(self, grid: LatLonGrid) -> NDArray[np.float64] | None:
-        """1 - icwtr on the grid of the request, where the static file tells."""
+        """1 - icwtr on the grid of the request, where the static file tells; that of the last grid is kept."""
         if "static" not in self.series or "icwtr" not in self.series["static"].variables:
             return None
-        return 1.0 - self._read_static(("icwtr",), grid, Counter())["icwtr"].astype(np.float64)
+        if self._kept_land is None or self._kept_land[0] != grid:
+            water = self._read_static(("icwtr",), grid, Counter())["icwtr"]
+            self._kept_land = grid, 1.0 - water.astype(np.float64)
+        return self._kept_land[1]

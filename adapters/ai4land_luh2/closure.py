@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import DataError, LatLonGrid
 from ai4land_luh2.variables import Variable
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 #: Sums of a dozen float32 fractions differ from 1 by up to this from rounding alone.
 ROUNDING = 1e-6
@@ -54,18 +55,29 @@ class Checker:
         ``over_land``: sums beyond the land of the cell.
         """
         counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
-        removed = np.zeros(self.grid.shape, bool)
-        for name, fraction in states.items():
-            removed |= self._not_fractions(name, fraction, year)
-        for fraction in states.values():
-            fraction[removed] = np.nan
-            counts["clipped"] += int((fraction < 0).sum())
-            np.maximum(fraction, 0.0, out=fraction)
-        counts["removed"] = int(removed.sum())
+        # Most years have no fault: the smallest and the largest value tell, and whole passes are left out.
+        ranges = {name: extremes(fraction) for name, fraction in states.items()}
+        wild = [name for name, (low, high) in ranges.items() if low < -self.tolerance or high > 1 + self.tolerance]
+        if wild:
+            removed = np.zeros(self.grid.shape, bool)
+            for name in wild:
+                removed |= self._not_fractions(name, states[name], year)
+            counts["removed"] = int(removed.sum())
+            for fraction in states.values():
+                fraction[removed] = np.nan
+        for name, (low, _) in ranges.items():
+            if low < 0:
+                counts["clipped"] += int(np.count_nonzero(states[name] < 0))
+                np.maximum(states[name], 0.0, out=states[name])
 
-        present = sum(np.isfinite(f).astype(np.int64) for f in states.values())
-        counts["partly_missing"] = int(np.sum((present > 0) & (present < len(states))))
-        total = np.asarray(sum(np.where(np.isnan(f), 0.0, f) for f in states.values()))
+        some, every = np.zeros(self.grid.shape, bool), np.ones(self.grid.shape, bool)
+        total = np.zeros(self.grid.shape)
+        for fraction in states.values():
+            missing = np.isnan(fraction)
+            some |= missing
+            every &= missing
+            total += np.fmax(fraction, 0.0)  # none for what is missing; nothing is below 0 any more
+        counts["partly_missing"] = int(np.count_nonzero(some & ~every))
         if total.max() > 1 + self.tolerance and not self.mend:
             over = int((total > 1 + self.tolerance).sum())
             raise DataError(
@@ -78,9 +90,10 @@ class Checker:
         if land is not None:
             counts["over_land"] = int(np.sum(total > land + self.tolerance))
         over_one = np.asarray(total > 1 + ROUNDING)
-        counts["renormalised"] = int(over_one.sum())
-        for fraction in states.values():
-            fraction[over_one] /= total[over_one]
+        counts["renormalised"] = int(np.count_nonzero(over_one))
+        if counts["renormalised"]:
+            for fraction in states.values():
+                fraction[over_one] /= total[over_one]
         return counts
 
     def _not_fractions(self, name: str, fraction: Array, year: int) -> NDArray[np.bool_]:
@@ -106,6 +119,9 @@ class Checker:
         ``clipped``: values a little below 0. ``removed``: values that the variable cannot have.
         """
         slack = self.tolerance if variable.largest == 1.0 else 1e-9 * variable.largest
+        low, high = extremes(array)
+        if not (low < 0 or high > variable.largest + slack):
+            return Counter(clipped=0, removed=0)
         wrong = np.asarray((array > variable.largest + slack) | (array < -slack))
         if wrong.any() and not self.mend:
             worst = np.nanargmax(np.where(wrong, np.abs(array), -1.0))
@@ -138,6 +154,11 @@ class Checker:
         when = "" if year is None else f", year {year}"
         row, col = divmod(int(cell), self.grid.nlon)
         return f"{self.where}{when}, {self.grid.lat[row]:.4f} N {self.grid.lon[col]:.4f} E"
+
+
+def extremes(array: Array) -> tuple[float, float]:
+    """Smallest and largest value that is not NaN; NaN where all are."""
+    return float(np.fmin.reduce(array, axis=None)), float(np.fmax.reduce(array, axis=None))
 
 
 #: What :meth:`Checker.close` counts.

@@ -54,12 +54,41 @@ def open_netcdf(path: Path, where: str | None = None) -> Iterator[Any]:
         ) from error
 
 
+#: Attributes that change what numbers mean; without them a variable holds its values as they are.
+_MEANINGFUL = ("scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "_Unsigned")
+
+
 def values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
+    """:func:`native_values` in double precision."""
+    return native_values(variable, *index).astype(np.float64, copy=False)
+
+
+def native_values(variable: Any, *index: int | slice) -> NDArray[np.floating[Any]]:
     """Read part of a variable (a netCDF4.Variable), unpacked, with NaN where values are missing.
 
     Missing are the values that the attributes of the file name (CF ``_FillValue``, ``missing_value``,
     ``valid_range``) and all that are beyond 1e19. Infinite values stay: they stand for nothing, and are refused.
+
+    Returns
+    -------
+    float32 where the file holds float32 as it is, else float64.
     """
-    data = np.ma.filled(np.ma.asarray(variable[index]).astype(np.float64), np.nan)
-    data[(np.abs(data) > MISSING_ABOVE) & np.isfinite(data)] = np.nan
+    named = [np.ravel(getattr(variable, name, ())) for name in ("_FillValue", "missing_value")]
+    if (
+        variable.dtype != np.float32
+        or any(hasattr(variable, name) for name in _MEANINGFUL)
+        or any(attribute.dtype.kind not in "fiu" for attribute in named)
+    ):
+        data = np.ma.filled(np.ma.asarray(variable[index]).astype(np.float64), np.nan)
+        named = []
+    else:
+        # without masked arrays, whose passes over the data take as long as its decompression
+        variable.set_auto_maskandscale(False)
+        data = np.asarray(variable[index])
+        variable.set_auto_maskandscale(True)
+    size = np.abs(data)
+    missing = (size > MISSING_ABOVE) & (size < np.inf)
+    for value in np.concatenate([[], *named]):
+        missing |= data == np.float32(value)
+    np.copyto(data, np.nan, where=missing)
     return np.asarray(data)

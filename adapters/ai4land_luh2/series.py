@@ -6,17 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, GridError, LatLonGrid, Registration, TimeError, register
 from ai4land_luh2.layout import Layout, read_layout
-from ai4land_luh2.netcdf import open_netcdf, values
+from ai4land_luh2.netcdf import native_values, open_netcdf
 from ai4land_luh2.sources import Source
 from ai4land_luh2.variables import CROPS, FRACTIONS, KINDS, Kind, Variable
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ class Series:
     def gather(
         self, layout: Layout, names: Iterable[str], grid: LatLonGrid, year: int | None = None
     ) -> dict[str, Array]:
-        """Variables of one of the files, in our units, on the cells of a grid; NaN where missing."""
+        """Variables of one of the files, in our units, on the cells of a grid; NaN where missing.
+
+        float32 where the file holds that in our units, else float64.
+        """
         place = register(layout.grid, grid, where=layout.where)
         step = () if year is None else (layout.years.index(year),)
         return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, step)
@@ -139,12 +143,13 @@ class Series:
         year, grid = later.first, later.grid
         mean, largest, cells = {}, {}, 0
         for name, sides in _comparable(earlier, later).items():
-            pair = [
-                np.sum([*self.gather(layout, parts, grid, year).values()], axis=0) if parts else None
+            one, other = (
+                np.sum([*self.gather(layout, parts, grid, year).values()], axis=0, dtype=np.float64)
+                if parts
+                else np.zeros(grid.shape)
                 for layout, parts in zip((earlier, later), sides, strict=True)
-            ]
-            absent = np.zeros(grid.shape)
-            difference = np.abs(np.subtract(*(absent if side is None else side for side in pair)))
+            )
+            difference = np.abs(one - other)
             difference = difference[np.isfinite(difference)]
             if difference.size:
                 mean[name], largest[name] = float(difference.mean()), float(difference.max())
@@ -184,7 +189,11 @@ def _read(
                     remedy="ask for years of the other files, or drop the variable",
                 )
             scale = variable.scale(layout.units[name], f"{layout.where}, variable {name!r}")
-            arrays[name] = scale * place.gather(partial(values, dataset[name], *step), np.nan, np.float64)
+            exact = scale == 1 and dataset[name].dtype == np.float32
+            array = place.gather(
+                partial(native_values, dataset[name], *step), np.nan, np.float32 if exact else np.float64
+            )
+            arrays[name] = array if scale == 1 else scale * array
     return arrays
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
-from ai4land_luh2.netcdf import open_netcdf
+from ai4land_luh2.netcdf import native_values, open_netcdf
 from ai4land_luh2.sources import Source as File
 from ai4land_luh2.sources import find
 from ai4land_static.geometry import Geometry, read_geometry
@@ -17,12 +17,15 @@ from ai4land_static.known import DERIVED, KNOWN
 from ai4land_static.means import cell_means
 from ai4land_static.options import StaticOptions
 from ai4land_static.sources import Source, find_sources
-from ai4land_static.terrain import aspect, gradient, slope
+from ai4land_static.terrain import aspect, gradient, slope, whole_turn
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = NDArray[np.float64]
+
+#: Bytes of variables that an adapter keeps in memory.
+KEPT = 64 << 20
 
 
 class StaticAdapter:
@@ -38,6 +41,7 @@ class StaticAdapter:
 
     def __init__(self, options: StaticOptions) -> None:
         self._file, self._options = _one_file(options), options
+        self._kept: dict[str, NDArray[Any]] = {}
         self._path = self._file.name
         with open_netcdf(self._file.path, self._path) as dataset:
             self._sources = find_sources(dataset, options)
@@ -102,10 +106,11 @@ class StaticAdapter:
         categories = [n for n in request.variables if n in self._sources and self._sources[n].kind == "category"]
         others = [n for n in request.variables if n not in categories]
         averaged = self._geometry.much_finer_than(request.grid)
-        if inside.any():
-            points = self._nearest(categories, y[inside], x[inside])
+        covered = np.broadcast(y, x).size
+        if covered:
+            points = self._nearest(categories, y, x)
             if not averaged:
-                points |= self._interpolate(others, y[inside], x[inside])
+                points |= self._interpolate(others, y, x)
             for name, values in points.items():
                 found[name][inside] = values
             if averaged and others:
@@ -114,7 +119,7 @@ class StaticAdapter:
         dataset = xr.Dataset(
             {n: (("lat", "lon"), a) for n, a in found.items()},
             {"lat": request.grid.lat, "lon": request.grid.lon},
-            attrs={"source": self._file.stem, "quality": {"outside": int((~inside).sum())}},
+            attrs={"source": self._file.stem, "quality": {"outside": request.grid.size - covered}},
         )
         for name in request.variables:
             method = "nearest cell" if name in categories else "mean over the cell" if averaged else "bilinear"
@@ -151,8 +156,7 @@ class StaticAdapter:
             return {}
         window = self._geometry.window(y, x)
         layers = self._layers(names, window, averaged=False)
-        stacked = window.interpolate(np.stack(list(layers.values()), axis=-1), y, x)
-        points = dict(zip(layers, np.moveaxis(stacked, -1, 0), strict=True))
+        points = {name: window.interpolate(layer, y, x) for name, layer in layers.items()}
         bearing = 0.0 if window.pole is None else window.pole.bearing_of_north(y, x)
         return {n: _finish(n, points, bearing) for n in names}
 
@@ -198,7 +202,7 @@ class StaticAdapter:
 
     def _values(self, dataset: Any, window: Geometry, name: str, source: Source, variable: str) -> Array:
         where = f"{self._path}, variable {variable!r}"
-        array = window.read(dataset[variable])
+        array = window.read(dataset[variable], self._whole(dataset[variable]))
         if source.kind == "count":
             array = array / window.cell_area()
         else:
@@ -217,6 +221,17 @@ class StaticAdapter:
                 remedy="declare the fill value of the file as _FillValue, or correct its units",
             )
         return array
+
+    def _whole(self, variable: Any) -> NDArray[Any] | None:
+        """All values of a variable that is small, kept: the chunks of a file are often larger than a window, and would
+        be decompressed anew for each."""
+        name = variable.name
+        if name not in self._kept:
+            size = variable.size * max(variable.dtype.itemsize, 4)
+            if size + sum(array.nbytes for array in self._kept.values()) > KEPT:
+                return None
+            self._kept[name] = native_values(variable, *[slice(None)] * variable.ndim)
+        return self._kept[name]
 
 
 def _one_file(options: StaticOptions) -> File:
@@ -239,7 +254,9 @@ def _finish(name: str, points: Mapping[str, Array], bearing: Array | float) -> N
     if name == "slope":
         return slope(points["east"], points["north"]).astype(np.float32)
     if "sine" in points:
-        angle = np.rad2deg(np.arctan2(points["sine"], points["cosine"]))
+        angle = whole_turn(np.rad2deg(np.arctan2(points["sine"], points["cosine"])))
     else:
         angle = aspect(points["east"], points["north"], bearing)
-    return np.asarray(angle, np.float32) % np.float32(360)  # what rounds to 360 is north
+    found = angle.astype(np.float32)
+    found[found == 360] = 0  # what rounds to a whole turn is north
+    return found

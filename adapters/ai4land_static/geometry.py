@@ -50,20 +50,32 @@ class Geometry:
     pole: RotatedPole | None
     repeated: int = 0
 
-    def locate(self, grid: LatLonGrid) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """Coordinates in this frame of the cell centres of a grid, and which of them the data cover.
+    def locate(self, grid: LatLonGrid) -> tuple[Array, Array, Any]:
+        """Coordinates in this frame of the cell centres of a grid that the data cover.
 
         The data reach half a cell beyond their outermost centres; there the nearest centre's value holds.
+
+        Returns
+        -------
+        Rows (n, 1), columns (1, m), and the index of that rectangle in the grid; of a rotated pole the coordinates
+        (n,) of each cell, and a mask of the grid.
         """
-        lon, lat = np.meshgrid(grid.lon, grid.lat)
-        y, x = (lat, lon) if self.pole is None else self.pole.rotate(lat, lon)
         margins = [abs(c[[1, -1]] - c[[0, -2]]) / 2 for c in (self.lat, self.lon)]
+        if self.pole is None:
+            y, x = grid.lat, grid.lon
+        else:
+            lon, lat = np.meshgrid(grid.lon, grid.lat)
+            y, x = self.pole.rotate(lat, lon)
         west = self.lon[0] - margins[1][0] - _ROUNDING
         x = west + (x - west) % 360.0
-        inside = np.ones(grid.shape, bool)
-        for c, centre, margin in ((y, self.lat, margins[0]), (x, self.lon, margins[1])):
-            inside &= (c >= centre[0] - margin[0] - _ROUNDING) & (c <= centre[-1] + margin[1] + _ROUNDING)
-        return np.clip(y, self.lat[0], self.lat[-1]), np.clip(x, self.lon[0], self.lon[-1]), inside
+        rows, cols = (
+            (c >= centre[0] - margin[0] - _ROUNDING) & (c <= centre[-1] + margin[1] + _ROUNDING)
+            for c, centre, margin in ((y, self.lat, margins[0]), (x, self.lon, margins[1]))
+        )
+        y, x = np.clip(y, self.lat[0], self.lat[-1]), np.clip(x, self.lon[0], self.lon[-1])
+        if self.pole is not None:
+            return y[rows & cols], x[rows & cols], rows & cols
+        return y[rows][:, None], x[cols][None, :], np.ix_(rows, cols)
 
     def half_a_cell_off(self, grid: LatLonGrid) -> bool:
         """Whether the data have cells as large as those of a grid, half a cell beside them: corners, not centres."""
@@ -109,27 +121,59 @@ class Geometry:
         )
         return Geometry(self.lat[row], self.lon[col], self.rows[row], self.cols[col], self.dims, self.pole)
 
-    def read(self, variable: Any) -> Array:
-        """Values (rows, columns) of a netCDF variable, NaN where missing."""
+    def read(self, variable: Any, whole: NDArray[Any] | None = None) -> Array:
+        """Values (rows, columns) of a netCDF variable, NaN where missing.
+
+        Parameters
+        ----------
+        whole:
+            All values of the variable, where they are at hand.
+        """
         dims = variable.dimensions
         transposed = dims.index(self.dims[0]) > dims.index(self.dims[1])
 
         def block(rows: slice, cols: slice) -> Array:
             index = {self.dims[0]: rows, self.dims[1]: cols}
-            part = values(variable, *(index.get(d, 0) for d in dims))
+            place = tuple(index.get(d, 0) for d in dims)
+            part = values(variable, *place) if whole is None else whole[place].astype(np.float64)
             return part.T if transposed else part
 
         return np.asarray(Registration(self.rows, self.cols).gather(block, np.nan, np.float64))
 
-    def interpolate(self, layers: Array, y: Array, x: Array) -> Array:
-        """Bilinear interpolation of layers (rows, columns, layer) to points; NaN next to missing values."""
+    def interpolate(self, layer: Array, y: Array, x: Array) -> Array:
+        """A layer (rows, columns) at the points of :meth:`locate`, interpolated bilinearly; NaN next to missing values.
+
+        Along rows and columns one after the other where the points are a rectangle of the two.
+        """
         from scipy.interpolate import RegularGridInterpolator
 
-        present = np.isfinite(layers)
-        both = np.concatenate([np.where(present, layers, 0.0), present.astype(np.float64)], axis=-1)
-        found = RegularGridInterpolator((self.lat, self.lon), both)(np.stack([y, x], axis=-1))
-        value, weight = np.split(found, 2, axis=-1)
-        return np.asarray(np.where(weight > 1 - _ROUNDING, value, np.nan))
+        present = np.isfinite(layer)
+        filled = layer if present.all() else np.where(present, layer, 0.0)
+        if y.ndim == 2:
+            rows, cols = _between(self.lat, y[:, 0]), _between(self.lon, x[0])
+
+            def resample(field: Array) -> Array:
+                return np.asarray(rows @ np.ascontiguousarray((cols @ field.T).T))
+        else:
+
+            def resample(field: Array) -> Array:
+                return np.asarray(RegularGridInterpolator((self.lat, self.lon), field)(np.stack([y, x], axis=-1)))
+
+        value = resample(filled)
+        if filled is not layer:
+            value[resample(present.astype(np.float64)) <= 1 - _ROUNDING] = np.nan
+        return value
+
+
+def _between(centres: Array, points: Array) -> Any:
+    """Sparse (point, centre): the shares of the two centres that each point lies between."""
+    from scipy.sparse import csr_array
+
+    left = np.clip(np.searchsorted(centres, points, "right") - 1, 0, centres.size - 2)
+    share = (points - centres[left]) / (centres[left + 1] - centres[left])
+    index = np.stack([left, left + 1], axis=1).ravel()
+    shares = np.stack([1 - share, share], axis=1).ravel()
+    return csr_array((shares, index, 2 * np.arange(points.size + 1)), shape=(points.size, centres.size))
 
 
 def edges(centres: Array) -> Array:

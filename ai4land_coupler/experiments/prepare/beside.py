@@ -14,6 +14,7 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import PARTS, PreparedLayout
 from ai4land_coupler.experiments.prepare.stac import collection_text
 from ai4land_coupler.plugins import Plugins
+from ai4land_coupler.regrid.auto import resolve
 
 #: First line of the configuration beside a store; a file without it is somebody else's.
 HEADER = "# Made by ai4land prepare: the same run, reading its inputs from the prepared store."
@@ -50,8 +51,8 @@ def run_configuration(config: Config, plugins: Plugins, layout: PreparedLayout, 
     for section, choice in zip(raw["predictors"], config.predictors, strict=True):
         section["options"] = _moved_options(config, plugins, choice.name, choice.options, target, "predictor")
     if "backend" in raw.get("regrid", {}) and raw["regrid"].get("options"):
-        chosen = config.regrid
-        raw["regrid"]["options"] = _moved_options(config, plugins, chosen.backend, chosen.options, target, "regridder")
+        backend, options = resolve(config.regrid.backend, 1), config.regrid.options
+        raw["regrid"]["options"] = _moved_options(config, plugins, backend, options, target, "regridder")
     for host in raw.get("hosts", {}).values():
         host["grid"] = _moved(config.base, host["grid"], target)
     if "output" in raw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from ai4land_coupler.config import Config
 from ai4land_coupler.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
 from ai4land_coupler.errors import ConfigError, DataError, RunError
 from ai4land_coupler.experiments.prepare.beside import write_beside
+from ai4land_coupler.experiments.prepare.journal import REMEDY, Journal
 from ai4land_coupler.experiments.prepare.layout import (
     ATTRIBUTE,
     COORDINATES,
@@ -33,7 +35,7 @@ from ai4land_coupler.experiments.prepare.layout import (
 )
 from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
 from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
-from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Workshop, make_in_worker, start_worker
+from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Made, Workshop, make_in_worker, start_worker
 from ai4land_coupler.inputs import Mended, total
 from ai4land_coupler.land_setup import LandSetup
 from ai4land_coupler.provenance import collect, digest
@@ -44,7 +46,6 @@ Progress = Callable[[int, int, str], None]
 #: Folder beside the store that holds it until it is whole, and the journal of its pieces.
 UNFINISHED = ".part"
 PLAN = "plan.json"
-_REMEDY = "run the same command again: it goes on with the pieces that are missing"
 
 
 @dataclass(frozen=True)
@@ -113,18 +114,16 @@ def prepare(
         return Prepared(store, *beside, layout, len(pieces), 0, quality)
     with disk_errors("a prepared store could not be made", store), _locked(work):
         _begin(work, layout, plan, key)
-        journal = _read_journal(work, pieces)
-        missing = [piece for piece in pieces if piece.id not in journal]
-        tell = progress or (lambda done, total, what: None)
-        tell(len(pieces) - len(missing), len(pieces), "")
-        workshop = Workshop(config, layout, work / "store", work / "journal")
+        journal = Journal(work / "journal", work / "store")
+        entered = journal.read(pieces)
+        missing = [piece for piece in pieces if piece.id not in entered]
         count = jobs if jobs is not None else len(os.sched_getaffinity(0))
-        for number, piece in enumerate(_make(workshop, missing, count), len(pieces) - len(missing) + 1):
-            tell(number, len(pieces), f"{piece.part} {piece.year or ''}".strip())
-        journal = _read_journal(work, pieces)
-        mended = {Mended(*key): n for piece in pieces for *key, n in journal[piece.id]["mended"]}
+        made = _make(Workshop(config, layout, work / "store"), missing, count)
+        _enter(journal, made, len(pieces) - len(missing), len(pieces), progress or (lambda done, total, what: None))
+        entered = journal.read(pieces)
+        mended = {Mended(*key): n for piece in pieces for *key, n in entered[piece.id]["mended"]}
         quality = total(mended | joints)
-        _seal(work / "store", [file for entry in journal.values() for file in entry["files"]], quality)
+        _seal(work / "store", [file for entry in entered.values() for file in entry["files"]], quality)
         beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
         _put_into_place(work, store)
     return Prepared(store, *beside, layout, len(pieces), len(missing), quality)
@@ -183,7 +182,7 @@ def _locked(work: Path) -> Iterator[None]:
 def _begin(work: Path, layout: PreparedLayout, plan: dict[str, Any], key: str) -> None:
     """Keep what an interrupted run of the same plan left behind; else start anew."""
     try:
-        same = unseal((work / PLAN).read_bytes(), work / PLAN, _REMEDY)["key"] == key
+        same = unseal((work / PLAN).read_bytes(), work / PLAN, REMEDY)["key"] == key
     except (OSError, DataError):
         same = False
     if same:
@@ -202,27 +201,28 @@ def _attributes(plan: dict[str, Any], key: str, quality: Counter[str] | None) ->
     return {"provenance": plan["provenance"], ATTRIBUTE: json.dumps(described)}
 
 
-def _read_journal(work: Path, pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
-    """The pieces that are done: their entry is sound, and their files have the size that it tells."""
-    found = {}
-    for piece in pieces:
-        path = work / "journal" / f"{piece.id}.json"
-        try:
-            entry = unseal(path.read_bytes(), path, _REMEDY)
-            whole = all((work / "store" / f).stat().st_size == size for f, size in entry["files"].items())
-        except (OSError, DataError):
-            continue
-        if whole and entry["piece"] == piece.id:
-            found[piece.id] = entry
-    return found
+def _enter(journal: Journal, made: Iterator[Made], done: int, total: int, tell: Progress) -> None:
+    """Enter the pieces as they are made, and tell of those that are entered."""
+    numbers = itertools.count(done + 1)
+    tell(done, total, "")
+
+    def tell_of(entered: Iterable[Made]) -> None:
+        for piece, *_ in entered:
+            tell(next(numbers), total, f"{piece.part} {piece.year or ''}".strip())
+
+    try:
+        for item in made:
+            tell_of(journal.add(item))
+    except BaseException:  # an error in one piece costs no other
+        journal.flush()
+        raise
+    tell_of(journal.flush())
 
 
-def _make(workshop: Workshop, pieces: Sequence[Piece], jobs: int) -> Iterator[Piece]:
-    """Make pieces, in this process or over several, and yield each when it is done."""
+def _make(workshop: Workshop, pieces: Sequence[Piece], jobs: int) -> Iterator[Made]:
+    """Make pieces, in this process or over several, and yield each when it is written."""
     if jobs <= 1 or len(pieces) <= 1:
-        for piece in pieces:
-            workshop.make(piece)
-            yield piece
+        yield from map(workshop.make, pieces)
         return
     # spawn: the libraries that were loaded here (HDF5, GDAL, threads of torch and zarr) do not survive a fork
     context = multiprocessing.get_context("spawn")
@@ -234,7 +234,7 @@ def _make(workshop: Workshop, pieces: Sequence[Piece], jobs: int) -> Iterator[Pi
         raise RunError(
             "a worker process ended before its time",
             found="killed from outside, most often for want of memory",
-            remedy=f"{_REMEDY}, with fewer --jobs where memory is short",
+            remedy=f"{REMEDY}, with fewer --jobs where memory is short",
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -249,10 +249,12 @@ def _seal(store: Path, files: Iterable[str], quality: Counter[str]) -> None:
     group.update_attributes({ATTRIBUTE: json.dumps({**described, "quality": dict(sorted(quality.items()))})})
     shards = {*files}
     coordinates = {f"{part}/{name}/c/0" for part in PARTS for name in COORDINATES}
-    for file in store.rglob("*"):
-        name = file.relative_to(store).as_posix()
-        if file.is_file() and name not in shards | coordinates and file.name != "zarr.json":
-            file.unlink()
+    kept = shards | coordinates
+    for folder, _, names in os.walk(store):
+        for name in names:
+            file = Path(folder, name)
+            if name != "zarr.json" and file.relative_to(store).as_posix() not in kept:
+                file.unlink()
     metadata = digests(store)
     write_durably(store / MARKER, seal({"metadata": metadata, "files": sorted(shards)}))
     sync_files((store / name for name in metadata), store)

@@ -1,7 +1,7 @@
-"""One piece of work: read it through the adapters, write its shards, bring them to disk, journal it.
+"""One piece of work: read it through the adapters and write its shards.
 
-Runs in the process of the caller or in workers. A piece that was interrupted has no entry in the journal and is made
-anew; a piece made twice has the same bytes.
+Runs in the process of the caller or in workers. A piece that was interrupted has no entry in the journal
+(:mod:`~ai4land_coupler.experiments.prepare.journal`) and is made anew; a piece made twice has the same bytes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
 from ai4land_coupler.config import Config
-from ai4land_coupler.durable import disk_errors, seal, sync_files, write_durably
+from ai4land_coupler.durable import disk_errors
 from ai4land_coupler.experiments.prepare.layout import Piece, PreparedLayout
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import Box, LatLonGrid
@@ -31,6 +31,14 @@ from ai4land_coupler.store_format import array_file
 GDAL_CACHE = "64"
 
 
+class Made(NamedTuple):
+    """A piece that was written: its files, relative to the store, with their sizes, and what was mended in it."""
+
+    piece: Piece
+    files: dict[str, int]
+    mended: list[list[Any]]
+
+
 @dataclass
 class Workshop:
     """Everything that pieces of one store are made with; picklable before its first use."""
@@ -38,11 +46,10 @@ class Workshop:
     config: Config
     layout: PreparedLayout
     store: Path
-    journal: Path
     _tools: _Tools | None = field(default=None, repr=False)
 
-    def make(self, piece: Piece) -> None:
-        """Make one piece durable, and then enter it in the journal.
+    def make(self, piece: Piece) -> Made:
+        """Make one piece; it is not durable yet.
 
         Raises
         ------
@@ -54,13 +61,9 @@ class Workshop:
         values, mended = self._tools.read(piece)
         files: dict[str, int] = {}
         for name, array in values.items():
-            where = f"{piece.part}/{name}"
-            file = self._write(where, piece, array)
+            file = self._write(f"{piece.part}/{name}", piece, array)
             files[file.relative_to(self.store).as_posix()] = file.stat().st_size
-        with disk_errors("a piece of a prepared store could not be brought to disk", self.store):
-            sync_files((self.store / name for name in files), self.store)
-            entry = {"piece": piece.id, "files": files, "mended": [[*key, n] for key, n in mended.items() if n]}
-            write_durably(self.journal / f"{piece.id}.json", seal(entry))
+        return Made(piece, files, [[*key, n] for key, n in mended.items() if n])
 
     def _write(self, name: str, piece: Piece, values: NDArray[Any]) -> Path:
         assert self._tools is not None
@@ -86,8 +89,9 @@ class _Tools:
         self._initial = make_adapter(config, plugins, "initial", config.initial)
         self._forcing, self._static = (_catalogue(config, plugins, kind) for kind in ("forcing", "static"))
         self._compared: set[tuple[int, Box]] = set()
-        # Zarr leaves out a chunk of nothing but the fill value, and then it looks lost.
-        with zarr.config.set({"array.write_empty_chunks": True}):
+        # Zarr leaves out a chunk of nothing but the fill value, and then it looks lost. It hands each chunk to a thread
+        # of its own, unless they come in batches.
+        with zarr.config.set({"array.write_empty_chunks": True, "codec_pipeline.batch_size": 64}):
             group = zarr.open_group(store, mode="r+")
             self.arrays: dict[str, Any] = {v.array: group[v.array] for v in layout.variables}
 
@@ -159,8 +163,7 @@ def start_worker(workshop: Workshop, parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def make_in_worker(piece: Piece) -> Piece:
+def make_in_worker(piece: Piece) -> Made:
     """Make a piece with the workshop of this process."""
     assert _workshop is not None
-    _workshop.make(piece)
-    return piece
+    return _workshop.make(piece)
