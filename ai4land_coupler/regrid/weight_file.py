@@ -287,6 +287,9 @@ def merge_links(
     row: NDArray[np.int64], col: NDArray[np.int64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Sort links by row, then column; those of one pair are added by ascending value, whatever their order was."""
+    step = np.diff(row)
+    if bool(((step > 0) | ((step == 0) & (np.diff(col) > 0))).all()):
+        return row, col, values
     order = np.lexsort((values, col, row))
     row, col, values = row[order], col[order], values[order]
     first = np.ones(row.size, bool)

@@ -20,7 +20,7 @@ from ai4land_coupler.regrid_files.grid_output import OutputGrid, output_grid
 from ai4land_coupler.regrid_files.output import Output, open_output
 
 #: Bytes of one slice of input and output in float64; a few arrays of this size are held at a time.
-_SLICE = 128 * 2**20
+_SLICE = 32 * 2**20
 #: Attributes of a variable that its new grid makes wrong.
 _GRID_ATTRIBUTES = frozenset(
     {

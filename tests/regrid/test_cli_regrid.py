@@ -193,6 +193,25 @@ def test_a_grid_of_cells_and_a_curvilinear_one(tmp_path):
         np.testing.assert_array_equal(cells["x"][:], curved["x"][:].ravel())
 
 
+@pytest.mark.real_data
+def test_an_ocean_grid_with_a_fold_gives_its_integral(tmp_path, sample_data):
+    """ORCA2: cells that come twice are masked once, land is missing; heat of the rest is kept to the last digits."""
+    ocean = sample_data / "grids" / "orca2_votemper.nc"
+    made = ai4land("weights", ocean, "r72x36", "-o", tmp_path / "w.nc")
+    assert made.exit_code == 0, made.output
+    regrid_file(tmp_path / "w.nc", ocean, tmp_path / "out.nc", missing="conserve")
+    file = read_weights(tmp_path / "w.nc")
+    with netCDF4.Dataset(ocean) as before, netCDF4.Dataset(tmp_path / "out.nc") as after:
+        stored = before["votemper"][:].astype(float)
+        found = after["votemper"]
+        assert found.dimensions == ("lat", "lon")
+        assert found.coordinates.split() == ["deptht", "time_counter"]
+        there = file.source.area.reshape(stored.shape) * file.source.fraction.reshape(stored.shape)
+        heat = (stored.filled(0.0) * there).sum()
+        assert (found[:].filled(0.0).ravel() * file.destination.area).sum() == pytest.approx(heat, rel=1e-6)
+        assert 0.55 < ((stored.filled(0.0) != 0) * there).sum() / (4 * np.pi) < 0.75, "the share of the ocean"
+
+
 # ---- what is refused ----------------------------------------------------------------------------------------------
 
 
