@@ -267,6 +267,9 @@ class LandSetup:
         for year in self.scenario_years:
             chosen = self._forcing.choose(self.map_maker.crosswalk, year)
             needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
+        through = {pair for item in self.passed for pair in item.needs}
+        for year in self.clock.years() if through else ():
+            needs.setdefault(year, set()).update(through)
         return needs
 
     def check_years(self) -> None:

@@ -48,6 +48,11 @@ class Passed(NamedTuple):
     crop: str = ""
 
     @property
+    def needs(self) -> set[tuple[str, str]]:
+        """What is read for it, as names and units: itself, and the area of its crop."""
+        return {(self.name, self.units)} | ({(self.crop, "1")} if self.crop else set())
+
+    @property
     def info(self) -> ExportInfo:
         crop = f"mean over the area of {self.crop}"
         over = {"cell": "share of the cell", "amount": "amount in the cell", "crop": crop}[self.kind]
@@ -139,8 +144,7 @@ class PassThrough:
     def _read(self, year: int) -> Mapping[str, NDArray[np.float32]]:
         if not self._ids.size:
             return {}
-        units = {v.name: v.units for v in self._variables} | {v.crop: "1" for v in self._variables if v.crop}
-        return self._reader.read(units, year)
+        return self._reader.read(dict(pair for v in self._variables for pair in sorted(v.needs)), year)
 
     def _stacked(self, read: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Per variable what is summed and what it is summed over, (2 variables, owned forcing cells)."""

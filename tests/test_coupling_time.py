@@ -208,6 +208,26 @@ class TestNextYear:
         with pytest.raises(TimeError, match="lookahead: true"):
             plain.export(COVER, at="next")
 
+    def test_a_restart_takes_the_step_ahead_again(self, raw: Raw, ahead: Raw, tmp_path: Path) -> None:
+        """Written in mid-year by a run that is ahead, continued by one that is and by one that is not."""
+        first = realized(ahead)
+        first.run("2017-08-09")
+        first.write_restart(tmp_path)
+        following = first.export(COVER, at="next")
+        first.run(2019)
+        for other in (ahead, raw):
+            again = LandComponent(config_of(other))
+            again.initialize(tmp_path)
+            again.set_named_grid("host")
+            again.realize()
+            assert again.date == (2017, 8, 9, 0)
+            with pytest.raises(TimeError, match="2017-08-09"):
+                again.run("2017-08-08")
+            if other is ahead:
+                np.testing.assert_array_equal(again.export(COVER, at="next"), following)
+            again.run(2019)
+            np.testing.assert_array_equal(again.export(COVER), first.export(COVER))
+
     def test_the_last_year_has_no_next_one(self, ahead: Raw) -> None:
         component = realized(ahead, time={"start": 2015, "stop": 2016})
         component.run(2016)

@@ -114,6 +114,10 @@ def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
 def test_a_year_without_transitions(raw: Raw) -> None:
     """They end a year before the states; what is there stays there."""
     component = realized(raw, time={"start": 2015, "stop": 2022}, exports={"pass_through": ["primf_harv"]})
+    needs = component.setup.forcing_needs()
+    assert all(("primf_harv", "1") in needs[year] for year in range(2015, 2023))  # as `ai4land prepare` copies them
+    with pytest.raises(TimeError, match="primf_harv"):
+        component.setup.check_years()
     component.run(2021)
     with pytest.raises(TimeError, match="primf_harv"):
         component.run(2022)
