@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.host_grids import cf, connectivity, corners
+from ai4land_coupler.host_grids import cf, connectivity, corners, mpas
 from ai4land_coupler.host_grids.coverage import Expect
 from ai4land_coupler.host_grids.generated import generated_mesh
 from ai4land_coupler.host_grids.polygons import mesh_of
@@ -19,6 +19,7 @@ from ai4land_coupler.mesh import Edges, Mesh
 _LAYOUTS = (
     connectivity.read_ugrid,
     connectivity.read_esmf_mesh,
+    mpas.read_mpas,
     corners.read_scrip,
     corners.read_icon,
     cf.read_cf,
@@ -34,7 +35,7 @@ def read_mesh(
 ) -> Mesh:
     """Read a grid file, whichever its layout, or make the grid that a name stands for.
 
-    Known are UGRID, ESMF mesh, SCRIP, ICON (``clon_vertices``) and CF: rectilinear, curvilinear and unstructured
+    Known are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``) and CF: rectilinear, curvilinear and unstructured
     cells with bounds, regular and Gaussian axes without, and rotated poles (docs/grids.md). Cells are numbered in
     the order of the file, the last dimension fastest.
 
@@ -80,8 +81,8 @@ def read_mesh(
         else:
             raise DataError(
                 "a grid file has no cells of a known layout",
-                expected="UGRID (cf_role mesh_topology), ESMF mesh (nodeCoords, elementConn), SCRIP (grid_corner_lon),"
-                " ICON (clon_vertices), or CF latitudes and longitudes",
+                expected="UGRID (cf_role mesh_topology), ESMF mesh (nodeCoords, elementConn),"
+                " MPAS (verticesOnCell), SCRIP (grid_corner_lon), ICON (clon_vertices), or CF latitudes and longitudes",
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )
@@ -95,11 +96,28 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_maskandscale(False)
+            if dataset.data_model in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"):
+                _refuse_truncated(path)
             yield dataset
     except (OSError, RuntimeError) as error:  # RuntimeError: the file ends before its data
-        raise DataError(
-            "a grid file cannot be read as netCDF",
-            found=error,
-            where=path,
-            remedy="compare its size and checksum with the source's; it may be truncated",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _refuse_truncated(path: Path) -> None:
+    """Refuse a netCDF-3 file that ends before its data, where the netCDF library would read zeros without a word."""
+    from scipy.io import netcdf_file
+
+    try:
+        with netcdf_file(path, mmap=True):  # lays out all variables, and reads none
+            pass
+    except (ValueError, IndexError, TypeError) as error:
+        raise _unreadable(path, f"{path.stat().st_size} bytes, fewer than its variables have") from error
+
+
+def _unreadable(path: Path, found: object) -> DataError:
+    return DataError(
+        "a grid file cannot be read as netCDF",
+        found=found,
+        where=path,
+        remedy="compare its size and checksum with the source's; it may be truncated",
+    )

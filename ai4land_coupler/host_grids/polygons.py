@@ -68,6 +68,8 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
         Its cells are malformed (:func:`ai4land_coupler.mesh.validate`), turn both ways, overlap, leave gaps in what
         ``expect`` says is global, or do not have the areas that the file says.
     """
+    if len(polygons.lon) == 0:
+        raise GridError("a grid file has no cells", where=path)
     lon, lat = np.array(polygons.lon), np.array(polygons.lat)
     over = (np.abs(lat) > 90.0) & (np.abs(lat) <= 90.0 + _POLE_OVERSHOOT)
     lat[over] = np.sign(lat[over]) * 90.0

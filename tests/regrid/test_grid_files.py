@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ class Nc:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
-def write(path: Path, **variables: Nc) -> Path:
-    with netCDF4.Dataset(path, "w") as file:
+def write(path: Path, format_: str = "NETCDF4", attrs_: Mapping[str, Any] | None = None, **variables: Nc) -> Path:
+    with netCDF4.Dataset(path, "w", format=format_) as file:
+        file.setncatts(dict(attrs_ or {}))
         for name, variable in variables.items():
             values = np.asarray(variable.values)
             for dim, size in zip(variable.dims.split(), values.shape, strict=True):
@@ -76,7 +78,7 @@ def mixed_mesh() -> Mesh:
 MIXED = mixed_mesh()
 
 
-def as_scrip(path: Path, mesh: Mesh, padding: str = "repeated", **extra: Nc) -> Path:
+def as_scrip(path: Path, mesh: Mesh, padding: str = "repeated", format_: str = "NETCDF4", **extra: Nc) -> Path:
     lon, lat = mesh.corner_lon.copy(), mesh.corner_lat.copy()
     if padding == "repeated":
         last = (~np.isnan(lat)).sum(axis=1) - 1
@@ -86,6 +88,7 @@ def as_scrip(path: Path, mesh: Mesh, padding: str = "repeated", **extra: Nc) -> 
     lon, lat = (np.nan_to_num(values, nan=9.96921e36) for values in (lon, lat))
     return write(
         path,
+        format_,
         grid_corner_lon=Nc("grid_size grid_corners", lon, corners),
         grid_corner_lat=Nc("grid_size grid_corners", lat, corners),
         **extra,
@@ -156,6 +159,22 @@ def as_icon(path: Path, mesh: Mesh) -> Path:
     return write(path, **corners)
 
 
+def as_mpas(path: Path, mesh: Mesh, on_a_sphere: str = "YES") -> Path:
+    lon, lat, conn = nodes_of(mesh)
+    centres = np.deg2rad(mesh.centres())
+    return write(
+        path,
+        attrs_={"on_a_sphere": on_a_sphere, "sphere_radius": 2.0},
+        verticesOnCell=Nc("nCells maxEdges", np.where(conn < 0, conn[:, :1], conn).astype("i4") + 1),
+        nEdgesOnCell=Nc("nCells", (conn >= 0).sum(axis=1).astype("i4")),
+        lonVertex=Nc("nVertices", np.deg2rad(lon)),
+        latVertex=Nc("nVertices", np.deg2rad(lat)),
+        lonCell=Nc("nCells", centres[0]),
+        latCell=Nc("nCells", centres[1]),
+        areaCell=Nc("nCells", 4 * cell_area(mesh) / EARTH_RADIUS**2),
+    )
+
+
 LAYOUTS = {
     "SCRIP, repeated corners": lambda path: as_scrip(path, MIXED),
     "SCRIP, missing corners": lambda path: as_scrip(path, MIXED, "missing"),
@@ -168,6 +187,7 @@ LAYOUTS = {
     "ESMF ragged": lambda path: as_esmf(path, MIXED, ragged=True),
     "CF cells": lambda path: as_cf_cells(path, MIXED),
     "ICON": lambda path: as_icon(path, MIXED),
+    "MPAS": lambda path: as_mpas(path, MIXED),
 }
 
 
@@ -478,6 +498,7 @@ FAULTY_FILES = {
         ),
         "numElementConn does not fit",
     ),
+    "on a plane": (lambda path: as_mpas(path, MIXED, "NO"), "mesh is on a plane"),
     "several grids": (
         lambda path: write(
             path,
@@ -507,11 +528,19 @@ def test_nodes_that_do_not_exist_are_refused(tmp_path):
         read_mesh(path)
 
 
-def test_a_truncated_file_is_refused(tmp_path):
-    path = as_scrip(tmp_path / "g.nc", ICO)
-    path.write_bytes(path.read_bytes()[:-3000])
+@pytest.mark.parametrize("format_", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
+@pytest.mark.parametrize("missing", [8, 100, 3000, -300])
+def test_a_truncated_file_is_refused(tmp_path, format_, missing):
+    path = as_scrip(tmp_path / "g.nc", ICO, format_=format_)
+    assert read_mesh(path).size == ICO.size
+    path.write_bytes(path.read_bytes()[:-missing])
     with pytest.raises(DataError, match=r"cannot be read as netCDF\n(.*\n)*.*truncated"):
         read_mesh(path)
+
+
+def test_a_file_without_cells_is_refused(tmp_path):
+    with pytest.raises(GridError, match=r"no cells\n  where: .*g.nc"):
+        read_mesh(as_scrip(tmp_path / "g.nc", ICO.take(np.arange(0)), "missing"))
 
 
 # ---- grids by name -----------------------------------------------------------------------------------------------
