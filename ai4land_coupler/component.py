@@ -38,6 +38,7 @@ from ai4land_coupler.land_setup import LandSetup
 from ai4land_coupler.mesh import Mesh, validate
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.pass_through import PassThrough
+from ai4land_coupler.regrid.auto import check_same
 from ai4land_coupler.regrid.cached import with_cache
 from ai4land_coupler.restart import Restart, RestartWriter, block_arrays
 from ai4land_coupler.rng import KeyedRng
@@ -146,6 +147,7 @@ class LandComponent:
             begin = _start(start, restart)
             setup = self._setup = LandSetup(self.config, self.comm.rank, self.comm.size)
             setup.check_lookahead()
+        check_same(setup.regrid_backend, self.comm.mpi)
         source: Restart | None = None
         with self.comm.guard():
             if restart is None:
@@ -248,13 +250,14 @@ class LandComponent:
             self._imports.check()
             choice = self.config.regrid
             regridder: Any = None
+            backend = self._setup.regrid_backend
             if self._meshes:  # a run without host grids needs no backend
                 regridder = self._setup.plugins.create(
-                    "regridder", choice.backend, choice.options, "regrid", base=self.config.base
+                    "regridder", backend, choice.options, "regrid", base=self.config.base
                 )
                 cache = None if choice.cache is None else self.config.resolve(choice.cache)
-                version = self._setup.plugins.find("regridder", choice.backend).version
-                regridder = with_cache(regridder, cache, choice.backend, version, choice.options)
+                version = self._setup.plugins.find("regridder", backend).version
+                regridder = with_cache(regridder, cache, backend, version, choice.options)
         for name, mesh in sorted(self._meshes.items()):
             if name in self._unchecked:
                 validate(mesh, self.comm.mpi)

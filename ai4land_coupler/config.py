@@ -126,7 +126,9 @@ class ExportSection(Section):
 
 
 class RegridSection(Section):
-    backend: str = Field("yac", description="regridding backend, by its registered name")
+    backend: str = Field(
+        "yac", description="regridding backend, by its registered name; auto: esmf where it can be used, else yac"
+    )
     options: dict[str, Any] = Field(default_factory=dict)
     cache: Path | None = Field(None, description="folder that keeps regrid weights for later runs; default: none")
 
@@ -206,6 +208,7 @@ class Config(Section):
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")
+        content["regrid"].pop("backend")  # restarts keep which one it came to
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

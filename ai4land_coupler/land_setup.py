@@ -49,6 +49,7 @@ from ai4land_coupler.pass_through import passed
 from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.provenance import instruction_set
 from ai4land_coupler.quality import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.regrid.auto import resolve
 from ai4land_coupler.restart import Restart, check_compatible, read_state
 from ai4land_coupler.state import LandState
 from ai4land_coupler.units import factor
@@ -81,10 +82,13 @@ class LandSetup:
         As the configuration names them.
     imports:
         Specs of the fields that a host must give.
+    regrid_backend:
+        Registered name of the regridding backend.
     """
 
     def __init__(self, config: Config, rank: int, size: int) -> None:
         self.config, self._rank = config, rank
+        self.regrid_backend = resolve(config.regrid.backend, size)
         self.quality: Counter[str] = Counter()
         self._mended_cover: dict[Mended, int] = {}
         self.legend = get_legend(config.legend)
@@ -198,7 +202,7 @@ class LandSetup:
             "configuration": config.digest,
             "seed": config.random.seed,
             "member": config.random.member,
-            "regrid_backend": config.regrid.backend,
+            "regrid_backend": self.regrid_backend,
             "threads": config.parallel.threads,
             "instruction_set": instruction_set(),
         }

@@ -33,7 +33,7 @@ from ai4land_coupler.errors import ConfigError
     show_default=True,
     help="What conservative weights are shares of: the whole destination cell, or its covered part.",
 )
-@click.option("--backend", default="yac", show_default=True, help="Regridding backend, as `ai4land plugins` lists it.")
+@click.option("--backend", default="yac", show_default=True, help="Regridding backend by name, or auto.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the backend.")
 @click.option(
     "--format",

@@ -16,6 +16,7 @@ from ai4land_coupler.errors import Ai4LandError, ConfigError
 from ai4land_coupler.host_grids import partition, read_mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.regrid.auto import resolve
 from ai4land_coupler.regrid.closed_form import value_places
 from ai4land_coupler.regrid.gather import gather_weights
 from ai4land_coupler.regrid.weight_file import Layout, read_weights
@@ -48,7 +49,7 @@ def make_weights(
     output:
         netCDF file; a Zarr group where its name ends in ``.zarr``.
     backend, options:
-        Regridding backend by its registered name.
+        Regridding backend by its registered name, or ``auto``.
     layout:
         Of the file (:mod:`ai4land_coupler.regrid.weight_file`).
 
@@ -65,7 +66,9 @@ def make_weights(
     try:
         with ranks.guard():
             _check_output(output, overwrite)
-            regridder = load_plugins().create("regridder", backend, dict(options or {}), "--backend")
+            regridder = load_plugins().create(
+                "regridder", resolve(backend, ranks.size), dict(options or {}), "--backend"
+            )
             progress(0, 4, f"reading {source}")
             whole, dims = [read_mesh(source)], []
             dims.append(grid_dims(whole[0], source))
