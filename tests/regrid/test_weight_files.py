@@ -16,10 +16,13 @@ from ranks import environment, launcher
 from regrid_cases import matrix
 from weight_cases import DESTINATION, SOURCE, as_areas, exact, exact_file, meshes
 
+from ai4land_coupler import LandComponent
 from ai4land_coupler.api import ConfigError, DataError, GridError, LatLonGrid
+from ai4land_coupler.config import parse_config
 from ai4land_coupler.host_grids import latlon_mesh, read_mesh
 from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
+from ai4land_coupler.regrid.gather import gather_weights
 from ai4land_coupler.regrid.weight_file import GridSide, WeightFile, read_weights
 from ai4land_coupler.regrid.weight_writer import write_weights
 
@@ -399,3 +402,32 @@ def test_cdo_applies_our_files(tmp_path):
     covered = exact().sum(axis=1) > 0
     np.testing.assert_allclose(found[covered], (exact("fraction") @ values.ravel())[covered], rtol=0, atol=1e-10)
     assert np.isnan(found[~covered]).all()
+
+
+def test_a_run_with_weights_from_a_file(tmp_path, twin_config):
+    """The land of a run on its host grid, by a file that somebody made for the whole land grid."""
+    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    from ai4land_coupler.regrid.yac import YacRegridder
+
+    host = read_mesh(twin_config["hosts"]["host"]["grid"])
+
+    def realized(regrid):
+        land = LandComponent(parse_config(twin_config | {"regrid": regrid}, tmp_path, "run.yaml"))
+        land.initialize()
+        land.set_named_grid("host")
+        land.realize()
+        return land
+
+    made = realized({"backend": "yac"})
+    whole = latlon_mesh(made.setup.plan.fine, "the land grid")
+    weights = gather_weights(YacRegridder().build(whole, host), whole, host)
+    (tmp_path / "weights").mkdir()
+    write_weights(tmp_path / "weights" / "land_to_host.zarr", weights)
+    given = realized({"backend": "file", "options": {"path": "weights"}, "cache": "kept"})
+    assert given.hosts["host"].weights.provenance["backend"] == "file"
+    for name in ("land_cover_fraction", "land_area_fraction"):
+        np.testing.assert_allclose(given.export(name), made.export(name), rtol=0, atol=1e-9)
+    assert made.export("land_area_fraction").max() > 0.5
+    assert not (tmp_path / "kept").exists(), "weights that are in a file are not kept again"
+    with pytest.raises(GridError, match="another source grid"):
+        FileRegridder(FileOptions(path=tmp_path / "weights" / "land_to_host.zarr")).build(host, whole)
