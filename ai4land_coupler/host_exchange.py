@@ -100,7 +100,7 @@ class GivenWeights:
     def apply(self, values: Mapping[int, NDArray[Any]], samples: int = 1) -> NDArray[np.float64]:
         """As :meth:`LandPlan.apply`."""
         parts = [values[block].reshape(samples, -1)[:, index] for block, index in self._index.items()]
-        whole: NDArray[Any] = np.concatenate(parts, axis=1) if parts else np.empty((samples, 0))
+        whole = np.concatenate([np.empty((samples, 0)), *parts], axis=1, dtype=np.float64)
         return np.asarray(self._plan.apply(whole), np.float64)
 
 

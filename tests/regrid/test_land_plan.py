@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from regrid_cases import octahedral_mesh
 
-from ai4land_coupler.api import FieldError, Mesh
+from ai4land_coupler.api import FieldError, LocalWeights, Mesh
 from ai4land_coupler.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.host_exchange import HostGrid, LandCells
 from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.parallel import BlockPlan
+from ai4land_coupler.legend import get_legend
+from ai4land_coupler.parallel import BlockPlan, Communicator
 from ai4land_coupler.regrid import land_weights as making
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.cached import CachedRegridder
+from ai4land_coupler.regrid.land_cache import kept_land_weights
 from ai4land_coupler.regrid.land_plan import LandPlan
 from ai4land_coupler.regrid.land_weights import land_weights
 from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.state import LandState
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from ranks import mpirun
@@ -195,6 +202,83 @@ def test_bad_fields_are_refused() -> None:
         land.aggregate({block: part.astype(float) for block, part in parts.items()}, 3)
     with pytest.raises(FieldError, match="does not fit the land"):
         land.apply({block: part[None, 1:].astype(float) for block, part in parts.items()})
+
+
+class Counted:
+    """A backend that counts how often it is asked."""
+
+    alone, methods = True, YacRegridder.methods
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def build(self, *arguments: Any) -> LocalWeights:
+        self.asked += 1
+        return YacRegridder().build(*arguments)
+
+
+def test_weights_are_kept_for_a_land_and_a_host(tmp_path: Path) -> None:
+    """Found again by any order and share of the host's cells; not for another land or host."""
+    mesh, grid, block = CASES["globe"]
+    codes = patchwork(grid, 4)
+    plan = plan_of(grid, block)
+    land = {block: part >= 0 for block, part in blocks_of(plan, codes).items()}
+    counted = Counted()
+    cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
+    made = kept_land_weights(plan, land, mesh, cached, None)
+    assert counted.asked == 1
+    shuffled = mesh.take(np.random.default_rng(3).permutation(mesh.size))
+    found = kept_land_weights(plan, land, shuffled, cached, None)
+    assert counted.asked == 1
+    for one, other in zip((*made.runs, *made.cuts), (*found.runs, *found.cuts), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found.provenance == made.provenance
+    kept_land_weights(plan, land | {0: ~land[0]}, mesh, cached, None)
+    kept_land_weights(plan, land, mesh.take(np.arange(mesh.size - 1)), cached, None)
+    kept_land_weights(plan_of(grid, block + 1), {}, mesh, cached, None)
+    assert counted.asked == 4
+
+
+def a_land(grid: LatLonGrid, block: int) -> tuple[LandCells, LandState, np.ndarray]:
+    """HILDA+ codes of a patchwork with ocean, as the cells of a component, and classes of the view (-1 ocean)."""
+    legend = get_legend("hilda-v1.0")
+    view = patchwork(grid, len(legend.view), seed=4)
+    plan = plan_of(grid, block)
+    table = {int(legend.to_view(np.array([code], np.uint8))[0]): code for code in legend.names}
+    codes = np.vectorize(lambda k: table.get(int(k), legend.ocean[0]))(view).astype(np.uint8)
+    cover = blocks_of(plan, codes)
+    rows, cols = np.indices(grid.shape)
+    field = np.stack([rows * 1.0, cols * 2.0]).astype(np.float32)
+    fields = {"lai": {b: f for b, f in blocks_of(plan, field).items() if (legend.to_view(cover[b]) >= 0).any()}}
+    return LandCells(plan, legend, cover), LandState(2000, cover, fields, {}), view
+
+
+def test_weights_of_others_give_the_same_exports() -> None:
+    """A host grid by blocks, and one whose backend hands out weights by the ids of fine cells."""
+    mesh, grid, block = CASES["globe"]
+    land, state, view = a_land(grid, block)
+    comm = Communicator()
+    given = SimpleNamespace(given=True, build=YacRegridder().build)
+    ours, theirs = HostGrid(mesh, land, YacRegridder(), comm), HostGrid(mesh, land, given, comm)
+    np.testing.assert_allclose(ours.area, theirs.area, rtol=1e-12)
+    fractions = ours.land_cover_fraction(state)
+    np.testing.assert_allclose(fractions, theirs.land_cover_fraction(state), atol=1e-12)
+    exact = [((view == k).sum(axis=1) * grid.row_area).sum() for k in range(len(fractions))]
+    np.testing.assert_allclose(fractions @ ours.area, exact, rtol=1e-13)
+    # every second row becomes what its first cell of land is
+    after = {}
+    for number, cover in state.cover.items():
+        inland = land.legend.to_view(cover) >= 0
+        inland[::2] = False
+        after[number] = np.where(inland, cover[inland][0] if inland.any() else 0, cover).astype(np.uint8)
+    moved = LandState(2001, after, {}, {})
+    changes = ours.transitions(state, moved)
+    np.testing.assert_allclose(changes, theirs.transitions(state, moved), atol=1e-12)
+    np.testing.assert_allclose(changes.sum(axis=1), fractions, atol=1e-14)
+    np.testing.assert_allclose(changes.sum(axis=0), ours.land_cover_fraction(moved), atol=1e-14)
+    means = ours.continuous(state, "lai", 2)
+    np.testing.assert_allclose(means, theirs.continuous(state, "lai", 2), rtol=1e-11)
+    np.testing.assert_array_equal(np.isnan(means[0]), fractions.sum(axis=0) == 0)
 
 
 @pytest.fixture(scope="module")
