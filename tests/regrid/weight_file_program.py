@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from mpi4py import MPI
 from weight_cases import meshes
 
-from ai4land_coupler.api import Ai4LandError
+from ai4land_coupler.api import Ai4LandError, Mesh
 from ai4land_coupler.regrid.cache import WeightCache
 from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
 
@@ -43,23 +44,8 @@ def main(folder: Path, path: Path) -> None:
     found = cache.load("key", {"links": destination.cell_ids})
     assert found is not None
 
-    fault = "nothing"
-    if rank == 0:
-        with netCDF4.Dataset(path, "a") as file:
-            file["S"][file.dimensions["n_s"].size - 1] = np.nan  # in the slice of the last rank alone
-    comm.Barrier()
-    try:
-        FileRegridder(FileOptions(path=path)).build(source, destination, comm=comm)
-    except Ai4LandError as error:
-        fault = f"{type(error).__name__}: {error}"
-    comm.Barrier()
-    if rank == 0:
-        from weight_cases import exact_file
-
-        from ai4land_coupler.regrid.weight_writer import write_weights
-
-        write_weights(path, exact_file())
-    (folder / f"{rank}.json").write_text(json.dumps({"fault": fault}))
+    told = {name: fault(name, path, (source, destination), comm) for name in FAULTS}
+    (folder / f"{rank}.json").write_text(json.dumps(told))
     order = np.argsort(destination.cell_ids)
     np.savez(
         folder / f"{rank}.npz",
@@ -69,6 +55,36 @@ def main(folder: Path, path: Path) -> None:
         cache_values=found.tables["links"]["value"],
         cache_source_ids=found.tables["links"]["source"],
     )
+
+
+#: A change of one number, at the end of the file: one rank reads it, and one rank may own the cell.
+FAULTS = {
+    "NaN": ("S", np.nan),
+    "an id": ("row", 10**6),
+    "a sum": ("S", 3.0),
+    "a corner": ("xv_b", 77.0),
+    "a mask": ("mask_a", 0),
+    "cut": ("", 0),
+}
+
+
+def fault(name: str, path: Path, grids: tuple[Mesh, Mesh], comm: MPI.Comm) -> str:
+    """What this rank is told of a spoilt copy of the file."""
+    spoilt = path.with_name(f"{name.replace(' ', '_')}.nc")
+    if comm.rank == 0:
+        shutil.copy(path, spoilt)
+        variable, value = FAULTS[name]
+        if variable:
+            with netCDF4.Dataset(spoilt, "a") as file:
+                file[variable][-1] = value
+        else:
+            spoilt.write_bytes(path.read_bytes()[:-500])
+    comm.Barrier()
+    try:
+        FileRegridder(FileOptions(path=spoilt)).build(*grids, comm=comm)
+    except Ai4LandError as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
 
 
 def by_cell(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
