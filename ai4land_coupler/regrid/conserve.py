@@ -20,6 +20,12 @@ from ai4land_coupler.regrid.candidates import Candidates
 #: off by 1.4e-6 of the cell; elsewhere by up to 6e-10, which is rounding.
 STRIP = 2 * np.deg2rad(POINT_TOLERANCE) * EARTH_RADIUS
 
+#: Error of a constant at which the scaling of rows and columns ends, and rounds at most. For the overlaps of YAC, whose
+#: errors are mostly 1e-12 to 1e-10, over-relaxation needs 1 to 20 of them, and 130 where edges nearly coincide (1e-8).
+_CONSTANT = 9e-13
+_ROUNDS = 200
+_RELAXATION = 1.8
+
 
 class Overlaps(NamedTuple):
     """What overlaps on this rank: candidate (local index), destination cell (global id), area (m2); each (nnz,)."""
@@ -61,8 +67,8 @@ def weights_of_overlaps(
     row, col, area = row[order], col[order], area[order]
     source_area, destination_area = cell_area(source), cell_area(destination)
     overlaps = Overlaps(col, destination.cell_ids[row], area)
-    values = covered_scale(overlaps, candidates, source.cell_ids, source_area, comm, strip)[col]
-    values *= area / destination_area[row]
+    owned = source.cell_ids, source_area
+    values = balanced(row, overlaps, candidates, owned, destination_area, comm, strip) / destination_area[row]
     fraction = np.bincount(row, weights=values, minlength=destination.size)
     return LocalWeights(
         indptr=np.searchsorted(row, np.arange(destination.size + 1)),
@@ -99,17 +105,89 @@ def covered_scale(
     -------
     float64, shape of the candidates.
     """
-    _, size = rank_and_size(comm)
-    home = candidates.owner[overlaps.candidate]
-    ids, destinations, areas = (
-        np.concatenate(exchange(split_by_rank(values, home, size), comm))
-        for values in (candidates.mesh.cell_ids[overlaps.candidate], overlaps.destination_id, overlaps.area)
-    )
-    by_id = np.argsort(source_ids)
-    local = by_id[np.searchsorted(source_ids, ids, sorter=by_id)]
-    order = np.lexsort((destinations, local))
-    total = np.bincount(local[order], weights=areas[order], minlength=source_ids.size)
-    covered = np.abs(total - source_area) <= strip * 4 * np.sqrt(source_area)
-    scale = np.ones(source_ids.size)
-    scale[covered] = source_area[covered] / total[covered]
-    return candidates.fetch(scale, comm)
+    return _SourceSums(overlaps, candidates, source_ids, source_area, comm, strip).scale(overlaps.area)
+
+
+def balanced(
+    row: NDArray[np.int64],
+    overlaps: Overlaps,
+    candidates: Candidates,
+    source: tuple[NDArray[np.int64], NDArray[np.float64]],
+    destination_area: NDArray[np.float64],
+    comm: Any,
+    strip: float = STRIP,
+) -> NDArray[np.float64]:
+    """Areas of the overlaps (nnz,), so that those of every wholly covered cell, of either side, add up to its area.
+
+    Rows and columns are scaled in turn, columns last: iterative proportional fitting with over-relaxation (Thibault et
+    al. 2021, doi:10.3390/a14050143). So area is conserved to rounding, and constants are to :data:`_CONSTANT`.
+    Collective; the same bits on any number of ranks.
+
+    Parameters
+    ----------
+    row:
+        Owned destination cell (local index) of each overlap.
+    source:
+        Global ids and areas of the owned source cells.
+    """
+    columns = _SourceSums(overlaps, candidates, *source, comm, strip)
+    rows = _sums(row, overlaps.area, destination_area)
+    covered = np.flatnonzero(np.abs(rows - destination_area) <= strip * 4 * np.sqrt(destination_area))
+    first = overlaps.area * columns.scale(overlaps.area)[overlaps.candidate]
+    area, conserved, errors = first, first, []
+    for _ in range(_ROUNDS):
+        error = np.abs(_sums(row, conserved, destination_area)[covered] / destination_area[covered] - 1.0)
+        worst = float(error.max(initial=0.0))
+        errors.append(worst if comm is None else max(comm.allgather(worst)))
+        if errors[-1] <= _CONSTANT:
+            break
+        scale = np.ones(destination_area.size)
+        scale[covered] = destination_area[covered] / _sums(row, area, destination_area)[covered]
+        area = area * (1.0 + _RELAXATION * (scale - 1.0))[row]
+        factor = columns.scale(area)[overlaps.candidate]
+        conserved = area * factor
+        area = area * (1.0 + _RELAXATION * (factor - 1.0))
+    # a cell that lacks a strip was taken for covered: both sides cannot add up, and area goes first
+    return conserved if errors[-1] <= max(_CONSTANT, errors[0] / 2) else first
+
+
+def _sums(row: NDArray[np.int64], area: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(row, weights=area, minlength=like.size), np.float64)
+
+
+class _SourceSums:
+    """Sums of overlaps over the destinations of each source cell, at its owner, by ascending destination id."""
+
+    def __init__(
+        self,
+        overlaps: Overlaps,
+        candidates: Candidates,
+        source_ids: NDArray[np.int64],
+        source_area: NDArray[np.float64],
+        comm: Any,
+        strip: float,
+    ) -> None:
+        self._candidates, self._area, self._comm = candidates, source_area, comm
+        _, self._size = rank_and_size(comm)
+        self._home = candidates.owner[overlaps.candidate]
+        ids = self._send(candidates.mesh.cell_ids[overlaps.candidate])
+        destinations = self._send(overlaps.destination_id)
+        by_id = np.argsort(source_ids)
+        local = by_id[np.searchsorted(source_ids, ids, sorter=by_id)]
+        self._order = np.lexsort((destinations, local))
+        self._local = local[self._order]
+        self._covered = np.abs(self._total(overlaps.area) - source_area) <= strip * 4 * np.sqrt(source_area)
+
+    def scale(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factor for the overlaps of each candidate; 1 where a cell is covered in part. Collective."""
+        total = self._total(area)
+        scale = np.ones(self._area.size)
+        scale[self._covered] = self._area[self._covered] / total[self._covered]
+        return self._candidates.fetch(scale, self._comm)
+
+    def _send(self, values: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate(exchange(split_by_rank(values, self._home, self._size), self._comm))
+
+    def _total(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
+        areas = self._send(area)[self._order]
+        return np.asarray(np.bincount(self._local, weights=areas, minlength=self._area.size), np.float64)

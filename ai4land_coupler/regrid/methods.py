@@ -47,6 +47,9 @@ def without_library(
         return _between_points(source, destination, method, options, comm)
     if method != "conservative" or not options.closed_form:
         return None
+    # the kind of edges is known without looking at the cells
+    if {source.edges, destination.edges} != {"latlon"}:
+        return None
     if not (closed_form.all_boxes(source, comm) and closed_form.all_boxes(destination, comm)):
         return None
     candidates = find_candidates(source, destination, comm)

@@ -10,6 +10,7 @@ YAC gives weights through a file only; it is written to, and read from, the temp
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import tempfile
 from pathlib import Path
@@ -20,10 +21,9 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, hookimpl
 from ai4land_coupler.collective import agree
-from ai4land_coupler.mesh import merge_corners, validate
+from ai4land_coupler.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
 from ai4land_coupler.regrid.areas import cell_area
 from ai4land_coupler.regrid.candidates import blocks_of, enclosing_spheres, find_candidates
-from ai4land_coupler.regrid.closed_form import is_box
 from ai4land_coupler.regrid.conserve import weights_of_overlaps
 from ai4land_coupler.regrid.methods import RegridOptions, check_request, without_library
 
@@ -107,14 +107,32 @@ class YacRegridder:
 
 def _missing_yac() -> PluginError | None:
     try:
-        import yac.core  # noqa: F401
+        import yac.core
     except ImportError as error:
         return PluginError(
             "the regridding backend yac needs the YAC library",
             found=error,
             remedy="pip install ai4land_coupler[yac], or choose another backend",
         )
+    if not _shares_mpi(yac.core.__file__):
+        return PluginError(
+            "YAC was built for another MPI library than the one that runs",
+            found=yac.core.__file__,
+            remedy="build YAC from source with the MPI of the host, or choose another backend",
+        )
     return None
+
+
+def _shares_mpi(library: str) -> bool:
+    """Whether MPI runs in the library that YAC would call; it aborts the process where that is not so.
+
+    MPI allows this question before MPI_Init. A look-up by handle finds what YAC depends on, whatever else is loaded.
+    """
+    from mpi4py import MPI
+
+    flag = ctypes.c_int(0)
+    ctypes.CDLL(library).PMPI_Initialized(ctypes.byref(flag))
+    return bool(flag.value) == MPI.Is_initialized()
 
 
 def _by_blocks(source: Mesh, destination: Mesh) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -138,7 +156,9 @@ def _refuse_unknown(mesh: Mesh) -> None:
     if mesh.edges != "latlon":
         return
     corners = (~np.isnan(mesh.corner_lat)).sum(axis=1)
-    bad = (corners > 3) & ~((corners == 4) & is_box(mesh))
+    bad = corners > 4
+    if mesh.corner_lat.shape[1] > 3:
+        bad[corners == 4] = ~_four_sided(mesh)[corners == 4]
     if bad.any():
         raise GridError(
             "YAC does not know such cells",
@@ -147,6 +167,16 @@ def _refuse_unknown(mesh: Mesh) -> None:
             where=f"{mesh.name}, cell {mesh.cell_ids[bad][0]}",
             remedy="cut them into boxes, and leave out corners that lie on a straight edge",
         )
+
+
+def _four_sided(mesh: Mesh) -> NDArray[np.bool_]:
+    """Whether the first four corners of each cell lie two by two on meridians, and two by two on parallels."""
+    lon, lat = mesh.corner_lon[:, :4], mesh.corner_lat[:, :4]
+    step = np.abs(lon_difference(np.roll(lon, -1, axis=1), lon))
+    meridian, parallel = step <= POINT_TOLERANCE, np.abs(np.roll(lat, -1, axis=1) - lat) <= POINT_TOLERANCE
+    either = parallel[:, ::2].all(axis=1) & meridian[:, 1::2].all(axis=1)
+    other = parallel[:, 1::2].all(axis=1) & meridian[:, ::2].all(axis=1)
+    return np.asarray((either | other) & (step.max(axis=1) < 179.0))
 
 
 def _overlap_fractions(

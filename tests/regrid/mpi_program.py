@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from mpi4py import MPI
-from regrid_cases import octahedral_mesh, uk_land
+from regrid_cases import octahedral_mesh, reduced_mesh, uk_land
 
-from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh
+from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh, Method, Norm
 from ai4land_coupler.host_grids import latlon_mesh, partition, read_mesh
 from ai4land_coupler.mesh import validate
 from ai4land_coupler.regrid.apply import RegridPlan
@@ -28,8 +28,24 @@ def grids(case: str) -> tuple[Mesh, Mesh, np.ndarray, int]:
         data = Path(os.environ["AI4LAND_SAMPLE_DATA"])
         source, codes, n_codes = uk_land(data)
         return source, read_mesh(data / "grids" / "icon_extpar_0010_R02B04_G.nc"), codes, n_codes
-    source = latlon_mesh(LatLonGrid(-180, 5, 72, 90, -5, 36), "source")
-    return source, octahedral_mesh(3), (source.cell_ids * 7 % 5 - 1).astype(np.int8), 4
+    source, host = latlon_mesh(LatLonGrid(-180, 5, 72, 90, -5, 36), "source"), octahedral_mesh(3)
+    if case == "closed form":
+        host = latlon_mesh(LatLonGrid(0, 7, 51, -90, 7, 25), "host")
+    elif case == "bilinear from triangles":
+        source, host = octahedral_mesh(4), source
+    elif case == "bilinear from rows":
+        source = reduced_mesh([8, 16, 24, 32, 40, 40, 32, 24, 16, 8])
+    return source, host, (source.cell_ids * 7 % 5 - 1).astype(np.int8), 4
+
+
+#: Method and norm of a case; first-order conservative with destination area where it is not here.
+METHODS: dict[str, tuple[Method, Norm]] = {
+    "fraction": ("conservative", "fraction"),
+    "bilinear": ("bilinear", "destination"),
+    "bilinear from triangles": ("bilinear", "destination"),
+    "bilinear from rows": ("bilinear", "destination"),
+    "nearest": ("nearest", "destination"),
+}
 
 
 def share(n: int, rank: int, size: int) -> np.ndarray:
@@ -41,15 +57,23 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
     source, destination, codes, n_codes = grids(case)
     rank, size = comm.rank, comm.size
     land, host = share(source.size, rank, size), share(destination.size, rank, size)
-    if case == "dealt":  # as in a coupled model, whose ranks hold other cells than those of the land
+    if case not in (
+        "blocks",
+        "apart",
+        "sub-communicator",
+        "united kingdom",
+    ):  # as in a coupled model, whose ranks hold other cells than those of the land
         land = np.arange(rank, source.size, size)
     elif case == "apart":
         land = share(source.size, rank, 1) if rank == 0 else land[:0]
         host = np.arange(destination.size) if rank == size - 1 else host[:0]
     source, destination, codes = source.take(land), destination.take(host), codes[land]
 
-    weights = YacRegridder().build(source, destination, comm=comm)
+    method, norm = METHODS.get(case, ("conservative", "destination"))
+    weights = YacRegridder().build(source, destination, method, norm, comm)
     plan = RegridPlan(weights, source.cell_ids, comm)
+    fields = np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None]
+    holes = np.where(source.cell_ids % 3 == 0, np.nan, fields)
     np.savez(
         folder / f"{case}.{rank}.npz",
         cells=destination.cell_ids,
@@ -60,7 +84,10 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
         destination_area=weights.destination_area,
         source_area=weights.source_area,
         aggregate=plan.aggregate(codes, n_codes),
-        fields=plan.apply(np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None]),
+        fields=plan.apply(fields),
+        single=plan.apply(np.asfortranarray(fields.astype(np.float32))),
+        renormalised=plan.apply(holes, missing="renormalise", min_valid=0.5),
+        largest=plan.largest_share(codes, n_codes),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import scipy.sparse as sp
+from scipy.spatial import SphericalVoronoi
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.host_grids import latlon_mesh
@@ -94,3 +95,19 @@ def reduced_mesh(rows: list[int], turn: float = 0.0) -> Mesh:
     west = np.concatenate([np.arange(n) * 360.0 / n for n in rows]) + turn
     width = np.concatenate([np.full(n, 360.0 / n) for n in rows])
     return box_mesh(west, south, west + width, north, "reduced")
+
+
+def random_voronoi_mesh(n: int, seed: int) -> Mesh:
+    """Great-circle polygons around points thrown at random on the sphere, of 3 to a dozen corners."""
+    points = np.random.default_rng(seed).normal(size=(n, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    diagram = SphericalVoronoi(points)
+    diagram.sort_vertices_of_regions()
+    corners = np.full((n, max(map(len, diagram.regions)), 3), np.nan)
+    for cell, region in enumerate(diagram.regions):
+        ring = diagram.vertices[region]
+        turn = np.cross(ring[1] - ring[0], ring[2] - ring[1]) @ points[cell]
+        corners[cell, : len(region)] = ring if turn > 0 else ring[::-1]
+    x, y, z = np.moveaxis(corners, -1, 0)
+    lon, lat = np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    return merge_corners(Mesh("voronoi", np.arange(n), lon, lat, "great_circle", np.ones(n, bool), n))

@@ -14,6 +14,9 @@ import scipy.sparse as sp
 pytestmark = [pytest.mark.mpi]
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 
+#: Cases that are dealt out to the ranks, each compared with its own answer on one.
+METHODS = ["closed form", "fraction", "bilinear", "bilinear from triangles", "bilinear from rows", "nearest"]
+
 PROGRAM = Path(__file__).with_name("mpi_program.py")
 
 
@@ -40,11 +43,15 @@ def mpirun(ranks: int, folder: Path, cases: list[str], **environment: str) -> Pa
 def runs(tmp_path_factory) -> dict[int, Path]:
     """The folder of answers by number of ranks. One start for all cases: starting costs more than running."""
     cases = {
-        1: ["blocks"],
+        1: ["blocks", *METHODS],
         2: ["blocks", "dealt", "faults"],
-        3: ["blocks", "dealt", "apart", "sub-communicator"],
+        3: ["blocks", "dealt", "apart", "sub-communicator", *METHODS],
+        4: ["dealt", *METHODS],
     }
     return {ranks: mpirun(ranks, tmp_path_factory.mktemp(f"ranks{ranks}"), names) for ranks, names in cases.items()}
+
+
+APPLIED = ("aggregate", "fields", "single", "renormalised", "largest")
 
 
 def answers(folder: Path, case: str) -> dict[str, np.ndarray]:
@@ -61,13 +68,13 @@ def answers(folder: Path, case: str) -> dict[str, np.ndarray]:
         "row_lengths": lengths[order],
         "land": np.array(sum(part["source_area"].sum() for part in parts)),
     }
-    for name in ("aggregate", "fields", "destination_fraction", "destination_area"):
+    for name in (*APPLIED, "destination_fraction", "destination_area"):
         together[name] = np.concatenate([part[name] for part in parts], axis=-1)[..., order]
     return together
 
 
 def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    for name in ("columns", "source_ids", "row_lengths", "destination_area", "aggregate", "fields"):
+    for name in ("columns", "source_ids", "row_lengths", "destination_area", *APPLIED):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
     np.testing.assert_allclose(one["values"], other["values"], rtol=1e-14)
     np.testing.assert_allclose(one["destination_fraction"], other["destination_fraction"], rtol=1e-14)
@@ -75,12 +82,23 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 
 @pytest.mark.parametrize(
     ("ranks", "case"),
-    [(2, "blocks"), (2, "dealt"), (3, "blocks"), (3, "dealt"), (3, "apart"), (3, "sub-communicator")],
+    [(2, "blocks"), (2, "dealt"), (3, "blocks"), (3, "dealt"), (3, "apart"), (3, "sub-communicator"), (4, "dealt")],
 )
 def test_any_decomposition_has_the_bits_of_one_rank(runs, ranks, case):
     one = answers(runs[1], "blocks")
     assert one["fields"].std() > 0.1
     assert one["row_lengths"].min() > 0
+    assert_same(one, answers(runs[ranks], case))
+
+
+@pytest.mark.parametrize("case", METHODS)
+@pytest.mark.parametrize("ranks", [3, 4])
+def test_every_method_has_the_bits_of_one_rank(runs, ranks, case):
+    one = answers(runs[1], case)
+    assert one["fields"].std() > 0.1
+    assert (one["destination_fraction"] > 1 - 1e-12).all()
+    assert 0 < np.isnan(one["renormalised"]).mean() < 1
+    assert len(set(one["largest"].tolist())) >= 4, "each code somewhere"
     assert_same(one, answers(runs[ranks], case))
 
 
