@@ -145,7 +145,11 @@ class _Zarr:
 def _open_classic(path: Path) -> Iterator[ArrayFile]:
     from scipy.io import netcdf_file
 
-    file = netcdf_file(path, mmap=True)
+    try:
+        file = netcdf_file(path, mmap=True)
+    except Exception as error:
+        error.__traceback__ = None  # its frames hold a part of the map, which could not be closed
+        raise
     try:
         yield _Classic(file)
     finally:

@@ -25,11 +25,14 @@ from ai4land_coupler.regrid.weight_file import (
 
 @dataclass(frozen=True)
 class FilePart:
-    """The slice of a file that one rank reads: links, and quantities of the cells of both grids."""
+    """The slice of a file that one rank reads: links, and quantities of the cells of both grids.
+
+    ``covers`` is the area of the source cells of this slice that take part (steradians).
+    """
 
     links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
     grids: dict[Side, dict[Quantity, NDArray[Any]]]
-    no_areas: dict[Side, bool]
+    covers: float
     norm: FileNorm | None
     layout: str
     made_by: str
@@ -56,14 +59,13 @@ def read_part(path: Path, meshes: Mapping[Side, Mesh], method: Method, rank: int
         links = reader.links(*_slice(reader.n_links, rank, size))
         check_links(*links, meshes["destination"].global_size, meshes["source"].global_size, path)
         grids: dict[Side, dict[Quantity, NDArray[Any]]] = {}
-        no_areas: dict[Side, bool] = {}
         for side, mesh in meshes.items():
             here = _slice(mesh.global_size, rank, size)
             grids[side] = {q: reader.read(side, q, *here) for q in QUANTITIES if reader.has(side, q)}
-            # files of methods without areas hold zeros; the first cells tell, the same ones on every rank
-            no_areas[side] = "area" in grids[side] and not reader.read(side, "area", 0, 1000).any()
+        area, mask = grids["source"].get("area"), grids["source"].get("mask")
+        covers = 0.0 if area is None else float(area.sum() if mask is None else area[mask != 0].sum())
         title = reader.attributes.get("title") or reader.attributes.get("version") or "unknown"
-        return FilePart(links, grids, no_areas, reader.norm, reader.layout, str(title))
+        return FilePart(links, grids, covers, reader.norm, reader.layout, str(title))
 
 
 def _slice(n: int, rank: int, size: int) -> tuple[int, int]:

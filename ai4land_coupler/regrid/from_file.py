@@ -28,7 +28,7 @@ from ai4land_coupler.api import (
 from ai4land_coupler.collective import agree, rank_and_size
 from ai4land_coupler.mesh import validate
 from ai4land_coupler.regrid.areas import cell_area
-from ai4land_coupler.regrid.file_part import deliver, fetch, giving, read_part
+from ai4land_coupler.regrid.file_part import FilePart, deliver, fetch, giving, read_part
 from ai4land_coupler.regrid.link_sums import LinkSums
 from ai4land_coupler.regrid.same_grid import wrong_area, wrong_grid
 from ai4land_coupler.regrid.weight_file import Side
@@ -115,10 +115,13 @@ def _read(
     for side, mesh in meshes.items():
         given = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
         own, found = cell_area(mesh), given.get("area")
-        area[side] = own if found is None or part.no_areas[side] else found * EARTH_RADIUS**2
+        # files of methods without areas hold zeros, and CDO's where nothing overlaps
+        area[side] = own if found is None else np.where(found > 0, found * EARTH_RADIUS**2, own)
         error = error or wrong_grid(mesh, given, path) or wrong_area(mesh, area[side], own, path)
         fraction = given.get("fraction")  # of the destination, which comes last
     agree(error, comm)
+    if part.norm == "fraction" and not _tells_fractions(part, comm):
+        fraction = None
 
     links = LinkSums(row, values, destination.size)
     if method in ("conservative", "conservative2nd"):
@@ -130,6 +133,7 @@ def _read(
                 expected="norm fraction",
                 found="norm destination",
                 where=path,
+                remedy="make it with normalisation destarea (CDO: export CDO_REMAP_NORM=destarea)",
             )
         values, covered = links.converted(norm_of_file, norm, fraction, area["destination"] / EARTH_RADIUS**2)
     else:
@@ -167,6 +171,18 @@ def _read(
             "made_by": part.made_by,
         },
     )
+
+
+def _tells_fractions(part: FilePart, comm: Any) -> bool:
+    """Whether the destination's fractions are those that source cells cover.
+
+    CDO writes 1 wherever something overlaps, with its normalisation ``fracarea``. That is right where the source covers
+    the globe. Collective.
+    """
+    if "CDO" not in part.made_by:
+        return True
+    covers = sum([part.covers] if comm is None else comm.allgather(part.covers))
+    return bool(abs(covers / (4 * np.pi) - 1) < 1e-6)
 
 
 def _create(options: FileOptions) -> FileRegridder:

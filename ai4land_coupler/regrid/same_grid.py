@@ -87,8 +87,8 @@ def _farthest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArr
 
 
 def wrong_area(mesh: Mesh, found: NDArray[np.float64], own: NDArray[np.float64], where: Path) -> GridError | None:
-    """Areas (m2) of a file that are those of another sphere, or in other units than it says."""
-    taken = mesh.mask & (own > 0)
+    """Areas (m2) of a file that are those of another sphere, or in other units than it says; 0 is unknown."""
+    taken = mesh.mask & (own > 0) & (found > 0)
     if not taken.any():
         return None
     ratio = float(np.median(found[taken] / own[taken]))

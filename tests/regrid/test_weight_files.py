@@ -1,6 +1,7 @@
 """Weight files of ESMF, SCRIP, CDO and YAC: read, written, converted, checked against grids, on any ranks."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranks import environment, launcher
-from regrid_cases import matrix
+from regrid_cases import exact_latlon_weights, matrix
 from weight_cases import DESTINATION, SOURCE, as_areas, exact, exact_file, meshes
 
 from ai4land_coupler import LandComponent
@@ -382,10 +383,36 @@ def test_files_of_cdo_give_the_fields_of_cdo(tmp_path, operator, method):
     cdo(f"remap,r48x20,{tmp_path / 'w.nc'}", tmp_path / "in.nc", tmp_path / "out.nc")
     source = latlon_mesh(LatLonGrid(-2.5, 5, 72, -90, 5, 36), "r72x36")
     host = latlon_mesh(LatLonGrid(-3.75, 7.5, 48, -90, 9, 20), "r48x20")
-    weights = FileRegridder(FileOptions(path=tmp_path / "w.nc")).build(source, host, method, "fraction")
+    backend = FileRegridder(FileOptions(path=tmp_path / "w.nc"))
+    weights = backend.build(source, host, method, "fraction")
+    # the source covers the globe: what CDO calls fracarea is destarea too
+    other = backend.build(source, host, method, "destination")
+    np.testing.assert_allclose(other.values, weights.values, rtol=0, atol=1e-12)
     with netCDF4.Dataset(tmp_path / "in.nc") as before, netCDF4.Dataset(tmp_path / "out.nc") as after:
         made = matrix(weights, source.size) @ before["topo"][:].data.ravel()
         np.testing.assert_allclose(made, after["topo"][:].data.ravel(), rtol=0, atol=1e-8)
+
+
+def test_regional_files_of_cdo(tmp_path):
+    """Many destination cells are covered in part; with fracarea, CDO writes fractions of 1 for them."""
+    cdo("-f", "nc", "-b", "F64", "-sellonlatbox,10,70,-30,40", "-topo,r72x36", tmp_path / "in.nc")
+    cdo("gencon,r48x20", tmp_path / "in.nc", tmp_path / "fracarea.nc")
+    try:
+        os.environ["CDO_REMAP_NORM"] = "destarea"
+        cdo("gencon,r48x20", tmp_path / "in.nc", tmp_path / "destarea.nc")
+    finally:
+        del os.environ["CDO_REMAP_NORM"]
+    region, globe = LatLonGrid(7.5, 5, 13, -30, 5, 14), LatLonGrid(-3.75, 7.5, 48, -90, 9, 20)
+    shares = exact_latlon_weights(region, globe)
+    source, host = latlon_mesh(region, "region"), latlon_mesh(globe, "globe")
+    with pytest.raises(ConfigError, match="does not tell how much"):
+        FileRegridder(FileOptions(path=tmp_path / "fracarea.nc")).build(source, host)
+    for name, norm in (("destarea", "destination"), ("destarea", "fraction"), ("fracarea", "fraction")):
+        found = FileRegridder(FileOptions(path=tmp_path / f"{name}.nc")).build(source, host, norm=norm)
+        sums = np.where(shares.sum(axis=1) > 1e-14, shares.sum(axis=1), np.inf)[:, None]
+        expected = shares if norm == "destination" else shares / sums
+        np.testing.assert_allclose(matrix(found, source.size).toarray(), expected, atol=1e-10)
+    np.testing.assert_allclose(found.destination_area, np.repeat(globe.row_area, 48), rtol=1e-9)
 
 
 def test_cdo_applies_our_files(tmp_path):
