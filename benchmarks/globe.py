@@ -132,10 +132,11 @@ def run(name: str, path: Path) -> None:
     before = total(comm, memory())
 
     comm.Barrier()
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     weights = land_weights(PLAN, land, mesh, YacRegridder(), comm)
     comm.Barrier()
     made = time.perf_counter() - begin
+    busy = comm.allgather(time.process_time() - busy)
     plan = LandPlan(PLAN, weights, mesh, comm)
     comm.Barrier()
     ready = time.perf_counter() - begin
@@ -155,7 +156,10 @@ def run(name: str, path: Path) -> None:
     parts = comm.gather((mesh.cell_ids, fractions * plan.destination_area))
     if comm.rank == 0:
         print(f"{whole.name}: {whole.size} cells, {counts[2]} land cells, {comm.size} ranks")
-        print(f"  weights {made:.1f} s, with plan {ready:.1f} s: {counts[0]} runs, {counts[1]} overlaps of cut cells")
+        print(
+            f"  weights {made:.1f} s, with plan {ready:.1f} s, processor time {' + '.join(f'{s:.1f}' for s in busy)} s"
+        )
+        print(f"  {counts[0]} runs, {counts[1]} overlaps of cut cells")
         print(f"  peak memory of all ranks {peak / 1024**3:.2f} GiB, {before / 1024**3:.2f} GiB of it before")
         print(f"  one sum of classes {summed:.2f} s")
         if name == "icon":
