@@ -57,6 +57,8 @@ _METHODS: tuple[tuple[str, Method], ...] = (
     ("bilinear", "bilinear"),
     ("nearest", "nearest"),
 )
+#: Words of methods that the coupler does not have: ESMF's patch, and nearest destination to source, CDO's largest area.
+_OTHERS = ("patch", "destination to source", "largest")
 _NORMS: Mapping[str, FileNorm] = {"destarea": "destination", "fracarea": "fraction", "none": "none"}
 
 
@@ -132,10 +134,9 @@ class WeightReader:
         self._row, self._col, self._value = LINKS["esmf" if self.layout == "esmf" else "scrip"]
         self.n_links = arrays.shape(self._value)[0] if self._value in names else 0
         self.method_text = str(self.attributes.get("ESMF_regrid_method") or self.attributes.get("map_method") or "")
-        found = (method for text, method in _METHODS if text in self.method_text.lower())
-        self.method: Method | None = next(found, None)
-        if "patch" in self.method_text.lower() or "largest" in self.method_text.lower():
-            self.method = None
+        told = self.method_text.lower()
+        known = not any(word in told for word in _OTHERS)
+        self.method: Method | None = next((m for text, m in _METHODS if known and text in told), None)
         self.norm = self._norm()
         self._check()
 

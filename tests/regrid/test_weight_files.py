@@ -368,6 +368,34 @@ def test_the_wrong_pair_of_grids_is_refused(sample_data):
         FileRegridder(FileOptions(path=path)).build(latlon_mesh(LatLonGrid(0, 4, 90, 90, -4, 45), "north up"), host)
 
 
+@pytest.mark.real_data
+@pytest.mark.parametrize("norm", ["destarea", "fracarea"])
+@pytest.mark.parametrize(
+    ("option", "method"),
+    [
+        ("conserve", "conservative"), ("conserve2nd", "conservative2nd"), ("bilinear", "bilinear"),
+        ("neareststod", "nearest"), ("nearestdtos", None), ("patch", None),
+    ],
+)  # fmt: skip
+def test_files_made_by_esmf_now(tmp_path, sample_data, option, method, norm):
+    """Real ESMF_RegridWeightGen, where it is on the path."""
+    if shutil.which("ESMF_RegridWeightGen") is None:
+        pytest.skip("ESMF_RegridWeightGen not found: it comes with ESMF, from conda-forge or from the site")
+    grids = [sample_data / "grids" / f"{name}.nc" for name in ("scrip_T42", "scrip_ne30pg2")]
+    command = ["ESMF_RegridWeightGen", "-s", grids[0], "-d", grids[1], "-m", option, "--norm_type", norm, "-w", "w.nc"]
+    subprocess.run(command, cwd=tmp_path, env=environment(), check=True, capture_output=True)
+    regridder = FileRegridder(FileOptions(path=tmp_path / "w.nc"))
+    meshes = [read_mesh(grid) for grid in grids]
+    if method is None:
+        with pytest.raises(ConfigError, match="another method"):
+            regridder.build(*meshes, "nearest")
+        return
+    for asked in ("destination", "fraction"):
+        found = regridder.build(*meshes, method, asked)
+        np.testing.assert_allclose(matrix(found, meshes[0].size).sum(axis=1), 1, atol=1e-10)
+        np.testing.assert_allclose(found.destination_area.sum(), 4 * np.pi * 6371007.2**2, rtol=1e-7)
+
+
 def cdo(*command: object) -> None:
     if shutil.which("cdo") is None:
         pytest.skip("CDO not found: it is a package of Debian and of conda-forge")
