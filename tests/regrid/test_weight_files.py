@@ -369,7 +369,7 @@ def test_the_wrong_pair_of_grids_is_refused(sample_data):
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("norm", ["destarea", "fracarea"])
+@pytest.mark.parametrize("norm", ["dstarea", "fracarea"])
 @pytest.mark.parametrize(
     ("option", "method"),
     [
