@@ -47,8 +47,8 @@ def _cell_digests(mesh: Mesh) -> list[Words]:
     lanes = []
     for seed in _SEEDS:
         # a sum over the edges does not tell where the ring of corners starts, but its direction
-        edges = np.where(used, _chain(np.uint64(seed), lon, lat, *ends), np.uint64(0))
-        lanes.append(_chain(np.uint64(seed), edges.sum(axis=1, dtype=np.uint64), *whole))
+        edges = np.where(used, mix(np.uint64(seed), lon, lat, *ends), np.uint64(0))
+        lanes.append(mix(np.uint64(seed), edges.sum(axis=1, dtype=np.uint64), *whole))
     return lanes
 
 
@@ -57,9 +57,11 @@ def _words(values: NDArray[np.float64]) -> Words:
     return np.ascontiguousarray(values + 0.0).view(np.uint64)
 
 
-def _chain(start: np.uint64, *words: Words) -> Words:
-    """Mix words into one, in their order, by the finaliser of SplitMix64 (Steele et al. 2014,
-    doi:10.1145/2714064.2660195)."""
+def mix(start: np.uint64, *words: Words) -> Words:
+    """Digest words of 64 bits into one, in their order; arrays of one shape, which the answer has too.
+
+    Each round is the finaliser of SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195).
+    """
     state = np.full(words[0].shape, start)
     with np.errstate(over="ignore"):
         for word in words:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai4land_coupler.collective import agree
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grid import EARTH_RADIUS
+from ai4land_coupler.grid_hash import mix
 from ai4land_coupler.host_grids.overlaps import overlapping
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.mesh import FLAT, Mesh, flatness, merge_corners, next_corners, unit_vectors
 from ai4land_coupler.regrid.areas import cell_area
 from ai4land_coupler.regrid.candidates import find_candidates
 
@@ -38,6 +40,8 @@ def check_coverage(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -
         On every rank.
     """
     check_total(mesh, comm, expect)
+    if tiles_sphere(mesh, comm):
+        return
     others = find_candidates(mesh, mesh, comm).mesh
     error: Exception | None = None
     try:
@@ -70,6 +74,32 @@ def check_total(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -> N
             where=mesh.name,
             remedy="give all cells, those that take no part masked; or do not expect a global grid",
         )
+
+
+def tiles_sphere(mesh: Mesh, comm: Any = None) -> bool:
+    """Whether cells, masked ones among them, fit together edge to edge and cover the sphere once. Collective.
+
+    Where every edge is passed as often in one direction as in the other, the cells close to a surface that covers every
+    point equally often; their area tells how often. So there is neither an overlap nor a gap, and no need to search.
+    ``False`` may also mean that corners lie in the middle of other cells' edges, as in reduced Gaussian grids.
+    """
+    merged = merge_corners(mesh)
+    used = ~np.isnan(merged.corner_lat)
+    start, end = (_point_words(*corners) for corners in ((merged.corner_lon, merged.corner_lat), next_corners(merged)))
+    there, back = (mix(np.uint64(1), *ends)[used].sum(dtype=np.uint64) for ends in ((start, end), (end, start)))
+    sound = bool((flatness(merged) > FLAT).all())
+    parts = [(int(there), int(back), float(cell_area(mesh).sum()), sound)]
+    if comm is not None:
+        parts = comm.allgather(parts[0])
+    forth, back_again, area, sounds = zip(*parts, strict=True)
+    whole = sum(area) / (4 * np.pi * EARTH_RADIUS**2)
+    return all(sounds) and abs(whole - 1) <= AREA_TOLERANCE and (sum(forth) - sum(back_again)) % 2**64 == 0
+
+
+def _point_words(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """A digest of each point (n, k), the same for points closer than rounding to 1e-9 of the radius tells apart."""
+    places = np.round(np.nan_to_num(unit_vectors(lon, lat)) * 1e9).astype(np.int64).view(np.uint64)
+    return mix(np.uint64(0), *np.moveaxis(places, -1, 0))
 
 
 def _refuse_overlap(own: Mesh, others: Mesh) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.mesh import Mesh, at_pole, lon_difference, merge_corners, next_corners, unit_vectors
+from ai4land_coupler.mesh import Mesh, at_pole, lon_difference, lon_lat, merge_corners, next_corners, unit_vectors
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -27,22 +27,51 @@ _CELLS_AT_ONCE, _PAIRS_AT_ONCE = 8192, 65536
 def overlapping(own: Mesh, others: Mesh) -> tuple[Indices, Indices]:
     """Global ids of owned cells, and of the other cell of greater id that each overlaps, (m,) and (m,).
 
-    Overlaps count that are deeper than ``DEPTH`` of both cells' width, across every edge. Cells that are not convex, or
-    have no corners, are left out. Both meshes have edges of one kind.
+    Overlaps count that are deeper than ``DEPTH`` of both cells' width, across every edge. Cells that are not convex
+    count as the triangles between their middle and their edges; those of ``latlon`` edges, and cells without corners,
+    are left out. Both meshes have edges of one kind.
     """
     pairs = [np.zeros((2, 0), np.int64)]
     if own.size and others.size:
-        these, those = _shapes(merge_corners(own)), _shapes(merge_corners(others))
+        (ids, these), (other_ids, those) = _convex(own), _convex(others)
         for here, there in _near(these, those):
-            rising = own.cell_ids[here] < others.cell_ids[there]
+            rising = ids[here] < other_ids[there]
             here, there = here[rising], there[rising]
             for start in range(0, here.size, _PAIRS_AT_ONCE):
                 a, b = here[start : start + _PAIRS_AT_ONCE], there[start : start + _PAIRS_AT_ONCE]
                 apart = _parted(these.take(a), those.take(b))
                 apart[~apart] = _parted(those.take(b[~apart]), these.take(a[~apart]))
-                pairs.append(np.stack([own.cell_ids[a[~apart]], others.cell_ids[b[~apart]]]))
-    found = np.concatenate(pairs, axis=1)
+                pairs.append(np.stack([ids[a[~apart]], other_ids[b[~apart]]]))
+    found = np.unique(np.concatenate(pairs, axis=1), axis=1)
     return found[0], found[1]
+
+
+def _convex(mesh: Mesh) -> tuple[Indices, _Shapes]:
+    """Cells as convex shapes, and the global id of the cell that each belongs to."""
+    mesh = merge_corners(mesh)
+    shapes = _shapes(mesh)
+    hollow = np.flatnonzero(np.isnan(shapes.radius) & ~np.isnan(mesh.corner_lat[:, 0]))
+    if hollow.size == 0 or mesh.edges == "latlon":
+        return mesh.cell_ids, shapes
+    cell, corner = np.nonzero(~np.isnan(mesh.corner_lat[hollow]))
+    lon, lat = lon_lat(shapes.middle[hollow])
+    next_lon, next_lat = (values[hollow] for values in next_corners(mesh))
+    width = mesh.corner_lat.shape[1]
+    corners = np.full((2, cell.size, width), np.nan)
+    corners[0, :, :3] = np.stack([mesh.corner_lon[hollow][cell, corner], next_lon[cell, corner], lon[cell]], axis=1)
+    corners[1, :, :3] = np.stack([mesh.corner_lat[hollow][cell, corner], next_lat[cell, corner], lat[cell]], axis=1)
+    whole = np.setdiff1d(np.arange(mesh.size), hollow)
+    ids = np.concatenate([mesh.cell_ids[whole], mesh.cell_ids[hollow][cell]])
+    parts = Mesh(
+        mesh.name,
+        ids,
+        np.concatenate([mesh.corner_lon[whole], corners[0]]),
+        np.concatenate([mesh.corner_lat[whole], corners[1]]),
+        mesh.edges,
+        np.ones(ids.size, bool),
+        mesh.global_size,
+    )
+    return ids, _shapes(parts)
 
 
 @dataclass(frozen=True)
@@ -86,7 +115,7 @@ def _shapes(mesh: Mesh) -> _Shapes:
     inside = _distance(shapes, shapes)
     width = inside.max(axis=2)
     convex = (np.isnan(width) | (inside.min(axis=2) >= -1e-3 * width)).all(axis=1)
-    width[~convex] = np.nan  # no edge of theirs counts, and every cell is apart from them
+    width[~convex] = np.nan
     return _Shapes(place, line, width, middle, np.where(convex & used.any(axis=1), radius, np.nan), latlon)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.host_grids.coverage import Expect, check_total
+from ai4land_coupler.host_grids.coverage import Expect, check_total, tiles_sphere
 from ai4land_coupler.host_grids.overlaps import overlapping
 from ai4land_coupler.mesh import (
     FLAT,
@@ -98,7 +98,7 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     mesh = _mend_centres(mesh)
     validate(mesh)
     mesh = _compare_areas(mesh, polygons.area)
-    if not polygons.disjoint:
+    if not polygons.disjoint and not tiles_sphere(mesh):
         mesh = _mask_overlapping(mesh)
     check_total(mesh, expect=expect)
     return mesh
