@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
 import subprocess
 import sys
 import venv
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from host_lines import AS_ROOT, HERE, Line, Mpi
+from host_lines import AS_ROOT, HERE, Line, Mpi, packages_of
 
 from ai4land_coupler.capi.build import build, find_compiler, flags, shared_libpython
 from ai4land_coupler.errors import ConfigError
@@ -69,9 +68,8 @@ def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("small")
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    seen = "; ".join(f"site.addsitedir({path!r})" for path in site.getsitepackages())
     replace = "import ai4land_coupler.capi.bridge as b, small_component as s; b.new_component = s.SmallComponent"
-    (packages / "small.pth").write_text(f"import site; {seen}\n{HERE}\nimport sys; {replace}\n")
+    (packages / "small.pth").write_text(f"import site; {packages_of()}\n{HERE}\nimport sys; {replace}\n")
     return str(folder / "bin" / "python")
 
 

@@ -4,6 +4,7 @@
 module calls
   use, intrinsic :: iso_c_binding, only: c_int64_t
   use, intrinsic :: iso_fortran_env, only: real32, real64
+  use, intrinsic :: ieee_arithmetic, only: ieee_value, ieee_quiet_nan
   use ai4land_mod
   implicit none
   integer, parameter :: cells = 3, months = 12
@@ -147,6 +148,15 @@ contains
     end select
   end subroutine
 
+  ! Air temperature of `n` cells, not a number on one rank.
+  subroutine set_faulty(nan_rank, n)
+    integer, intent(in) :: nan_rank, n
+    real(real64) :: t(3)
+    t = [280, 281, 282]
+    if (rank == nan_rank) t(1) = ieee_value(t(1), ieee_quiet_nan)
+    call land%set('air_temperature', t(:n), code)
+  end subroutine
+
   ! 1, 2, 3 up to half past the third of February 2001.
   subroutine import_mean(how)
     character(*), intent(in) :: how
@@ -200,10 +210,11 @@ contains
     character(*), intent(in) :: how
     integer(c_int64_t) :: ids(cells)
     real(real64) :: lon(4, cells), lat(4, cells), west
-    integer :: i
+    integer :: i, part
+    part = merge(0, rank, how == 'same')
     do i = 1, cells
-      west = 10*rank + i - 1
-      ids(i) = cells*rank + i - 1
+      west = 10*part + i - 1
+      ids(i) = cells*part + i - 1
       lon(:, i) = [west, west + 1, west + 1, west]
       lat(:, i) = [50, 50, 51, 51]
     end do
@@ -293,6 +304,9 @@ program host
     case ('imports'); call land%field_count(A4L_IMPORT, number, code); write (answer, '(i0)') number
     case ('import'); read (value, *) number; call land%field_name(A4L_IMPORT, number, text, code); if (code == 0) answer = text
     case ('import_units'); call land%import_info(trim(value), text, code); if (code == 0) answer = text
+    case ('set_nan'); read (value, *) number; call set_faulty(number, 3)
+    case ('set_short'); read (value, *) number; call set_faulty(-1, merge(2, 3, number == rank))
+    case ('mean_units'); call land%import_mean('air_temperature', [280d0, 281d0, 282d0], 2000, 1, 20, 0d0, code, units=trim(value))
     case ('mean'); call import_mean(trim(value))
     case ('surface'); call set_surface(trim(value))
     case ('year'); call land%year(number, code); write (answer, '(i0)') number

@@ -29,7 +29,7 @@ static void say(const char *word, int code, const char *answer) {
 }
 
 /* Three cells a rank, each a degree wide; the last is a triangle that repeats a corner. */
-static int set_grid(int h, int edges, int with_mask) {
+static int set_grid(int h, int edges, int with_mask, int rank) {
   int64_t ids[CELLS];
   double lon[CELLS][4], lat[CELLS][4];
   int32_t mask[CELLS] = {1, 0, 1};
@@ -118,8 +118,9 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "init_null")) code = a4l_init(NULL, comm, &h);
     else if (!strcmp(word, "restart")) code = a4l_init_restart(value, "restarts", comm, &h);
     else if (!strcmp(word, "show_handle")) sprintf(answer, "%d", h);
-    else if (!strcmp(word, "grid")) code = set_grid(h, atoi(value), 1);
-    else if (!strcmp(word, "grid_no_mask")) code = set_grid(h, atoi(value), 0);
+    else if (!strcmp(word, "grid")) code = set_grid(h, atoi(value), 1, rank);
+    else if (!strcmp(word, "grid_no_mask")) code = set_grid(h, atoi(value), 0, rank);
+    else if (!strcmp(word, "grid_same")) code = set_grid(h, A4L_GREAT_CIRCLE, 0, 0);
     else if (!strcmp(word, "grid_empty")) code = a4l_set_grid(h, 0, NULL, 3, NULL, NULL, A4L_LATLON, NULL, 1000);
     else if (!strcmp(word, "grid_null")) code = a4l_set_grid(h, 2, NULL, 3, NULL, NULL, A4L_LATLON, NULL, 1000);
     else if (!strcmp(word, "grid_negative")) code = a4l_set_grid(h, -1, NULL, 3, NULL, NULL, A4L_LATLON, NULL, 1000);
@@ -153,6 +154,9 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "exact")) code = get_exactly(h, value, answer);
     else if (!strcmp(word, "get_null")) code = a4l_get_field(h, value, NULL, CELLS);
     else if (!strcmp(word, "set")) { double t[CELLS] = {280, 281, 282}; code = a4l_set_field(h, value, t, 1, CELLS); }
+    else if (!strcmp(word, "set_nan")) { double t[CELLS] = {atoi(value) == rank ? NAN : 280, 281, 282}; code = a4l_set_field(h, "air_temperature", t, 1, CELLS); }
+    else if (!strcmp(word, "set_short")) { double t[CELLS] = {280, 281, 282}; code = a4l_set_field(h, "air_temperature", t, 1, CELLS - (atoi(value) == rank)); }
+    else if (!strcmp(word, "mean_units")) { double t[CELLS] = {280, 281, 282}; code = a4l_import(h, "air_temperature", value, 2000, 1, 20, 0, t, A4L_REAL64, 0, CELLS); }
     else if (!strcmp(word, "set_monthly")) { double t[12 * CELLS]; for (int j = 0; j < 12 * CELLS; j++) t[j] = j; code = a4l_set_field(h, value, t, 12, CELLS); }
     else if (!strcmp(word, "array")) code = array(a4l_get_array, h, "landCoverFrac", value);
     else if (!strcmp(word, "bind")) code = array(a4l_bind_field, h, "landCoverFrac", value);

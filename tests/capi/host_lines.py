@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import site
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,3 +27,8 @@ class Mpi:
 
     compiler: str
     launcher: str
+
+
+def packages_of(*more: Path) -> str:
+    """Python that makes this environment's packages, and folders of ours, those of another environment."""
+    return "; ".join(f"site.addsitedir({str(path)!r})" for path in (*site.getsitepackages(), *more))
