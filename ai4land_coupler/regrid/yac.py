@@ -11,6 +11,7 @@ YAC gives weights through a file only; it is written to, and read from, the temp
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import itertools
 import tempfile
 from pathlib import Path
@@ -106,33 +107,42 @@ class YacRegridder:
 
 
 def _missing_yac() -> PluginError | None:
+    other = _of_other_mpi()
+    if other is not None:
+        return PluginError(
+            "YAC was built for another MPI library than the one that runs",
+            found=other,
+            remedy="build YAC from source with the MPI of the host, or choose another backend",
+        )
     try:
-        import yac.core
+        import yac.core  # noqa: F401
     except ImportError as error:
         return PluginError(
             "the regridding backend yac needs the YAC library",
             found=error,
             remedy="pip install ai4land_coupler[yac], or choose another backend",
         )
-    if not _shares_mpi(yac.core.__file__):
-        return PluginError(
-            "YAC was built for another MPI library than the one that runs",
-            found=yac.core.__file__,
-            remedy="build YAC from source with the MPI of the host, or choose another backend",
-        )
     return None
 
 
-def _shares_mpi(library: str) -> bool:
-    """Whether MPI runs in the library that YAC would call; it aborts the process where that is not so.
+def _of_other_mpi() -> Path | None:
+    """YAC's library, where MPI does not run in the one that it would call: its mere import then aborts the process.
 
-    MPI allows this question before MPI_Init. A look-up by handle finds what YAC depends on, whatever else is loaded.
+    MPI allows this question before MPI_Init; a look-up by handle finds what YAC depends on, whatever else is loaded.
     """
     from mpi4py import MPI
 
-    flag = ctypes.c_int(0)
-    ctypes.CDLL(library).PMPI_Initialized(ctypes.byref(flag))
-    return bool(flag.value) == MPI.Is_initialized()
+    package = importlib.util.find_spec("yac")
+    folders = [] if package is None else package.submodule_search_locations or []
+    for library in (path for folder in folders for path in Path(folder).glob("core.*.so")):
+        flag = ctypes.c_int(0)
+        try:
+            ctypes.CDLL(str(library)).PMPI_Initialized(ctypes.byref(flag))
+        except (OSError, AttributeError):  # the import says what is wrong
+            continue
+        if bool(flag.value) != MPI.Is_initialized():
+            return library
+    return None
 
 
 def _by_blocks(source: Mesh, destination: Mesh) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
