@@ -2,8 +2,8 @@
 
 Fine cells that lie wholly in one destination cell are kept as runs along their rows: their overlap is their area. Those
 that destination edges cut (:mod:`ai4land_coupler.regrid.refine`) get their overlaps from a regrid backend, in bands of
-bounded size. Each rank does this for the blocks that it owns, so the work is spread as the land is; destination cells
-travel to the blocks that they may overlap.
+bounded size. Blocks are dealt out to the ranks, whoever owns them, and destination cells travel to the blocks that they
+may overlap; what was found goes to the owners of the blocks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ai4land_coupler.mesh import Mesh, validate
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.regrid.candidates import find_candidates
 from ai4land_coupler.regrid.conserve import STRIP
+from ai4land_coupler.regrid.dealt import DealtLand
 from ai4land_coupler.regrid.outline import Boxes, Ints, Outline
 from ai4land_coupler.regrid.refine import CUT, refine
 
@@ -83,6 +84,19 @@ def land_weights(
         On every rank: the mesh is malformed.
     """
     validate(mesh, comm)
+    alone = bool(getattr(regridder, "alone", False))
+    if comm is None or not alone:
+        return _overlaps(plan, land, mesh, regridder, comm, comm)
+    dealt = DealtLand(plan, land, comm)
+    found = _overlaps(plan, dealt.land, mesh, regridder, comm, None)
+    runs, cuts = Runs(*dealt.home(found.runs.block, found.runs)), Cuts(*dealt.home(found.cuts.block, found.cuts))
+    return LandWeights(runs, cuts, found.provenance)
+
+
+def _overlaps(
+    plan: BlockPlan, land: Mapping[int, NDArray[np.bool_]], mesh: Mesh, regridder: Regridder, comm: Any, together: Any
+) -> LandWeights:
+    """Overlaps of the land given on each rank; ``together`` is the communicator that the backend is called with."""
     nearby = find_candidates(mesh, _blocks_mesh(plan, land), comm).mesh
     error: Exception | None = None
     runs, places, blocks = _no_runs(), np.empty(0, np.int32), np.empty(0, np.int64)
@@ -94,7 +108,7 @@ def land_weights(
     except Exception as caught:
         error = caught
     agree(error, comm)
-    cuts, provenance = _cut_overlaps(outline, plan, nearby, blocks, places, regridder, comm)
+    cuts, provenance = _cut_overlaps(outline, plan, nearby, blocks, places, regridder, comm, together)
     return LandWeights(runs, cuts, provenance)
 
 
@@ -163,10 +177,9 @@ def _cut_overlaps(
     places: NDArray[np.int32],
     regridder: Regridder,
     comm: Any,
+    together: Any,
 ) -> tuple[Cuts, Mapping[str, str]]:
     """Overlaps of the cut cells by the backend, and its provenance."""
-    alone = bool(getattr(regridder, "alone", False))
-    together = None if alone else comm
     counts = [len(blocks)] if together is None else together.allgather(len(blocks))
     before, total = 0, nearby.size
     if together is not None:
