@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -11,8 +9,8 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.durable import ASIDE, disk_errors
 from ai4land_coupler.errors import ConfigError, GridError
+from ai4land_coupler.regrid.new_path import new_path
 from ai4land_coupler.regrid.weight_file import QUANTITIES, GridSide, Layout, Side, WeightFile, variable
 
 _UNITS = {"mask": "unitless", "fraction": "unitless", "area": "square radians"}
@@ -52,22 +50,11 @@ def write_weights(path: str | Path, weights: WeightFile, layout: Layout = "esmf"
     if layout in ("esmf", "scrip"):
         for side in get_args(Side):
             arrays |= _grid(getattr(weights, side), side, layout)
-    aside = path.with_name(f"{path.name}.{os.getpid()}{ASIDE}")
-    with disk_errors("regrid weights cannot be written", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if path.suffix == ".zarr":
-                _write_zarr(aside, arrays, attributes)
-                if path.exists():
-                    shutil.rmtree(path)
-            else:
-                _write_netcdf(aside, arrays, attributes)
-            aside.replace(path)
-        finally:
-            if aside.is_dir():
-                shutil.rmtree(aside)
-            else:
-                aside.unlink(missing_ok=True)
+    with new_path(path, "regrid weights cannot be written") as aside:
+        if path.suffix == ".zarr":
+            _write_zarr(aside, arrays, attributes)
+        else:
+            _write_netcdf(aside, arrays, attributes)
     return path
 
 
@@ -174,22 +161,44 @@ def _dimensions(arrays: Mapping[str, _Array]) -> Iterator[tuple[str, int]]:
 
 
 def _write_netcdf(path: Path, arrays: Mapping[str, _Array], attributes: Mapping[str, Any]) -> None:
+    if any(array.values.nbytes > _LARGEST or not array.values.size for array in arrays.values()):
+        _write_netcdf4(path, arrays, attributes)
+        return
+    from scipy.io import netcdf_file
+
+    # not by the netCDF library: it ends the process when a classic file cannot be closed on a full disk
+    with path.open("wb") as raw:
+        file = netcdf_file(raw, "w", version=2)
+        for name, value in attributes.items():
+            setattr(file, name, _ascii(value))
+        for name, length in _dimensions(arrays):
+            file.createDimension(name, length)
+        for name, array in arrays.items():
+            made = file.createVariable(name, array.values.dtype, array.dims)
+            made[:] = array.values
+            if array.units is not None:
+                made.units = array.units
+        file.flush()
+
+
+def _ascii(value: Any) -> Any:
+    return value.encode("ascii", "backslashreplace") if isinstance(value, str) else value
+
+
+def _write_netcdf4(path: Path, arrays: Mapping[str, _Array], attributes: Mapping[str, Any]) -> None:
+    """For arrays beyond 4 GiB, and for those without elements, which classic files take for unlimited ones."""
     import netCDF4
 
-    huge = any(array.values.nbytes > _LARGEST for array in arrays.values())
-    kind: Any = "NETCDF4" if huge else "NETCDF3_64BIT_OFFSET"
-    with netCDF4.Dataset(path, "w", format=kind) as file:
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.set_fill_off()
         file.setncatts(dict(attributes))
         for name, length in _dimensions(arrays):
-            # a length of 0 makes an unlimited dimension without records, which is read as 0 again
             file.createDimension(name, length)
         for name, array in arrays.items():
             made = file.createVariable(name, array.values.dtype, array.dims)
             if array.units is not None:
                 made.units = array.units
-        for name, array in arrays.items():
-            file.variables[name][:] = array.values
+            made[:] = array.values
 
 
 def _write_zarr(path: Path, arrays: Mapping[str, _Array], attributes: Mapping[str, Any]) -> None:

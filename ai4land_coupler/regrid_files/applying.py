@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ai4land_coupler import __version__
-from ai4land_coupler.errors import ConfigError, FieldError
+from ai4land_coupler.errors import ConfigError, DataError, FieldError
 from ai4land_coupler.regrid.weight_file import WeightFile, read_weights
 from ai4land_coupler.regrid_files.averaging import Averaging, Missing, Rule
 from ai4land_coupler.regrid_files.fields import ENCODING, Field, find_fields, open_fields
@@ -189,14 +189,21 @@ def fill_of(field: Field, dtype: np.dtype[Any]) -> Any:
 def _write(
     out: Output, field: Field, index: tuple[slice, ...], averaging: Averaging, grid: OutputGrid, where: Path
 ) -> None:
-    values = averaging.apply(field.decode(field.read(index)), f"{where}, {field.name}")
+    try:
+        stored = field.read(index)
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = "the file is damaged; get it again"
+        raise DataError(
+            "the input cannot be read", found=error, where=f"{where}, {field.name}", remedy=remedy
+        ) from error
+    values = averaging.apply(field.decode(stored), f"{where}, {field.name}")
     dtype = output_type(field, averaging.rule)
     absent = np.isnan(values)
-    stored = np.where(absent, 0.0, values).astype(dtype)
+    made = np.where(absent, 0.0, values).astype(dtype)
     native_nan = out.missing_is_nan and dtype.kind == "f"
-    stored[absent] = np.nan if native_nan else fill_of(field, dtype)
+    made[absent] = np.nan if native_nan else fill_of(field, dtype)
     lengths = tuple(part.stop - part.start for part in index)
-    shaped = stored.reshape(*lengths, *grid.shape)
+    shaped = made.reshape(*lengths, *grid.shape)
     rank = len(grid.shape)
     shaped = np.moveaxis(shaped, range(-rank, 0), range(field.place, field.place + rank))
     whole = tuple(slice(0, length) for length in grid.shape)

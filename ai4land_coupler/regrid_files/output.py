@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.durable import ASIDE, disk_errors
+from ai4land_coupler.regrid.new_path import new_path
 
 
 class Output(Protocol):
@@ -40,21 +38,9 @@ def open_output(path: Path) -> Iterator[Output]:
     RunError
         The disk is full or may not be written.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}{ASIDE}")
     opener = _zarr if path.suffix == ".zarr" else _netcdf
-    with disk_errors("regridded fields cannot be written", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with opener(aside) as output:
-                yield output
-            if path.is_dir():
-                shutil.rmtree(path)
-            aside.replace(path)
-        finally:
-            if aside.is_dir():
-                shutil.rmtree(aside)
-            else:
-                aside.unlink(missing_ok=True)
+    with new_path(path, "regridded fields cannot be written") as aside, opener(aside) as output:
+        yield output
 
 
 class _NetCDF:

@@ -1,6 +1,7 @@
 """`ai4land weights` and `ai4land regrid`, against CDO, NCO, xESMF, and answers in closed form."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from ranks import environment, launcher
 from weight_cases import DESTINATION, SOURCE, exact, exact_file
 
-from ai4land_coupler.api import Ai4LandError, ConfigError, DataError, FieldError, GridError
+from ai4land_coupler.api import Ai4LandError, ConfigError, DataError, FieldError, GridError, RunError
 from ai4land_coupler.cli import cli
 from ai4land_coupler.regrid.weight_file import read_weights
 from ai4land_coupler.regrid.weight_writer import write_weights
@@ -233,6 +234,30 @@ def test_what_cannot_be_regridded_is_refused(tmp_path, weights):
             regrid_file(**arguments)
         assert not (tmp_path / "out.nc").exists()
     assert not list(tmp_path.glob("*.aside"))
+
+
+@pytest.mark.parametrize("name", ["out.nc", "out.zarr"])
+def test_a_full_disk_and_a_damaged_input_are_told(tmp_path, weights, name):
+    values = np.random.default_rng(0).normal(size=(50, *SHAPE))
+    path = source_data(tmp_path / "in.nc", x=(("time", "lat", "lon"), values, {}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # files cannot grow, as on a full disk
+        with pytest.raises(RunError, match="regridded fields cannot be written"):
+            regrid_file(weights, path, tmp_path / name)
+        with pytest.raises(RunError, match="regrid weights cannot be written"):
+            write_weights(tmp_path / f"w_{name}", exact_file())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createVariable("y", "f8", ("time", "lat", "lon"), zlib=True, fletcher32=True)[:] = values
+    content = bytearray(path.read_bytes())
+    content[-3000:-2000] = bytes(1000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="the input cannot be read") as caught:
+        regrid_file(weights, path, tmp_path / name, variables=["y"])
+    assert "in.nc, y" in str(caught.value)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.nc", "weights.nc"]
 
 
 def test_data_that_are_turned_are_refused(tmp_path, weights):
