@@ -358,8 +358,8 @@ def centres_off(mesh: Mesh) -> NDArray[np.bool_]:
 def flatness(mesh: Mesh) -> NDArray[np.float64]:
     """Signed area of each cell, projected on the plane at its centre, over its squared extent, (n,).
 
-    Counter-clockwise cells are positive; cells without area are 0 but for rounding (``FLAT``), as are those without
-    corners.
+    Counter-clockwise cells are positive. Cells without area are 0 but for rounding (``FLAT``); those without corners,
+    or narrower than points are told apart (``POINT_TOLERANCE``), are 0.
     """
     if mesh.size > _PIECE:  # in pieces that fit the cache: less memory, and twice as fast
         pieces = [np.arange(begin, min(begin + _PIECE, mesh.size)) for begin in range(0, mesh.size, _PIECE)]
@@ -372,4 +372,5 @@ def flatness(mesh: Mesh) -> NDArray[np.float64]:
     points, following = points - centre[:, None], following - centre[:, None]
     doubled = np.einsum("ij,ij->i", np.nansum(np.cross(points, following), axis=1), centre)
     extent = np.max(np.nan_to_num((points**2).sum(axis=2)), axis=1)
-    return np.asarray(doubled / np.where(extent > 0, extent, 1.0))
+    flat = doubled / np.where(extent > 0, extent, 1.0)
+    return np.asarray(np.where(np.abs(flat) * np.sqrt(extent) > np.deg2rad(POINT_TOLERANCE), flat, 0.0))
