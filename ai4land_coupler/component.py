@@ -554,7 +554,8 @@ class LandComponent:
                             expected=f"values from every rank that owns cells: {cells} on this one",
                             found="none",
                         )
-                    means = window.means(clock.now, cells, self._time.calendar)
+                    # a rank without cells may have given nothing, and lacks nothing
+                    means = window.means(clock.now, cells, self._time.calendar) if cells else np.empty((12, 0))
                 read[name] = host.import_to_forcing(means, self._setup.plan, name)
             else:
                 with self.comm.guard():

@@ -72,7 +72,7 @@ class HostFields:
         fields = {"land_cover_fraction": fractions, "land_area_fraction": np.array(land)}
         if TRANSITIONS in self._table and before is not None:
             pairs = host.transitions(before, state)
-            fields[TRANSITIONS] = surface.on_land(pairs.reshape(-1, pairs.shape[-1]), mapped)
+            fields[TRANSITIONS] = surface.on_land(pairs.reshape(len(pairs) ** 2, pairs.shape[-1]), mapped)
         for name in made:
             samples = max(1, len(self._table[name].types))
             values = surface.filled(host.continuous(state, name, samples))

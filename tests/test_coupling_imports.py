@@ -323,3 +323,49 @@ def test_a_number_that_is_none_on_one_rank(raw: Raw, tmp_path: Path) -> None:
         assert said[4].startswith("3 a field has the wrong units")
         assert said[5] == "year 2016"
     assert "rank 1" in next(line for line in lines if line.startswith("<0> 3 import"))
+
+
+@pytest.mark.mpi
+def test_ranks_without_cells(raw: Raw, tmp_path: Path) -> None:
+    """They give no imports and an empty surface, and take part in all else, restarts too."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump({**raw, "exports": {"transitions": True, "lookahead": True}}))
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "from ai4land_coupler.host_grids import read_mesh\n"
+        "comm = MPI.COMM_WORLD\n"
+        "config, grid, folder, out = sys.argv[1:5]\n"
+        "land = LandComponent(config, comm)\n"
+        "land.set_calendar('360_day')\n"
+        "land.initialize(folder if comm.size == 1 else None)\n"
+        "mesh = read_mesh(grid)\n"
+        "own = np.arange(mesh.size) if comm.rank == comm.size - 1 else np.arange(0)\n"
+        "land.set_grid(mesh.take(own))\n"
+        "land.set_land_fraction(np.full(own.size, 0.5))\n"
+        "land.realize()\n"
+        "for month in range(2, 26):\n"
+        "    date = (2015 + (month - 1) // 12, (month - 1) % 12 + 1, 1, 0)\n"
+        "    if date > land.date:\n"
+        "        if own.size:\n"
+        "            land.import_('air_temperature', 270.0 + own % 30 + month, at=date)\n"
+        "        land.run(date)\n"
+        "        if date[:2] == (2016, 6) and comm.size > 1:\n"
+        "            land.write_restart(folder)\n"
+        "if own.size:\n"
+        "    names = ('land_cover_fraction', 'lai', 'land_cover_transition')\n"
+        "    np.savez(out, **{name: land.export(name) for name in names})\n"
+        "    print('cells', land.surface_counts()['filled_cells'], flush=True)\n"
+    )
+    grid = raw["hosts"]["host"]["grid"]
+    for ranks in (3, 1):
+        done = mpirun(ranks, program, path, grid, tmp_path / "restart", tmp_path / f"{ranks}.npz")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "cells" in done.stdout
+    whole, other = (np.load(tmp_path / f"{ranks}.npz") for ranks in (3, 1))
+    np.testing.assert_allclose(whole["land_cover_fraction"].sum(axis=0), 0.5, rtol=1e-12)
+    assert (whole["lai"] > 0).all()  # every cell has land in the host, and leaves of its nearest mapped cell
+    for name in whole.files:
+        np.testing.assert_array_equal(other[name], whole[name], err_msg=name)
