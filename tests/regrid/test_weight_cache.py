@@ -1,6 +1,9 @@
 """Regrid weights on disk: the same records on any number of ranks, whole or not at all, damage found."""
 
 import logging
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -206,3 +209,36 @@ def test_a_run_meets_its_host_grid_once(tmp_path, twin_config, monkeypatch):
 def test_where_weights_are_kept_is_no_part_of_a_run_s_identity(tmp_path, twin_config):
     with_one = parse_config(twin_config | {"regrid": {"cache": "kept"}}, tmp_path, "run.yaml")
     assert with_one.digest == parse_config(twin_config | {"regrid": {}}, tmp_path, "run.yaml").digest
+
+
+SAVE_FOREVER = """
+import sys
+import numpy as np
+from ai4land_coupler.regrid.cache import WeightCache
+rng = np.random.default_rng(0)
+tables = {"links": {"id": np.arange(200_000), "value": rng.random(200_000)}}
+cache = WeightCache(sys.argv[1])
+print("ready", flush=True)
+for number in range(10**6):
+    cache.save(f"key{number}", tables, {})
+"""
+
+
+@pytest.mark.soak
+def test_killed_writers_leave_whole_entries_or_none(tmp_path):
+    rng, kept = np.random.default_rng(7), 0
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        with subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, folder], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.3))
+            writer.kill()
+        cache = WeightCache(folder)
+        entries = [path for path in folder.glob("*") if not path.name.endswith(".aside")]
+        for entry in entries:
+            found = cache.load(entry.name, {"links": np.arange(200_000)})
+            assert found is not None, "an entry that has its name is whole"
+            np.testing.assert_array_equal(found.tables["links"]["id"], np.arange(200_000))
+            kept += 1
+    assert kept > 0

@@ -22,6 +22,7 @@ from ai4land_coupler.api import ConfigError, DataError, GridError, LatLonGrid
 from ai4land_coupler.config import parse_config
 from ai4land_coupler.host_grids import latlon_mesh, read_mesh
 from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
 from ai4land_coupler.regrid.gather import gather_weights
 from ai4land_coupler.regrid.weight_file import GridSide, WeightFile, read_weights
@@ -287,7 +288,7 @@ def test_damaged_files_are_refused(tmp_path, layout):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_have_the_bits_of_one_and_all_are_told(tmp_path, ranks):
     """Weights from a file, and from the cache, whatever ranks wrote it; one faulty rank is every rank's error."""
     program = Path(__file__).with_name("weight_file_program.py")
@@ -315,6 +316,10 @@ def test_ranks_have_the_bits_of_one_and_all_are_told(tmp_path, ranks):
     parts = [np.load(tmp_path / f"{rank}.npz") for rank in range(ranks)]
     cells = np.concatenate([part["cells"] for part in parts])
     assert sorted(cells) == list(range(DESTINATION.size))
+    values = np.sin(np.arange(SOURCE.size) * 0.37) + np.arange(3)[:, None]
+    fields = RegridPlan(whole, np.arange(SOURCE.size)).apply(values)
+    for part in parts:
+        np.testing.assert_array_equal(part["fields"], fields[:, part["cells"]])
     for kind in ("file", "cache"):
         for part in parts:
             expected = np.concatenate(

@@ -13,6 +13,7 @@ from mpi4py import MPI
 from weight_cases import meshes
 
 from ai4land_coupler.api import Ai4LandError, Mesh
+from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.cache import WeightCache
 from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
 
@@ -47,9 +48,11 @@ def main(folder: Path, path: Path) -> None:
     told = {name: fault(name, path, (source, destination), comm) for name in FAULTS}
     (folder / f"{rank}.json").write_text(json.dumps(told))
     order = np.argsort(destination.cell_ids)
+    fields = RegridPlan(weights, source.cell_ids, comm).apply(np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None])
     np.savez(
         folder / f"{rank}.npz",
         cells=destination.cell_ids[order],
+        fields=fields[:, order],
         file_values=by_cell(weights.values, rows),
         file_source_ids=by_cell(weights.source_ids, rows),
         cache_values=found.tables["links"]["value"],
