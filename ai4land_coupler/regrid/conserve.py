@@ -132,7 +132,7 @@ def balanced(
     """
     columns = _SourceSums(overlaps, candidates, *source, comm, strip)
     rows = _sums(row, overlaps.area, destination_area)
-    covered = np.flatnonzero(np.abs(rows - destination_area) <= strip * 4 * np.sqrt(destination_area))
+    covered = np.flatnonzero(_covered(rows, destination_area, strip))
     first = overlaps.area * columns.scale(overlaps.area)[overlaps.candidate]
     area, conserved, errors = first, first, []
     for _ in range(_ROUNDS):
@@ -153,6 +153,12 @@ def balanced(
 
 def _sums(row: NDArray[np.int64], area: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(row, weights=area, minlength=like.size), np.float64)
+
+
+def _covered(overlap: NDArray[np.float64], area: NDArray[np.float64], strip: float) -> NDArray[np.bool_]:
+    """Cells that overlaps cover but for a strip around them. Masked ones, which may have no area, are not."""
+    perimeter = 4 * np.sqrt(np.maximum(area, 0.0))
+    return np.asarray((overlap > 0) & (np.abs(overlap - area) <= strip * perimeter))
 
 
 class _SourceSums:
@@ -176,7 +182,7 @@ class _SourceSums:
         local = by_id[np.searchsorted(source_ids, ids, sorter=by_id)]
         self._order = np.lexsort((destinations, local))
         self._local = local[self._order]
-        self._covered = np.abs(self._total(overlaps.area) - source_area) <= strip * 4 * np.sqrt(source_area)
+        self._covered = _covered(self._total(overlaps.area), source_area, strip)
 
     def scale(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
         """Factor for the overlaps of each candidate; 1 where a cell is covered in part. Collective."""
