@@ -40,7 +40,7 @@ class LandPlan:
     Attributes
     ----------
     destination_area:
-        Of the owned destination cells (m2), exact for their kind of edges.
+        Of the owned destination cells (m2), exact for their kind of edges; 0 for masked cells without an area.
     destination_fraction:
         Share of each of them that is land.
 
@@ -53,7 +53,8 @@ class LandPlan:
     def __init__(self, plan: BlockPlan, weights: LandWeights, mesh: Mesh, comm: Any = None) -> None:
         self._comm = comm
         self.provenance = weights.provenance
-        self.destination_area = np.where(mesh.mask, cell_area(mesh), 0.0)
+        # masked cells may be clockwise, or have no corners
+        self.destination_area = np.maximum(np.nan_to_num(cell_area(mesh)), 0.0)
         self._blocks = {block: _BlockSums(plan, block, weights) for block in map(int, np.unique(weights.runs.block))}
 
         cells = np.concatenate([np.empty(0, np.int64), *(part.cells for part in self._blocks.values())])

@@ -174,6 +174,11 @@ def test_small_bands_and_masked_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     some = on_land(plan, codes, masked).aggregate(blocks_of(plan, codes), 4)
     assert (some[:, ~mask] == 0).all()
     np.testing.assert_allclose(some[:, mask], whole[:, mask], atol=1e-9)
+    lon = np.where(mask[:, None], mesh.corner_lon, np.nan)
+    blank = Mesh(mesh.name, mesh.cell_ids, lon, lon * 0 + mesh.corner_lat, mesh.edges, mask, mesh.size)
+    cornerless = on_land(plan, codes, blank)
+    np.testing.assert_array_equal(cornerless.aggregate(blocks_of(plan, codes), 4), some)
+    assert (cornerless.destination_area[~mask] == 0).all()
 
 
 def test_nothing_at_all() -> None:
