@@ -427,7 +427,7 @@ class LandSetup:
             where = f"predictors[{i}]"
             predictor = self.plugins.create("predictor", choice.name, choice.options, where, base=self.config.base)
             legend = predictor.spec.legend
-            if legend is not None and legend != self.config.legend:
+            if legend is not None and not get_legend(legend).same_view(self.legend):
                 raise ConfigError(
                     "a predictor speaks another legend than the run",
                     expected=self.config.legend,

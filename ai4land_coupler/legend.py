@@ -72,6 +72,21 @@ class Legend:
         """Class of the view of each native code; ``OUTSIDE`` for ocean and no data. Any shape."""
         return self._table()[codes]
 
+    def same_view(self, other: Legend) -> bool:
+        """Whether what speaks of the classes of another legend's view speaks of ours too.
+
+        The classes must be the same, in one order and fixed alike; and a code that both legends have must be in the
+        same class and stand for the same CF area type. So HILDA+ v1.0-f agrees with v2.x, whose further codes are
+        parts of cropland, and not with v1.0, whose code 44 is all forest.
+        """
+        shared = self.area_types.keys() & other.area_types.keys()
+        mine, others = ({code: item.name for item in x.view for code in item.codes} for x in (self, other))
+        return (
+            self.classes == other.classes
+            and self.fixed.tolist() == other.fixed.tolist()
+            and all(mine[c] == others[c] and self.area_types[c] == other.area_types[c] for c in shared)
+        )
+
     def check(self, codes: NDArray[Any], where: object = None) -> None:
         """Refuse a map that holds codes this legend does not know.
 

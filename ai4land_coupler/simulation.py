@@ -280,6 +280,12 @@ class Simulation:
         facts = collect(config.model_dump_json(indent=1), [path for path in inputs if path.is_file()])
         component = self.component
         facts["predictors"] = [entry.identity for entry in component.setup.predictors]
+        # of another legend than the run's, whose view is the same
+        facts["predictor_legends"] = {
+            entry.name: entry.spec.legend
+            for entry in component.setup.predictors
+            if entry.spec.legend not in (None, config.legend)
+        }
         facts["regrid"] = {
             name: {**host.weights.provenance, "grid_notes": list(host.mesh.notes)}
             for name, host in component.hosts.items()

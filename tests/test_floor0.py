@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -303,3 +304,15 @@ def test_cells_beyond_32_bits_and_years_before_christ_have_their_own_numbers() -
     cells = np.array([5, 5 + 2**32, 5 + 2**33], np.int64)
     assert len(set(KeyedRng(1).uniform(cells))) == 3
     assert KeyedRng(1, year=-5).uniform(cells)[0] != KeyedRng(1, year=5).uniform(cells)[0]
+
+
+@pytest.mark.parametrize("one", ["hilda-v1.0", "hilda-v1.0-f", "hilda-v2.0", "hilda-v2.1"])
+def test_views_that_are_the_same(one: str) -> None:
+    """By the published legends: v2 parts cropland further; code 44 of v1.0 is all forest, elsewhere broad-leaf."""
+    typed = {"hilda-v1.0-f", "hilda-v2.0", "hilda-v2.1"}
+    for other in legend_names():
+        expected = one == other or {one, other} <= typed
+        assert get_legend(one).same_view(get_legend(other)) == expected
+    moved = get_legend(one)
+    swapped = replace(moved, view=(*moved.view[1:], moved.view[0]))
+    assert not swapped.same_view(moved)
