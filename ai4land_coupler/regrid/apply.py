@@ -16,8 +16,6 @@ Missing = Literal["spread", "renormalise"]
 
 #: Shares that differ by less are equal: rounding must not choose.
 TIE = 1e-12
-#: Fields that are laid side by side in one go, 32 bytes of a cell in double precision.
-_SIDE_BY_SIDE = 4
 
 
 class RegridPlan:
@@ -65,7 +63,11 @@ class RegridPlan:
             arrival = sent[0]
         n_columns = needed.size if size > 1 else self._n_owned
         entries = np.asarray(weights.values, np.float64), arrival[place.ravel()], indptr
-        self._matrix = sp.csr_matrix(entries, (self._n_destination, n_columns))
+        matrix = sp.csr_matrix(entries, (self._n_destination, n_columns))
+        # rows that use neighbouring columns follow each other, or most values would come from memory, not the cache
+        first = np.append(matrix.indices, 0)[np.minimum(matrix.indptr[:-1], matrix.nnz)]
+        self._order = None if (np.diff(first) >= 0).all() else np.argsort(first, kind="stable")
+        self._matrix = matrix if self._order is None else matrix[self._order]
         self._single: sp.csr_matrix | None = None
 
     def aggregate(self, codes_owned: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.float64]:
@@ -96,7 +98,7 @@ class RegridPlan:
         taken = code >= 0
         key = rows[taken] * n_codes + code[taken]
         sums = np.bincount(key, weights=self._matrix.data[taken], minlength=self._n_destination * n_codes)
-        return np.ascontiguousarray(sums.reshape(self._n_destination, n_codes).T)
+        return np.ascontiguousarray(self._in_place(sums.reshape(self._n_destination, n_codes)).T)
 
     def largest_share(self, codes_owned: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.int64]:
         """Code that covers the largest share of each destination cell. Collective.
@@ -156,26 +158,36 @@ class RegridPlan:
         leading = values.shape[:-1]
         n_fields = int(np.prod(leading))
         fields = values.reshape(n_fields, self._n_owned).T
-        found = np.empty((self._n_destination, n_fields), dtype)
-        # fields that lie one after the other are laid side by side a few at a time: less memory, and less to wait for
-        step = max(n_fields if fields.flags.c_contiguous else _SIDE_BY_SIDE, 1)
-        for begin in range(0, n_fields, step):
-            some = slice(begin, begin + step)
-            found[:, some] = self._product(np.ascontiguousarray(fields[:, some]), missing, min_valid)
-        return np.ascontiguousarray(found.T).reshape(*leading, self._n_destination)
+        beside = n_fields > 1 and fields.flags.c_contiguous
+        halo = self._halo(fields)
+        if beside:
+            found = np.ascontiguousarray(self._product(halo, missing, min_valid).T)
+        else:  # one after the other, as they lie in memory: laying them side by side would take longer
+            found = np.empty((n_fields, self._n_destination), dtype)
+            for field in range(n_fields):
+                found[field] = self._product(np.ascontiguousarray(halo[:, field]), missing, min_valid)
+        return found.reshape(*leading, self._n_destination)
 
-    def _product(self, owned: NDArray[Any], missing: Missing, min_valid: float) -> NDArray[Any]:
-        """The destination's values (n_destination, k) from those of the owned source cells (n_owned, k)."""
-        halo = self._halo(owned)
+    def _product(self, halo: NDArray[Any], missing: Missing, min_valid: float) -> NDArray[Any]:
+        """The destination's values (n_destination, ...) from those of the columns (n_columns, ...)."""
         matrix = self._matrix_of(halo.dtype)
         if missing == "spread":
-            return np.asarray(matrix @ halo)
+            return self._in_place(matrix @ halo)
         invalid = np.isnan(halo)
         share = matrix @ (~invalid).astype(halo.dtype)
         sums = matrix @ np.where(invalid, 0, halo)
         enough = min_valid - 16 * np.finfo(halo.dtype).eps
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where((share > 0) & (share >= enough), sums / share, np.nan).astype(halo.dtype)
+            means = np.where((share > 0) & (share >= enough), sums / share, np.nan)
+        return self._in_place(means.astype(halo.dtype, copy=False))
+
+    def _in_place(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Rows of the matrix (n_destination, ...), in the order of the destination cells."""
+        if self._order is None:
+            return np.asarray(rows)
+        found = np.empty_like(rows)
+        found[self._order] = rows
+        return found
 
     def _matrix_of(self, dtype: np.dtype[Any]) -> sp.csr_matrix:
         if dtype != np.float32:
