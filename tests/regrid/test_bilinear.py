@@ -38,24 +38,24 @@ def test_weights_are_those_of_esmf(sample_data, edges):
     assert 0.2 < abs(expected).max() < 1
 
 
-def scattered(n: int, seed: int = 0) -> Mesh:
-    """Tiny triangles at random places: a destination of points."""
-    rng = np.random.default_rng(seed)
-    lon, lat = rng.uniform(-180, 180, n), np.rad2deg(np.arcsin(rng.uniform(-0.9999999, 0.9999999, n)))
-    size = 1e-3 * np.minimum(1.0, 90 - np.abs(lat))[:, None]
-    corners = lat[:, None] + size * np.array([-1.0, -1, 1])
-    wide = size / np.cos(np.deg2rad(lat))[:, None]
+def at_points(lon, lat) -> Mesh:
+    """Tiny triangles at these places: a destination of points."""
+    lon, lat = np.asarray(lon, float), np.asarray(lat, float)
+    n = lon.size
+    size = 1e-3 * np.clip(90 - np.abs(lat), 1e-6, 1.0)[:, None]
+    size[np.abs(lat) == 90] = 1e-3
+    corners = np.clip(lat[:, None] + size * np.array([-1.0, -1, 1]), -90, 90)
+    wide = np.where(np.abs(lat) == 90, 120.0, size[:, 0] / np.cos(np.deg2rad(lat)))[:, None]
+    turn = np.where((np.abs(lat) == 90)[:, None], np.array([-1.0, 0, 1]), np.array([-1.0, 1, 0]))
+    corners[lat == 90] = 90 - 1e-3
     return Mesh(
-        "points",
-        np.arange(n),
-        lon[:, None] + wide * np.array([-1.0, 1, 0]),
-        corners,
-        "great_circle",
-        np.ones(n, bool),
-        n,
-        lon,
-        lat,
+        "points", np.arange(n), lon[:, None] + wide * turn, corners, "great_circle", np.ones(n, bool), n, lon, lat
     )
+
+
+def scattered(n: int, seed: int = 0) -> Mesh:
+    rng = np.random.default_rng(seed)
+    return at_points(rng.uniform(-180, 180, n), np.rad2deg(np.arcsin(rng.uniform(-0.9999999, 0.9999999, n))))
 
 
 SOURCES = {
@@ -86,7 +86,7 @@ def test_smooth_fields_come_out_to_second_order(name):
 
 def test_beyond_the_last_row_the_mean_of_the_row_stands_at_the_pole():
     source = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source")  # points at 85 N, 5 E ...
-    host = replace(scattered(2), centre_lon=np.array([20.0, 25.0]), centre_lat=np.array([90.0, 88.0]))
+    host = at_points([20.0, 25.0], [90.0, 88.0])
     dense = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
     row = np.arange(17 * 36, 18 * 36)
     np.testing.assert_allclose(dense[0, row], 1 / 36, rtol=1e-12)
@@ -107,11 +107,7 @@ def test_points_beyond_the_source_take_the_nearest_or_nothing():
     grid = LatLonGrid(0, 10, 6, 0, 10, 5)
     source = latlon_mesh(grid, "region")
     source.mask[2 * 6 + 3] = False  # centre 35 E, 25 N
-    host = replace(
-        scattered(4),
-        centre_lon=np.array([12.0, 32.0, 1.0, -170.0]),
-        centre_lat=np.array([12.0, 22.0, 45.0, -45.0]),
-    )
+    host = at_points([12.0, 32.0, 1.0, -170.0], [12.0, 22.0, 45.0, -45.0])
     bare = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
     assert bare.sum(axis=1) == pytest.approx([1, 0, 0, 0])
     filled = REGRIDDER.build(source, host, method="bilinear")
