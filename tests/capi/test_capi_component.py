@@ -167,3 +167,35 @@ class TestExample:
         done = self.run_model(mpi, model, 2, "absent.yaml", "2000", "2001")
         assert done.returncode == 1
         assert done.stdout.count("a4l_init: error 2: the configuration does not exist") == 2
+
+
+@pytest.mark.mpi
+def test_fortran_example(
+    fortran_mpi: Mpi, fortran_door: Path, config: Path, land_map: np.ndarray, tmp_path: Path
+) -> None:
+    """examples/hosts/fortran/model.f90, compiled as its Makefile does: six hours a step, arrays of blocks, an ocean."""
+    source = EXAMPLE.parent / "fortran" / "model.f90"
+    command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_door, fortran=True).split(), "-o", "model"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    launch = [fortran_mpi.launcher, "--oversubscribe", "-n", "3", tmp_path / "model"]
+    environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"}
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in (*launch, *arguments)]
+        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+    done = run(config, "2000", "2002")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.findall(r"^(\d{4}) (\w+) +([\d.]+) km2$", done.stdout, re.MULTILINE)
+    expected = class_areas(land_map)
+    assert [(year, name) for year, name, _ in found] == [(y, n) for y in ("2000", "2001", "2002") for n in CLASSES]
+    for _, name, area in found:
+        assert float(area) == pytest.approx(expected[name], rel=1e-9)
+    assert (
+        "error 5: the component cannot run to that date\n  expected: 2002-01-01T18:00:00 to 2004\n  found: 1999"
+        in done.stdout
+    )
+    assert "ocean" in done.stdout
+    failed = run("absent.yaml", "2000", "2002")
+    assert failed.returncode == 1
+    assert failed.stdout.count("init: error 2: the configuration does not exist") == 2
