@@ -153,6 +153,8 @@ class DataAdapter(Protocol):
     """Reads one data set, lazily and by window.
 
     Optional: ``describe() -> str``, for a person: files, variables with units, years, grid, what is masked and mended.
+    ``files(years) -> Mapping[str, Path]``, for the provenance: the files that it reads for these years, and those
+    without years; the name that a person knows (a path or URL) to where its bytes are on this machine.
     """
 
     def fields(self) -> Mapping[str, FieldInfo]:

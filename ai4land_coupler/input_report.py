@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.config import Config
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.inputs import Catalogue, forcing_columns, total
+from ai4land_coupler.inputs import Catalogue, NamedAdapter, forcing_columns, total
 from ai4land_coupler.land_setup import LandSetup, read_cover
 from ai4land_coupler.legend import OUTSIDE
 from ai4land_coupler.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
@@ -64,6 +64,8 @@ class InputReport:
     ----------
     adapters:
         Each adapter with its files and grid, a line each.
+    descriptions:
+        Such a line to what the adapter says about its data (``describe()``), where it says anything.
     closure:
         Name of a sum (``land use``) to the smallest and largest found over cells with data.
     mended:
@@ -77,6 +79,7 @@ class InputReport:
     land: str = ""
     forcing: str = ""
     adapters: list[str] = field(default_factory=list)
+    descriptions: dict[str, str] = field(default_factory=dict)
     variables: list[VariableReport] = field(default_factory=list)
     closure: dict[str, tuple[float, float]] = field(default_factory=dict)
     mended: dict[str, int] = field(default_factory=dict)
@@ -89,6 +92,17 @@ class InputReport:
             for key in ("low", "high", "missing"):
                 variable[key] = None if math.isnan(variable[key]) else variable[key]
         return content
+
+    def add_adapter(self, kind: str, entry: NamedAdapter) -> None:
+        """Keep an adapter, and what it says about its data."""
+        line = f"{kind} {entry}: {entry.adapter.grid() or 'interpolates to the land'}"
+        self.adapters.append(line)
+        describe = getattr(entry.adapter, "describe", None)
+        if callable(describe):
+            try:
+                self.descriptions[line] = str(describe())
+            except Ai4LandError as error:
+                self.blame(error)
 
     def blame(self, error: Ai4LandError) -> None:
         """Keep a fault, once for all years that have it."""
@@ -119,10 +133,11 @@ def check_inputs(
         report.blame(error)
         return report
     report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
-    report.adapters = [f"initial {setup.initial}: {setup.initial.adapter.grid()}"]
+    entries = [("initial", setup.initial)]
     for catalogue in (setup.forcing_catalogue, setup.static_catalogue):
-        for entry in catalogue.adapters:
-            report.adapters.append(f"{catalogue.kind} {entry}: {entry.adapter.grid() or 'interpolates to the land'}")
+        entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
+    for kind, entry in entries:
+        report.add_adapter(kind, entry)
     checker = _Checker(config, setup, report)
     try:
         land = checker.land()

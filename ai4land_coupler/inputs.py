@@ -58,6 +58,11 @@ class NamedAdapter:
         first, last = self.cycle
         return first + (year - first) % (last - first + 1)
 
+    def input_files(self, years: Iterable[int] = ()) -> Mapping[str, Path]:
+        """The files that it reads for these years: path or URL to where its bytes are; none where it does not tell."""
+        files = getattr(self.adapter, "files", None)
+        return files(tuple(years)) if callable(files) else {}
+
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.files)})" if self.files else self.name
 

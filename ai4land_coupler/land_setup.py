@@ -406,6 +406,14 @@ class LandSetup:
             limit = quality.missing_static if kind == "static" else quality.missing_forcing
             refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy)
 
+    def input_files(self) -> dict[str, Path]:
+        """The files that the adapters read: path or URL to where its bytes are."""
+        others = (*self._forcing.adapters, *self._static.adapters)
+        found = dict(self.initial.input_files([self.initial_year]))
+        for entry in others:
+            found |= entry.input_files()
+        return found
+
     # ---- parts ------------------------------------------------------------------------------------------------
 
     def _adapter(self, where: str, choice: PluginChoice) -> NamedAdapter:

@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +52,7 @@ class FileDigest(NamedTuple):
     of: str
 
 
-def collect(config_text: str, inputs: Iterable[Path]) -> dict[str, Any]:
+def collect(config_text: str, inputs: Iterable[Path], named: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """Everything recorded with a result, plain JSON.
 
     Parameters
@@ -61,6 +61,8 @@ def collect(config_text: str, inputs: Iterable[Path]) -> dict[str, Any]:
         The configuration as the run used it; kept whole, the home folder written as ``~``.
     inputs:
         Files, or folders such as Zarr stores.
+    named:
+        Further inputs: the path or URL that is kept, to the file.
 
     Raises
     ------
@@ -78,7 +80,10 @@ def collect(config_text: str, inputs: Iterable[Path]) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "instruction_set": instruction_set(),
         "mpi": mpi_library(),
-        "inputs": [{"name": _shortened(str(path)), **digest(path)._asdict()} for path in map(Path, inputs)],
+        "inputs": [
+            {"name": _shortened(name), **digest(path)._asdict()}
+            for name, path in {**{str(path): Path(path) for path in inputs}, **(named or {})}.items()
+        ],
     }
 
 

@@ -277,8 +277,9 @@ class Simulation:
     def _provenance(self) -> dict[str, Any]:
         config = self.config
         inputs = sorted({config.resolve(Path(p)) for p in _paths(config.model_dump(mode="json"))})
-        facts = collect(config.model_dump_json(indent=1), [path for path in inputs if path.is_file()])
         component = self.component
+        named = component.setup.input_files()  # those that a glob, a folder or a URL stands for, too
+        facts = collect(config.model_dump_json(indent=1), [path for path in inputs if path.is_file()], named)
         facts["predictors"] = [entry.identity for entry in component.setup.predictors]
         # of another legend than the run's, whose view is the same
         facts["predictor_legends"] = {

@@ -30,6 +30,7 @@ from ai4land_coupler.store_format import (
     is_yearly,
     make_store,
     make_way,
+    measure_files,
     open_arrays,
     read_marker,
     short,
@@ -384,18 +385,9 @@ def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
     checked = len(marker["metadata"]) if verify else 0
     for name, array in sorted(arrays.items()):
         indices = range(len(marker["years"])) if is_yearly(name, array) else [None]
-        size = 0
-        for file, region in itertools.chain.from_iterable(array_files(path, name, array, index) for index in indices):
-            if not file.is_file():
-                broken.append(file.relative_to(path).as_posix())
-                continue
-            size += file.stat().st_size
-            if verify:
-                checked += 1
-                try:
-                    array[region]
-                except Exception as error:  # each codec raises errors of its own
-                    broken.append(f"{file.relative_to(path).as_posix()} ({type(error).__name__}: {error})")
+        files = itertools.chain.from_iterable(array_files(path, name, array, index) for index in indices)
+        size, read = measure_files(path, array, files, verify, broken)
+        checked += read
         summary[name] = {"shape": list(array.shape), "units": array.attrs.get("units"), "bytes": size}
     if broken:
         raise DataError(

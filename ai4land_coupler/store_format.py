@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,3 +235,35 @@ def array_files(path: Path, name: str, array: zarr.Array[Any], index: int | None
     for at in itertools.product(*ranges):
         region = tuple(slice(i, i + size) for i, size in zip(at, file_grid(array), strict=True))
         yield array_file(path, name, array, at), region
+
+
+def measure_files(
+    path: Path, array: zarr.Array[Any], files: Iterable[tuple[Path, Any]], verify: bool, broken: list[str]
+) -> tuple[int, int]:
+    """Add up the files of an array (:func:`array_files`) of the store at ``path``.
+
+    Parameters
+    ----------
+    verify:
+        Read each of them back, which checks its checksums.
+    broken:
+        Takes the names of those that are missing or cannot be read.
+
+    Returns
+    -------
+    Their bytes, and how many were read back.
+    """
+    size = checked = 0
+    for file, region in files:
+        name = file.relative_to(path).as_posix()
+        if not file.is_file():
+            broken.append(name)
+            continue
+        size += file.stat().st_size
+        if verify:
+            checked += 1
+            try:
+                array[region]
+            except Exception as error:  # each codec raises errors of its own
+                broken.append(f"{name} ({type(error).__name__}: {error})")
+    return size, checked

@@ -22,7 +22,7 @@ import xarray as xr
 import yaml
 import zarr
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai4land_coupler import Simulation, load_config
@@ -31,9 +31,12 @@ from ai4land_coupler.config import Config, parse_config
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
 from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, journal, prepare
 from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
+from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_shard
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import Box, LatLonGrid
 from ai4land_coupler.inputs import Catalogue, NamedAdapter, StaticReader
+from ai4land_coupler.land_setup import LandSetup
+from ai4land_coupler.provenance import collect
 from ai4land_coupler.store import open_store
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -121,6 +124,24 @@ def test_it_is_sharded_checked_and_says_where_it_comes_from(twin_config: dict[st
     assert str(tmp_path) not in (done.store / "zarr.json").read_text().replace(
         json.dumps(str(tmp_path))[1:-1] + "/run", ""
     )
+
+
+def test_files_behind_globs_and_urls_have_digests(light: dict[str, Any], tmp_path: Path) -> None:
+    """In the store's provenance and in that of a run."""
+    scenario, history = (Path(item["options"]["states"]) for item in light["forcing"])
+    raw = json.loads(json.dumps(light, default=str))
+    raw["forcing"][0]["options"]["states"] = str(scenario.with_name(scenario.name[:-4] + "?.nc"))
+    raw["forcing"][1]["options"]["states"] = url = f"file://{history}"
+    config = config_of(raw, tmp_path)
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in (scenario, history)}
+    done = prepare(config, tmp_path / "in.zarr", jobs=1)
+    stored = {item["name"]: item.get("sha256") for item in inspect_prepared(done.store)["inputs"]}
+    assert stored[scenario.name] == digests[scenario]
+    assert stored[url] == digests[history]
+    named = collect("", [], LandSetup(config, 0, 1).input_files())["inputs"]
+    assert {item["sha256"] for item in named} >= set(digests.values())
+    again = LandSetup(load_config(done.configuration), 0, 1).input_files()
+    assert list(again.values()) == [done.store / "maps/year/prepared.json"]
 
 
 # ---- kills --------------------------------------------------------------------------------------------------------
@@ -225,6 +246,43 @@ def test_other_inputs_start_anew(light: dict[str, Any], tmp_path: Path) -> None:
     assert done.made == done.pieces
     with rasterio.open(source) as file:
         np.testing.assert_array_equal(zarr.open_group(done.store, mode="r")["maps/land_cover"][0], file.read(1))
+
+
+# ---- shards -------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    rows=st.integers(1, 20),
+    cols=st.integers(1, 20),
+    chunk=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    times=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    kind=st.sampled_from(["uint8", "float32"]),
+    seed=st.integers(0, 99),
+)
+def test_a_shard_has_the_bytes_that_zarr_writes(
+    rows: int, cols: int, chunk: tuple[int, int], times: tuple[int, int], kind: str, seed: int
+) -> None:
+    """Each shard of an array of any size, the last ones reaching beyond it."""
+    values = (np.random.default_rng(seed).integers(0, 4, (rows, cols)) * 11).astype(kind)
+    shard = chunk[0] * times[0], chunk[1] * times[1]
+    fill = np.float32("nan") if kind == "float32" else np.uint8(255)
+    made: dict[str, Any] = {}
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(made),
+        shape=values.shape,
+        dtype=kind,
+        chunks=chunk,
+        shards=shard,
+        compressors=zarr.codecs.ZstdCodec(level=LEVEL, checksum=CHECKSUM),
+        fill_value=fill,
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+    for row in range(-(-rows // shard[0])):
+        for col in range(-(-cols // shard[1])):
+            part = values[row * shard[0] : (row + 1) * shard[0], col * shard[1] : (col + 1) * shard[1]]
+            assert encode_shard(part, chunk, shard, fill) == made[f"c/{row}/{col}"].to_bytes()
 
 
 # ---- the place ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,11 @@ class HildaAdapter:
                 f"classes: {', '.join(f'{code} {name}' for code, name in self._legend.names.items())}",
             ]
         )
+
+    def files(self, years: Iterable[int] = ()) -> dict[str, Path]:
+        """The files of these years; all where none is named."""
+        wanted = [self._files[year] for year in years if year in self._files] or self._files.values()
+        return {file.name: file.path for file in wanted}
 
     def read(self, request: Request) -> xr.Dataset:
         """``land_cover`` (year, lat, lon), uint8 native codes; 99 off the files, counted as ``outside``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -114,6 +115,10 @@ class LandUseAdapter:
         """What there is, for a person: files, variables with units, years, grid, what is masked and closed."""
         options = self._options
         return describe(self._attrs, self.series, options.tolerance, options.policy, self._joints_of_states)
+
+    def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
+        """All files: which of them has a year is told by the others' years too."""
+        return {layout.where: layout.path for series in self.series.values() for layout in series.layouts}
 
     def joints(self) -> tuple[Joint, ...]:
         """The differences where files of states follow one another.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,10 @@ class NetcdfAdapter:
                 f"delivered in {self._delivered(name)}; {span}"
             )
         return "\n".join(lines)
+
+    def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
+        """All files."""
+        return {source.name: source.path for source in self._sources}
 
     def read(self, request: Request) -> xr.Dataset:
         """Variables on the cells that are asked for, float32; NaN off the file, counted as ``outside``."""

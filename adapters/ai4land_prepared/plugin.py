@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,11 @@ class PreparedAdapter:
 
     def grid(self) -> LatLonGrid:
         return self._lattice
+
+    def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
+        """The seal of the store: it has the digests of all metadata, and those tell the sources."""
+        seal = self._store / "maps" / "year" / "prepared.json"
+        return {str(seal): seal}
 
     def read(self, request: Request) -> xr.Dataset:
         """Variables over (year, lat, lon), or (lat, lon) where they have no years; ``outside`` counts cells of the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,10 @@ class StaticAdapter:
                 f"{name} ({info.units}): {info.long_name}" if source is None else f"{name} ({info.units}): {source}"
             )
         return "\n".join(lines)
+
+    def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
+        """The one file."""
+        return {self._file.name: self._file.path}
 
     def read(self, request: Request) -> xr.Dataset:
         """Fields over (lat, lon), float32, whatever the years; NaN off the data, counted as ``outside``."""

@@ -57,6 +57,8 @@ def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -
 def _print(report: InputReport) -> None:
     for line in report.adapters:
         out.print(line, markup=False, soft_wrap=True)
+        for said in report.descriptions.get(line, "").splitlines():
+            out.print(f"  {said}", markup=False, highlight=False, soft_wrap=True)
     for kind in ("forcing", "static"):
         lines = [line for line in report.variables if line.kind == kind]
         if lines:

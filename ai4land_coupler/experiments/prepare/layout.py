@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL
 from ai4land_coupler.grid import Box, LatLonGrid
 from ai4land_coupler.legend import get_legend
 from ai4land_coupler.store_format import flat_attribute
@@ -169,8 +170,7 @@ def make_groups(path: Path, layout: PreparedLayout, attrs: Mapping[str, Any]) ->
     import zarr
     from zarr.codecs import ZstdCodec
 
-    # Zstd frames carry no checksum by default, and then let bit flips through.
-    codec = ZstdCodec(level=3, checksum=True)
+    codec = ZstdCodec(level=LEVEL, checksum=CHECKSUM)
     root = zarr.create_group(
         path, zarr_format=3, attributes={"Conventions": "CF-1.11", **{k: flat_attribute(v) for k, v in attrs.items()}}
     )

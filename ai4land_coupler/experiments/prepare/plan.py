@@ -8,12 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ai4land_coupler.config import Config
+from ai4land_coupler.config import PluginChoice
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
-from ai4land_coupler.inputs import Catalogue, Mended
+from ai4land_coupler.inputs import Catalogue, Mended, NamedAdapter
 from ai4land_coupler.land_setup import LandSetup
-from ai4land_coupler.plugins import Plugins
 from ai4land_coupler.quality import field_rule
 
 
@@ -100,19 +99,30 @@ def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:
     return {key: count for key, count in catalogue.mended.items() if key.fault == "jump"}
 
 
-def source_files(config: Config, plugins: Plugins, layout: PreparedLayout) -> list[tuple[str, Path | str]]:
-    """Files and URLs that the adapters' options name, each with its adapter; of a pattern, those that exist.
+def source_files(setup: LandSetup, layout: PreparedLayout) -> list[tuple[str, str, Path | None]]:
+    """What the store is made from: adapter, path or URL, and the file; no file for a URL that an adapter reads itself.
 
-    ``{year}`` in a name stands for the years that are prepared.
+    The files that adapters name; of an adapter that names none, those that its options name. ``{year}`` in a name
+    stands for the years that are prepared.
     """
-    coarse = [(choice, layout.years("forcing")) for choice in (*config.forcing, *config.static)]
-    found: list[tuple[str, Path | str]] = []
-    for choice, years in [(config.initial, layout.years("maps")), *coarse]:
-        options = plugins.find("adapter", choice.name).options.model_validate(
+    config = setup.config
+    coarse = layout.years("forcing")
+    parts: list[tuple[PluginChoice, NamedAdapter, tuple[int, ...]]]
+    parts = [(config.initial, setup.initial, layout.years("maps"))]
+    for choices, catalogue in ((config.forcing, setup.forcing.catalogue), (config.static, setup.static_catalogue)):
+        parts += [(choice, entry, coarse) for choice, entry in zip(choices, catalogue.adapters, strict=True)]
+    found: list[tuple[str, str, Path | None]] = []
+    for choice, entry, years in parts:
+        named = entry.input_files(years)
+        if named:
+            found += [(choice.name, name, path) for name, path in named.items()]
+            continue
+        options = setup.plugins.find("adapter", choice.name).options.model_validate(
             choice.options, context={"base": config.base}
         )
         for value in _leaves(dict(options)):
-            found += [(choice.name, item) for item in _expand(value, years)]
+            for item in _expand(value, years):
+                found.append((choice.name, str(item), item if isinstance(item, Path) else None))
     return list(dict.fromkeys(found))
 
 

@@ -139,13 +139,11 @@ def _key(plan: dict[str, Any]) -> str:
 def _plan(setup: LandSetup, layout: PreparedLayout) -> dict[str, Any]:
     """The layout of a store, and what it is made from; no time and no machine, so that a store can be made again."""
     config = setup.config
-    sources = source_files(config, setup.plugins, layout)
     facts = collect(config.model_dump_json(indent=1, include={"legend", "time", "initial", "forcing", "static"}), [])
     inputs = []
-    for adapter, source in sources:
-        # a URL has no digest here: its copy is the adapter's own
-        known = digest(source)._asdict() if isinstance(source, Path) else {}
-        inputs.append({"adapter": adapter, "name": getattr(source, "name", source), **known})
+    for adapter, source, file in source_files(setup, layout):
+        known = {} if file is None else digest(file)._asdict()
+        inputs.append({"adapter": adapter, "name": source if "://" in source else Path(source).name, **known})
     kept = {name: facts[name] for name in ("config", "config_sha256", "software")}
     return {"layout": layout.describe(), "provenance": {**kept, "inputs": inputs}}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ai4land_coupler.durable import unseal
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare.layout import ATTRIBUTE, FORMAT, MARKER, PreparedLayout, Variable
-from ai4land_coupler.store_format import array_files, digests, root_attributes, short
+from ai4land_coupler.store_format import array_files, digests, measure_files, root_attributes, short
 
 if TYPE_CHECKING:
     import zarr
@@ -79,18 +79,8 @@ def inspect_prepared(path: Path | str, *, verify: bool = False) -> dict[str, Any
         if not isinstance(array, zarr.Array):
             continue
         variable = next((v for v in layout.variables if v.array == name), None)
-        size = 0
-        for file, region in _files(path, name, array, layout, variable):
-            if not file.is_file():
-                broken.append(file.relative_to(path).as_posix())
-                continue
-            size += file.stat().st_size
-            if verify:
-                checked += 1
-                try:
-                    array[region]
-                except Exception as error:  # each codec raises errors of its own
-                    broken.append(f"{file.relative_to(path).as_posix()} ({type(error).__name__}: {error})")
+        size, read = measure_files(path, array, _files(path, name, array, layout, variable), verify, broken)
+        checked += read
         arrays[name] = {
             "shape": list(array.shape),
             "units": array.attrs.get("units"),
