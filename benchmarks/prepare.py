@@ -5,13 +5,15 @@
 
 The raw files have the layouts of LUH2 (0.25 degree, global, zlib), of HILDA+ (GeoTIFF, LZW) and of static fields. Their
 values are made up: smooth fields with noise in their last digits, so that they compress as badly as real ones. A speed
-of 0.5 means that preparing took twice as long as copying and reading.
+of 0.5 means that preparing took twice as long as copying and reading. Seconds of processors are told too: they vary
+less where others use the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -74,8 +76,8 @@ def write_year(folder: Path, year: int, states: netCDF4.Dataset, land: dict[str,
     write_map(folder / hilda_name(year), LAND, np.where(land["land"], CODES[index], np.uint8(0)))
 
 
-def make_raw(folder: Path, megabytes: float) -> tuple[list[Path], int]:
-    """Raw files of at least this size, a year after the other; returns them and the last year."""
+def make_raw(folder: Path, megabytes: float) -> None:
+    """Raw files of at least this size, a year after the other."""
     land = {"forcing": land_of(FORCING), "land": land_of(LAND)}
     kinds = {"elevation": ("m", 3000.0), "clay": ("1", 0.4), "sand": ("1", 0.4), "organic_carbon": ("g kg-1", 60.0)}
     with create(folder / "static.nc", STATIC) as file:
@@ -97,13 +99,12 @@ def make_raw(folder: Path, megabytes: float) -> tuple[list[Path], int]:
             write_year(folder, year, file, land)
             file.sync()
             year += 1
-    return sorted(folder.iterdir()), year - 1
 
 
-def copy_and_read(files: list[Path], target: Path) -> float:
-    """Seconds that one process takes to copy the files and to decompress everything in them."""
+def copy_and_read(files: list[Path], target: Path) -> tuple[float, float]:
+    """Seconds, and those of processors, that one process takes to copy files and to decompress everything in them."""
     target.mkdir()
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     for path in files:
         shutil.copyfile(path, target / path.name)
         if path.suffix == ".tif":
@@ -115,7 +116,7 @@ def copy_and_read(files: list[Path], target: Path) -> float:
             for variable in file.variables.values():
                 for step in range(variable.shape[0]) if variable.ndim == 3 else [slice(None)]:
                     variable[step]
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - begin, time.process_time() - busy
     shutil.rmtree(target)
     return seconds
 
@@ -145,10 +146,10 @@ def processes(root: psutil.Process) -> Iterator[psutil.Process]:
         return
 
 
-def run_prepare(config: Path, store: Path, last: int, jobs: int) -> tuple[float, float]:
-    """Seconds, and the largest memory of any of its processes (bytes)."""
+def run_prepare(config: Path, store: Path, last: int, jobs: int) -> tuple[float, float, float]:
+    """Seconds, those of processors, and the largest memory of any of its processes (bytes)."""
     command = ["prepare", str(config), "-o", str(store), "--maps", str(FIRST), str(last), "--jobs", str(jobs)]
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), children_busy()
     child = subprocess.Popen(
         [sys.executable, "-m", "ai4land_coupler.cli", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -162,31 +163,41 @@ def run_prepare(config: Path, store: Path, last: int, jobs: int) -> tuple[float,
         time.sleep(0.05)
     if child.returncode:
         raise SystemExit("ai4land prepare failed; run it by hand: ai4land " + " ".join(command))
-    return time.perf_counter() - begin, largest
+    return time.perf_counter() - begin, children_busy() - busy, largest
+
+
+def children_busy() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--megabytes", type=float, default=300)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, os.cpu_count() or 1])
+    parser.add_argument("--raw", type=Path, help="folder of raw files that make_raw made, instead of new ones")
     parser.add_argument("--folder", type=Path, help="where the files go; default: a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        raw = folder / "raw"
-        raw.mkdir()
-        files, last = make_raw(raw, options.megabytes)
+        raw = options.raw or folder / "raw"
+        if options.raw is None:
+            raw.mkdir()
+            make_raw(raw, options.megabytes)
+        files = sorted(raw.iterdir())
+        last = FIRST + sum(path.suffix == ".tif" for path in files) - 1
         size = sum(p.stat().st_size for p in files) / 1e6
         print(f"raw: {size:.0f} MB in {len(files)} files, {FIRST} to {last}")
-        plain = copy_and_read(files, folder / "copy")
-        print(f"copy and decompress, one process: {plain:.1f} s, {size / plain:.0f} MB/s")
+        plain, busy = copy_and_read(files, folder / "copy")
+        print(f"copy and decompress, one process: {plain:.1f} s, {size / plain:.0f} MB/s, {busy:.1f} s of processors")
         config = configuration(raw, last, folder / "run.yaml")
         for jobs in options.jobs:
             store = folder / f"{jobs}.zarr"
-            seconds, memory = run_prepare(config, store, last, jobs)
+            seconds, used, memory = run_prepare(config, store, last, jobs)
             stored = inspect_prepared(store)["bytes"] / 1e6
             print(f"prepare, processes: {jobs}; {seconds:.1f} s, {size / seconds:.0f} MB/s, {stored:.0f} MB stored")
             print(f"  {plain / seconds:.2f} of the plain speed, {memory / 2**20:.0f} MiB in the largest process")
+            print(f"  {used:.1f} s of processors, {used / busy:.2f} times those of copying and reading")
             shutil.rmtree(store)
 
 

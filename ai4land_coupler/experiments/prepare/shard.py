@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Level of the codec zstd of all arrays. Its frames carry no checksum by default, and then let bit flips through.
-LEVEL, CHECKSUM = 3, True
+#: Level of the codec zstd of all arrays: level 3 takes up to twice as long, for 1 % less of land use and maps and 5 %
+#: less of elevation. Its frames carry no checksum by default, and then let bit flips through.
+LEVEL, CHECKSUM = 1, True
 #: Offset and length of a chunk that is not there.
 NONE = 2**64 - 1
 
