@@ -23,7 +23,7 @@ def generated_mesh(name: str, edges: Edges | None = None) -> Mesh | None:
     ========================  ===============================================================================
     ``F80``                   full Gaussian grid, 160 rows of 320 cells, north to south
     ``O80``                   octahedral reduced Gaussian grid, rows of 20, 24, ... cells
-    ``r360x180``              regular, as CDO counts: first centre at 0 E, rows from the south
+    ``r360x180``              regular, as CDO counts: first centre at 0 E, an even number of rows from the south
     ``global_0.5``            regular, as CDO counts: first cell at 180 W, rows from the south
     ``ne30``, ``ne30pg2``     equiangular cubed sphere of 30 x 30 elements a face, each of 2 x 2 cells for pg2
     ``ico5``                  icosahedron whose triangles were halved 5 times along each edge: 20 x 4**5 cells
@@ -61,6 +61,14 @@ def _gaussian(name: str, match: re.Match[str]) -> Mesh:
 def _regular(name: str, match: re.Match[str]) -> Mesh:
     nlon, nlat = int(match[1]), int(match[2])
     _limit(name, nlon * nlat, nlon // 3, nlat)
+    if nlat % 2:
+        # CDO's rows of an odd number run from pole to pole, the first and the last half as high as the others
+        raise GridError(
+            "the rows of a regular grid of this name are not all alike",
+            expected=f"an even number of rows, such as r{nlon}x{nlat + 1}",
+            found=name,
+            remedy="write CDO's grid of this name to a file, and name that",
+        )
     step = 360.0 / nlon
     return latlon_mesh(LatLonGrid(-step / 2, step, nlon, -90.0, 180.0 / nlat, nlat), name)
 
