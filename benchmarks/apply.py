@@ -125,19 +125,16 @@ def esmf_alone(target: str) -> dict[str, Apply]:
         owners = np.zeros(len(points), np.int32)
         host.add_nodes(len(points), np.arange(1, len(points) + 1), np.stack(lon_lat(points), 1).ravel(), owners)
         host.add_elements(len(faces), np.arange(1, len(faces) + 1), np.full(len(faces), 3), faces.ravel())
-    regrids = {}
-    for count in (1, FIELDS):
-        fields = esmpy.Field(source, ndbounds=[count]), esmpy.Field(host, ndbounds=[count], **place)
-        regrids[count] = (
-            *fields,
-            esmpy.Regrid(
-                *fields, regrid_method=esmpy.RegridMethod.CONSERVE, unmapped_action=esmpy.UnmappedAction.IGNORE
-            ),
-        )
+    fields = {
+        count: (esmpy.Field(source, ndbounds=[count]), esmpy.Field(host, ndbounds=[count], **place))
+        for count in (1, FIELDS)
+    }
+    regrid = esmpy.Regrid(
+        *fields[FIELDS], regrid_method=esmpy.RegridMethod.CONSERVE, unmapped_action=esmpy.UnmappedAction.IGNORE
+    )
 
     def run(values: np.ndarray) -> Any:  # the values are in its fields already, as a model would have them
-        before, after, regrid = regrids[len(values)]
-        return regrid(before, after)
+        return regrid(*fields[len(values)])
 
     return {"": run}
 
