@@ -167,11 +167,16 @@ def test_grid_with_cells_of_two_owners(run_ranks: Run, configure: Callable[..., 
 
 
 def test_time_order_and_sizes(run_ranks: Run, configure: Callable[..., str]) -> None:
+    """With the host's floating-point traps on."""
     lines = run_ranks(
-        configure(), "run=2001", "grid", "realize", "set", "run=2002", MARCH, "run=2001", "run=2005",
+        "traps", "fp", configure(), "run=2001", "grid", "realize", "set", "run=2002", MARCH, "run=2001", "run=2005",
         "size", "get=unknown", "named=T42", "run=2003", "year", "finalize", "finalize", "run=2004",
+        "fp",
     )  # fmt: skip
     for rank in (0, 1):
+        before, after = calls(lines, "fp", rank)
+        assert before == after
+        assert "traps 0" not in before.text
         runs = [line.code for line in calls(lines, "run", rank)]
         assert runs == [STATE, 0, TIME, TIME, 0, STATE]
         assert calls(lines, "year", rank)[0].text == "2003"
