@@ -119,6 +119,18 @@ def test_masked_cells_neither_give_nor_get():
     assert (found.destination_fraction[~get] == 0).all()
 
 
+def test_masked_cells_without_corners_do_no_harm():
+    source, host = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source"), octahedral_mesh(2)
+    expected = YacRegridder().build(source, host)
+    lon, lat, mask = host.corner_lon.copy(), host.corner_lat.copy(), host.mask.copy()
+    lon[3], lat[3], mask[3] = np.nan, np.nan, False
+    found = YacRegridder().build(source, replace(host, corner_lon=lon, corner_lat=lat, mask=mask))
+    whole, part = matrix(expected, source.size).toarray(), matrix(found, source.size).toarray()
+    whole[3] = 0.0
+    np.testing.assert_allclose(part, whole, atol=1e-9)
+    np.testing.assert_allclose(np.delete(found.destination_fraction, 3), 1.0, rtol=1e-12)
+
+
 def test_meshes_without_common_ground_and_without_cells():
     north, south = (latlon_mesh(LatLonGrid(0, 5, 4, lat, 5, 4), "region") for lat in (40, -60))
     none = Mesh("none", np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3)), "latlon", np.zeros(0, bool), 9)
