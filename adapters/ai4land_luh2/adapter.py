@@ -22,6 +22,7 @@ from ai4land_coupler.api import (
     nearest,
     register,
 )
+from ai4land_luh2.balance import count_unbalanced, flows_between, imbalance
 from ai4land_luh2.closure import COUNTS, Checker
 from ai4land_luh2.describe import describe
 from ai4land_luh2.series import Array, Joint, Series, check_grid, open_series
@@ -52,9 +53,13 @@ class LandUseOptions(Options):
         Mean absolute difference of a state (fraction of the cell) that is allowed between two files in the year in
         which the later one takes over. LUH2 published its futures harmonized: they repeat the history's 2015. In the
         British Isles a scenario changes a state by up to 0.008 a year in the mean.
+    balance_tolerance:
+        How far a state (fraction of the cell) may be from what the states and transitions of the year before give,
+        where both are configured; checked whenever a transition is read, which reads all of them and two years of
+        states. Default: not checked.
     policy:
         ``stop``: values that a variable cannot have, larger sums and jumps end the run. ``mend``: such values become
-        missing, such sums are scaled to 1, and all three are counted.
+        missing, such sums are scaled to 1, and all of them are counted, with cells out of balance as ``unbalanced``.
     """
 
     transitions: Location | None = None
@@ -62,6 +67,7 @@ class LandUseOptions(Options):
     static: Location | None = None
     tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
     joint_tolerance: float = Field(default=0.02, ge=0.0)
+    balance_tolerance: float | None = Field(default=None, gt=0.0, lt=1.0)
     policy: Literal["stop", "mend"] = "stop"
 
 
@@ -87,6 +93,7 @@ class LandUseAdapter:
     ) -> None:
         self._options = options
         self._attrs = dict(attrs)
+        self._unbalanced: dict[tuple[int, LatLonGrid], int] = {}
         self._kept_land: tuple[LatLonGrid, NDArray[np.float64]] | None = None
         self.series: Mapping[Kind, Series] = {
             kind: open_series(kind, files[kind], history if kind == "states" else ()) for kind in files
@@ -172,6 +179,8 @@ class LandUseAdapter:
                     counts["jumps"] = sum(len(j.jumps(self._options.joint_tolerance)) for j in self.joints())
                 out = {name: np.empty((len(years), *grid.shape), np.float32) for name in names}
                 for index, year in enumerate(years):
+                    if kind == "transitions":
+                        counts["unbalanced"] += self._count_unbalanced(year, grid)
                     for name, array in self._read_year(series, names, year, grid, counts).items():
                         out[name][index] = array
                 data |= {name: (("year", "lat", "lon"), array) for name, array in out.items()}
@@ -245,6 +254,21 @@ class LandUseAdapter:
         lost = sum(int(np.count_nonzero(land & np.isnan(array))) for array in arrays.values())
         if lost:
             counts["missing_on_land"] += lost
+
+    def _count_unbalanced(self, year: int, grid: LatLonGrid) -> int:
+        """Cells where a year's states and transitions do not give the states of the next; kept, as it takes long."""
+        tolerance, states, moves = self._options.balance_tolerance, self.series["states"], self.series["transitions"]
+        if tolerance is None or any(all(y not in x.years for x in states.layouts) for y in (year, year + 1)):
+            return 0
+        if (year, grid) not in self._unbalanced:
+            owner = moves.owner(year)
+            before, after = (
+                states.gather(states.owner(y), self._closure(states, y), grid, y) for y in (year, year + 1)
+            )
+            rest = imbalance(before, after, moves.gather(owner, flows_between(owner.units), grid, year))
+            where = f"{owner.where}, year {year}, and {states.owner(year + 1).where}"
+            self._unbalanced[year, grid] = count_unbalanced(rest, tolerance, self._options.policy == "mend", where)
+        return self._unbalanced[year, grid]
 
     def _checker(self, where: str, grid: LatLonGrid) -> Checker:
         return Checker(where, grid, self._options.tolerance, self._options.policy == "mend")
