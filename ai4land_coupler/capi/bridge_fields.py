@@ -92,7 +92,7 @@ def set_array(
     handle: int, name: bytes, data: memoryview | None, kind: int, order: int, nproma: int, type_count: int
 ) -> None:
     component, text = component_of(handle), text_of(name)
-    component.import_(text, _taken(component, name, data, _layout(name, kind, order, nproma), type_count))
+    component.import_(text, _imported(component, name, data, _layout(name, kind, order, nproma), type_count))
 
 
 @returns_code
@@ -109,7 +109,7 @@ def import_mean(
     nproma: int,
 ) -> None:
     component, text = component_of(handle), text_of(name)
-    values = _taken(component, name, data, _layout(name, kind, 0, nproma), 1)
+    values = _imported(component, name, data, _layout(name, kind, 0, nproma), 1)
     component.import_(text, values, (year, month, day, seconds), None if units is None else text_of(units))
 
 
@@ -125,6 +125,19 @@ def set_surface(
     types = max(1, len(Export.parse(name).info(component).types))
     _check_types(text, type_count, types)
     component.set_surface(text, _taken(component, name, data, layout, types))
+
+
+def _imported(
+    component: LandComponent, name: bytes, data: memoryview | None, layout: Layout, type_count: int
+) -> NDArray[np.float64]:
+    """Values of an import. Those of the wrong size go on as they are: the component tells every rank of them."""
+    try:
+        return _taken(component, name, data, layout, type_count)
+    except FieldError:
+        values = array_of(data, KINDS[layout.kind]).astype(np.float64)
+        if values.size == component.cell_count:  # right by chance, in a layout that does not fit
+            raise
+        return values
 
 
 def _taken(

@@ -141,6 +141,8 @@ class SmallComponent:
     def import_(self, name, values, at=None, units=None):
         if name != "air_temperature":
             raise FieldError("no import field has this name", found=name, remedy=nearest(name, ["air_temperature"]))
+        if np.shape(values)[-1] != self.cell_count:
+            raise FieldError("wrong size", expected=f"{self.cell_count} values", found=np.shape(values)[-1])
         values = values if units in (None, "K") else values + 273.15
         # a mean up to a date: the date shows in the values
         self.temperature = values if at is None else values + at[0] + at[1] / 100 + at[2] / 10000 + at[3] / 86400 / 1e6
