@@ -234,7 +234,7 @@ def _factors(
             weights = made[-1].get_weights_dict(deep_copy=True)
         return weights["row_dst"], weights["col_src"], weights["weights"]
     finally:
-        esmf_runtime.release(*made)
+        esmf_runtime.release(esmpy, *made)
 
 
 class _agreed:

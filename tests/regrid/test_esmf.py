@@ -315,7 +315,8 @@ def test_no_log_files_are_left(runs):
 @pytest.mark.mpi
 def test_a_thousand_builds_do_not_grow(tmp_path):
     used = json.loads(start(1, tmp_path, "1000").stdout.splitlines()[-1])
-    assert used[-1] - used[1] < 0.02 * used[1], used
+    # what ESMF keeps of each mesh: two heads of 2.5 kB
+    assert used[-1] - used[1] < 8, used
 
 
 def test_without_esmf_the_remedy_is_named(monkeypatch):
