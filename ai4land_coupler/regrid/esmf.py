@@ -44,8 +44,9 @@ class EsmfOptions(RegridOptions):
     Parameters
     ----------
     subdivide:
-        Pieces that an edge along a parallel is cut into, each of two arcs that keep its area. 0 takes great circles
-        between the corners. Between two grids of meridians and parallels all their longitudes are cut at instead.
+        Pieces (of 0.25 degrees or more) that an edge along a parallel is cut into, each of two arcs that keep its
+        area. 0 takes great circles between the corners. Between two grids of meridians and parallels all their
+        longitudes are cut at instead.
     points:
         Who makes ``bilinear`` and ``nearest`` weights: ``shared``, as for every backend, or ``esmf``. ESMF leaves
         cells out that are not between source points, and which of equally near points it takes is left to rounding.

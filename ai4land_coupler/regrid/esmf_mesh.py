@@ -14,6 +14,8 @@ from ai4land_coupler.mesh import POINT_TOLERANCE, at_pole, lon_difference, merge
 
 #: Two grids share their longitudes as long as an edge is cut into no more pieces than this, on average.
 _MOST_PIECES = 256
+#: Pieces of parallels this wide (degrees) are cut no further: it would cost much and gain little.
+_NARROW = 0.25
 _LARGEST_ID = np.iinfo(np.int32).max
 #: Coordinates are told apart in multiples of this (degrees), of which a turn has so many.
 _UNIT = 2 * POINT_TOLERANCE
@@ -68,7 +70,8 @@ def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] |
     Parameters
     ----------
     pieces:
-        For each edge along a parallel; 0 leaves ``latlon`` edges as great circles between their corners.
+        For each edge along a parallel, fewer where they would be narrower than 0.25 degrees; 0 leaves ``latlon``
+        edges as great circles between their corners.
     breaks:
         Longitudes to cut at instead (:func:`shared_longitudes`).
     """
@@ -83,7 +86,7 @@ def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] |
     parallel = (np.abs(lat2 - lat) <= POINT_TOLERANCE) & ~at_pole(lat) & (np.abs(span) > POINT_TOLERANCE)
     if breaks is None:
         first = None
-        cuts = np.where(parallel, pieces, 1)
+        cuts = np.where(parallel, np.clip(np.ceil(np.abs(span) / _NARROW), 1, pieces), 1).astype(np.int64)
     else:
         around = np.concatenate([breaks + 360.0 * turn for turn in range(-3, 4)])
         west, east = np.minimum(lon, lon + span), np.maximum(lon, lon + span)

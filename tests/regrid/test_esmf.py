@@ -393,6 +393,12 @@ def test_cells_are_cut_at_the_longitudes_of_both_grids():
     assert shared_longitudes(source, octahedral_mesh(1), None) is None
 
 
+def test_narrow_cells_are_bent_but_not_cut():
+    narrow, wide = (latlon_mesh(LatLonGrid(0, size, 1, 40, size, 1), "one") for size in (0.25, 0.75))
+    assert great_circle_polygons(narrow, 4, None).corners.tolist() == [6]
+    assert great_circle_polygons(wide, 4, None).corners.tolist() == [14]
+
+
 def test_great_circles_and_meridians_are_left_alone():
     mesh = octahedral_mesh(2)
     lon, _, count = great_circle_polygons(mesh, 4, None)
