@@ -294,6 +294,9 @@ def test_check_of_good_inputs(raw: Raw, tmp_path: Path) -> None:
     done = check(raw, tmp_path)
     assert done.return_value == 0
     assert "the inputs are good" in done.stdout
+    # what the adapters say of their data
+    assert "closed: states that sum to more than 1" in done.stdout
+    assert "classes: 11 urban" in done.stdout
     # the widest year of the forcing that the run reads is 2021; elevation's range is the file's over the land grid
     report = check_inputs(load_config(tmp_path / "run.yaml"))
     lines = {line.name: line for line in report.variables}
