@@ -6,6 +6,8 @@ data keeps them: it gets the change of the map since the first year, on the land
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +15,11 @@ from ai4land_coupler.api import LocalWeights
 from ai4land_coupler.errors import FieldError, GridError
 from ai4land_coupler.grid import EARTH_RADIUS
 from ai4land_coupler.host_profiles import HostProfile, anchored
-from ai4land_coupler.mesh import Mesh, unit_vectors
+from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.closed_form import value_points
+from ai4land_coupler.regrid.nearest import nearest_sources
 
 #: What a host can have of its own, in the order of :attr:`HostSurface.parts`.
 PARTS = ("land fraction", "classes", "types")
@@ -84,6 +88,11 @@ class HostSurface:
         self._lacking = np.empty(0, bool)
         self._fill: RegridPlan | None = None
 
+    @property
+    def given(self) -> tuple[bool, bool, bool]:
+        """Which ``PARTS`` are there; what the host itself gave, until :meth:`check` adds the land of its classes."""
+        return (self.land is not None, self.base is not None, self.types is not None)
+
     def check(self, mesh: Mesh, classes: tuple[str, ...], profile: HostProfile | None = None) -> None:
         """Refuse what is impossible, in the owned cells; masked cells are left out of all.
 
@@ -92,7 +101,7 @@ class HostSurface:
         FieldError
             Wrong shape, values that are no shares, or classes that do not sum to the land fraction.
         """
-        self.parts = (self.land is not None, self.base is not None, self.types is not None)
+        self.parts = self.given
         if self.base is not None and self.types is not None:
             raise FieldError(
                 "the host gave its own surface twice",
@@ -221,40 +230,19 @@ def nearest_cells(
     GridError
         On every rank: cells lack something that no cell has.
     """
-    from scipy.spatial import cKDTree
-
-    points = unit_vectors(*mesh.centres())
-    parts = comm.allgather(points[lacks])
-    wanted = np.concatenate(parts)
-    best, ids = np.full(len(wanted), np.inf), np.full(len(wanted), np.iinfo(np.int64).max)
-    if has.any() and len(wanted):
-        donors, own = points[has], mesh.cell_ids[has]
-        tree = cKDTree(donors)
-        reach = tree.query(wanted)[0]
-        for i, near in enumerate(tree.query_ball_point(wanted, reach * (1 + 1e-9) + 1e-12)):
-            # rounded, so that cells equally far to either side are told apart by their ids, not by their last bits
-            squares = np.round(((donors[near] - wanted[i]) ** 2).sum(axis=1), 14)
-            first = np.lexsort((own[near], squares))[0]
-            best[i], ids[i] = squares[first], own[near][first]
-    everywhere = comm.allgather((best, ids))
-    squares, candidates = (np.stack(column) for column in zip(*everywhere, strict=True))
-    order = np.lexsort((candidates, squares), axis=0)[0]
-    columns = np.arange(len(wanted))
-    best, ids = squares[order, columns], candidates[order, columns]
-    if not np.isfinite(best).all():
+    points = value_points(mesh)
+    ids = nearest_sources(replace(mesh, mask=has), points[lacks], comm.mpi)
+    if any(comm.allgather(bool((ids < 0).any()))):
         raise GridError(
             "the map has land in no cell of the host",
-            found=f"{len(wanted)} cells of the host with land",
+            found=f"{sum(comm.allgather(ids.size))} cells of the host with land",
             remedy="check that map and grid are of the same region, and longitudes",
         )
-    begin = sum(len(part) for part in parts[: comm.rank])
-    mine = slice(begin, begin + int(lacks.sum()))
-    count = int(lacks.sum())
-    weights = LocalWeights(
-        np.arange(count + 1), ids[mine], np.ones(count), np.ones(count), np.ones(mesh.size), np.ones(count), {}
-    )
-    chord = np.sqrt(best[mine].max(initial=0.0))
-    return RegridPlan(weights, mesh.cell_ids, comm.mpi), float(2 * np.arcsin(chord / 2) * EARTH_RADIUS / 1000)
+    ones = np.ones(ids.size)
+    weights = LocalWeights(np.arange(ids.size + 1), ids, ones, ones, np.ones(mesh.size), ones, {})
+    plan = RegridPlan(weights, mesh.cell_ids, comm.mpi)
+    away = np.linalg.norm(plan.apply(np.nan_to_num(points.T)) - points[lacks].T, axis=0).max(initial=0.0)
+    return plan, float(2 * np.arcsin(away / 2) * EARTH_RADIUS / 1000)
 
 
 def _sums(here: dict[str, float], comm: Communicator) -> dict[str, float]:

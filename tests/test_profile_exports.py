@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from coupling import config_of
+from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.errors import ConfigError, FieldError
@@ -147,3 +149,34 @@ def test_what_is_refused(raw: dict[str, Any]):
     land.set_surface("land_cover_fraction", np.full((7, CELLS), 0.1))
     with pytest.raises(FieldError, match="twice"):
         land.realize()
+
+
+@pytest.mark.mpi
+def test_surface_of_one_rank_alone(raw: dict[str, Any], tmp_path: Path):
+    """Each part of it is refused on both ranks, which would else wait for each other."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump({**raw, "exports": {"profile": "cf"}}))
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "from ai4land_coupler.errors import GridError\n"
+        "comm = MPI.COMM_WORLD\n"
+        "for part in ('land', 'land_cover_fraction', 'surface_type_fraction'):\n"
+        "    land = LandComponent(sys.argv[1], comm)\n"
+        "    land.initialize()\n"
+        "    land.set_named_grid('host')\n"
+        "    cells = land.cell_count\n"
+        "    if comm.rank == 1 and part == 'land':\n"
+        "        land.set_land_fraction(np.full(cells, 0.5))\n"
+        "    elif comm.rank == 1:\n"
+        "        land.set_surface(part, np.full((7, cells), 0.1))\n"
+        "    try:\n"
+        "        land.realize()\n"
+        "    except GridError as error:\n"
+        "        print('refused', error.what, flush=True)\n"
+    )
+    done = mpirun(2, program, path, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("refused ranks gave different host grids, calendars or surfaces") == 6, done.stdout
