@@ -305,7 +305,7 @@ def check_coordinates(mesh: Mesh) -> None:
 
 
 def _check_polygons(mesh: Mesh) -> None:
-    mesh = mesh.take(np.flatnonzero(mesh.mask))
+    mesh = mesh.take(np.flatnonzero(mesh.mask & ~_evident_boxes(mesh)))
     if mesh.size == 0:
         return
     merged = merge_corners(mesh)
@@ -336,6 +336,22 @@ def _check_polygons(mesh: Mesh) -> None:
         "the points that values stand for are not in their cells",
         expected="centre_lon and centre_lat in degrees, near the middle of the corners",
     )
+
+
+def _evident_boxes(mesh: Mesh) -> NDArray[np.bool_]:
+    """Cells that are sound at a glance, (n,): boxes listed from a corner in the south-west, neither slim nor tiny.
+
+    Only some of all boxes: the others, and all of a mesh with centres, are worth a closer look.
+    """
+    if mesh.edges != "latlon" or mesh.corner_lon.shape[1] != 4 or mesh.centre_lon is not None:
+        return np.zeros(mesh.size, bool)
+    (west, east, far_east, far_west), (south, far_south, north, far_north) = mesh.corner_lon.T, mesh.corner_lat.T
+    width, height = east - west, north - south
+    # of the wider of the two parallels
+    distance = width * np.cos(np.deg2rad(np.minimum(np.abs(south), np.abs(north))))
+    least = np.maximum(1e-5, 1e-5 * np.maximum(distance, height))
+    sides = (east == far_east) & (west == far_west) & (south == far_south) & (north == far_north)
+    return np.asarray(sides & (np.minimum(distance, height) > least) & (width < 90.0) & (height < 90.0))
 
 
 def centres_off(mesh: Mesh) -> NDArray[np.bool_]:

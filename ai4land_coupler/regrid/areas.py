@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ai4land_coupler.grid import EARTH_RADIUS
 from ai4land_coupler.mesh import Mesh, at_pole, lon_difference, merge_corners, next_corners, unit_vectors
 
+#: Cells that are worked on in one go.
+_PIECE = 16384
+
 
 def cell_area(mesh: Mesh) -> NDArray[np.float64]:
     """Area of each owned cell on the sphere of radius ``grid.EARTH_RADIUS`` (m2), float64 (n,).
@@ -17,6 +20,9 @@ def cell_area(mesh: Mesh) -> NDArray[np.float64]:
     """
     if mesh.size == 0:
         return np.zeros(0)
+    if mesh.size > _PIECE:  # in pieces that fit the cache
+        pieces = [np.arange(begin, min(begin + _PIECE, mesh.size)) for begin in range(0, mesh.size, _PIECE)]
+        return np.concatenate([cell_area(mesh.take(piece)) for piece in pieces])
     mesh = merge_corners(mesh)
     steradians = _latlon(mesh) if mesh.edges == "latlon" else _great_circle(mesh)
     return steradians * EARTH_RADIUS**2

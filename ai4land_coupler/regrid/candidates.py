@@ -8,7 +8,7 @@ kilobytes), and source cells travel to the ranks that share a cube with them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,13 +48,21 @@ class Candidates:
         """Values of the candidates, from those (n,) of the owned source cells of each rank. Collective."""
         return np.concatenate(exchange([values[index] for index in self.sent], comm))[self.order]
 
+    def spheres(self, owned: Spheres, comm: Any) -> Spheres:
+        """Around the candidates, from those around the owned source cells. Collective."""
+        place = np.zeros(owned.taken.max(initial=-1) + 1, np.int64)
+        place[owned.taken] = np.arange(owned.taken.size)
+        sent = replace(self, sent=[place[index] for index in self.sent])
+        centre, radius = sent.fetch(owned.centre, comm), sent.fetch(owned.radius, comm)
+        return Spheres(np.arange(radius.size), centre, radius)
+
 
 def find_candidates(source: Mesh, destination: Mesh, comm: Any) -> Candidates:
     """Send source cells to the ranks whose destination cells they may overlap. Collective.
 
     Both meshes must be validated. Masked cells are not taken.
     """
-    return _send(source, enclosing_spheres(source), enclosing_spheres(destination), comm)
+    return candidates_by_spheres(source, enclosing_spheres(source), enclosing_spheres(destination), comm)
 
 
 def find_candidates_near(source: Mesh, points: NDArray[np.float64], reach: float, comm: Any) -> Candidates:
@@ -69,10 +77,11 @@ def find_candidates_near(source: Mesh, points: NDArray[np.float64], reach: float
     """
     taken, centre, radius = enclosing_spheres(source)
     here = Spheres(np.arange(len(points)), points, np.zeros(len(points)))
-    return _send(source, Spheres(taken, centre, radius + reach), here, comm)
+    return candidates_by_spheres(source, Spheres(taken, centre, radius + reach), here, comm)
 
 
-def _send(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) -> Candidates:
+def candidates_by_spheres(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) -> Candidates:
+    """:func:`find_candidates`, where the spheres around both sides are known."""
     _, size = rank_and_size(comm)
     wanted = np.unique(_cubes(wanted_spheres)[1])
     occupied = [wanted] if comm is None else comm.allgather(wanted)
@@ -89,19 +98,20 @@ def _send(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) ->
     width = source.corner_lon.shape[1]
     if comm is not None:
         width = max(comm.allgather(width))
-    corners = np.full((source.size, width, 2), np.nan)
-    corners[:, : source.corner_lon.shape[1], 0] = source.corner_lon
-    corners[:, : source.corner_lat.shape[1], 1] = source.corner_lat
+    missing = np.full((source.size, width - source.corner_lon.shape[1]), np.nan)
     arrived = exchange([source.cell_ids[index] for index in sent], comm)
     ids = np.concatenate(arrived)
-    corners = np.concatenate(exchange([corners[index] for index in sent], comm))
     order = np.argsort(ids)
+    lon, lat = (
+        np.concatenate(exchange([corners[index] for index in sent], comm))[order]
+        for corners in (np.hstack([part, missing]) for part in (source.corner_lon, source.corner_lat))
+    )
     return Candidates(
         Mesh(
             source.name,
             ids[order],
-            np.ascontiguousarray(corners[order, :, 0]),
-            np.ascontiguousarray(corners[order, :, 1]),
+            lon,
+            lat,
             source.edges,
             np.ones(ids.size, bool),
             source.global_size,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import LocalWeights, Norm
@@ -63,12 +64,11 @@ def weights_of_overlaps(
     Rows in the order of ``destination.cell_ids``, each sorted by global source id.
     """
     # candidates are sorted by global id
-    order = np.lexsort((col, row))
+    order = np.argsort(row * candidates.mesh.size + col, kind="stable")
     row, col, area = row[order], col[order], area[order]
     source_area, destination_area = cell_area(source), cell_area(destination)
     overlaps = Overlaps(col, destination.cell_ids[row], area)
-    owned = source.cell_ids, source_area
-    values = balanced(row, overlaps, candidates, owned, destination_area, comm, strip) / destination_area[row]
+    values = balanced(row, overlaps, candidates, source_area, destination_area, comm, strip) / destination_area[row]
     fraction = np.bincount(row, weights=values, minlength=destination.size)
     return LocalWeights(
         indptr=np.searchsorted(row, np.arange(destination.size + 1)),
@@ -84,7 +84,6 @@ def weights_of_overlaps(
 def covered_scale(
     overlaps: Overlaps,
     candidates: Candidates,
-    source_ids: NDArray[np.int64],
     source_area: NDArray[np.float64],
     comm: Any,
     strip: float = STRIP,
@@ -96,8 +95,8 @@ def covered_scale(
 
     Parameters
     ----------
-    source_ids, source_area:
-        Owned source cells of this rank, (n,).
+    source_area:
+        Of the owned source cells of this rank, (n,).
     strip:
         Width (m) of what may be missing along the edges of a cell that is wholly covered.
 
@@ -105,14 +104,16 @@ def covered_scale(
     -------
     float64, shape of the candidates.
     """
-    return _SourceSums(overlaps, candidates, source_ids, source_area, comm, strip).scale(overlaps.area)
+    rows, row = np.unique(overlaps.destination_id, return_inverse=True)
+    sums = _SourceSums(row.ravel(), overlaps, rows, candidates, source_area, comm, strip)
+    return sums.scale(np.ones(rows.size))
 
 
 def balanced(
     row: NDArray[np.int64],
     overlaps: Overlaps,
     candidates: Candidates,
-    source: tuple[NDArray[np.int64], NDArray[np.float64]],
+    source_area: NDArray[np.float64],
     destination_area: NDArray[np.float64],
     comm: Any,
     strip: float = STRIP,
@@ -126,33 +127,35 @@ def balanced(
     Parameters
     ----------
     row:
-        Owned destination cell (local index) of each overlap.
-    source:
-        Global ids and areas of the owned source cells.
+        Owned destination cell (local index) of each overlap, ascending.
+    source_area:
+        Of the owned source cells.
     """
-    columns = _SourceSums(overlaps, candidates, *source, comm, strip)
-    rows = _sums(row, overlaps.area, destination_area)
-    covered = np.flatnonzero(_covered(rows, destination_area, strip))
-    first = overlaps.area * columns.scale(overlaps.area)[overlaps.candidate]
-    area, conserved, errors = first, first, []
+    # only the factors of rows and columns change; the overlaps stay as they are
+    n = destination_area.size
+    ids = np.zeros(n, np.int64)
+    ids[row] = overlaps.destination_id
+    columns = _SourceSums(row, overlaps, ids, candidates, source_area, comm, strip)
+    indptr = np.searchsorted(row, np.arange(n + 1))
+    table = sp.csr_matrix((overlaps.area, overlaps.candidate, indptr), (n, candidates.mesh.size))
+    covered = _covered(table @ np.ones(candidates.mesh.size), destination_area, strip)
+    whole = destination_area[covered]
+    height, width = np.ones(n), np.ones(candidates.mesh.size)
+    first = kept = columns.scale(height)
+    errors = []
     for _ in range(_ROUNDS):
-        error = np.abs(_sums(row, conserved, destination_area)[covered] / destination_area[covered] - 1.0)
+        error = np.abs(height[covered] * (table @ kept)[covered] / whole - 1.0)
         worst = float(error.max(initial=0.0))
         errors.append(worst if comm is None else max(comm.allgather(worst)))
         if errors[-1] <= _CONSTANT:
             break
-        scale = np.ones(destination_area.size)
-        scale[covered] = destination_area[covered] / _sums(row, area, destination_area)[covered]
-        area = area * (1.0 + _RELAXATION * (scale - 1.0))[row]
-        factor = columns.scale(area)[overlaps.candidate]
-        conserved = area * factor
-        area = area * (1.0 + _RELAXATION * (factor - 1.0))
+        height[covered] *= 1.0 + _RELAXATION * (whole / (height * (table @ width))[covered] - 1.0)
+        kept = columns.scale(height)
+        width *= 1.0 + _RELAXATION * (kept / width - 1.0)
     # a cell that lacks a strip was taken for covered: both sides cannot add up, and area goes first
-    return conserved if errors[-1] <= max(_CONSTANT, errors[0] / 2) else first
-
-
-def _sums(row: NDArray[np.int64], area: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.bincount(row, weights=area, minlength=like.size), np.float64)
+    if errors[-1] > max(_CONSTANT, errors[0] / 2):
+        height, kept = np.ones(n), first
+    return overlaps.area * height[row] * kept[overlaps.candidate]
 
 
 def _covered(overlap: NDArray[np.float64], area: NDArray[np.float64], strip: float) -> NDArray[np.bool_]:
@@ -166,34 +169,50 @@ class _SourceSums:
 
     def __init__(
         self,
+        row: NDArray[np.int64],
         overlaps: Overlaps,
+        row_ids: NDArray[np.int64],
         candidates: Candidates,
-        source_ids: NDArray[np.int64],
         source_area: NDArray[np.float64],
         comm: Any,
         strip: float,
     ) -> None:
-        self._candidates, self._area, self._comm = candidates, source_area, comm
-        _, self._size = rank_and_size(comm)
-        self._home = candidates.owner[overlaps.candidate]
-        ids = self._send(candidates.mesh.cell_ids[overlaps.candidate])
-        destinations = self._send(overlaps.destination_id)
-        by_id = np.argsort(source_ids)
-        local = by_id[np.searchsorted(source_ids, ids, sorter=by_id)]
-        self._order = np.lexsort((destinations, local))
-        self._local = local[self._order]
-        self._covered = _covered(self._total(overlaps.area), source_area, strip)
+        self._area, self._candidates, self._comm = source_area, candidates, comm
+        _, size = rank_and_size(comm)
+        home = candidates.owner[overlaps.candidate]
+        # each rank tells each owner once which of its rows have overlaps there, and names them by their place
+        self._rows = [np.flatnonzero(np.bincount(row[home == rank], minlength=row_ids.size)) for rank in range(size)]
+        place = np.zeros((size, row_ids.size), np.int64)
+        for rank, rows in enumerate(self._rows):
+            place[rank, rows] = np.arange(rows.size)
+        ids = exchange([row_ids[rows] for rows in self._rows], comm)
+        self._by_id = np.argsort(np.concatenate(ids))
+        column = np.empty_like(self._by_id)
+        column[self._by_id] = np.arange(column.size)
 
-    def scale(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Factor for the overlaps of each candidate; 1 where a cell is covered in part. Collective."""
-        total = self._total(area)
+        def send(values: NDArray[Any]) -> list[NDArray[Any]]:
+            return exchange(split_by_rank(values, home, size), comm)
+
+        places = send(place[home, row])
+        offsets = np.cumsum([0, *(part.size for part in ids)])
+        columns = column[np.concatenate([part + offsets[rank] for rank, part in enumerate(places)])]
+        local = candidates.fetch(np.arange(self._area.size), comm)[overlaps.candidate]
+        entries = np.concatenate(send(overlaps.area)), (np.concatenate(send(local)), columns)
+        # by column first: the rows are then sorted
+        self._table = sp.csc_matrix(entries, (self._area.size, column.size)).tocsr()
+        self._covered = _covered(self._table @ np.ones(column.size), self._area, strip)
+
+    def scale(self, height: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factor for each candidate, so that overlaps times the factors of their rows add up. Collective.
+
+        1 where a cell is covered in part.
+
+        Parameters
+        ----------
+        height:
+            Factor of the overlaps of each row, of the shape of ``row_ids``.
+        """
+        heights = np.concatenate(exchange([height[rows] for rows in self._rows], self._comm))[self._by_id]
         scale = np.ones(self._area.size)
-        scale[self._covered] = self._area[self._covered] / total[self._covered]
+        scale[self._covered] = self._area[self._covered] / (self._table @ heights)[self._covered]
         return self._candidates.fetch(scale, self._comm)
-
-    def _send(self, values: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate(exchange(split_by_rank(values, self._home, self._size), self._comm))
-
-    def _total(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
-        areas = self._send(area)[self._order]
-        return np.asarray(np.bincount(self._local, weights=areas, minlength=self._area.size), np.float64)

@@ -274,7 +274,7 @@ def _scale(
     order = np.argsort(np.argsort(owner, kind="stable"))
     overlaps = Overlaps(column.ravel(), destination.cell_ids[row], values * destination_area[row])
     candidates = Candidates(known, owner, sent, order)
-    return covered_scale(overlaps, candidates, source.cell_ids, source_area, comm)[column.ravel()]
+    return covered_scale(overlaps, candidates, source_area, comm)[column.ravel()]
 
 
 def _pole_triangles(mesh: Mesh) -> GridError | None:

@@ -24,7 +24,7 @@ from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Plu
 from ai4land_coupler.collective import agree
 from ai4land_coupler.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
 from ai4land_coupler.regrid.areas import cell_area
-from ai4land_coupler.regrid.candidates import blocks_of, enclosing_spheres, find_candidates
+from ai4land_coupler.regrid.candidates import Spheres, blocks_of, candidates_by_spheres, enclosing_spheres
 from ai4land_coupler.regrid.conserve import weights_of_overlaps
 from ai4land_coupler.regrid.methods import RegridOptions, check_request, without_library
 
@@ -90,12 +90,14 @@ class YacRegridder:
 
     def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
         agree(_missing_yac(), comm)
-        candidates = find_candidates(source, destination, comm)
+        spheres = enclosing_spheres(source), enclosing_spheres(destination)
+        candidates = candidates_by_spheres(source, *spheres, comm)
+        near = candidates.spheres(spheres[0], comm)
         error: Exception | None = None
         row = col = np.zeros(0, np.int64)
         area = np.zeros(0)
         try:
-            row, col, fraction = _by_blocks(candidates.mesh, destination)
+            row, col, fraction = _by_blocks(candidates.mesh, destination, near, spheres[1])
             area = fraction * cell_area(destination)[row]
         except Exception as caught:
             error = caught
@@ -145,16 +147,17 @@ def _of_other_mpi() -> Path | None:
     return None
 
 
-def _by_blocks(source: Mesh, destination: Mesh) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def _by_blocks(
+    source: Mesh, destination: Mesh, around_source: Spheres, around_destination: Spheres
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Overlap area / destination area of every pair that overlaps: local destination, local source, value.
 
     Weights of a destination cell depend on its own sources alone, so blocks give what one call would, and need less
     memory and no more time.
     """
-    spheres = enclosing_spheres(source), enclosing_spheres(destination)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for cells, near in blocks_of(*spheres, _BLOCK):
-        cells, near = spheres[1].taken[cells], spheres[0].taken[near]
+    for cells, near in blocks_of(around_source, around_destination, _BLOCK):
+        cells, near = around_destination.taken[cells], around_source.taken[near]
         row, col, fraction = _overlap_fractions(source.take(near), destination.take(cells))
         found.append((cells[row], near[col], fraction))
     row, col, fraction = (np.concatenate(part) for part in zip(*found, strict=True))
