@@ -29,7 +29,7 @@ from ai4land_coupler.regrid.conserve import weights_of_overlaps
 from ai4land_coupler.regrid.methods import RegridOptions, check_request, without_library
 
 #: Cells of both sides in one call of YAC: bounds its memory, 0.8 kB a cell.
-_BLOCK = 100_000
+_BLOCK = 50_000
 #: YAC keeps grids by name and aborts when one comes twice.
 _names = itertools.count()
 
@@ -223,14 +223,18 @@ def _yac_grid(mesh: Mesh) -> Any:
     mesh = merge_corners(mesh)
     _refuse_unknown(mesh)
     used = ~np.isnan(mesh.corner_lat)
-    # complex numbers sort by both of their parts: one pass finds the distinct points
-    points, corners = np.unique(mesh.corner_lon[used] + 1j * mesh.corner_lat[used], return_inverse=True)
+    lon, lat = mesh.corner_lon[used], mesh.corner_lat[used]
+    order = np.lexsort((lon, lat))
+    new = np.ones(order.size, bool)
+    new[1:] = (np.diff(lon[order]) != 0) | (np.diff(lat[order]) != 0)
+    points, corners = order[new], np.empty(order.size, np.int32)
+    corners[order] = np.cumsum(new) - 1
     grid = BasicGrid.unstruct_new(
         f"ai4land_{next(_names)}",
         used.sum(axis=1).astype(np.int32),
-        np.deg2rad(points.real),
-        np.deg2rad(points.imag),
-        corners.ravel().astype(np.int32),
+        np.deg2rad(lon[points]),
+        np.deg2rad(lat[points]),
+        corners,
         lonlat_edges=mesh.edges == "latlon",
     )
     grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(mesh.size, dtype=np.int32))
