@@ -43,6 +43,8 @@ def open_netcdf(path: Path, where: str | None = None) -> Iterator[Any]:
         )
     try:
         with netCDF4.Dataset(path) as dataset:
+            if dataset.data_model in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"):
+                _refuse_short(path)
             yield dataset
     except (OSError, RuntimeError) as error:
         raise DataError(
@@ -52,6 +54,17 @@ def open_netcdf(path: Path, where: str | None = None) -> Iterator[Any]:
             where=where or path,
             remedy="compare its size and checksum with the source's; it may be truncated",
         ) from error
+
+
+def _refuse_short(path: Path) -> None:
+    """Raise ``OSError`` for a classic file that ends before its data: the netCDF library reads zeros there."""
+    from scipy.io import netcdf_file
+
+    try:
+        with netcdf_file(path, mmap=True):  # lays out all variables, and reads none
+            pass
+    except (ValueError, TypeError, IndexError) as error:
+        raise OSError(f"the file ends before its data: {error}") from error
 
 
 #: Attributes that change what numbers mean; without them a variable holds its values as they are.

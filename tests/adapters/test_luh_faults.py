@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -13,6 +14,7 @@ from files import LAT, LON, fractions, write_fields, write_states
 from ai4land_coupler.api import Ai4LandError, DataError, GridError, Request, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import KINDS, write_published
+from ai4land_luh2.netcdf import open_netcdf
 from ai4land_luh2.plugin import Luh2Options, luh2
 
 YEAR = 2014
@@ -283,3 +285,21 @@ def test_real_areas_of_2015_are_those_of_the_world(sample_data):
     assert giga_hectares["pastr"] + giga_hectares["range"] == pytest.approx(3.3, rel=0.02)
     total = sum(share.values()) + ds.icwtr.values
     assert float((total * carea).sum()) == pytest.approx(5.1006e14, rel=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
+@pytest.mark.parametrize("unlimited", [True, False])
+def test_classic_files_that_end_before_their_data(tmp_path: Path, layout: str, unlimited: bool) -> None:
+    """The netCDF library reads zeros there, without a word."""
+    path = tmp_path / "whole.nc"
+    with netCDF4.Dataset(path, "w", format=layout) as file:
+        file.createDimension("time", None if unlimited else 4)
+        file.createDimension("x", 500)
+        file.createVariable("states", "f4", ("time", "x"))[:] = np.ones((4, 500))
+    with open_netcdf(path) as dataset:
+        assert (dataset["states"][:] == 1).all()
+    short = tmp_path / "short.nc"
+    for missing in (1, 1500, 4000):
+        short.write_bytes(path.read_bytes()[:-missing])
+        with pytest.raises(DataError, match="ends before its data"), open_netcdf(short):
+            pass
