@@ -10,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.catalogue import Catalogue, total
 from ai4land_coupler.config import Config
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.inputs import Catalogue, NamedAdapter, forcing_columns, total
+from ai4land_coupler.inputs import forcing_columns
 from ai4land_coupler.land_setup import LandSetup, read_cover
 from ai4land_coupler.legend import OUTSIDE
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
 
 #: Told how much is done (0 to 1) and what is read.

@@ -6,7 +6,7 @@ Everything here is local to a rank and may fail on one; the component calls it u
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,15 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.allocation import MapMaker
 from ai4land_coupler.api import Request
+from ai4land_coupler.catalogue import Catalogue, Mended, make_catalogue, total
 from ai4land_coupler.clock import Clock
-from ai4land_coupler.config import Config, ImportSection, PluginChoice
+from ai4land_coupler.config import Config, ImportSection
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.field_table import ExportInfo, ImportInfo, exports_of, imports_of, transitions_info
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.host_profiles import HostProfile, get_profile, profile_exports
-from ai4land_coupler.inputs import (
-    Catalogue,
-    ForcingReader,
-    Mended,
-    NamedAdapter,
-    StaticReader,
-    domain_forcing_grid,
-    forcing_columns,
-    make_adapter,
-    total,
-)
+from ai4land_coupler.inputs import ForcingReader, StaticReader, domain_forcing_grid, forcing_columns
 from ai4land_coupler.land_model import (
     ALLOCATION_MEMORY,
     LOGITS,
@@ -44,6 +35,7 @@ from ai4land_coupler.land_model import (
     waiting_for_imports,
 )
 from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
+from ai4land_coupler.named_adapter import NamedAdapter, make_adapter
 from ai4land_coupler.parallel import Block, BlockPlan
 from ai4land_coupler.pass_through import passed
 from ai4land_coupler.plugins import load_plugins
@@ -98,15 +90,14 @@ class LandSetup:
             self.profile.table(self.legend)  # refuses a legend that it has no rules for
         crosswalk = get_crosswalk(config.allocation.crosswalk)
         self.plugins = load_plugins(config.plugins.allow)
-        self.initial = self._adapter("initial", config.initial)
+        self.initial = make_adapter(config, self.plugins, "initial", config.initial)
         self.grid = _land_grid(self.initial)
-        self._forcing = self._catalogue("forcing", config.forcing)
-        self._static = self._catalogue("static", config.static)
+        self._forcing = make_catalogue(config, self.plugins, "forcing")
+        self._static = make_catalogue(config, self.plugins, "static")
         self.plan = BlockPlan(self.grid, self._forcing_grid(), config.parallel.block)
         workers = self.workers = _worker_ranks(config, size)
         self.owner: NDArray[np.int64] = workers[self.plan.owners(len(workers))]
         self.predicts = rank in workers
-        self.first_worker = int(workers[0])
         self.predictors = self._predictors()
         self.clock = self._clock()
         rates = next((p.predictor.gross.rates() for p in self.predictors if hasattr(p.predictor, "gross")), None)
@@ -415,13 +406,6 @@ class LandSetup:
         return found
 
     # ---- parts ------------------------------------------------------------------------------------------------
-
-    def _adapter(self, where: str, choice: PluginChoice) -> NamedAdapter:
-        return make_adapter(self.config, self.plugins, where, choice)
-
-    def _catalogue(self, kind: str, choices: Sequence[PluginChoice]) -> Catalogue:
-        adapters = [self._adapter(f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
-        return Catalogue(kind, adapters, self.config.quality.policy, self.config.quality.jump)
 
     def _forcing_grid(self) -> LatLonGrid:
         if self.config.forcing:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import Regridder
+from ai4land_coupler.catalogue import Catalogue
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.field_table import YEAR_WINDOW, ExportInfo
 from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.inputs import Catalogue, ForcingReader
+from ai4land_coupler.inputs import ForcingReader
 from ai4land_coupler.mesh import Mesh
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.apply import RegridPlan

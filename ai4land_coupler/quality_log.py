@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ai4land_coupler.catalogue import Mended, total
 from ai4land_coupler.durable import write_durably
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.inputs import Mended, total
 from ai4land_coupler.store_layout import YEAR
 
 #: Beside the commit marker: zarr warns about files in its groups that it does not know.

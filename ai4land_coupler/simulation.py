@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.catalogue import Mended
+from ai4land_coupler.catalogue import total as total_mended
 from ai4land_coupler.component import LandComponent
 from ai4land_coupler.config import Config, OutputSection, load_config
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.grid import Box
 from ai4land_coupler.grid_hash import grid_hash
 from ai4land_coupler.hookspecs import StepEvent
-from ai4land_coupler.inputs import Mended
-from ai4land_coupler.inputs import total as total_mended
 from ai4land_coupler.legend import OUTSIDE
 from ai4land_coupler.parallel import exchange_windows
 from ai4land_coupler.provenance import collect

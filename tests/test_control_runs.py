@@ -11,9 +11,10 @@ import pytest
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.catalogue import Catalogue
 from ai4land_coupler.config import parse_config
 from ai4land_coupler.errors import ConfigError, TimeError
-from ai4land_coupler.inputs import Catalogue, NamedAdapter
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.store import open_store
 
 Raw = dict[str, Any]

@@ -11,11 +11,13 @@ from coupling import PERSISTENCE, Raw, config_of, realized
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.catalogue import Catalogue
 from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import write_published
 from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.inputs import Catalogue, ForcingReader, NamedAdapter
+from ai4land_coupler.inputs import ForcingReader
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.pass_through import PassThrough, passed
 

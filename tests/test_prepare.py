@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai4land_coupler import Simulation, load_config
+from ai4land_coupler.catalogue import Catalogue
 from ai4land_coupler.cli import cli
 from ai4land_coupler.config import Config, parse_config
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
@@ -34,8 +35,9 @@ from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
 from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_shard
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.inputs import Catalogue, NamedAdapter, StaticReader
+from ai4land_coupler.inputs import StaticReader
 from ai4land_coupler.land_setup import LandSetup
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.provenance import collect
 from ai4land_coupler.store import open_store
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.catalogue import Catalogue, Mended
 from ai4land_coupler.cli import cli
 from ai4land_coupler.config import load_config, parse_config
 from ai4land_coupler.errors import Ai4LandError, DataError, FieldError, GridError, TimeError
 from ai4land_coupler.experiments.twin import TwinReport
 from ai4land_coupler.input_report import check_inputs
-from ai4land_coupler.inputs import Catalogue, Mended, NamedAdapter
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.quality import LandGaps, check_values, field_rule, field_rules, refuse_gaps
 from ai4land_coupler.quality_log import read_quality, write_quality
 

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataAdapter, Request, TrainingChannel
+from ai4land_coupler.catalogue import Catalogue
 from ai4land_coupler.config import PluginChoice
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.experiments.train_config import ChannelSection, Region, TrainConfig
 from ai4land_coupler.experiments.training_data import MapPairs, held_out_blocks
 from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
-from ai4land_coupler.inputs import Catalogue, ForcingReader, NamedAdapter
+from ai4land_coupler.inputs import ForcingReader
 from ai4land_coupler.legend import OUTSIDE, get_legend
+from ai4land_coupler.named_adapter import NamedAdapter
 from ai4land_coupler.plugins import Plugins
 
 _COVER = "land_cover"

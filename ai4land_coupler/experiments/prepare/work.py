@@ -14,21 +14,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.catalogue import Mended, make_catalogue
 from ai4land_coupler.config import Config
 from ai4land_coupler.durable import disk_errors
 from ai4land_coupler.experiments.prepare.layout import Piece, PreparedLayout
 from ai4land_coupler.experiments.prepare.shard import encode_shard
 from ai4land_coupler.fields import FieldSpec
 from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.inputs import Catalogue, Mended, StaticReader, make_adapter
+from ai4land_coupler.inputs import StaticReader
 from ai4land_coupler.land_setup import read_cover
 from ai4land_coupler.legend import get_legend
-from ai4land_coupler.plugins import Plugins, load_plugins
+from ai4land_coupler.named_adapter import make_adapter
+from ai4land_coupler.plugins import load_plugins
 from ai4land_coupler.store_format import array_file
 
 #: GDAL keeps 5 % of the machine's memory in each process unless told (megabytes).
@@ -92,7 +94,7 @@ class _Tools:
         self._legend = get_legend(layout.legend)
         plugins = load_plugins(config.plugins.allow)
         self._initial = make_adapter(config, plugins, "initial", config.initial)
-        self._forcing, self._static = (_catalogue(config, plugins, kind) for kind in ("forcing", "static"))
+        self._forcing, self._static = (make_catalogue(config, plugins, kind) for kind in ("forcing", "static"))
         self._compared: set[tuple[int, Box]] = set()
         group = zarr.open_group(store, mode="r")
         self.arrays: dict[str, Any] = {v.array: group[v.array] for v in layout.variables}
@@ -138,12 +140,6 @@ class _Tools:
             entry.name: None if piece.year is None else entry.data_year(piece.year) for entry in self._forcing.adapters
         }
         return {k: n for k, n in self._forcing.mended.items() if k.adapter in own and k.year == own[k.adapter]}
-
-
-def _catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
-    choices = getattr(config, kind)
-    adapters = [make_adapter(config, plugins, f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
-    return Catalogue(kind, adapters, config.quality.policy, config.quality.jump)
 
 
 # ---- in a worker process ------------------------------------------------------------------------------------------
