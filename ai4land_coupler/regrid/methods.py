@@ -13,6 +13,7 @@ from ai4land_coupler.regrid.areas import cell_area
 from ai4land_coupler.regrid.bilinear import bilinear_entries
 from ai4land_coupler.regrid.candidates import find_candidates
 from ai4land_coupler.regrid.conserve import weights_of_overlaps
+from ai4land_coupler.regrid.cut import can_cut, cut_overlaps, grid_lines
 from ai4land_coupler.regrid.nearest import chord, nearest_sources
 
 
@@ -22,8 +23,9 @@ class RegridOptions(Options):
     Parameters
     ----------
     closed_form:
-        Conservative weights between cells that are boxes of longitude and latitude are made in closed form; ``False``
-        asks the library for them too.
+        Conservative weights between cells that are boxes of longitude and latitude, and between the boxes of a grid of
+        rows and columns and cells between great circles, are made in closed form; ``False`` asks the library for them
+        too.
     unmapped:
         What a destination cell gets by ``bilinear`` that does not lie between the points of unmasked source cells (at
         coasts and at the edges of a region): the value of the ``nearest`` one, or ``none``.
@@ -47,19 +49,46 @@ def without_library(
         return _between_points(source, destination, method, options, comm)
     if method != "conservative" or not options.closed_form:
         return None
+    if "latlon" not in (source.edges, destination.edges):
+        return None
     # the kind of edges is known without looking at the cells
-    if {source.edges, destination.edges} != {"latlon"}:
-        return None
-    if not (closed_form.all_boxes(source, comm) and closed_form.all_boxes(destination, comm)):
-        return None
+    boxes = [mesh.edges == "latlon" and closed_form.all_boxes(mesh, comm) for mesh in (source, destination)]
+    if source.edges == destination.edges:
+        return _between_boxes(source, destination, norm, comm) if all(boxes) else None
+    return _cut(source, destination, norm, comm) if any(boxes) else None
+
+
+def _between_boxes(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
     candidates = find_candidates(source, destination, comm)
     taken = np.flatnonzero(destination.mask)
     row, col, area = closed_form.box_overlaps(
         closed_form.boxes(candidates.mesh), closed_form.boxes(destination.take(taken))
     )
-    made_by = {"backend": "closed form", "version": "1", "method": method, "norm": norm}
-    row = taken[row]
+    row, made_by = taken[row], _made_by(norm)
     return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm, closed_form.STRIP)
+
+
+def _cut(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights | None:
+    """Between the boxes of a grid of rows and columns and cells between great circles, either way."""
+    from_boxes = source.edges == "latlon"
+    grid, cells = (source, destination) if from_boxes else (destination, source)
+    lines = grid_lines(grid, comm)
+    if lines is None or not can_cut(cells, lines, comm):
+        return None
+    candidates = find_candidates(source, destination, comm)
+    taken = np.flatnonzero(destination.mask)
+    here = destination.take(taken)
+    if from_boxes:
+        row, col, area = cut_overlaps(here, closed_form.boxes(candidates.mesh), lines)
+    else:
+        col, row, area = cut_overlaps(candidates.mesh, closed_form.boxes(here), lines)
+    return weights_of_overlaps(
+        taken[row], col, area, source, destination, candidates, norm, _made_by(norm), comm, closed_form.STRIP
+    )
+
+
+def _made_by(norm: Norm) -> dict[str, str]:
+    return {"backend": "closed form", "version": "1", "method": "conservative", "norm": norm}
 
 
 def _between_points(source: Mesh, destination: Mesh, method: Method, options: RegridOptions, comm: Any) -> LocalWeights:

@@ -18,7 +18,7 @@ from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh, Method, Norm
 from ai4land_coupler.host_grids import latlon_mesh, partition, read_mesh
 from ai4land_coupler.mesh import validate
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
 
 
 @cache
@@ -31,7 +31,7 @@ def grids(case: str) -> tuple[Mesh, Mesh, np.ndarray, int]:
     source, host = latlon_mesh(LatLonGrid(-180, 5, 72, 90, -5, 36), "source"), octahedral_mesh(3)
     if case == "closed form":
         host = latlon_mesh(LatLonGrid(0, 7, 51, -90, 7, 25), "host")
-    elif case == "bilinear from triangles":
+    elif case in ("bilinear from triangles", "cut triangles"):
         source, host = octahedral_mesh(4), source
     elif case == "bilinear from rows":
         source = reduced_mesh([8, 16, 24, 32, 40, 40, 32, 24, 16, 8])
@@ -70,7 +70,8 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
     source, destination, codes = source.take(land), destination.take(host), codes[land]
 
     method, norm = METHODS.get(case, ("conservative", "destination"))
-    weights = YacRegridder().build(source, destination, method, norm, comm)
+    options = YacOptions(closed_form=case != "library")
+    weights = YacRegridder(options).build(source, destination, method, norm, comm)
     plan = RegridPlan(weights, source.cell_ids, comm)
     fields = np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None]
     holes = np.where(source.cell_ids % 3 == 0, np.nan, fields)

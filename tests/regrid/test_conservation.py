@@ -12,7 +12,7 @@ from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.grid import EARTH_RADIUS
 from ai4land_coupler.host_grids import latlon_mesh, read_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 
@@ -29,8 +29,8 @@ def mesh(name: str, sample_data: Path | None) -> Mesh:
     return read_mesh(sample_data / "grids" / FILES[name])
 
 
-def check(source: Mesh, destination: Mesh) -> LocalWeights:
-    weights = YacRegridder().build(source, destination)
+def check(source: Mesh, destination: Mesh, closed_form: bool = True) -> LocalWeights:
+    weights = YacRegridder(YacOptions(closed_form=closed_form)).build(source, destination)
     # the areas are those of the sphere, and none is lost or made
     for area in (weights.source_area, weights.destination_area):
         assert area.sum() == pytest.approx(4 * np.pi * EARTH_RADIUS**2, rel=1e-11)
@@ -49,7 +49,8 @@ def check(source: Mesh, destination: Mesh) -> LocalWeights:
 def test_between_a_latlon_grid_and_random_polygons():
     one, other = mesh("latlon", None), mesh("voronoi", None)
     for source, destination in ((one, other), (other, one)):
-        assert check(source, destination).provenance["backend"] == "yac"
+        assert check(source, destination).provenance["backend"] == "closed form"
+        assert check(source, destination, closed_form=False).provenance["backend"] == "yac"
 
 
 @pytest.mark.real_data

@@ -15,7 +15,16 @@ pytestmark = [pytest.mark.mpi]
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 
 #: Cases that are dealt out to the ranks, each compared with its own answer on one.
-METHODS = ["closed form", "fraction", "bilinear", "bilinear from triangles", "bilinear from rows", "nearest"]
+METHODS = [
+    "closed form",
+    "cut triangles",
+    "library",
+    "fraction",
+    "bilinear",
+    "bilinear from triangles",
+    "bilinear from rows",
+    "nearest",
+]
 
 PROGRAM = Path(__file__).with_name("mpi_program.py")
 

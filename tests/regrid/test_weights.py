@@ -182,7 +182,7 @@ def test_cells_that_leave_the_destination_are_not_stretched_to_fit():
 
 def test_provenance_says_what_made_the_weights():
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
-    found = YacRegridder().build(mesh, replace(mesh, edges="great_circle")).provenance
+    found = YAC_ALONE.build(mesh, replace(mesh, edges="great_circle")).provenance
     assert found["backend"] == "yac"
     assert found["version"].startswith("v")
     assert (found["source_edges"], found["destination_edges"]) == ("latlon", "great_circle")
@@ -203,7 +203,7 @@ def test_without_yac_the_remedy_is_named(monkeypatch):
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     YacRegridder().build(mesh, mesh)  # in closed form
     with pytest.raises(PluginError, match=r"pip install ai4land_coupler\[yac\]"):
-        YacRegridder().build(mesh, replace(mesh, edges="great_circle"))
+        YAC_ALONE.build(mesh, replace(mesh, edges="great_circle"))
 
 
 def test_the_plugin_registers_the_backend():
