@@ -106,6 +106,8 @@ def lon_difference(lon: NDArray[np.float64], origin: NDArray[np.float64]) -> NDA
 def next_corners(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longitude and latitude of the corner that follows each corner (n, k), NaN where a corner is unused."""
     used = ~np.isnan(mesh.corner_lat)
+    if used.all():
+        return np.roll(mesh.corner_lon, -1, axis=1), np.roll(mesh.corner_lat, -1, axis=1)
     columns = np.arange(mesh.corner_lat.shape[1])
     following = np.where(columns + 1 < used.sum(axis=1)[:, None], columns + 1, 0)
     lon = np.take_along_axis(mesh.corner_lon, following, axis=1)

@@ -161,8 +161,11 @@ def _area(width: NDArray[np.float64], south: NDArray[np.float64], north: NDArray
 
 
 def _least(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least of each row, NaN left out; ``nanmin`` is several times slower."""
-    return np.asarray(np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf))
+    """Least of each row, NaN left out; column by column, as rows are short."""
+    least = np.full(len(values), np.inf)
+    for column in values.T:
+        np.fmin(least, column, out=least)
+    return least
 
 
 def expand(first: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
