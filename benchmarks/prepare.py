@@ -188,11 +188,13 @@ def main() -> None:
         last = FIRST + sum(path.suffix == ".tif" for path in files) - 1
         size = sum(p.stat().st_size for p in files) / 1e6
         print(f"raw: {size:.0f} MB in {len(files)} files, {FIRST} to {last}")
+        os.sync()  # what was written before must not be brought to disk at the cost of what is measured
         plain, busy = copy_and_read(files, folder / "copy")
         print(f"copy and decompress, one process: {plain:.1f} s, {size / plain:.0f} MB/s, {busy:.1f} s of processors")
         config = configuration(raw, last, folder / "run.yaml")
         for jobs in options.jobs:
             store = folder / f"{jobs}.zarr"
+            os.sync()
             seconds, used, memory = run_prepare(config, store, last, jobs)
             stored = inspect_prepared(store)["bytes"] / 1e6
             print(f"prepare, processes: {jobs}; {seconds:.1f} s, {size / seconds:.0f} MB/s, {stored:.0f} MB stored")
