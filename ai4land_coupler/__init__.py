@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ai4land_coupler.component import LandComponent
-    from ai4land_coupler.config import load_config
+    from ai4land_coupler.component.component import LandComponent
+    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.simulation import Simulation
 
 __version__ = "0.1.0"
 __all__ = ["LandComponent", "Simulation", "__version__", "load_config"]
 
 _HOME = {
-    "LandComponent": "ai4land_coupler.component",
+    "LandComponent": "ai4land_coupler.component.component",
     "Simulation": "ai4land_coupler.simulation",
-    "load_config": "ai4land_coupler.config",
+    "load_config": "ai4land_coupler.config.sections",
 }
 
 

@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.catalogue import Mended
-from ai4land_coupler.catalogue import total as total_mended
-from ai4land_coupler.component import LandComponent
-from ai4land_coupler.config import Config, OutputSection, load_config
+from ai4land_coupler.api.hooks import StepEvent
+from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.config.sections import Config, OutputSection, load_config
+from ai4land_coupler.core.grid import Box
+from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.grid import Box
-from ai4land_coupler.grid_hash import grid_hash
-from ai4land_coupler.hookspecs import StepEvent
-from ai4land_coupler.legend import OUTSIDE
+from ai4land_coupler.grids.hash import grid_hash
+from ai4land_coupler.inputs.catalogue import Mended
+from ai4land_coupler.inputs.catalogue import total as total_mended
+from ai4land_coupler.inputs.quality_log import write_quality
 from ai4land_coupler.parallel import exchange_windows
-from ai4land_coupler.provenance import collect
-from ai4land_coupler.quality_log import write_quality
-from ai4land_coupler.restart import discard_after, prune, years
-from ai4land_coupler.store import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
+from ai4land_coupler.store.output import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
+from ai4land_coupler.store.provenance import collect
+from ai4land_coupler.store.restart import discard_after, prune, years
 
 #: Called on rank 0 after each committed year: (steps done, steps in all, year).
 Progress = Callable[[int, int, int], None]

@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ai4land_coupler.grid import LatLonGrid
-from ai4land_coupler.host_grids import latlon_mesh
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.yac import YacOptions, _create
+from ai4land_coupler.regrid.backends.yac import YacOptions, _create
 
 CLASSES = 7
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.allocation import AllocationOptions, MapMaker, map_maker
-from ai4land_coupler.grid import LatLonGrid, forcing_lattice
-from ai4land_coupler.legend import get_crosswalk, get_legend
+from ai4land_coupler.allocation import MapMaker, map_maker
+from ai4land_coupler.config.allocation import AllocationOptions
+from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.core.legend import get_crosswalk, get_legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.parallel import BlockPlan
-from ai4land_coupler.rng import KeyedRng
 
 #: Native codes and shares of a map as of the United Kingdom: much pasture, some sea.
 MIXTURE = {11: 0.08, 22: 0.25, 33: 0.30, 40: 0.10, 55: 0.10, 66: 0.02, 77: 0.05, 0: 0.10}

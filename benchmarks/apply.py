@@ -56,9 +56,9 @@ def lon_lat(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(target: str) -> dict[str, Apply]:
     from ai4land_coupler.api import LatLonGrid, Mesh
-    from ai4land_coupler.host_grids import latlon_mesh
+    from ai4land_coupler.grids import latlon_mesh
     from ai4land_coupler.regrid.apply import RegridPlan
-    from ai4land_coupler.regrid.yac import YacRegridder
+    from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     source = latlon_mesh(LatLonGrid(0, 0.25, 1440, -90, 0.25, 720), "source")
     if target == "1-degree":

@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.grid import Box, LatLonGrid, forcing_lattice
-from ai4land_coupler.host_grids import latlon_mesh, partition, read_mesh
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.grids import latlon_mesh, partition, read_mesh
+from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.land_plan import LandPlan
-from ai4land_coupler.regrid.land_weights import land_weights
-from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder
+from ai4land_coupler.regrid.land.plan import LandPlan
+from ai4land_coupler.regrid.land.weights import land_weights
 
 LAND = LatLonGrid(-180.0, 0.009988624327190708, 36041, 90.0, -0.009988346586746064, 18021)
 PLAN = BlockPlan(LAND, forcing_lattice(LAND, LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)), 16)

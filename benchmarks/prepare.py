@@ -29,10 +29,10 @@ import rasterio
 import yaml
 from global_land_mask import globe
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.experiments.prepare import inspect_prepared
 from ai4land_coupler.experiments.twin.states import FRACTIONS, STATES
 from ai4land_coupler.experiments.twin.writers import hilda_name, write_map
-from ai4land_coupler.grid import LatLonGrid
 
 FORCING = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
 LAND = LatLonGrid(-180.0, 0.0625, 5760, 90.0, -0.0625, 2880)

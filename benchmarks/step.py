@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from ai4land_coupler import LandComponent, Simulation
-from ai4land_coupler.assemble import assemble
-from ai4land_coupler.config import parse_config
+from ai4land_coupler.config.sections import parse_config
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.experiments.twin import TwinOptions, generate
-from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.land.assemble import assemble
 
 TWIN = TwinOptions(lon0=-2, lon1=8, lat0=44, lat1=50, resolution=1 / 64, first_year=2014, last_year=2021, seed=5)
 YEARS = range(2016, 2022)

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from ai4land_coupler.api import LatLonGrid, Mesh
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.regrid import esmf_runtime
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.regrid.backends import esmf_runtime
 
 
 def icosahedron(level: int) -> np.ndarray:
@@ -55,7 +55,7 @@ def grids(nlon: int, level: int) -> tuple[Mesh, Mesh]:
 
 
 def ours(backend: str, nlon: int, level: int, **options: object) -> None:
-    from ai4land_coupler.plugins import load_plugins
+    from ai4land_coupler.registry.loading import load_plugins
 
     regridder = load_plugins().create("regridder", backend, options, "benchmark")
     weights = regridder.build(*grids(nlon, level), "conservative", "destination", None)

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ai4land_coupler import Simulation, load_config
+from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.experiments.metrics import figure_of_merit
 from ai4land_coupler.experiments.twin import TwinOptions, TwinReport, generate
-from ai4land_coupler.legend import get_legend
 from ai4land_coupler.report.picture import draw
 from ai4land_coupler.report.web_page import write_page
-from ai4land_coupler.store import open_store
+from ai4land_coupler.store.output import open_store
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent / "demo"

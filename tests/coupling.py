@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ai4land_coupler import LandComponent
-from ai4land_coupler.config import Config, parse_config
+from ai4land_coupler.config.sections import Config, parse_config
 
 Raw = dict[str, Any]
 PERSISTENCE = {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}

@@ -12,9 +12,13 @@ import pytest
 
 
 def environment() -> dict[str, str]:
-    """One thread a rank; and Open MPI refuses root (as containers run) unless told that it is meant."""
+    """One thread a rank, and the helpers of the tests on the path of the programs that ranks run.
+
+    Open MPI refuses root (as containers run) unless told that it is meant.
+    """
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
-    return os.environ | settings
+    return os.environ | settings | {"PYTHONPATH": path}
 
 
 def launcher() -> str:

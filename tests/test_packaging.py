@@ -23,8 +23,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if listed.returncode:
         pytest.skip("not a git checkout")
     for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (source / name).symlink_to((ROOT / name).readlink())
+        elif (ROOT / name).is_file():
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", target, "."]
     subprocess.run([str(word) for word in command], cwd=source, check=True, capture_output=True)
@@ -39,7 +41,7 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
     missing = []
     for name in filter(None, tracked.split("\0")):
         top, _, rest = name.partition("/")
-        if top in PLACES and rest and (ROOT / name).is_file():
+        if top in PLACES and rest and (ROOT / name).is_file() and not (ROOT / name).is_symlink():
             place = f"{PLACES[top]}/{rest}" if PLACES[top] else rest
             if place not in held:
                 missing.append(name)
@@ -50,11 +52,12 @@ def test_the_wheel_finds_its_plugins_and_data(wheel: Path, tmp_path: Path) -> No
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     program = (
-        "from pathlib import Path; import ai4land_coupler as a; from ai4land_coupler.plugins import load_plugins; "
+        "from pathlib import Path; import ai4land_coupler as a; "
+        "from ai4land_coupler.registry.loading import load_plugins; "
         f"assert Path(a.__file__).is_relative_to({str(tmp_path)!r}), a.__file__; p = load_plugins(); "
         "assert not p.failures, p.failures; "
         "print(*p.predictors, *p.adapters, *p.regridders); "
-        "from ai4land_coupler.legend import legend_names; print(*legend_names()); "
+        "from ai4land_coupler.core.legend import legend_names; print(*legend_names()); "
         "p.create('predictor', 'unet', {'bundle': 'twin'}, 'test')"
     )
     # -P: not the folder that the test runs in; the extracted wheel goes before the editable install

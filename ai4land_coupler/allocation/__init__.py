@@ -1,5 +1,5 @@
 """From logits to a map: ``argmax``, ``sample`` or ``allocate``."""
 
-from ai4land_coupler.allocation.map_maker import AllocationOptions, BlockResult, MapMaker
+from ai4land_coupler.allocation.map_maker import BlockResult, MapMaker
 
-__all__ = ["AllocationOptions", "BlockResult", "MapMaker"]
+__all__ = ["BlockResult", "MapMaker"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.legend import Crosswalk
+from ai4land_coupler.core.legend import Crosswalk
 
 #: Gain in the squared distance to the demand (cells squared) below which a forcing cell rests. 0.25 degrees of a
 #: meridian change the area of a cell by 0.4 % at 45 degrees and by 2.5 % at 80, and a moved cell counts twice.

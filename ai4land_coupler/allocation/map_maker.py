@@ -5,49 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
 from ai4land_coupler.allocation.placement import Cells, place_net_change
 from ai4land_coupler.allocation.swaps import swap_cells
+from ai4land_coupler.config.allocation import AllocationOptions
+from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.legend import OUTSIDE, Crosswalk, Legend
 from ai4land_coupler.parallel.block_plan import Block, BlockPlan
-from ai4land_coupler.rng import KeyedRng
 
 #: Streams of the keyed random numbers; class k of a noisy allocation draws from NOISE + k.
 SAMPLE, NOISE = 1, 100
 #: Rounding to whole cells ignores that cells shrink towards the poles; a second pass mends what is left.
 PASSES = 3
-
-
-class AllocationOptions(BaseModel):
-    """How logits become a map."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Literal["allocate", "argmax", "sample"] = "allocate"
-    crosswalk: str = "luh2-hilda"
-    gross: Literal["rates", "none"] | dict[str, float] = Field(
-        "rates",
-        description="gross change: the rates by class that the predictor was trained with, none, or rates given here "
-        "(share of each class's land that leaves it in one step)",
-    )
-    temperature: float = Field(
-        0.0, ge=0, description="net change: 0 takes the likeliest cells; 1 draws cells with their probabilities"
-    )
-    gross_temperature: float = Field(
-        0.5,
-        ge=0,
-        description="gross change, likewise; at 0 the same cells flip to and fro in a long run and patches grow round",
-    )
-    forbidden: tuple[tuple[str, str], ...] = Field(
-        (), description="transitions that never happen, as pairs of classes of the view"
-    )
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,12 @@ from ai4land_coupler.capi.handles import (
 from ai4land_coupler.capi.host_libraries import keep_netcdf_apart
 from ai4land_coupler.capi.host_mpi import host_communicator
 from ai4land_coupler.errors import GridError, TimeError
-from ai4land_coupler.mesh import Mesh, merge_corners
+from ai4land_coupler.grids.mesh import Mesh, merge_corners
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
-    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.component.component import LandComponent
 
 __all__ = [  # what the shim calls
     "bind_field",
@@ -85,7 +85,7 @@ EDGES: tuple[Literal["great_circle"], Literal["latlon"]] = ("great_circle", "lat
 
 def new_component(config: Path, comm: Comm | None) -> LandComponent:
     """Create the component; imported here, so that a start that fails has a handle to report through."""
-    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.component.component import LandComponent
 
     return LandComponent(config, comm)
 

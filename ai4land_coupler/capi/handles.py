@@ -17,7 +17,7 @@ from ai4land_coupler.capi.host_mpi import finalized
 from ai4land_coupler.errors import Ai4LandError, StateError
 
 if TYPE_CHECKING:
-    from ai4land_coupler.component import LandComponent
+    from ai4land_coupler.component.component import LandComponent
 
 #: ``A4L_ERR_PYTHON``: exceptions that are not an :class:`Ai4LandError`. Theirs is ``host_code``.
 PYTHON_ERROR = 90

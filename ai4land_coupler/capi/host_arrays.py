@@ -13,8 +13,8 @@ from ai4land_coupler.capi.layout import Layout, put
 from ai4land_coupler.errors import FieldError, StateError, TimeError, nearest
 
 if TYPE_CHECKING:
-    from ai4land_coupler.component import LandComponent
-    from ai4land_coupler.field_table import ExportInfo
+    from ai4land_coupler.component.component import LandComponent
+    from ai4land_coupler.host.table import ExportInfo
 
 
 class Export(NamedTuple):

@@ -84,7 +84,7 @@ def main() -> None:
 
 def _add_plugin_commands() -> None:
     """Let plugins add sub-commands; a plugin that fails is reported by the commands that need it."""
-    from ai4land_coupler.plugins import load_plugins
+    from ai4land_coupler.registry.loading import load_plugins
 
     if len(sys.argv) > 1 and sys.argv[1] in cli.commands:
         return

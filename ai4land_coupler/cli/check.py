@@ -16,7 +16,7 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar
 
 if TYPE_CHECKING:
-    from ai4land_coupler.input_report import InputReport, VariableReport
+    from ai4land_coupler.preflight.inputs import InputReport, VariableReport
 
 
 @click.command()
@@ -35,8 +35,8 @@ def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -
 
     Exit code 2 where the run would stop.
     """
-    from ai4land_coupler.config import load_config
-    from ai4land_coupler.input_report import check_inputs
+    from ai4land_coupler.config.sections import load_config
+    from ai4land_coupler.preflight.inputs import check_inputs
 
     settings = load_config(config, overrides)
     with progress_bar() as bar:

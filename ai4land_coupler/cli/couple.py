@@ -36,8 +36,8 @@ def couple(config: Path, overrides: tuple[str, ...], check: bool, **options: Any
 
     Exports are fields of one host grid, put each year; imports are got each month (docs/coupling.md).
     """
-    from ai4land_coupler import yac_component
-    from ai4land_coupler.config import load_config
+    from ai4land_coupler.config.sections import load_config
+    from ai4land_coupler.interfaces import yac as yac_component
 
     try:
         settings, choice = load_config(config, overrides), yac_component.YacOptions(**options)

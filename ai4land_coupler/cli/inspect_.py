@@ -17,8 +17,8 @@ from ai4land_coupler.cli.terminal import out, size
 def inspect(store: Path, verify: bool) -> None:
     """What an output store or a prepared store holds; with --verify, whether every byte is sound."""
     from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
-    from ai4land_coupler.quality_log import read_quality
-    from ai4land_coupler.store import inspect as inspect_store
+    from ai4land_coupler.inputs.quality_log import read_quality
+    from ai4land_coupler.store.output import inspect as inspect_store
 
     if is_prepared(store):
         _print_prepared(inspect_prepared(store, verify=verify), verify)

@@ -17,8 +17,8 @@ from ai4land_coupler.cli.terminal import duration, out, size
 @click.option("--ranks", default=1, show_default=True, help="Ranks that the run will have.")
 def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
     """Tiles, memory, disk and time that a run will need, measured on one of its tiles."""
-    from ai4land_coupler.config import load_config
-    from ai4land_coupler.expectation import expect
+    from ai4land_coupler.config.sections import load_config
+    from ai4land_coupler.preflight.cost import expect
 
     expected = expect(load_config(config, overrides), ranks)
     table = Table(box=None, pad_edge=False, show_header=False)

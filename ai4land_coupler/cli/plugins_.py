@@ -11,7 +11,7 @@ from ai4land_coupler.cli.terminal import out
 @click.command()
 def plugins() -> None:
     """Predictors, adapters and regridders that are installed, and plugins that failed to load."""
-    from ai4land_coupler.plugins import load_plugins
+    from ai4land_coupler.registry.loading import load_plugins
 
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "from", "what it is"):

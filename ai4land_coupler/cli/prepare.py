@@ -29,7 +29,7 @@ def prepare(
 
     Interrupted or killed, the same command goes on where it was. STORE.run.yaml is the same run, reading the store.
     """
-    from ai4land_coupler.config import load_config
+    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.experiments.prepare import inspect_prepared
     from ai4land_coupler.experiments.prepare import prepare as make
 

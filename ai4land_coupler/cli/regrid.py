@@ -48,7 +48,7 @@ def regrid(
 
     INPUT and OUTPUT are netCDF, or Zarr where a name ends in .zarr. Time, levels and attributes are kept.
     """
-    from ai4land_coupler.regrid_files import regrid_file
+    from ai4land_coupler.regrid.files import regrid_file
 
     with progress_bar() as bar:
         task = bar.add_task("regrid", total=None)

@@ -18,7 +18,7 @@ from ai4land_coupler.cli.terminal import duration, out, progress_bar, rank, worl
 @click.option("--restart-from", type=click.Path(path_type=Path), help="Continue from a restart of this folder.")
 def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: Path | None) -> None:
     """Run a simulation from a YAML file. Also under a launcher: mpiexec -n 4 ai4land run CONFIG."""
-    from ai4land_coupler.config import load_config
+    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.simulation import Simulation
 
     quiet = rank() != 0

@@ -16,8 +16,8 @@ from ai4land_coupler.cli.terminal import out, progress_bar
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the new bundle.")
 def train(config: Path, overrides: tuple[str, ...], output: Path) -> None:
     """Train a predictor on pairs of maps and write its bundle: weights and a card."""
-    from ai4land_coupler.experiments.train import train as train_predictor
-    from ai4land_coupler.experiments.train_config import load_train_config
+    from ai4land_coupler.experiments.training.config import load_train_config
+    from ai4land_coupler.experiments.training.train import train as train_predictor
 
     with progress_bar() as bar:
         task = bar.add_task("reading", total=100)

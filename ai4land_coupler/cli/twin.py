@@ -9,7 +9,7 @@ import click
 from pydantic import ValidationError
 
 from ai4land_coupler.cli.terminal import out, progress_bar
-from ai4land_coupler.validation import config_error
+from ai4land_coupler.config.faults import config_error
 
 
 @click.command()

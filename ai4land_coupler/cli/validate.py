@@ -15,9 +15,9 @@ from ai4land_coupler.cli.terminal import out, world
 @set_option
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check a configuration and its inputs: keys, plugins, files, grids, years, legends, weights."""
-    from ai4land_coupler.component import LandComponent
-    from ai4land_coupler.config import load_config
-    from ai4land_coupler.host_grids import read_mesh
+    from ai4land_coupler.component.component import LandComponent
+    from ai4land_coupler.config.sections import load_config
+    from ai4land_coupler.grids import read_mesh
 
     settings = load_config(config, overrides)
     component = LandComponent(settings, world(), online=False)

@@ -62,7 +62,7 @@ def weights(
     Both are grid files, data files with latitudes and longitudes, or names such as r1440x720, O80, ne30pg2. Runs on
     ranks too: mpiexec -n 4 ai4land weights ...
     """
-    from ai4land_coupler.regrid_files import convert_weights, make_weights
+    from ai4land_coupler.regrid.files import convert_weights, make_weights
 
     if given is not None:
         if source is not None:

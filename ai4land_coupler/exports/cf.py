@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.grid import EARTH_RADIUS, LatLonGrid
 
 #: Time axes of all CF exports of all runs count from here.
 EPOCH = datetime.date(1850, 1, 1)

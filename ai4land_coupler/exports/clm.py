@@ -1,7 +1,7 @@
 """A land-use time series for CLM (``flanduse_timeseries``) that starts from the host's own surface data set.
 
 Names, dimensions and units are those of CTSM's tools/mksurfdata_esmf. The first year equals the surface data; later
-years add the change of the run (:func:`ai4land_coupler.host_profiles.anchored`). Wood harvest and fertiliser are not in
+years add the change of the run (:func:`ai4land_coupler.host.profiles.anchored`). Wood harvest and fertiliser are not in
 a map: CLM runs such a file with ``do_harvest = .false.``.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.climate_zones import bioclimate_at
+from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.exports import cf
 from ai4land_coupler.exports.clm_surface import ClmSurface, read_surface
 from ai4land_coupler.exports.coarsen import overlap_lengths
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.host_profiles import HostProfile, anchored, get_profile
+from ai4land_coupler.host.profiles import HostProfile, anchored, get_profile
+from ai4land_coupler.inputs.climate_zones import bioclimate_at
 
 #: Variables of the time series and their extra dimension; each has a maximum over time as well.
 _SERIES = {"PCT_NAT_PFT": "natpft", "PCT_CFT": "cft", "PCT_CROP": None, "PCT_URBAN": "numurbl", "PCT_LAKE": None}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.host_profiles import HostProfile
+from ai4land_coupler.host.profiles import HostProfile
 
 #: How far the land units of a cell may miss 100 per cent (as CLM checks when it reads them).
 _TOLERANCE = 1e-4

@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.exports import cf, cmip_fields
 from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.legend import Legend
 
 MISSING = np.float32(1e20)
 #: Cells with a smaller share of mapped land hold nothing but rounding errors of edges that coincide.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
+from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.grid import EARTH_RADIUS, Box, LatLonGrid
-from ai4land_coupler.legend import OUTSIDE
 
 #: How far an edge may miss one of the lattice and still be taken for it (cells of the lattice).
 _ON_EDGE = 1e-6

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ai4land_coupler.durable import ASIDE, disk_errors, sync_path
 from ai4land_coupler.errors import ConfigError, RunError
-from ai4land_coupler.store_format import short
+from ai4land_coupler.files.durable import ASIDE, disk_errors, sync_path
+from ai4land_coupler.store.format import short
 
 
 @contextmanager

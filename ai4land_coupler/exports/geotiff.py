@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.legend import Legend
 
 #: Edge of a tile; TIFF 6.0 wants multiples of 16.
 _TILE = 256

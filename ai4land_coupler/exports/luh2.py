@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ai4land_coupler.core.legend import Crosswalk, get_crosswalk
 from ai4land_coupler.exports import cf
 from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.legend import Crosswalk, get_crosswalk
 
 CROSSWALK = "luh2-hilda"
 #: Cell of LUH2 (degrees).

@@ -10,7 +10,7 @@ import numpy as np
 
 from ai4land_coupler.exports import cf
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.store_layout import FLOAT_FILL, YEAR
+from ai4land_coupler.store.layout import FLOAT_FILL, YEAR
 
 #: In the name of a file: one file for each year.
 YEAR_FIELD = "{year}"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.core.legend import Legend, get_legend
 from ai4land_coupler.errors import ConfigError, DataError, TimeError
-from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.legend import Legend, get_legend
-from ai4land_coupler.store import inspect, open_store
-from ai4land_coupler.store_format import read_description, short
-from ai4land_coupler.store_layout import YEAR
+from ai4land_coupler.store.format import read_description, short
+from ai4land_coupler.store.layout import YEAR
+from ai4land_coupler.store.output import inspect, open_store
 
 if TYPE_CHECKING:
     import xarray as xr

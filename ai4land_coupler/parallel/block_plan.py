@@ -15,9 +15,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.fields import Tile
+from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import GridError
-from ai4land_coupler.fields import Tile
-from ai4land_coupler.grid import Box, LatLonGrid
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ai4land_coupler.collective import agree
 from ai4land_coupler.errors import StateError
+from ai4land_coupler.parallel.collective import agree
 
 
 class Communicator:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.grid import Box
+from ai4land_coupler.core.grid import Box
 from ai4land_coupler.parallel.block_plan import BlockPlan
 from ai4land_coupler.parallel.communicator import Communicator
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import FieldError, GridError, LocalWeights
-from ai4land_coupler.collective import agree, exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
 
 #: What becomes of missing values.
 Missing = Literal["spread", "renormalise"]

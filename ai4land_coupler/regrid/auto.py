@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.regrid import esmf_runtime
+from ai4land_coupler.regrid.backends import esmf_runtime
 
 AUTO = "auto"
 

@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.collective import exchange, owners, rank_and_size, split_by_rank
-from ai4land_coupler.durable import ASIDE, seal, sync_path, unseal, write_durably
 from ai4land_coupler.errors import Ai4LandError
+from ai4land_coupler.files.durable import ASIDE, seal, sync_path, unseal, write_durably
+from ai4land_coupler.parallel.collective import exchange, owners, rank_and_size, split_by_rank
 
 #: Columns (n, ...) by name, ``id`` (int64) among them.
 Table = Mapping[str, NDArray[Any]]

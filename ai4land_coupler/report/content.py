@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.legend import OUTSIDE, Legend, get_crosswalk, get_legend
 from ai4land_coupler.errors import ConfigError, DataError
-from ai4land_coupler.legend import OUTSIDE, Legend, get_crosswalk, get_legend
-from ai4land_coupler.quality_log import read_quality
-from ai4land_coupler.store import inspect, open_store
+from ai4land_coupler.inputs.quality_log import read_quality
+from ai4land_coupler.store.output import inspect, open_store
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.errors import RunError
-from ai4land_coupler.legend import get_legend
 from ai4land_coupler.report.content import open_run
 from ai4land_coupler.report.picture import draw
 

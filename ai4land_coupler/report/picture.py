@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.legend import OUTSIDE, get_legend
+from ai4land_coupler.core.legend import OUTSIDE, get_legend
 from ai4land_coupler.report.content import land_window, open_run
 
 #: Maps are thinned to about this many rows and columns before they are drawn.

@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 
 from ai4land_coupler import __version__
-from ai4land_coupler.durable import write_aside
 from ai4land_coupler.errors import ConfigError, RunError
+from ai4land_coupler.files.durable import write_aside
 from ai4land_coupler.report.content import PageContent, collect_content
 
 #: The page's program, in the order in which its parts build on each other.

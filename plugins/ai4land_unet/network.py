@@ -55,6 +55,7 @@ class UNet(nn.Module):
     def start_from_persistence(self, changed: float) -> None:
         """Set the head to zero and the prior so that a share ``changed`` of the cells is expected to change."""
         nn.init.zeros_(self.head.weight)
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
         self.prior.data.fill_(math.log((1 - changed) * (self.head.out_channels - 1) / changed))
 
@@ -94,7 +95,9 @@ def fold_batchnorm(network: UNet) -> UNet:
             layers: list[nn.Module] = []
             for layer in block.children():
                 if isinstance(layer, nn.BatchNorm2d):
-                    layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+                    convolution = layers[-1]
+                    assert isinstance(convolution, nn.Conv2d)
+                    layers[-1] = fuse_conv_bn_eval(convolution, layer)
                 else:
                     layers.append(layer)
             blocks[index] = nn.Sequential(*layers)

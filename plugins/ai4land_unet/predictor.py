@@ -50,7 +50,7 @@ class UNetPredictor:
         self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         self._device = choose_device(device)
         folded = to_dtype(fold_batchnorm(network), self._dtype)
-        self._network = folded.to(self._device).to(memory_format=torch.channels_last)
+        self._network = folded.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
         """``land_cover_logits``, float32 (B, class, Y, X); zeros where a window holds no land."""

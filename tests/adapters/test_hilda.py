@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
-from files import write_map
+from adapter_files import write_map
 
 from ai4land_coupler.api import (
     Box,

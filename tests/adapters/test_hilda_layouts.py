@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 import rasterio
-from files import write_map
+from adapter_files import write_map
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.api import (
@@ -20,10 +20,10 @@ from ai4land_coupler.api import (
     get_legend,
     register,
 )
-from ai4land_coupler.config import parse_config
+from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.experiments.twin import TwinOptions, generate
 from ai4land_coupler.experiments.twin.hilda_layouts import LAYOUTS, to_version, write_layout
-from ai4land_coupler.store import open_store
+from ai4land_coupler.store.output import open_store
 from ai4land_hilda.names import legend_of
 from ai4land_hilda.plugin import HildaOptions, hilda
 

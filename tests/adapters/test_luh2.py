@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from files import FILL, LAT, LON, STATES, fractions, write_fields, write_states
+from adapter_files import FILL, LAT, LON, STATES, fractions, write_fields, write_states
 from pydantic import ValidationError
 
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError

@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from files import LAT, LON, fractions, write_fields, write_states
+from adapter_files import LAT, LON, fractions, write_fields, write_states
 
 from ai4land_coupler.api import Ai4LandError, DataError, GridError, Request, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of

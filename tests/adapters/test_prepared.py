@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ai4land_coupler.api import Box, DataError, GridError, LatLonGrid, Request, TimeError
-from ai4land_coupler.config import parse_config
+from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare import Prepared, prepare
-from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.registry.loading import load_plugins
 
 PERSISTENCE = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
 

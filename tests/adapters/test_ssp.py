@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from files import LAT, LON, fractions, write_states
+from adapter_files import LAT, LON, fractions, write_states
 
 from ai4land_coupler.api import Box, DataError, LatLonGrid, Request
 from ai4land_ssp import plugin

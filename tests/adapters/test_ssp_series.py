@@ -11,7 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 import yaml
-from files import LAT, LON, fractions, write_states
+from adapter_files import LAT, LON, fractions, write_states
 from pydantic import ValidationError
 
 from ai4land_coupler.api import ConfigError, DataError, LatLonGrid, Request, TimeError

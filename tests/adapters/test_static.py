@@ -5,7 +5,7 @@ from __future__ import annotations
 import netCDF4
 import numpy as np
 import pytest
-from files import write_fields
+from adapter_files import write_fields
 from scipy.spatial.transform import Rotation
 
 from ai4land_coupler.api import EARTH_RADIUS, Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request

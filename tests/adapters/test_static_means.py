@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from files import write_fields
+from adapter_files import write_fields
 from pydantic import ValidationError
 
 from ai4land_coupler.api import EARTH_RADIUS, Box, DataError, FieldError, LatLonGrid, Request

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ai4land_coupler.allocation.demand import group_shares, round_to_sum, sum_by_cell, whole_cells
+from ai4land_coupler.core.legend import get_crosswalk
 from ai4land_coupler.errors import FieldError
-from ai4land_coupler.legend import get_crosswalk
 
 CROSSWALK = get_crosswalk("luh2-hilda")
 URBAN, CROPLAND, PASTURE, FOREST, OPEN = range(5)

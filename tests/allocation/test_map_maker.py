@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ai4land_coupler.allocation import AllocationOptions, BlockResult, MapMaker
+from ai4land_coupler.allocation import BlockResult, MapMaker
+from ai4land_coupler.config.allocation import AllocationOptions
+from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.core.legend import get_crosswalk, get_legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.grid import LatLonGrid, forcing_lattice
-from ai4land_coupler.legend import get_crosswalk, get_legend
 from ai4land_coupler.parallel import BlockPlan
-from ai4land_coupler.rng import KeyedRng
 
 LEGEND, CROSSWALK = get_legend("hilda-v1.0-f"), get_crosswalk("luh2-hilda")
 GROUPS = len(CROSSWALK.groups)

@@ -18,7 +18,7 @@ from host_lines import AS_ROOT, HERE, Line, Mpi
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.capi.build import flags
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.grids.mesh import Mesh
 
 Run = Callable[..., list[Line]]
 EXAMPLE = HERE.parents[1] / "examples" / "hosts" / "c"

@@ -14,8 +14,8 @@ import yaml
 from host_lines import AS_ROOT, HERE, Mpi
 
 from ai4land_coupler import Simulation
-from ai4land_coupler.config import parse_config
-from ai4land_coupler.store import open_store
+from ai4land_coupler.config.sections import parse_config
+from ai4land_coupler.store.output import open_store
 
 pytestmark = pytest.mark.mpi
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")

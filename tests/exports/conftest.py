@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from export_stores import GRID, make_store
 
-from ai4land_coupler.grid import LatLonGrid
+from ai4land_coupler.core.grid import LatLonGrid
 
 
 @pytest.fixture(scope="session")

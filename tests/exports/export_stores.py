@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ai4land_coupler.grid import LatLonGrid
-from ai4land_coupler.legend import get_legend
-from ai4land_coupler.store import HostLayout, LandField, OutputStore, StoreLayout
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.core.legend import get_legend
+from ai4land_coupler.store.output import HostLayout, LandField, OutputStore, StoreLayout
 
 #: Cells of HILDA+ v1.0's size: neither they nor the edges fit into 0.25 degrees.
 GRID = LatLonGrid(-3.1234, 0.00998837, 131, 53.4321, -0.00998837, 97)

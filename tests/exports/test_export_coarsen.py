@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
 from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid, overlap_lengths
 from ai4land_coupler.exports.source import Source
-from ai4land_coupler.grid import EARTH_RADIUS, LatLonGrid
-from ai4land_coupler.store import open_store
+from ai4land_coupler.store.output import open_store
 
 
 def test_overlap_by_hand() -> None:

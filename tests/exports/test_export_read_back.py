@@ -15,8 +15,8 @@ import pytest
 import xarray as xr
 from export_stores import GRID, HOST_CELLS, LEGEND, YEARS, codes_of, host_fractions, lai_of
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.exports import export
-from ai4land_coupler.grid import LatLonGrid
 
 
 def tool(name: str) -> str:
@@ -364,8 +364,8 @@ def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path
 
 def test_every_export_of_a_real_run_has_the_areas_of_its_store(twin_config: dict[str, Any], tmp_path: Path) -> None:
     from ai4land_coupler import Simulation
-    from ai4land_coupler.config import parse_config
-    from ai4land_coupler.store import open_store
+    from ai4land_coupler.config.sections import parse_config
+    from ai4land_coupler.store.output import open_store
 
     twin_config["time"] = {"start": 2015, "stop": 2016}
     twin_config["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]

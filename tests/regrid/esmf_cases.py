@@ -12,7 +12,7 @@ import numpy as np
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import LatLonGrid, Mesh, Method, Norm
-from ai4land_coupler.host_grids import latlon_mesh, read_mesh
+from ai4land_coupler.grids import latlon_mesh, read_mesh
 
 NO_CELLS = np.zeros(0, np.int64)
 

@@ -16,9 +16,9 @@ from esmf_cases import CASES, FEW_POINTS, NO_CELLS, Case
 from mpi4py import MPI
 
 from ai4land_coupler.api import Ai4LandError, Mesh
-from ai4land_coupler.host_grids import partition
-from ai4land_coupler.regrid import esmf_runtime
-from ai4land_coupler.regrid.esmf import EsmfOptions, EsmfRegridder
+from ai4land_coupler.grids import partition
+from ai4land_coupler.regrid.backends import esmf_runtime
+from ai4land_coupler.regrid.backends.esmf import EsmfOptions, EsmfRegridder
 
 
 def share(mesh: Mesh, rank: int, size: int, layout: str) -> Mesh:

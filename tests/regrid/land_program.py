@@ -12,11 +12,11 @@ from mpi4py import MPI
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import Ai4LandError
-from ai4land_coupler.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
 from ai4land_coupler.parallel import BlockPlan
-from ai4land_coupler.regrid import land_weights as making
-from ai4land_coupler.regrid.land_plan import LandPlan
-from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder
+from ai4land_coupler.regrid.land import weights as making
+from ai4land_coupler.regrid.land.plan import LandPlan
 
 LAND = LatLonGrid(-180.0, 1.4963, 240, 90.0, -1.4963, 120)
 PLAN = BlockPlan(LAND, forcing_lattice(LAND, LatLonGrid(-180.0, 5.0, 72, 90.0, -5.0, 36)), 4)

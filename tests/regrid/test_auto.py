@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ai4land_coupler.component import LandComponent
-from ai4land_coupler.config import parse_config
+from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.regrid import auto, esmf_runtime
+from ai4land_coupler.regrid import auto
+from ai4land_coupler.regrid.backends import esmf_runtime
 
 
 @pytest.mark.parametrize(("reason", "backend"), [(None, "esmf"), ("esmpy is not installed", "yac")])

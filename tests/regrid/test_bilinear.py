@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from regrid_cases import matrix, octahedral_mesh, reduced_mesh
 
 from ai4land_coupler.api import LatLonGrid, Mesh
-from ai4land_coupler.host_grids import latlon_mesh, read_mesh
-from ai4land_coupler.mesh import unit_vectors
-from ai4land_coupler.regrid.closed_form import value_points
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+from ai4land_coupler.grids import latlon_mesh, read_mesh
+from ai4land_coupler.grids.mesh import unit_vectors
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.methods.closed_form import value_points
 
 REGRIDDER = YacRegridder()
 NO_FILL = YacRegridder(YacOptions(unmapped="none"))

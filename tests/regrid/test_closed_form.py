@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from regrid_cases import LATLON, box_mesh, exact_latlon_weights, matrix, octahedral_mesh, reduced_mesh
 
 from ai4land_coupler.api import ConfigError, GridError, LatLonGrid, Mesh
-from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.regrid import closed_form
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+from ai4land_coupler.core.grid import EARTH_RADIUS
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.methods import closed_form
 
 REGRIDDER = YacRegridder()
 

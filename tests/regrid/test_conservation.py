@@ -9,10 +9,10 @@ import pytest
 from regrid_cases import random_voronoi_mesh
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
-from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.host_grids import latlon_mesh, read_mesh
+from ai4land_coupler.core.grid import EARTH_RADIUS
+from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from regrid_cases import matrix, octahedral_mesh, random_voronoi_mesh, reduced_mesh
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 
@@ -105,7 +105,7 @@ def test_boxes_may_be_masked_and_in_any_order():
 def test_small_pieces_give_the_same(monkeypatch):
     cells = random_voronoi_mesh(100, seed=5)
     whole = made(GLOBE, cells)
-    monkeypatch.setattr("ai4land_coupler.regrid.cut._CHUNK", 50)
+    monkeypatch.setattr("ai4land_coupler.regrid.methods.cut._CHUNK", 50)
     np.testing.assert_array_equal(made(GLOBE, cells).values, whole.values)
 
 

@@ -25,13 +25,13 @@ from regrid_cases import matrix, octahedral_mesh
 
 from ai4land_coupler.api import LatLonGrid, Mesh
 from ai4land_coupler.errors import PluginError
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.mesh import unit_vectors
-from ai4land_coupler.regrid import esmf_mesh, esmf_runtime
-from ai4land_coupler.regrid.areas import cell_area
-from ai4land_coupler.regrid.esmf import EsmfOptions, EsmfRegridder, ai4land_register
-from ai4land_coupler.regrid.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes
-from ai4land_coupler.regrid.yac import YacRegridder
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.mesh import unit_vectors
+from ai4land_coupler.regrid.backends import esmf_mesh, esmf_runtime
+from ai4land_coupler.regrid.backends.esmf import EsmfOptions, EsmfRegridder, ai4land_register
+from ai4land_coupler.regrid.backends.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes
+from ai4land_coupler.regrid.backends.yac import YacRegridder
 
 PROGRAM = Path(__file__).with_name("esmf_program.py")
 MADE = sorted(set(CASES) - set(REAL))

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from ranks import mpirun
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import FieldError, LocalWeights, Mesh
-from ai4land_coupler.grid import LatLonGrid, forcing_lattice
-from ai4land_coupler.host_exchange import HostGrid, LandCells
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.legend import get_legend
+from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.core.legend import get_legend
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.host.exchange import HostGrid, LandCells
 from ai4land_coupler.parallel import BlockPlan, Communicator
-from ai4land_coupler.regrid import land_weights as making
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.backends.yac import YacRegridder
 from ai4land_coupler.regrid.cached import CachedRegridder
-from ai4land_coupler.regrid.land_cache import kept_land_weights
-from ai4land_coupler.regrid.land_plan import LandPlan
-from ai4land_coupler.regrid.land_weights import land_weights
-from ai4land_coupler.regrid.yac import YacRegridder
-from ai4land_coupler.state import LandState
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from ranks import mpirun
+from ai4land_coupler.regrid.land import weights as making
+from ai4land_coupler.regrid.land.cache import kept_land_weights
+from ai4land_coupler.regrid.land.plan import LandPlan
+from ai4land_coupler.regrid.land.weights import land_weights
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 

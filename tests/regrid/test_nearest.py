@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LatLonGrid
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.regrid.closed_form import value_points
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.methods.closed_form import value_points
 
 
 def by_all_pairs(source, destination) -> np.ndarray:

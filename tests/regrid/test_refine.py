@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from regrid_cases import octahedral_mesh
 
-from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.host_grids import latlon_mesh
-from ai4land_coupler.mesh import Mesh, unit_vectors
-from ai4land_coupler.regrid.outline import NOWHERE, Boxes, Outline
-from ai4land_coupler.regrid.refine import CUT, refine
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.grids.mesh import Mesh, unit_vectors
+from ai4land_coupler.regrid.land.outline import NOWHERE, Boxes, Outline
+from ai4land_coupler.regrid.land.refine import CUT, refine
 
 
 def triangles_of(mesh: Mesh, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:

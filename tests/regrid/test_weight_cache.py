@@ -13,12 +13,12 @@ from weight_cases import exact_file, meshes
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.api import GridError
-from ai4land_coupler.config import parse_config
+from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.backends.from_file import FileOptions, FileRegridder
 from ai4land_coupler.regrid.cache import WeightCache, weight_key
 from ai4land_coupler.regrid.cached import CachedRegridder
-from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
-from ai4land_coupler.regrid.weight_writer import write_weights
+from ai4land_coupler.regrid.weight_files.write import write_weights
 
 KEY = weight_key("a", "b", "conservative", "destination", "yac 3")
 LINKS = {
@@ -202,7 +202,7 @@ def test_a_run_meets_its_host_grid_once(tmp_path, twin_config, monkeypatch):
     def fail(*_, **__):
         raise AssertionError("weights were made again")
 
-    monkeypatch.setattr("ai4land_coupler.regrid.yac.YacRegridder.build", fail)
+    monkeypatch.setattr("ai4land_coupler.regrid.backends.yac.YacRegridder.build", fail)
     np.testing.assert_array_equal(realized(), made)
 
 

@@ -19,14 +19,14 @@ from weight_cases import DESTINATION, SOURCE, as_areas, exact, exact_file, meshe
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.api import ConfigError, DataError, GridError, LatLonGrid
-from ai4land_coupler.config import parse_config
-from ai4land_coupler.host_grids import latlon_mesh, read_mesh
-from ai4land_coupler.plugins import load_plugins
+from ai4land_coupler.config.sections import parse_config
+from ai4land_coupler.grids import latlon_mesh, read_mesh
+from ai4land_coupler.registry.loading import load_plugins
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
-from ai4land_coupler.regrid.gather import gather_weights
-from ai4land_coupler.regrid.weight_file import GridSide, WeightFile, read_weights
-from ai4land_coupler.regrid.weight_writer import write_weights
+from ai4land_coupler.regrid.backends.from_file import FileOptions, FileRegridder
+from ai4land_coupler.regrid.weight_files.gather import gather_weights
+from ai4land_coupler.regrid.weight_files.read import GridSide, WeightFile, read_weights
+from ai4land_coupler.regrid.weight_files.write import write_weights
 
 LAYOUTS = ["esmf", "basic", "scrip", "yac"]
 
@@ -354,7 +354,7 @@ def test_files_of_esmf_fit_their_grids_and_our_weights(sample_data, name):
     if method != "conservative":
         return
     pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
-    from ai4land_coupler.regrid.yac import YacRegridder
+    from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     made = YacRegridder().build(ours, host)
     off = abs(matrix(found, source.size) - matrix(made, source.size))
@@ -474,7 +474,7 @@ def test_cdo_applies_our_files(tmp_path):
 def test_a_run_with_weights_from_a_file(tmp_path, twin_config):
     """The land of a run on its host grid, by a file that somebody made for the whole land grid."""
     pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
-    from ai4land_coupler.regrid.yac import YacRegridder
+    from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     host = read_mesh(twin_config["hosts"]["host"]["grid"])
 

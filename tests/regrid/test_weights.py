@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regrid_cases import LATLON, exact_latlon_weights, matrix, octahedral_mesh, uk_land
 
+from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
 from ai4land_coupler.errors import ConfigError, GridError, PluginError
-from ai4land_coupler.grid import EARTH_RADIUS, LatLonGrid
-from ai4land_coupler.host_grids import latlon_mesh, read_mesh
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.grids import latlon_mesh, read_mesh
+from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.areas import cell_area
-from ai4land_coupler.regrid.yac import YacOptions, YacRegridder, ai4land_register
+from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder, ai4land_register
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
 

@@ -14,8 +14,8 @@ from weight_cases import meshes
 
 from ai4land_coupler.api import Ai4LandError, Mesh
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.backends.from_file import FileOptions, FileRegridder
 from ai4land_coupler.regrid.cache import WeightCache
-from ai4land_coupler.regrid.from_file import FileOptions, FileRegridder
 
 
 def main(folder: Path, path: Path) -> None:

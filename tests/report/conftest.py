@@ -9,8 +9,8 @@ import pytest
 from browser import Browser, programs
 from known_store import Known, random_maps, write_store
 
-from ai4land_coupler.catalogue import Mended
-from ai4land_coupler.quality_log import write_quality
+from ai4land_coupler.inputs.catalogue import Mended
+from ai4land_coupler.inputs.quality_log import write_quality
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.grid import LatLonGrid
-from ai4land_coupler.legend import OUTSIDE, get_legend
-from ai4land_coupler.store import Diagnostic, OutputStore, StoreLayout
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.core.legend import OUTSIDE, get_legend
+from ai4land_coupler.store.output import Diagnostic, OutputStore, StoreLayout
 
 LEGEND = get_legend("hilda-v1.0-f")
 GRID = LatLonGrid(-6.0, 0.5, 16, 58.0, -0.5, 12)

@@ -22,8 +22,8 @@ from known_store import GRID, LEGEND, TITLE, Known, random_maps, write_store
 from numpy.typing import NDArray
 
 from ai4land_coupler.cli import cli
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import ConfigError, DataError, RunError
-from ai4land_coupler.grid import LatLonGrid
 from ai4land_coupler.report import content
 from ai4land_coupler.report.content import MapHistory, collect_content, varints
 from ai4land_coupler.report.web_page import write_page

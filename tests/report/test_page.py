@@ -13,7 +13,7 @@ from browser import Browser
 from known_store import GRID, LEGEND, TITLE, Known, random_maps, write_store
 from numpy.typing import NDArray
 
-from ai4land_coupler.grid import LatLonGrid
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.report import web_page
 from ai4land_coupler.report.web_page import write_page
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ai4land_coupler import report
-from ai4land_coupler.legend import get_legend, legend_names
+from ai4land_coupler.core.legend import get_legend, legend_names
 from ai4land_coupler.report.picture import SEA
 
 #: Machado, Oliveira and Fernandes 2009 (https://doi.org/10.1109/TVCG.2009.113), severity 1, on linear RGB.

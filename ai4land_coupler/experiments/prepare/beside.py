@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from ai4land_coupler.config import Config, parse_config
-from ai4land_coupler.durable import write_durably
+from ai4land_coupler.config.sections import Config, parse_config
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import PARTS, PreparedLayout
 from ai4land_coupler.experiments.prepare.stac import collection_text
-from ai4land_coupler.plugins import Plugins
+from ai4land_coupler.files.durable import write_durably
+from ai4land_coupler.registry.loading import Plugins
 from ai4land_coupler.regrid.auto import resolve
 
 #: First line of the configuration beside a store; a file without it is somebody else's.

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ai4land_coupler.durable import disk_errors, seal, sync_files, unseal, write_durably
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare.layout import Piece
 from ai4land_coupler.experiments.prepare.work import Made
+from ai4land_coupler.files.durable import disk_errors, seal, sync_files, unseal, write_durably
 
 #: A batch ends when it has so many pieces or bytes, or is so old (seconds): that much work a kill may cost.
 PIECES, BYTES, AGE = 16, 256 << 20, 5.0

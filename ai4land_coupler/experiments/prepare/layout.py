@@ -15,11 +15,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL
-from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.legend import get_legend
-from ai4land_coupler.store_format import flat_attribute
-from ai4land_coupler.store_layout import UNWRITTEN
+from ai4land_coupler.store.format import flat_attribute
+from ai4land_coupler.store.layout import UNWRITTEN
 
 FORMAT = 1
 #: Attribute of the root that tells a prepared store, and describes it as JSON text.

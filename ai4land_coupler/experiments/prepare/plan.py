@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ai4land_coupler.catalogue import Catalogue, Mended
-from ai4land_coupler.config import PluginChoice
+from ai4land_coupler.config.sections import PluginChoice
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
-from ai4land_coupler.land_setup import LandSetup
-from ai4land_coupler.named_adapter import NamedAdapter
-from ai4land_coupler.quality import field_rule
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue, Mended
+from ai4land_coupler.inputs.quality import field_rule
+from ai4land_coupler.land.setup import LandSetup
 
 
 def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:

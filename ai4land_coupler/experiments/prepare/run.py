@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ai4land_coupler import __version__
-from ai4land_coupler.catalogue import Mended, total
-from ai4land_coupler.config import Config
-from ai4land_coupler.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
+from ai4land_coupler.config.sections import Config
 from ai4land_coupler.errors import ConfigError, DataError, RunError
 from ai4land_coupler.experiments.prepare.beside import write_beside
 from ai4land_coupler.experiments.prepare.journal import REMEDY, Journal
@@ -37,9 +35,11 @@ from ai4land_coupler.experiments.prepare.layout import (
 from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
 from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
 from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Made, Workshop, make_in_worker, start_worker
-from ai4land_coupler.land_setup import LandSetup
-from ai4land_coupler.provenance import collect, digest
-from ai4land_coupler.store_format import digests
+from ai4land_coupler.files.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
+from ai4land_coupler.inputs.catalogue import Mended, total
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.store.format import digests
+from ai4land_coupler.store.provenance import collect, digest
 
 Progress = Callable[[int, int, str], None]
 

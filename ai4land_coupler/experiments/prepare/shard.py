@@ -1,7 +1,7 @@
 """Encoding a whole shard at once, in the calling thread.
 
 Zarr encodes the chunks of a shard through an event loop and threads, which takes about as long again as compressing
-them. The bytes are those that Zarr writes (``tests/test_prepare.py`` compares them).
+them. The bytes are those that Zarr writes (``tests/experiments/test_prepare.py`` compares them).
 
 Format: Zarr v3, codec ``sharding_indexed`` with the index at the end
 (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html).

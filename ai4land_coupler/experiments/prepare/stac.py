@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.experiments.prepare.layout import PARTS, PreparedLayout
-from ai4land_coupler.grid import LatLonGrid
 
 _DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 

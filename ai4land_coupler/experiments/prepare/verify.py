@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ai4land_coupler.durable import unseal
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare.layout import ATTRIBUTE, FORMAT, MARKER, PreparedLayout, Variable
-from ai4land_coupler.store_format import array_files, digests, measure_files, root_attributes, short
+from ai4land_coupler.files.durable import unseal
+from ai4land_coupler.store.format import array_files, digests, measure_files, root_attributes, short
 
 if TYPE_CHECKING:
     import zarr

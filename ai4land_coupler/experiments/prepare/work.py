@@ -19,19 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.catalogue import Mended, make_catalogue
-from ai4land_coupler.config import Config
-from ai4land_coupler.durable import disk_errors
+from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.fields import FieldSpec
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.experiments.prepare.layout import Piece, PreparedLayout
 from ai4land_coupler.experiments.prepare.shard import encode_shard
-from ai4land_coupler.fields import FieldSpec
-from ai4land_coupler.grid import Box, LatLonGrid
-from ai4land_coupler.inputs import StaticReader
-from ai4land_coupler.land_setup import read_cover
-from ai4land_coupler.legend import get_legend
-from ai4land_coupler.named_adapter import make_adapter
-from ai4land_coupler.plugins import load_plugins
-from ai4land_coupler.store_format import array_file
+from ai4land_coupler.files.durable import disk_errors
+from ai4land_coupler.inputs.adapters import make_adapter
+from ai4land_coupler.inputs.catalogue import Mended, make_catalogue
+from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.setup import read_cover
+from ai4land_coupler.registry.loading import load_plugins
+from ai4land_coupler.store.format import array_file
 
 #: GDAL keeps 5 % of the machine's memory in each process unless told (megabytes).
 GDAL_CACHE = "64"

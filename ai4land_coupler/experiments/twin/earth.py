@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.climate_zones import data_file
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.inputs.climate_zones import data_file
 
 Axis = NDArray[np.float64]
 #: Columns of the land mask (30 arc seconds).

@@ -22,9 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.twin.writers import TITLE
-from ai4land_coupler.grid import LatLonGrid
 
 Layout = Literal["v1.0-tif", "v1.0-f-tif", "v1.0-f-nc", "v2.0-tif", "v2.0-nc", "v2.1-nc"]
 Codes = NDArray[np.uint8]

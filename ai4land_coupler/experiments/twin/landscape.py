@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.climate_zones import ZONES, zone_at
+from ai4land_coupler.core.legend import OUTSIDE, get_legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.twin.earth import land_at, smooth_at
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise
 from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.experiments.twin.relief import heights, row_areas, slopes, town_influence, tree_line
-from ai4land_coupler.legend import OUTSIDE, get_legend
-from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.inputs.climate_zones import ZONES, zone_at
 
 LEGEND = "hilda-v1.0-f"
 CLASSES = get_legend(LEGEND).classes

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.experiments.twin.report import TwinReport
 from ai4land_coupler.experiments.twin.states import FRACTIONS
-from ai4land_coupler.grid import LatLonGrid
 
 Array = NDArray[np.float32]
 Whole = NDArray[np.int64]

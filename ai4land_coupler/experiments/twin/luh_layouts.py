@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.experiments.twin.luh_land_use import LandUse
 from ai4land_coupler.experiments.twin.states import MISSING
 from ai4land_coupler.experiments.twin.writers import TITLE
-from ai4land_coupler.grid import LatLonGrid
 
 Kind = Literal["states", "transitions", "management", "static"]
 KINDS: tuple[Kind, ...] = ("states", "transitions", "management", "static")

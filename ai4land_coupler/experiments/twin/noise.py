@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.core.rng import KeyedRng
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.grid import Box, LatLonGrid
 
 #: The lattice of LUH2: 0.25 degree, first row at the North Pole, first column at 180 W.
 FORCING_LATTICE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)

@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.climate_zones import ZONES, zone_at
+from ai4land_coupler.core.grid import EARTH_RADIUS
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.experiments.twin.earth import land_at, smooth_at
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise
 from ai4land_coupler.experiments.twin.options import TwinOptions
-from ai4land_coupler.grid import EARTH_RADIUS
-from ai4land_coupler.rng import KeyedRng
+from ai4land_coupler.inputs.climate_zones import ZONES, zone_at
 
 # Streams of the random fields; landscape.py has those from 20 on.
 _MOUNTAIN, _RIDGE, _HILL, _RIVER, _CITY, _VILLAGE, _OUTSKIRTS = range(1, 8)

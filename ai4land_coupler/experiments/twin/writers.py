@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.climate_zones import ZONES
+from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.experiments.twin.landscape import FOREST, Landscape
 from ai4land_coupler.experiments.twin.options import FORCING_LATTICE, TwinOptions
 from ai4land_coupler.experiments.twin.states import FRACTIONS, MISSING, STATES, States
-from ai4land_coupler.grid import Box, LatLonGrid
+from ai4land_coupler.inputs.climate_zones import ZONES
 
 _LONG_NAMES = {
     "primf": "forested primary land",

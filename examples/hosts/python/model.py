@@ -21,7 +21,7 @@ from mpi4py import MPI
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.mesh import Mesh
+from ai4land_coupler.grids.mesh import Mesh
 
 NLON, NLAT = 72, 45
 

@@ -1,0 +1,87 @@
+"""The contract between the component and its plugins: all that a plugin may import.
+
+A predictor maps a window of named arrays to a window of named arrays. An adapter delivers variables on a grid
+that it is asked for. Neither sees MPI, tiles, regridding or Fortran.
+"""
+
+from ai4land_coupler.api.contract import (
+    DataAdapter,
+    LocalWeights,
+    Method,
+    Norm,
+    Options,
+    Predictor,
+    Regridder,
+    Request,
+    Trainer,
+    TrainingChannel,
+    TrainingData,
+    TrainResult,
+)
+from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
+from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
+from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
+from ai4land_coupler.core.registration import Registration, register
+from ai4land_coupler.core.rng import KeyedRng
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.core.units import convert, factor
+from ai4land_coupler.errors import (
+    Ai4LandError,
+    ConfigError,
+    DataError,
+    FieldError,
+    GridError,
+    PluginError,
+    RunError,
+    TimeError,
+    nearest,
+)
+from ai4land_coupler.grids.mesh import Mesh
+
+__all__ = [
+    "EARTH_RADIUS",
+    "OUTSIDE",
+    "Ai4LandError",
+    "Batch",
+    "Box",
+    "ConfigError",
+    "Crosswalk",
+    "DataAdapter",
+    "DataError",
+    "FieldError",
+    "FieldInfo",
+    "FieldSpec",
+    "GridError",
+    "KeyedRng",
+    "LandState",
+    "LatLonGrid",
+    "Legend",
+    "LocalWeights",
+    "Mesh",
+    "Method",
+    "Norm",
+    "Options",
+    "PluginError",
+    "Predictor",
+    "PredictorSpec",
+    "Registration",
+    "Registry",
+    "Regridder",
+    "Request",
+    "RunError",
+    "StepEvent",
+    "Tile",
+    "TimeError",
+    "TrainResult",
+    "Trainer",
+    "TrainingChannel",
+    "TrainingData",
+    "convert",
+    "factor",
+    "get_crosswalk",
+    "get_legend",
+    "hookimpl",
+    "nearest",
+    "register",
+]

@@ -1,0 +1,196 @@
+"""From state to state: where a run stands, and one step on.
+
+Where the configuration wants ``exports.lookahead``, the component is a step ahead of its host: of the next step it has
+already taken what waits for no import. The host sees both maps then, and dates between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.calendar import HostCalendar, HostDate
+from ai4land_coupler.core.clock import Clock
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.errors import FieldError, StateError, TimeError
+from ai4land_coupler.host.grids import Fields, HostSide
+from ai4land_coupler.host.imports import HostImports
+from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.land.model import LandModel, StepForcing, StepResult
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.parallel import Communicator
+
+
+@dataclass(frozen=True)
+class BegunStep:
+    """A step of which the part that waits for no import is taken: where it ends, what it was begun with, what it
+    made so far."""
+
+    clock: Clock
+    forcing: StepForcing
+    result: StepResult
+
+
+@dataclass(frozen=True)
+class Present:
+    """Where a run stands: a value, so that a step that fails leaves all of it as it was.
+
+    Attributes
+    ----------
+    lookahead:
+        Whether the next step is to be begun at once.
+    fields:
+        The exports of the state.
+    ahead, next_fields:
+        The step that was begun, and the exports of its state; nothing without lookahead, and at the end of the run.
+    diagnostics:
+        Sums over all blocks, of the step that led here.
+    """
+
+    state: LandState
+    clock: Clock
+    lookahead: bool
+    fields: Fields = field(default_factory=dict)
+    ahead: BegunStep | None = None
+    next_fields: Fields = field(default_factory=dict)
+    diagnostics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def next_year(self) -> int | None:
+        """The year of the step ahead."""
+        return None if self.ahead is None else self.ahead.clock.now
+
+    def due(self, year: int) -> bool:
+        """Whether a step ends by that year."""
+        return not self.clock.done and (year - self.clock.next().now) * self.clock.direction >= 0
+
+    def without_fields(self) -> Present:
+        """The state alone."""
+        return replace(self, fields={}, ahead=None, next_fields={})
+
+    def export(self, info: ExportInfo, grid: str, at: Any, calendar: HostCalendar) -> NDArray[np.float64]:
+        """An export at a time, as :meth:`LandComponent.export` says."""
+        if at is None or at == "now":
+            return self._made(self.fields, info.name, grid)
+        next_year = self._served(info, at)
+        if at == "next":
+            return self._made(self.next_fields, info.name, grid)
+        date = calendar.parse(at)
+        first, last = HostDate(self.state.year), HostDate(next_year)
+        if not first <= date <= last:
+            raise TimeError("a date is not between the two states", expected=f"{first} to {last}", found=date)
+        if not info.interpolates:
+            raise FieldError(f"{info.name!r} is not interpolated in time", expected="at='now' or at='next'", found=date)
+        share = calendar.seconds_between(first, date) / calendar.seconds_between(first, last)
+        now, later = self.fields[grid, info.name], self.next_fields[grid, info.name]
+        return now if share == 0 else later if share == 1 else np.asarray((1 - share) * now + share * later)
+
+    def _served(self, info: ExportInfo, at: Any) -> int:
+        """The year of the step ahead, for a field that it can serve."""
+        if not self.lookahead:
+            raise TimeError(
+                "only the state of this year is on offer",
+                expected="at='now'",
+                found=at,
+                remedy="set exports.lookahead: true in the configuration",
+            )
+        if self.ahead is None:
+            raise TimeError(
+                "there is no next state",
+                expected=f"a year before {self.clock.stop}",
+                found=self.state.year,
+                where="time.stop",
+                remedy="extend time.stop by one step",
+            )
+        if not info.ahead:
+            raise FieldError(
+                f"{info.name!r} is not on offer a step ahead",
+                expected="at='now'",
+                found=at,
+                remedy="it waits for the host's imports of the year",
+            )
+        return self.ahead.clock.now
+
+    def _made(self, fields: Fields, name: str, grid: str) -> NDArray[np.float64]:
+        if (grid, name) not in fields:
+            raise StateError(f"{name!r} is not there yet", found=f"year {self.state.year}", remedy="run a step first")
+        return fields[grid, name]
+
+
+class Stepper:
+    """Takes a run from one state to the next. Collective in every method.
+
+    Parameters
+    ----------
+    hosts:
+        Fields are made for their grids.
+    imports:
+        What they give for a step.
+    """
+
+    def __init__(
+        self, setup: LandSetup, model: LandModel, hosts: HostSide, imports: HostImports, comm: Communicator
+    ) -> None:
+        self._setup, self._model, self._hosts, self._imports, self._comm = setup, model, hosts, imports, comm
+
+    def start(self, present: Present, kept: Fields) -> Present:
+        """Where a run stands once its host grids have weights.
+
+        Parameters
+        ----------
+        kept:
+            Exports of a restart that cannot be made from its state.
+        """
+        ahead = self._begin_ahead(present, present.state, present.clock)
+        fields = self._fields(present.state, None) | kept
+        following = {} if ahead is None else self._fields(ahead.result.state, present.state)
+        return replace(present, fields=fields, ahead=ahead, next_fields=following)
+
+    def step(self, present: Present, calendar: HostCalendar) -> Present:
+        """Where a run stands one step on."""
+        begun = present.ahead or self._begin(present.state, present.clock.next())
+        imports = self._imports.read(begun.clock, calendar)
+        before = present.state
+        result = self._model.complete(before, begun.result, begun.forcing, imports)
+        diagnostics = self._sum_diagnostics(result)
+        ahead = self._begin_ahead(present, result.state, begun.clock)
+        if present.ahead is not None and not self._model.late:
+            fields = present.next_fields  # made from the same state a step ago
+        else:
+            fields = self._fields(result.state, before)
+        following = {} if ahead is None else self._fields(ahead.result.state, result.state)
+        return Present(result.state, begun.clock, present.lookahead, fields, ahead, following, diagnostics)
+
+    def inputs(self, clock: Clock, calendar: HostCalendar) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
+        """Forcing and imports of the step that ends at the year of ``clock``."""
+        return self._forcing(clock), self._imports.read(clock, calendar)
+
+    def _begin(self, state: LandState, clock: Clock) -> BegunStep:
+        forcing = self._forcing(clock)
+        return BegunStep(clock, forcing, self._model.begin(state, forcing, clock))
+
+    def _begin_ahead(self, present: Present, state: LandState, clock: Clock) -> BegunStep | None:
+        return self._begin(state, clock.next()) if present.lookahead and not clock.done else None
+
+    def _forcing(self, clock: Clock) -> StepForcing:
+        with self._comm.guard(), self._model.timers("read forcing"):
+            return self._setup.step_forcing(clock)
+
+    def _fields(self, state: LandState, before: LandState | None) -> Fields:
+        with self._model.timers("regrid"):
+            return self._hosts.fields(state, before)
+
+    def _sum_diagnostics(self, result: StepResult) -> dict[str, NDArray[np.float64]]:
+        """Add up over blocks in their order, so that the sums have the same bits on any number of ranks."""
+        by_block: dict[int, Any] = {}
+        for part in self._comm.allgather(dict(result.diagnostics)):
+            by_block.update(part)
+        sums: dict[str, NDArray[np.float64]] = {}
+        for block in sorted(by_block):
+            for name, values in by_block[block].items():
+                sums[name] = sums[name] + values if name in sums else np.array(values)
+        return sums

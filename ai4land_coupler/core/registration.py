@@ -1,0 +1,111 @@
+"""How a grid that is asked for lies on the lattice of a data set, and how to read that part of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.errors import GridError
+
+#: Cell centres may differ by this share of a cell: rounding of coordinates, no shift of the grid.
+REGISTRATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Row and column of the data for each row and column that is asked for; -1 where the data have none."""
+
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Cells (lat, lon) of the wanted grid that the data cover."""
+        return np.asarray((self.rows >= 0)[:, None] & (self.cols >= 0)[None, :])
+
+    @property
+    def outside(self) -> int:
+        """Number of wanted cells that the data do not cover."""
+        return int(self.rows.size * self.cols.size - (self.rows >= 0).sum() * (self.cols >= 0).sum())
+
+    def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any = None) -> NDArray[Any]:
+        """Read the wanted cells in as few rectangles as possible: one, or two across a seam.
+
+        Parameters
+        ----------
+        read:
+            Rows and columns of the data (ascending slices) to their values (rows, columns).
+        missing:
+            Value of the cells that the data do not cover.
+        dtype:
+            Of what is returned; default: that of the data.
+
+        Returns
+        -------
+        (rows, columns); what ``read`` returned, where that is all of it in its order.
+        """
+        shape = (self.rows.size, self.cols.size)
+        out = None
+        for out_rows, rows in _runs(self.rows):
+            for out_cols, cols in _runs(self.cols):
+                block = _oriented(read, rows, cols)
+                if block.shape == shape:  # all of it
+                    return np.ascontiguousarray(block, dtype)
+                out = np.full(shape, missing, dtype or block.dtype) if out is None else out
+                out[out_rows, out_cols] = block
+        return np.full(shape, missing, dtype) if out is None else out
+
+
+def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Stretches of consecutive (rising or falling) indices, and where they stand; leaves out -1."""
+    steps = np.diff(index)
+    breaks = np.flatnonzero((np.abs(steps) != 1) | (index[1:] < 0) | (index[:-1] < 0)) + 1
+    for part in np.split(np.arange(index.size), breaks):
+        if part.size and index[part[0]] >= 0:
+            yield slice(int(part[0]), int(part[-1]) + 1), index[part]
+
+
+def _oriented(
+    read: Callable[[slice, slice], NDArray[Any]], rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> NDArray[Any]:
+    block = read(*(slice(int(i.min()), int(i.max()) + 1) for i in (rows, cols)))
+    return block[:: -1 if rows[0] > rows[-1] else 1, :: -1 if cols[0] > cols[-1] else 1]
+
+
+def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Registration:
+    """Find the cells of ``wanted`` on the lattice of ``data``.
+
+    Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data. Columns
+    of a window across the seam of a periodic grid are counted on, whether or not the cells of a turn are a whole
+    number (36041 of HILDA+ v1.0 span 359.991 degrees).
+
+    Raises
+    ------
+    GridError
+        When cell sizes or centres differ by more than a thousandth of a cell; names both grids.
+    """
+    row = (wanted.lat - data.lat0) / data.dlat - 0.5
+    col = ((wanted.lon - data.lon0) % 360.0) / data.dlon - 0.5
+    counted = (wanted.lon - data.lon0) / data.dlon - 0.5
+    if data.periodic and np.abs(counted - np.rint(counted)).max() <= REGISTRATION:
+        col = np.rint(counted) % data.nlon
+    rows, cols = np.rint(row).astype(np.int64), np.rint(col).astype(np.int64)
+    size = max(abs(abs(wanted.dlat / data.dlat) - 1), abs(wanted.dlon / data.dlon - 1))
+    shift = max(float(np.abs(row - rows).max()), float(np.abs(col - cols).max()))
+    if max(size, shift) > REGISTRATION:
+        difference = "the cell sizes differ" if size > REGISTRATION else f"the centres differ by {shift:.3g} of a cell"
+        raise GridError(
+            f"the grid that is asked for is not registered with the grid of the data: {difference}",
+            expected=data,
+            found=wanted,
+            where=where,
+            remedy="ask for cells of the data's own grid, or choose a data set on the grid of the run",
+        )
+    return Registration(
+        np.where((rows >= 0) & (rows < data.nlat), rows, -1), np.where((cols >= 0) & (cols < data.nlon), cols, -1)
+    )

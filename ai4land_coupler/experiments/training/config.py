@@ -1,0 +1,171 @@
+"""The configuration of a training: which maps, which inputs, what is held out, and which trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from ai4land_coupler.config.sections import PluginChoice, PluginSection, Section, checked, read_yaml
+from ai4land_coupler.core.clock import Step
+from ai4land_coupler.errors import ConfigError
+
+
+class YearRange(Section):
+    """Years from ``start`` to ``stop``, both included."""
+
+    start: int
+    stop: int
+    every: int = Field(1, ge=1)
+
+
+class CoverSection(PluginChoice):
+    """The adapter of the maps. Any two of the years that lie one step apart make a pair."""
+
+    years: tuple[int, ...] | YearRange
+
+    def all_years(self) -> tuple[int, ...]:
+        """The years in order."""
+        if isinstance(self.years, YearRange):
+            return tuple(range(self.years.start, self.years.stop + 1, self.years.every))
+        return tuple(sorted(set(self.years)))
+
+
+class ChannelSection(Section):
+    """Inputs that are treated alike. The previous map is always an input and is not listed."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    source: Literal["forcing", "static"]
+    units: str = "1"
+    offsets: tuple[Literal[-1, 0], ...] = Field((0,), min_length=1, description="-1 the step before, 0 the step itself")
+    scaling: Literal["none", "standard", "log1p", "cos"] = "none"
+    change: bool = Field(
+        False, description="show offset 0 as its change since offset -1, in standard deviations of that change"
+    )
+    missing: Literal["error", "fill"] = Field("error", description="what a run does where no adapter has the variable")
+    fill: float | None = Field(None, description="value of missing cells; default: the mean of a static field, else 0")
+    directional: bool = Field(False, description="changes its meaning when the map is turned; aspect always does")
+
+    @model_validator(mode="after")
+    def _fitting_offsets(self) -> ChannelSection:
+        if self.source == "static" and self.offsets != (0,):
+            raise ValueError("static fields have the offset 0 only")
+        if len(set(self.offsets)) != len(self.offsets):
+            raise ValueError("an offset is given twice")
+        if self.change and set(self.offsets) != {-1, 0}:
+            raise ValueError("change needs the offsets -1 and 0")
+        return self
+
+
+class ValidationSection(Section):
+    """What is held out of the training and scored."""
+
+    block: float = Field(0.5, gt=0, description="side of a block in degrees")
+    folds: int = Field(5, ge=2)
+    fold: int | None = Field(0, ge=0, description="the fold that is held out; null trains on all")
+    pairs: int = Field(1, ge=1, description="the last so many pairs are scored")
+
+    @model_validator(mode="after")
+    def _known_fold(self) -> ValidationSection:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds ({self.folds})")
+        return self
+
+
+class Region(Section):
+    """A part of the maps, in degrees."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+class TrainConfig(Section):
+    """A training."""
+
+    legend: str
+    step: str = Field("P1Y", description="interval between the two maps of a pair")
+    direction: Literal["forward", "backward"] = "forward"
+    cover: CoverSection
+    region: Region | None = None
+    forcing: tuple[PluginChoice, ...] = ()
+    fixed_forcing_year: int | None = Field(None, description="the forcing of this year stands for every year")
+    static: tuple[PluginChoice, ...] = ()
+    channels: tuple[ChannelSection, ...] = ()
+    validation: ValidationSection = ValidationSection()
+    trainer: PluginChoice
+    plugins: PluginSection = PluginSection()
+
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+    _where: str = PrivateAttr(default="training")
+
+    @field_validator("step")
+    @classmethod
+    def _whole_years(cls, value: str) -> str:
+        try:
+            interval = Step.parse(value)
+        except ConfigError as error:
+            raise ValueError(error.what) from None
+        if interval.months % 12:
+            raise ValueError("maps are a whole number of years apart")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct_channels(self) -> TrainConfig:
+        names = [name for group in self.channels for name in group.names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"channels are listed twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def base(self) -> Path:
+        """Folder that relative paths start from."""
+        return self._base
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return self._where
+
+    @property
+    def sign(self) -> Literal[1, -1]:
+        """+1 forward in time, -1 backward."""
+        return 1 if self.direction == "forward" else -1
+
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """(year before, year after) of all pairs, in the order of the first year.
+
+        Raises
+        ------
+        ConfigError
+            Where no two of the years lie one step apart.
+        """
+        years = self.cover.all_years()
+        length = self.sign * Step.parse(self.step).years
+        pairs = tuple((year, year + length) for year in years if year + length in years)
+        if not pairs:
+            raise ConfigError(
+                "no two maps lie one step apart",
+                expected=f"years that are {self.step} apart",
+                found=years,
+                where=f"{self.where}: cover.years",
+            )
+        return pairs
+
+
+def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read and check the configuration of a training; as :func:`ai4land_coupler.config.sections.load_config`."""
+    path = Path(path)
+    return parse_train_config(read_yaml(path), path.resolve().parent, str(path), overrides)
+
+
+def parse_train_config(raw: object, base: Path, where: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Check a configuration that is already a mapping."""
+    config = checked(TrainConfig, raw, where, overrides)
+    config._base = base
+    config._where = where
+    return config

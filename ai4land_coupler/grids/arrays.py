@@ -1,0 +1,152 @@
+"""Meshes from the arrays of a host."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.grids.coverage import Expect, check_coverage
+from ai4land_coupler.grids.mesh import Edges, Mesh, merge_corners, validate
+from ai4land_coupler.parallel.collective import agree
+
+Units = Literal["degrees", "radians"]
+Floats = NDArray[np.float64]
+
+
+def mesh_from_arrays(
+    name: str,
+    cell_ids: ArrayLike,
+    lon: ArrayLike,
+    lat: ArrayLike,
+    global_size: int,
+    *,
+    connectivity: ArrayLike | None = None,
+    start_index: int = 0,
+    units: Units = "degrees",
+    edges: Edges = "great_circle",
+    mask: ArrayLike | None = None,
+    centre_lon: ArrayLike | None = None,
+    centre_lat: ArrayLike | None = None,
+    expect: Expect | None = None,
+    comm: Any = None,
+) -> Mesh:
+    """The mesh of the cells that this rank owns, checked. Collective over ``comm`` where one is given.
+
+    Parameters
+    ----------
+    cell_ids:
+        Global ids, 0-based, (n,); every cell of the grid on one rank at most.
+    lon, lat:
+        Corners (n, k), counter-clockwise seen from outside, longitudes in any convention; a cell of fewer corners
+        repeats its last one, or has NaN in their place. With ``connectivity``: nodes (m,).
+    global_size:
+        Cells of the whole grid.
+    connectivity:
+        Nodes of each cell, integers (n, k), the first node being ``start_index``; below it where a corner is unused.
+    units:
+        Of corners, nodes and centres.
+    mask:
+        Cells that take part: booleans or numbers, 0 for no; (n,). Default all.
+    centre_lon, centre_lat:
+        Points that values stand for, (n,). Default the middles of the corners.
+    expect:
+        ``global`` to refuse gaps.
+
+    Raises
+    ------
+    GridError
+        On every rank of ``comm``: whatever :func:`ai4land_coupler.grids.mesh.validate` and
+        :func:`ai4land_coupler.grids.check_coverage` refuse; shapes that do not fit; degrees given as radians.
+        Clockwise cells are refused: a host's arrays are not turned behind its back.
+    """
+    error: Exception | None = None
+    mesh: Mesh | None = None
+    try:
+        corners = _angles(name, "corners", lon, lat, units)
+        if connectivity is not None:
+            corners = _gathered(name, np.asarray(connectivity), start_index, *corners)
+        n = corners[0].shape[0] if corners[0].ndim else 0
+        ids = np.asarray(cell_ids)
+        if ids.size and not np.issubdtype(ids.dtype, np.integer):
+            raise GridError("cell ids are malformed", expected="integers", found=ids.dtype, where=name)
+        centres: tuple[Floats | None, Floats | None] = (None, None)
+        if centre_lon is not None and centre_lat is not None:
+            centres = _angles(name, "centres", centre_lon, centre_lat, units)
+        mesh = Mesh(
+            name,
+            ids.astype(np.int64),
+            *corners,
+            edges,
+            np.ones(n, bool) if mask is None else _mask(name, np.asarray(mask)),
+            int(global_size),
+            *centres,
+        )
+    except Exception as caught:
+        error = caught
+    agree(error, comm)
+    assert mesh is not None
+    validate(mesh, comm)
+    mesh = merge_corners(mesh)
+    check_coverage(mesh, comm, expect)
+    return mesh
+
+
+def _angles(name: str, what: str, lon: ArrayLike, lat: ArrayLike, units: Units) -> tuple[Floats, Floats]:
+    """Copies in degrees; radians that cannot be are refused."""
+    values = np.array(lon, np.float64), np.array(lat, np.float64)
+    if units == "degrees":
+        return values
+    if units != "radians":
+        raise GridError("unknown units of coordinates", expected="degrees or radians", found=units, where=name)
+    farthest = [float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0)) for array in values]
+    if farthest[1] > np.pi / 2 + 1e-6 or farthest[0] > 4 * np.pi + 1e-6:
+        raise GridError(
+            f"the {what} of a grid look like degrees",
+            expected="radians: longitudes up to 4 pi and latitudes up to pi / 2",
+            found=f"longitudes up to {farthest[0]:.6g}, latitudes up to {farthest[1]:.6g}",
+            where=name,
+            remedy='give units="degrees"',
+        )
+    return np.rad2deg(values[0]), np.clip(np.rad2deg(values[1]), -90.0, 90.0)
+
+
+def _gathered(
+    name: str, connectivity: NDArray[Any], start_index: int, lon: Floats, lat: Floats
+) -> tuple[Floats, Floats]:
+    """Corners (n, k) of cells given by nodes."""
+    if connectivity.ndim != 2 or not np.issubdtype(connectivity.dtype, np.integer):
+        raise GridError(
+            "the connectivity of a grid is malformed",
+            expected="integers (cells, corners)",
+            found=f"{connectivity.dtype} {connectivity.shape}",
+            where=name,
+        )
+    if lon.ndim != 1 or lon.shape != lat.shape:
+        raise GridError(
+            "the nodes of a grid are malformed",
+            expected="longitudes and latitudes (nodes,) alike",
+            found=f"{lon.shape} and {lat.shape}",
+            where=name,
+        )
+    index = connectivity.astype(np.int64) - start_index
+    if index.size and index.max() >= lon.size:
+        cell = int(np.argmax(index.max(axis=1)))
+        raise GridError(
+            "a cell has a node that does not exist",
+            expected=f"nodes {start_index} to {lon.size - 1 + start_index}",
+            found=f"node {int(connectivity.max())}",
+            where=f"{name}, local cell {cell}",
+            remedy="check start_index",
+        )
+    unused = index < 0
+    index = np.where(unused, 0, index)
+    return np.where(unused, np.nan, lon[index]), np.where(unused, np.nan, lat[index])
+
+
+def _mask(name: str, mask: NDArray[Any]) -> NDArray[np.bool_]:
+    if mask.dtype != np.bool_ and not (np.issubdtype(mask.dtype, np.number) and np.isfinite(mask).all()):
+        raise GridError("a mask is malformed", expected="booleans or numbers, 0 for no", found=mask.dtype, where=name)
+    return np.asarray(mask != 0)

@@ -1,0 +1,1 @@
+"""Grid files of every known layout, read as meshes."""

@@ -1,0 +1,153 @@
+"""Layouts that hold nodes once, and which of them each cell has: UGRID and ESMF mesh."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import DataError
+from ai4land_coupler.grids.files.variables import GridFile
+from ai4land_coupler.grids.polygons import Polygons
+
+Floats = NDArray[np.float64]
+
+
+def corners_of(conn: NDArray[np.int64], node_lon: Floats, node_lat: Floats, where: object) -> tuple[Floats, Floats]:
+    """Corners (n, k) of cells given by nodes; ``conn`` (n, k) is 0-based, negative where a corner is unused."""
+    if node_lon.shape != node_lat.shape or node_lon.ndim != 1:
+        raise DataError(
+            "node coordinates cannot be used",
+            expected="longitudes and latitudes (nodes,) alike",
+            found=(node_lon.shape, node_lat.shape),
+            where=where,
+        )
+    if conn.size and conn.max() >= node_lon.size:
+        raise DataError(
+            "a cell has a node that does not exist",
+            expected=f"nodes 0 to {node_lon.size - 1}",
+            found=f"node {conn.max()} in cell {int(np.argmax(conn.max(axis=1)))}",
+            where=where,
+            remedy="check the index of the first node (start_index)",
+        )
+    unused = conn < 0
+    index = np.where(unused, 0, conn)
+    lon, lat = (np.where(unused, np.nan, values[index]) for values in (node_lon, node_lat))
+    return lon, lat
+
+
+def _zero_based(file: GridFile, name: str, default_start: int) -> NDArray[np.int64]:
+    """Connectivity from 0, -1 where missing or negative."""
+    values = file.values(name)
+    start = int(getattr(file.variables[name], "start_index", default_start))
+    return np.where(np.isnan(values) | (values < start), -1, np.nan_to_num(values) - start).astype(np.int64)
+
+
+def read_ugrid(file: GridFile) -> Polygons | None:
+    """UGRID 1.0 (http://ugrid-conventions.github.io/ugrid-conventions): the faces of a 2-D mesh topology."""
+    names = [
+        name
+        for name in file.variables
+        if file.attribute(name, "cf_role") == "mesh_topology" and file.attribute(name, "face_node_connectivity")
+    ]
+    if file.variable in file.variables:
+        names = [name for name in names if name == file.attribute(str(file.variable), "mesh")]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise DataError(
+            "a file holds several meshes",
+            found=", ".join(names),
+            where=file.path,
+            remedy="name a data variable, whose mesh is taken",
+        )
+    topology = names[0]
+    faces = file.attribute(topology, "face_node_connectivity")
+    conn = _zero_based(file, faces, 0)
+    dimension = file.attribute(topology, "face_dimension")
+    if dimension and file.variables[faces].dimensions[0] != dimension:
+        conn = conn.T
+    lon, lat = corners_of(conn, *_lon_lat(file, topology, "node_coordinates"), file.path)
+    centres: tuple[Floats | None, Floats | None] = (None, None)
+    if file.attribute(topology, "face_coordinates"):
+        centres = _lon_lat(file, topology, "face_coordinates")
+    return Polygons(lon, lat, file.taken((len(lon),)), *centres)
+
+
+def _lon_lat(file: GridFile, topology: str, key: str) -> tuple[Floats, Floats]:
+    """The two coordinates that an attribute names; which is the latitude, its standard name or units tell."""
+    names = file.attribute(topology, key).split()
+    latitudes = [name for name in names if is_latitude(file, name)]
+    longitudes = [name for name in names if is_longitude(file, name)]
+    if len(latitudes) != 1 or len(longitudes) != 1:
+        raise DataError(
+            f"{key} of a mesh cannot be used",
+            expected="a latitude and a longitude, told by standard_name or by units as degrees_north",
+            found=" ".join(names) or "nothing",
+            where=f"{file.path}: {topology}",
+        )
+    return file.degrees(longitudes[0]), file.degrees(latitudes[0])
+
+
+def is_latitude(file: GridFile, name: str) -> bool:
+    return _is_angle(file, name, "latitude", ("degrees_north", "degree_north", "degree_n", "degrees_n"))
+
+
+def is_longitude(file: GridFile, name: str) -> bool:
+    return _is_angle(file, name, "longitude", ("degrees_east", "degree_east", "degree_e", "degrees_e"))
+
+
+def _is_angle(file: GridFile, name: str, standard_name: str, units: tuple[str, ...]) -> bool:
+    if name not in file.variables:
+        return False
+    return file.attribute(name, "standard_name") == standard_name or file.attribute(name, "units").lower() in units
+
+
+def read_esmf_mesh(file: GridFile) -> Polygons | None:
+    """ESMF unstructured mesh (ESMF reference manual, "ESMF Unstructured Grid File Format").
+
+    ``nodeCoords`` (nodeCount, 2), ``elementConn`` (elementCount, maxNodePElement) or ragged
+    (connectionCount), ``numElementConn``, ``centerCoords``, ``elementMask``, ``elementArea``; ids from 1.
+    """
+    if "nodeCoords" not in file.variables or "elementConn" not in file.variables:
+        return None
+    nodes = file.degrees("nodeCoords")
+    if nodes.ndim != 2 or nodes.shape[1] != 2:
+        raise DataError(
+            "nodeCoords cannot be used",
+            expected="(nodeCount, 2): longitudes and latitudes",
+            found=nodes.shape,
+            where=file.path,
+        )
+    conn = _zero_based(file, "elementConn", 1)
+    count = file.values("numElementConn").astype(np.int64)
+    if conn.ndim == 1:
+        conn = _ragged(conn, count, file)
+    if conn.shape[0] != count.size or (count.size and count.max() > conn.shape[1]):
+        raise DataError(
+            "numElementConn does not fit elementConn",
+            expected=f"{conn.shape[0]} counts of at most {conn.shape[1]}",
+            found=f"{count.size} counts up to {count.max(initial=0)}",
+            where=file.path,
+        )
+    conn[np.arange(conn.shape[1]) >= count[:, None]] = -1
+    lon, lat = corners_of(conn, nodes[:, 0], nodes[:, 1], file.path)
+    centres: tuple[Floats | None, Floats | None] = (None, None)
+    if "centerCoords" in file.variables:
+        values = file.degrees("centerCoords")
+        centres = values[:, 0], values[:, 1]
+    area = file.steradians("elementArea")
+    return Polygons(lon, lat, file.taken((len(lon),), "elementMask"), *centres, area=area)
+
+
+def _ragged(conn: NDArray[np.int64], count: NDArray[np.int64], file: GridFile) -> NDArray[np.int64]:
+    """Connectivity without padding (connectionCount,) as (n, k) with -1 at the end of rows."""
+    if conn.size != count.sum():
+        raise DataError(
+            "numElementConn does not fit elementConn",
+            expected=f"{conn.size} connections in all",
+            found=int(count.sum()),
+            where=file.path,
+        )
+    padded = np.full((count.size, int(count.max(initial=3))), -1, np.int64)
+    padded[np.arange(padded.shape[1]) < count[:, None]] = conn
+    return padded

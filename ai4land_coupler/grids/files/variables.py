@@ -1,0 +1,125 @@
+"""Variables of a grid file: values with NaN where missing, and angles in degrees by their units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.grid import EARTH_RADIUS
+from ai4land_coupler.errors import DataError, nearest
+
+#: Above this a value is a fill value, whatever the attributes say (netCDF's default is 9.97e36).
+_MISSING_ABOVE = 1e15
+
+#: Steradians in one unit of area, by the units that grid files have.
+_STERADIANS = {
+    **dict.fromkeys(("radians^2", "radian^2", "rad2", "radians2", "steradian", "steradians", "sr"), 1.0),
+    **dict.fromkeys(("m2", "m^2", "m**2", "meter2", "metre2"), EARTH_RADIUS**-2),
+    **dict.fromkeys(("km2", "km^2", "km**2"), 1e6 * EARTH_RADIUS**-2),
+}
+
+
+@dataclass(frozen=True)
+class GridFile:
+    """An open netCDF file, with the data variable and the mask that the user asked for."""
+
+    dataset: Any
+    path: Path
+    variable: str | None = None
+    mask: str | None = None
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        return self.dataset.variables  # type: ignore[no-any-return]
+
+    def attribute(self, name: str, key: str) -> str:
+        """An attribute as text without outer blanks; empty where there is none."""
+        return str(getattr(self.variables[name], key, "")).strip()
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """All of a variable as float64, unpacked; NaN where missing."""
+        variable = self._known(name)
+        data = np.array(variable[:], np.float64)
+        missing = ~(np.abs(data) < _MISSING_ABOVE)
+        for key in ("_FillValue", "missing_value"):
+            if hasattr(variable, key):
+                missing |= np.isin(data, np.asarray(getattr(variable, key), np.float64))
+        data = data * float(getattr(variable, "scale_factor", 1.0)) + float(getattr(variable, "add_offset", 0.0))
+        return np.where(missing, np.nan, data)
+
+    def degrees(self, name: str, units_of: str | None = None) -> NDArray[np.float64]:
+        """An angle in degrees. Bounds may have no units of their own: CF takes those of ``units_of``.
+
+        Raises
+        ------
+        DataError
+            Unknown units, or radians beyond a full turn, which are degrees.
+        """
+        values = self.values(name)
+        units = self.attribute(name, "units") or (self.attribute(units_of, "units") if units_of else "")
+        if units.lower().startswith("deg"):
+            return values
+        if not units.lower().startswith("rad"):
+            raise DataError(
+                f"{name} cannot be used",
+                expected="units of degrees or radians",
+                found=f"units {units!r}",
+                where=self.path,
+            )
+        if values.size and np.nanmax(np.abs(values), initial=0.0) > 4 * np.pi + 1e-3:
+            raise DataError(
+                f"{name} looks like degrees",
+                expected="radians, as its units say",
+                found=f"values up to {np.nanmax(np.abs(values)):.6g}",
+                where=self.path,
+                remedy="correct the attribute units of the file",
+            )
+        return np.asarray(np.rad2deg(values))
+
+    def taken(self, shape: tuple[int, ...], own: str | None = None) -> NDArray[np.bool_]:
+        """Which cells take part, (n,): by the mask asked for, else that of the layout (``own``), else all.
+
+        The mask may have dimensions before those of the cells; its first field counts.
+        """
+        name = self.mask or (own if own in self.variables else None)
+        if name is None:
+            return np.ones(int(np.prod(shape)), bool)
+        values = self.values(name)
+        while values.ndim > len(shape) and len(values):
+            values = values[0]
+        if values.shape != shape:
+            raise DataError(
+                f"mask {name!r} does not fit the cells",
+                expected=f"the shape {shape}",
+                found=self.variables[name].shape,
+                where=self.path,
+            )
+        return np.asarray((np.nan_to_num(values, nan=0.0) != 0).ravel())
+
+    def steradians(self, name: str) -> NDArray[np.float64] | None:
+        """Areas on the unit sphere, (n,); ``None`` where the file has none, or in unknown units."""
+        units = self.attribute(name, "units").lower().replace(" ", "") if name in self.variables else ""
+        return self.values(name).ravel() * _STERADIANS[units] if units in _STERADIANS else None
+
+    def cell_measure(self, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+        """Areas that the data variable names as its measure (CF 7.2), steradians (n,); ``None`` where it has none."""
+        if self.variable is None or self.variable not in self.variables:
+            return None
+        words = self.attribute(self.variable, "cell_measures").split()
+        named = [name for key, name in pairwise(words) if key == "area:"]
+        if not named or named[0] not in self.variables or tuple(self.variables[named[0]].shape) != shape:
+            return None
+        return self.steradians(named[0])
+
+    def _known(self, name: str) -> Any:
+        if name not in self.variables:
+            raise DataError(
+                "a grid file lacks a variable", found=name, where=self.path, remedy=nearest(name, self.variables)
+            )
+        return self.variables[name]

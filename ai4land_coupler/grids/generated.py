@@ -1,0 +1,107 @@
+"""Grids that a name stands for, so that no file is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.grids.gaussian import gaussian_mesh
+from ai4land_coupler.grids.latlon import latlon_mesh
+from ai4land_coupler.grids.mesh import Edges, Mesh, validate
+from ai4land_coupler.grids.spheres import cubed_sphere_mesh, icosahedral_mesh
+
+#: The most cells that a name may ask for; more are not a host's grid but a slip of the finger.
+_MOST_CELLS = 100_000_000
+
+
+def generated_mesh(name: str, edges: Edges | None = None) -> Mesh | None:
+    """The global mesh of a name, or ``None`` where no rule has it.
+
+    ========================  ===============================================================================
+    ``F80``                   full Gaussian grid, 160 rows of 320 cells, north to south
+    ``O80``                   octahedral reduced Gaussian grid, rows of 20, 24, ... cells
+    ``r360x180``              regular, as CDO counts: first centre at 0 E, an even number of rows from the south
+    ``global_0.5``            regular, as CDO counts: first cell at 180 W, rows from the south
+    ``ne30``, ``ne30pg2``     equiangular cubed sphere of 30 x 30 elements a face, each of 2 x 2 cells for pg2
+    ``ico5``                  icosahedron whose triangles were halved 5 times along each edge: 20 x 4**5 cells
+    ========================  ===============================================================================
+
+    Raises
+    ------
+    GridError
+        Names of a known form that no rule gives cells for, as the classical reduced Gaussian ``N80``; too many cells.
+    """
+    for pattern, rule in _RULES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            mesh = rule(name, match)
+            if edges is not None and edges != mesh.edges:
+                mesh = replace(mesh, edges=edges)
+                validate(mesh)
+            return mesh
+    return None
+
+
+def _gaussian(name: str, match: re.Match[str]) -> Mesh:
+    kind, n = match[1], int(match[2])
+    if kind == "N":
+        raise GridError(
+            "the rows of a classical reduced Gaussian grid follow no rule",
+            expected=f"F{n} (full) or O{n} (octahedral), or a grid file",
+            found=name,
+            remedy="write the grid with CDO or ESMF as a SCRIP file, and name that",
+        )
+    _limit(name, 2 * n * 4 * n, n)
+    return gaussian_mesh(n, kind == "O")
+
+
+def _regular(name: str, match: re.Match[str]) -> Mesh:
+    nlon, nlat = int(match[1]), int(match[2])
+    _limit(name, nlon * nlat, nlon // 3, nlat)
+    if nlat % 2:
+        # CDO's rows of an odd number run from pole to pole, the first and the last half as high as the others
+        raise GridError(
+            "the rows of a regular grid of this name are not all alike",
+            expected=f"an even number of rows, such as r{nlon}x{nlat + 1}",
+            found=name,
+            remedy="write CDO's grid of this name to a file, and name that",
+        )
+    step = 360.0 / nlon
+    return latlon_mesh(LatLonGrid(-step / 2, step, nlon, -90.0, 180.0 / nlat, nlat), name)
+
+
+def _global(name: str, match: re.Match[str]) -> Mesh:
+    step = float(match[1])
+    nlon = round(360.0 / step) if step > 0 else 0
+    if nlon % 2 or abs(nlon * step - 360.0) > 1e-6:
+        raise GridError("cells of this size do not fill the globe", expected="a divisor of 180 degrees", found=name)
+    _limit(name, nlon * nlon // 2, nlon // 4)
+    return latlon_mesh(LatLonGrid(-180.0, 360.0 / nlon, nlon, -90.0, 360.0 / nlon, nlon // 2), name)
+
+
+def _cubed_sphere(name: str, match: re.Match[str]) -> Mesh:
+    n, split = int(match[1]), int(match[2] or 1)
+    _limit(name, 6 * (n * split) ** 2, n, split)
+    return cubed_sphere_mesh(n, name, split)
+
+
+def _icosahedral(name: str, match: re.Match[str]) -> Mesh:
+    _limit(name, 20 * 4 ** min(int(match[1]), 20))
+    return icosahedral_mesh(int(match[1]), name)
+
+
+def _limit(name: str, cells: int, *counts: int) -> None:
+    if not 0 < cells <= _MOST_CELLS or min(counts, default=1) < 1:
+        raise GridError("a grid of this size is not made", expected=f"1 to {_MOST_CELLS} cells", found=name)
+
+
+_RULES: tuple[tuple[str, Callable[[str, re.Match[str]], Mesh]], ...] = (
+    (r"([FON])(\d+)", _gaussian),
+    (r"r(\d+)x(\d+)", _regular),
+    (r"global_(\d+\.?\d*)", _global),
+    (r"ne(\d+)(?:pg(\d+))?", _cubed_sphere),
+    (r"ico(\d+)", _icosahedral),
+)

@@ -1,0 +1,72 @@
+"""A name for a grid that does not depend on how its cells are spread over ranks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.grids.mesh import Mesh, merge_corners, next_corners
+
+Words = NDArray[np.uint64]
+
+#: Two lanes of 64 bits, each from a seed of its own (digits of pi).
+_SEEDS = (0x243F6A8885A308D3, 0x13198A2E03707344)
+
+
+def grid_hash(mesh: Mesh, comm: Any = None) -> str:
+    """Digest of a whole grid, 32 hexadecimal digits: for caches, restarts and provenance. Collective.
+
+    It is the same on any number of ranks, whatever the order of the cells, the corner that a cell starts from,
+    padding, and whole turns of longitude; it differs for any moved corner or centre, mask, id, or kind of edges.
+    Names and notes do not count. Every cell has a digest of 128 bits; the digests are added, so the sum does not
+    depend on the order. It tells grids apart; it does not withstand somebody who looks for two of one digest.
+    """
+    sums = [int(lane.sum(dtype=np.uint64)) for lane in _cell_digests(mesh)]
+    counts, sizes = [mesh.size], [mesh.global_size]
+    if comm is not None:
+        parts = comm.allgather((sums, mesh.size, mesh.global_size))
+        sums = [sum(part[0][lane] for part in parts) for lane in range(len(_SEEDS))]
+        counts, sizes = [part[1] for part in parts], [part[2] for part in parts]
+    facts = [value % 2**64 for value in sums] + [sum(counts), max(sizes), mesh.edges]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _cell_digests(mesh: Mesh) -> list[Words]:
+    """One digest of each cell a lane, uint64 (n,)."""
+    merged = merge_corners(mesh)
+    used = ~np.isnan(merged.corner_lat)
+    lon, lat = _words(np.mod(merged.corner_lon, 360.0)), _words(merged.corner_lat)
+    next_lon, next_lat = next_corners(merged)
+    ends = _words(np.mod(next_lon, 360.0)), _words(next_lat)
+    whole = [mesh.cell_ids.astype(np.uint64), mesh.mask.astype(np.uint64)]
+    if mesh.centre_lon is not None and mesh.centre_lat is not None:
+        whole += [_words(np.mod(mesh.centre_lon, 360.0)), _words(mesh.centre_lat)]
+    lanes = []
+    for seed in _SEEDS:
+        # a sum over the edges does not tell where the ring of corners starts, but its direction
+        edges = np.where(used, mix(np.uint64(seed), lon, lat, *ends), np.uint64(0))
+        lanes.append(mix(np.uint64(seed), edges.sum(axis=1, dtype=np.uint64), *whole))
+    return lanes
+
+
+def _words(values: NDArray[np.float64]) -> Words:
+    """The bits of floats; 0.0 and -0.0 are one value."""
+    return np.ascontiguousarray(values + 0.0).view(np.uint64)
+
+
+def mix(start: np.uint64, *words: Words) -> Words:
+    """Digest words of 64 bits into one, in their order; arrays of one shape, which the answer has too.
+
+    Each round is the finaliser of SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195).
+    """
+    state = np.full(words[0].shape, start)
+    with np.errstate(over="ignore"):
+        for word in words:
+            state = (state ^ word) + np.uint64(0x9E3779B97F4A7C15)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state = state ^ (state >> np.uint64(31))
+    return state

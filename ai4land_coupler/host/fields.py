@@ -1,0 +1,96 @@
+"""All fields of one host grid at one time: the map's, put on the host's own surface, and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.host.exchange import HostGrid
+from ai4land_coupler.host.pass_through import PassThrough
+from ai4land_coupler.host.profiles import TYPES, HostProfile
+from ai4land_coupler.host.surface import HostSurface
+from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.parallel import Communicator
+
+#: The gross change between classes in the step that led to the state.
+TRANSITIONS = "land_cover_transition"
+
+
+class HostFields:
+    """Makes the exports of one host grid. Collective.
+
+    Parameters
+    ----------
+    surface:
+        The host's own surface, already checked.
+    table:
+        The exports on offer.
+    through:
+        ``None`` where nothing of the forcing is passed on.
+    profile:
+        Whose surface types and variables are made too; ``None`` for no profile.
+    """
+
+    def __init__(
+        self,
+        host: HostGrid,
+        surface: HostSurface,
+        table: Mapping[str, ExportInfo],
+        through: PassThrough | None,
+        profile: HostProfile | None,
+        comm: Communicator,
+    ) -> None:
+        self.host, self.surface = host, surface
+        self._table, self._through, self._profile, self._comm = table, through, profile, comm
+        self._prepared = False
+
+    def at(self, state: LandState, before: LandState | None, made: list[str]) -> dict[str, NDArray[np.float64]]:
+        """The fields of a state.
+
+        Parameters
+        ----------
+        before:
+            The state one step before, where there was one.
+        made:
+            Names of the continuous fields that the state has on any rank.
+
+        Returns
+        -------
+        By name, read-only, (types, cells) or (cells,).
+        """
+        host, surface = self.host, self.surface
+        classes = host.land_cover_fraction(state)
+        mapped = classes.sum(axis=0)
+        if not self._prepared:
+            surface.prepare(host.mesh, mapped, host.area, self._comm)
+            self._prepared = True
+        fractions = surface.anchor(surface.on_land(classes, mapped), host.area, self._comm)
+        land = mapped if surface.land is None else surface.land
+        fields = {"land_cover_fraction": fractions, "land_area_fraction": np.array(land)}
+        if TRANSITIONS in self._table and before is not None:
+            pairs = host.transitions(before, state)
+            fields[TRANSITIONS] = surface.on_land(pairs.reshape(len(pairs) ** 2, pairs.shape[-1]), mapped)
+        for name in made:
+            samples = max(1, len(self._table[name].types))
+            values = surface.filled(host.continuous(state, name, samples))
+            if surface.land is not None:
+                values = np.where(surface.land > 0, values, np.nan)
+            fields[name] = values if samples > 1 else values[0]
+        if self._profile is not None:
+            fields |= self._profiled(self._profile, state, mapped)
+        if self._through is not None:
+            fields |= self._through.fields(state.year)
+        for values in fields.values():
+            values.flags.writeable = False
+        return fields
+
+    def _profiled(
+        self, profile: HostProfile, state: LandState, mapped: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """The host's surface types and its own variables; types first, as shares of its land, dominant ones last."""
+        types = self.surface.on_land(self.host.surface_type_fraction(state, profile), mapped)
+        types = self.surface.anchor_types(profile, types, self.host.area, self._comm)
+        return {TYPES: types} | profile.values(types)

@@ -1,0 +1,353 @@
+"""Host profiles: how a host model names the land, as data in ``schemas/hosts/``.
+
+A profile lists the host's surface types, a crosswalk from the classes of a legend to them (by bioclimate where a class
+does not tell, such as grass in the tropics), and the host's variables. Fractions are made first and dominant types
+last. Where the host's own surface is given, the first year equals it and change is added (:func:`anchored`).
+
+A profile of one's own is a YAML file: give its path in place of a name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ai4land_coupler.core.legend import OUTSIDE, Legend
+from ai4land_coupler.errors import ConfigError, nearest
+from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.inputs.climate_zones import bioclimates
+
+#: The export that holds the share of each surface type; hosts give their own under this name.
+TYPES = "surface_type_fraction"
+#: Shares that are smaller are rounding errors.
+_LEAST = 1e-12
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SurfaceType(_Part):
+    """A surface type of the host.
+
+    Parameters
+    ----------
+    id:
+        The host's number for it; what ``dominant`` variables hold.
+    group:
+        Types that change together when the host's own surface is given: change of the group is divided among them
+        as the host has them.
+    keep:
+        Never changed, and never made from a map: the host's own share stays (glaciers).
+    """
+
+    id: int
+    group: str
+    keep: bool = False
+    long_name: str = ""
+
+
+class Rule(_Part):
+    """Which types a class becomes. The first rule that fits counts; those for native classes before view classes."""
+
+    class_: str = Field(alias="class")
+    bioclimates: tuple[str, ...] = ()
+    to: dict[str, Annotated[float, Field(gt=0, le=1)]]
+
+
+class Variable(_Part):
+    """A variable of the host.
+
+    Parameters
+    ----------
+    kind:
+        ``shares``: one value for each of its types. ``cover``: their sum. ``dominant``: the ``id`` of the largest of
+        them, ``none`` where none is there.
+    types:
+        A set of the profile, or types; ``all`` for every type.
+    of:
+        What a share is a share of: the ``cell``, the ``land`` (all types together, unless the profile has such a set),
+        or a set of types.
+    empty:
+        Type that gets the whole of ``of`` where nothing of it is there.
+    units:
+        ``1`` or ``%``.
+    """
+
+    kind: Literal["shares", "cover", "dominant"]
+    types: str | tuple[str, ...]
+    of: str = "cell"
+    empty: str | None = None
+    none: int = 0
+    units: Literal["1", "%"] = "1"
+    long_name: str
+
+
+class HostProfile(_Part):
+    """A host model's surface types, and how they are made; see the module."""
+
+    name: str
+    title: str
+    sources: tuple[str, ...] = Field(min_length=1)
+    bioclimates: bool = False
+    types: dict[str, SurfaceType] = Field(min_length=1)
+    crosswalk: tuple[Rule, ...] = Field(min_length=1)
+    sets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    variables: dict[str, Variable] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        def known(names: Any, where: str) -> None:
+            for name in names:
+                if name not in self.types:
+                    raise ValueError(f"{where} names the unknown type {name!r}; {nearest(name, self.types)}")
+
+        for name, members in self.sets.items():
+            known(members, f"set {name!r}")
+        for rule in self.crosswalk:
+            known(rule.to, f"the crosswalk of {rule.class_!r}")
+            if any(self.types[name].keep for name in rule.to):
+                raise ValueError(f"the crosswalk of {rule.class_!r} makes a type that is kept as the host has it")
+            if abs(sum(rule.to.values()) - 1) > _LEAST:
+                raise ValueError(f"the shares of {rule.class_!r} sum to {sum(rule.to.values())}, not 1")
+            for name in rule.bioclimates:
+                if not self.bioclimates or name not in bioclimates():
+                    raise ValueError(f"unknown bioclimate {name!r}; {nearest(name, bioclimates())}")
+        for name, variable in self.variables.items():
+            if isinstance(variable.types, str):
+                if variable.types not in ("all", *self.sets):
+                    raise ValueError(f"variable {name!r} takes the unknown set {variable.types!r}")
+            else:
+                known(variable.types, f"variable {name!r}")
+            if variable.of not in ("cell", "land", *self.sets):
+                raise ValueError(f"variable {name!r} is a share of {variable.of!r}, which is no set")
+            known([variable.empty] if variable.empty else [], f"variable {name!r}")
+        numbers = [item.id for item in self.types.values()]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("two types have one id")
+        return self
+
+    # ---- from a map to types --------------------------------------------------------------------------------
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The bioclimates that codes tell apart; one where the profile needs none."""
+        return tuple(bioclimates()) if self.bioclimates else ("any",)
+
+    def table(self, legend: Legend) -> NDArray[np.float64]:
+        """Share of each type in each code: float64 (type, native class x bioclimate), columns sum to 1.
+
+        Raises
+        ------
+        ConfigError
+            No rule says what becomes of a class of the legend.
+        """
+        view = {code: item.name for item in legend.view for code in item.codes}
+        columns = []
+        for code in legend.codes:
+            for zone in self.zones:
+                rule = self._rule((legend.names[code], view[code]), zone)
+                if rule is None:
+                    raise ConfigError(
+                        f"host profile {self.name!r} does not say what becomes of a class",
+                        expected=f"a rule for {legend.names[code]!r} or {view[code]!r} in bioclimate {zone!r}",
+                        found=f"legend {legend.name!r}",
+                    )
+                columns.append([rule.to.get(name, 0.0) for name in self.types])
+        return np.ascontiguousarray(np.array(columns).T)
+
+    def _rule(self, names: tuple[str, ...], zone: str) -> Rule | None:
+        fits = (
+            rule
+            for name in names
+            for rule in self.crosswalk
+            if rule.class_ == name and (not rule.bioclimates or zone in rule.bioclimates)
+        )
+        return next(fits, None)
+
+    def codes(self, legend: Legend, cover: NDArray[np.uint8], zones: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Columns of :meth:`table` for cells of a map: class x bioclimate; ``OUTSIDE`` for ocean and no data.
+
+        Parameters
+        ----------
+        cover, zones:
+            Native codes, and indices into :attr:`zones` (not read where the profile needs none); one shape.
+        """
+        position = np.full(256, OUTSIDE, np.int16)
+        position[list(legend.codes)] = np.arange(len(legend.codes)) * len(self.zones)
+        codes = position[cover]
+        return np.where(codes >= 0, codes + zones, codes).astype(np.int16) if self.bioclimates else codes
+
+    # ---- from types to variables ----------------------------------------------------------------------------
+
+    def members(self, types: str | tuple[str, ...]) -> NDArray[np.int64]:
+        """Rows of a set of types."""
+        if isinstance(types, str):
+            types = tuple(self.types) if types == "all" else self.sets[types]
+        order = list(self.types)
+        return np.array([order.index(name) for name in types], np.int64)
+
+    def values(self, cover: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The host's variables.
+
+        Parameters
+        ----------
+        cover:
+            Share of the cell that each type covers, float64 (type, cells).
+
+        Returns
+        -------
+        Name to float64 (types of the variable, cells) for ``shares``, (cells,) for ``cover`` and ``dominant``.
+        """
+        return {name: self._value(variable, cover) for name, variable in self.variables.items()}
+
+    def _value(self, variable: Variable, cover: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = self.members(variable.types)
+        part = cover[rows]
+        if variable.kind == "dominant":
+            numbers = np.array([item.id for item in self.types.values()], np.float64)[rows]
+            largest = numbers[np.argmax(part, axis=0)]
+            return np.where(part.max(axis=0) > _LEAST, largest, float(variable.none))
+        if variable.of != "cell":
+            whole = cover.sum(axis=0) if variable.of not in self.sets else cover[self.members(variable.of)].sum(axis=0)
+            there = whole > _LEAST
+            part = np.divide(part, whole, out=np.zeros_like(part), where=there)
+            if variable.empty is not None:
+                part[np.flatnonzero(rows == self.members((variable.empty,))[0]), :] += ~there
+        if variable.kind == "cover":
+            part = part.sum(axis=0)
+        return part * (100.0 if variable.units == "%" else 1.0)
+
+
+def anchored(
+    profile: HostProfile,
+    now: NDArray[np.float64],
+    start: NDArray[np.float64],
+    host: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Put change on the host's own surface: its cover at the start, plus the change of each group since then.
+
+    With shares of land: group_host(t) = max(0, group_host(0) + group(t) - group(0)), scaled so that all that is not
+    kept sums to what it did. Within a group, types keep the proportions that the host has; where the host has none of
+    the group, they take those of the crosswalk. (The delta method, as LUH2 is put on the surface data of CLM:
+    Lawrence et al. 2012, https://doi.org/10.1175/JCLI-D-11-00256.1.)
+
+    Parameters
+    ----------
+    now, start:
+        Share of the cell by type after the crosswalk, in this year and in the first; (type, cells).
+    host:
+        The host's own share of its land by type, (type, cells); columns sum to 1 on land and to 0 elsewhere.
+
+    Returns
+    -------
+    The cover as shares of the host's land, (type, cells), and the share that was cut off below zero, (cells,).
+    """
+    kept = np.array([item.keep for item in profile.types.values()])
+    groups = [item.group for item in profile.types.values()]
+    names = list(dict.fromkeys(g for g, keep in zip(groups, kept, strict=True) if not keep))
+    rows = [np.flatnonzero([g == name and not keep for g, keep in zip(groups, kept, strict=True)]) for name in names]
+
+    shares_now, shares_start = _shares(now), _shares(start)
+    wanted = np.stack([host[r].sum(axis=0) + (shares_now[r] - shares_start[r]).sum(axis=0) for r in rows])
+    # without mapped land in both years there is no change to add
+    mapped = (now.sum(axis=0) > _LEAST) & (start.sum(axis=0) > _LEAST)
+    own = np.stack([host[r].sum(axis=0) for r in rows])
+    wanted = np.where(mapped, wanted, own)
+    cut = np.maximum(-wanted, 0.0).sum(axis=0)
+    wanted = np.maximum(wanted, 0.0)
+    free, total = own.sum(axis=0), wanted.sum(axis=0)
+    scale = np.divide(free, total, out=np.ones_like(free), where=(total > _LEAST) & (np.abs(total - free) > _LEAST))
+    wanted *= scale
+
+    result = np.array(host, np.float64)
+    for index, r in enumerate(rows):
+        composition = np.where(own[index] > _LEAST, host[r], shares_now[r])
+        whole = composition.sum(axis=0)
+        factor = np.divide(wanted[index], whole, out=np.zeros_like(whole), where=whole > _LEAST)
+        result[r] = composition * factor
+    return result, cut
+
+
+def _shares(cover: NDArray[np.float64]) -> NDArray[np.float64]:
+    whole = cover.sum(axis=0)
+    return np.asarray(np.divide(cover, whole, out=np.zeros_like(cover), where=whole > _LEAST))
+
+
+def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInfo]:
+    """The fields that a host is offered in its own words: ``surface_type_fraction``, and the profile's variables."""
+    table = {
+        TYPES: ExportInfo(
+            TYPES,
+            "1",
+            tuple(profile.types),
+            "cell",
+            f"share of the cell that each surface type of {profile.title} covers",
+            anchored=True,
+            ahead=ahead,
+        )
+    }
+    for name, variable in profile.variables.items():
+        types = profile.members(variable.types) if variable.kind == "shares" else np.empty(0, np.int64)
+        table[name] = ExportInfo(
+            name,
+            variable.units,
+            tuple(list(profile.types)[row] for row in types),
+            variable.of if variable.kind != "dominant" else "cell",
+            variable.long_name,
+            anchored=True,
+            ahead=ahead,
+        )
+    return table
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that ship in ``schemas/hosts``."""
+    folder = resources.files("ai4land_coupler.schemas") / "hosts"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def get_profile(name: str, base: Path | None = None) -> HostProfile:
+    """A profile by its name, or by the path of its file (relative to ``base``).
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name, or the file is no profile: names what is wrong in it.
+    """
+    if name in profile_names():
+        return _shipped(name)
+    path = (base or Path()) / name
+    if not path.is_file():
+        raise ConfigError(
+            "unknown host profile",
+            expected=f"{', '.join(profile_names())}, or the path of a profile",
+            found=name,
+            remedy=nearest(name, profile_names()),
+        )
+    return _parse(path.read_text(), path)
+
+
+@cache
+def _shipped(name: str) -> HostProfile:
+    file = resources.files("ai4land_coupler.schemas") / "hosts" / f"{name}.yaml"
+    return _parse(file.read_text(), name)
+
+
+def _parse(text: str, where: object) -> HostProfile:
+    try:
+        return HostProfile.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            found = f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        else:
+            found = str(error)
+        raise ConfigError("a host profile is malformed", found=found, where=where) from error

@@ -1,0 +1,189 @@
+"""What a restart holds of a host: its date, imports that were gathered since 1 January, and its surface's first year.
+
+All of it is kept by the host's own cells, so that a run may be continued on another number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.calendar import HostDate
+from ai4land_coupler.errors import GridError, StateError, TimeError
+from ai4land_coupler.grids.hash import grid_hash
+from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.host.fields import TRANSITIONS
+from ai4land_coupler.host.import_window import ImportWindows
+from ai4land_coupler.host.surface import PARTS, HostSurface
+from ai4land_coupler.host.time import HostTime
+from ai4land_coupler.parallel import Communicator
+from ai4land_coupler.store.records import read_records, write_records
+from ai4land_coupler.store.restart import Entry, Restart, RestartWriter
+
+#: File numbers of one grid: that of its first range, in steps of this.
+_GRID = 1 << 24
+
+Records = dict[str, NDArray[np.float64]]
+
+
+def write_host_restart(
+    writer: RestartWriter,
+    time: HostTime,
+    imports: ImportWindows,
+    meshes: Mapping[str, Mesh],
+    surfaces: Mapping[str, HostSurface],
+    exports: Mapping[tuple[str, str], NDArray[np.float64]],
+    comm: Communicator,
+    import_grid: str = "host",
+) -> tuple[dict[str, Any], list[Entry]]:
+    """Write what belongs to the host. Collective.
+
+    Returns
+    -------
+    Attributes for the manifest, and what this rank wrote.
+    """
+    given: dict[str, Any] = {}
+    for name, window in imports.items():
+        given[name] = {
+            "last": None if window.last is None else list(window.last),
+            "months": {f"{y}-{m}": seconds for (y, m), (_, seconds) in window.months.items()},
+        }
+    for part in comm.allgather(given):
+        given = part | given  # ranks without cells may have given nothing
+    attrs: dict[str, Any] = {"calendar": time.calendar.name, "date": list(time.now), "imports": given, "grids": {}}
+    entries: list[Entry] = []
+    for index, (grid, mesh) in enumerate(sorted(meshes.items())):
+        records: Records = {}
+        surface = surfaces.get(grid)
+        if surface is not None and surface.start is not None:
+            records["start"] = surface.start
+        if surface is not None and surface.types_start is not None:
+            records["types start"] = surface.types_start
+        if (grid, TRANSITIONS) in exports:
+            records[TRANSITIONS] = exports[grid, TRANSITIONS]
+        if grid == import_grid:
+            for name, window in imports.items():
+                if window.fixed is not None:
+                    records[f"import {name}"] = window.fixed
+                records |= {f"import {name} {y}-{m}": total for (y, m), (total, _) in window.months.items()}
+        written = write_records(writer, mesh.cell_ids, records, comm, _GRID * index)
+        attrs["grids"][grid] = {
+            "index": index,
+            "hash": grid_hash(mesh, comm),
+            "records": any(comm.allgather(bool(records))),
+            "surface": [False] * len(PARTS) if surface is None else [*surface.parts],
+        }
+        entries += written
+    return attrs, entries
+
+
+class HostRestart:
+    """What the restart of a run that goes on holds of its host; nothing where a run starts anew.
+
+    Attributes
+    ----------
+    exports:
+        Fields of the last step that cannot be made again from the state.
+    """
+
+    def __init__(self, restart: Restart | None, year: int, *, branch: bool) -> None:
+        self._restart, self._year, self._branch = restart, year, branch
+        self._attrs: dict[str, Any] = {} if restart is None else dict(restart.attrs.get("host", {}))
+        self._imports: Records = {}
+        self.exports: dict[tuple[str, str], NDArray[np.float64]] = {}
+
+    @property
+    def date(self) -> HostDate:
+        """How far the host had come: 1 January of the state's year, or the date of a restart within it."""
+        begin = HostDate(self._year)
+        if self._relabelled or "date" not in self._attrs:
+            return begin
+        return max(begin, HostDate(*self._attrs["date"]))
+
+    def read(self, grid: str, mesh: Mesh, surface: HostSurface, comm: Communicator, import_grid: str = "host") -> None:
+        """Read what there is for a grid. Collective.
+
+        Raises
+        ------
+        GridError
+            The restart is of another grid, in a run that continues.
+        StateError
+            A run that continues was given other parts of the host's surface than the run before.
+        """
+        held = self._attrs.get("grids", {}).get(grid)
+        if self._restart is None or held is None:
+            return
+        if not self._branch and held["surface"] != [*surface.parts]:
+            raise StateError(
+                "the host's own surface was given to one part of a run only",
+                expected=f"{dict(zip(PARTS, held['surface'], strict=True))}, as in the restart",
+                found=dict(zip(PARTS, surface.parts, strict=True)),
+                where=f"{grid}, {self._restart.path}",
+                remedy="call set_land_fraction and set_surface in the run that continues just as in the first",
+            )
+        if not held["records"]:
+            return
+        found = grid_hash(mesh, comm)
+        if found != held["hash"]:
+            if self._branch:
+                return
+            raise GridError(
+                "the host's grid is not that of the restart",
+                expected=held["hash"],
+                found=found,
+                where=f"{grid}, {self._restart.path}",
+                remedy="continue on the same grid, or branch off",
+            )
+        with comm.guard():
+            records = read_records(self._restart, mesh.cell_ids, _GRID * held["index"])
+        if "start" in records and surface.base is not None:
+            surface.start = records["start"]
+        if "types start" in records and surface.types is not None:
+            surface.types_start = records["types start"]
+        if TRANSITIONS in records and not self._relabelled:
+            values = records[TRANSITIONS]
+            values.flags.writeable = False
+            self.exports[grid, TRANSITIONS] = values
+        if grid == import_grid:
+            self._imports = {name[7:]: values for name, values in records.items() if name.startswith("import ")}
+
+    def restore(self, imports: ImportWindows, calendar: str, mesh: Mesh | None) -> None:
+        """Put back what the host had given, where it has not been given anew since.
+
+        Raises
+        ------
+        TimeError
+            The host counts days in another calendar now, in the middle of a year.
+        """
+        if mesh is None or not self._attrs or self._relabelled:
+            return
+        kept, date = self._attrs["calendar"], HostDate(*self._attrs["date"])
+        held = self._attrs["imports"]
+        if kept != calendar and (date[1:] != (1, 1, 0) or any(item["months"] for item in held.values())):
+            raise TimeError(
+                "the host's calendar is not that of the restart",
+                expected=kept,
+                found=calendar,
+                remedy="call set_calendar with it, or continue from a restart of 1 January",
+            )
+        for name, item in held.items():
+            if name not in imports:
+                continue
+            window = imports[name]
+            if window.given or window.last is not None:
+                continue
+            window.last = None if item["last"] is None else HostDate(*item["last"])
+            fixed = self._imports.get(name)
+            window.fixed = fixed
+            for month, seconds in item["months"].items():
+                total = self._imports.get(f"{name} {month}", np.zeros(mesh.size))
+                year, number = (int(part) for part in month.split("-"))
+                window.months[year, number] = (total, seconds)
+
+    @property
+    def _relabelled(self) -> bool:
+        """Whether the state stands for another year now, so that nothing of the year before belongs to it."""
+        return self._restart is None or self._restart.year != self._year

@@ -1,0 +1,353 @@
+"""Which adapter delivers which variable, in the units, on the grid and for the year that a step needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import FieldInfo, Request
+from ai4land_coupler.config.sections import Config, PluginChoice
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.core.legend import Crosswalk
+from ai4land_coupler.core.registration import register
+from ai4land_coupler.core.units import factor
+from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
+from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
+from ai4land_coupler.inputs.quality import Policy, check_delivery, check_lattice, check_sums, check_values, field_rule
+from ai4land_coupler.registry.loading import Plugins
+
+
+class Mended(NamedTuple):
+    """What a count of mended values is about; ``cells`` names the grid that was read."""
+
+    adapter: str
+    fault: str
+    year: int | None
+    cells: str
+
+
+class Catalogue:
+    """The adapters of one kind (forcing or static), searched in the order of the configuration.
+
+    Parameters
+    ----------
+    policy:
+        ``stop``: a fault of the data ends the run. ``mend``: it is mended and counted.
+    jump:
+        How far a fraction may change on average where one adapter follows another.
+    """
+
+    def __init__(
+        self, kind: str, adapters: Sequence[NamedAdapter], policy: Policy = "stop", jump: float = 0.02
+    ) -> None:
+        self.kind, self.adapters = kind, tuple(adapters)
+        self._policy, self._jump = policy, jump
+        self._fields = [entry.adapter.fields() for entry in adapters]
+        for entry, fields in zip(self.adapters, self._fields, strict=True):
+            self._check_adapter(entry, fields)
+        #: What was mended while reading. A window that is read again counts once.
+        self.mended: dict[Mended, int] = {}
+        self._masks: dict[tuple[int, str, str], tuple[str, NDArray[np.bool_]]] = {}
+        self._served: dict[str, int] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in fields for fields in self._fields)
+
+    @property
+    def names(self) -> set[str]:
+        return {name for fields in self._fields for name in fields}
+
+    @property
+    def quality(self) -> Counter[str]:
+        """What was mended, by adapter and fault."""
+        return total(self.mended)
+
+    def available(self, year: int) -> set[str]:
+        """Names of the variables that there are for a year."""
+        return {name for i, fields in enumerate(self._fields) for name in fields if self._has(i, name, year)}
+
+    @property
+    def lattice(self) -> LatLonGrid:
+        """The grid of the first adapter that has one, its rows from north to south whichever way the file has them.
+
+        Raises
+        ------
+        GridError
+            When none has one, or another adapter's cells lie elsewhere: half a cell off, say.
+        """
+        grids = [(entry, grid) for entry in self.adapters if (grid := entry.adapter.grid()) is not None]
+        if not grids:
+            raise GridError(
+                f"no {self.kind} adapter says which grid its data are on", found=[a.name for a in self.adapters]
+            )
+        first = grids[0][1]
+        for entry, grid in grids[1:]:
+            register(grid, first, where=f"{self.kind} {entry}")
+        if first.dlat > 0:
+            first = replace(first, lat0=first.lat0 + first.nlat * first.dlat, dlat=-first.dlat)
+        return first
+
+    def read(
+        self, names: Mapping[str, str], grid: LatLonGrid, year: int | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Read variables, each adapter once, and check what they hold.
+
+        Parameters
+        ----------
+        names:
+            Variable to the units in which it is wanted.
+        grid:
+            Cells to deliver.
+        year:
+            The year, or ``None`` for static variables.
+
+        Returns
+        -------
+        float32 (rows, cols) by name, NaN where missing.
+
+        Raises
+        ------
+        DataError
+            No adapter has a variable, or its values are faulty (see :mod:`ai4land_coupler.inputs.quality`).
+        TimeError
+            None has it for that year; says which years there are.
+        """
+        by_adapter: dict[int, list[str]] = {}
+        for name in names:
+            by_adapter.setdefault(self.find(name, year), []).append(name)
+        read = {}
+        for index, wanted in by_adapter.items():
+            if year is not None:
+                self._check_joints(index, wanted, grid, year)
+            for name, values in self._read(index, wanted, grid, year).items():
+                where = f"{self.kind} {self.adapters[index]}, variable {name}"
+                scale = factor(self._fields[index][name].units, names[name], where=where)
+                read[name] = values if scale == 1 else values * np.float32(scale)
+        return read
+
+    def find(self, name: str, year: int | None) -> int:
+        """Number of the adapter that serves a variable in a year."""
+        offers = [i for i, fields in enumerate(self._fields) if name in fields]
+        if not offers:
+            raise DataError(
+                f"no {self.kind} adapter has the variable {name!r}",
+                found=f"adapters {', '.join(map(str, self.adapters)) or 'none'}",
+                remedy=nearest(name, self.names),
+            )
+        for i in offers:
+            if year is None or self._has(i, name, year):
+                return i
+        spans = "; ".join(
+            f"{self.adapters[i].name}: {span[0]}-{span[1]}"
+            + (f" without {', '.join(map(str, gaps))}" if (gaps := self._fields[i][name].gaps) else "")
+            for i in offers
+            if (span := self._fields[i][name].years)
+        )
+        raise TimeError(
+            f"no {self.kind} adapter has {name!r} for the year {year}",
+            expected=spans,
+            found=year,
+            where=", ".join(map(str, self.adapters)),
+            remedy="change time.start or time.stop, or add an adapter that covers the year",
+        )
+
+    def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
+        """The adapter that serves a variable in a year, and what it says about it; errors as :meth:`read`."""
+        index = self.find(name, year)
+        return self.adapters[index], self._fields[index][name]
+
+    def choose(self, crosswalk: Crosswalk, year: int) -> dict[str, tuple[str, ...]]:
+        """The states of each group that there are in a year.
+
+        Raises
+        ------
+        TimeError
+            No adapter has anything for that year.
+        FieldError
+            A state is missing.
+        """
+        states = sorted({name for names in crosswalk.states.values() for name in names} & self.names)
+        if states and not self.available(year):
+            self.find(states[0], year)
+        return crosswalk.choose(self.available(year), where=self.at(year))
+
+    def at(self, year: int) -> str:
+        """The adapters in a year, for messages."""
+        return f"{self.kind} of {year}: {', '.join(map(str, self.adapters))}"
+
+    def offers(self, name: str) -> list[NamedAdapter]:
+        """The adapters that have a variable, in the order in which they are asked; the first has all static fields."""
+        found = [entry for entry, fields in zip(self.adapters, self._fields, strict=True) if name in fields]
+        return found if self.kind == "forcing" else found[:1]
+
+    def source(self, name: str) -> str:
+        """The adapters that serve a variable, for messages."""
+        return f"{self.kind} {', '.join(map(str, self.offers(name)))}, variable {name}"
+
+    def spans(self, name: str) -> list[str]:
+        """The years of a variable, of each adapter that has it."""
+        return [
+            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else "")
+            for i, entry in enumerate(self.adapters)
+            if name in self._fields[i] and (span := self._data_span(i, name))
+        ]
+
+    # ---- one adapter ------------------------------------------------------------------------------------------
+
+    def _has(self, index: int, name: str, year: int) -> bool:
+        info, year = self._fields[index][name], self.adapters[index].data_year(year)
+        return info.years is None or (info.years[0] <= year <= info.years[1] and year not in info.gaps)
+
+    def _read(
+        self, index: int, names: Sequence[str], grid: LatLonGrid, year: int | None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Variables of one adapter in its own units, checked."""
+        entry, fields = self.adapters[index], self._fields[index]
+        data_year = None if year is None else entry.data_year(year)
+        dataset = entry.adapter.read(Request(tuple(names), grid, () if data_year is None else (data_year,)))
+        where = f"{self.kind} {entry}" + ("" if data_year is None else f", year {data_year}")
+        check_delivery(dataset, names, fields, grid, data_year, where)
+        counts = Counter({fault: int(n) for fault, n in dataset.attrs.get("quality", {}).items()})
+        read = {}
+        for name in names:
+            values = np.asarray(dataset[name].values, np.float32).reshape(grid.shape)
+            read[name], found = check_values(name, values, fields[name].units, grid, where, self._policy)
+            counts += found
+            if year is not None and np.isnan(read[name]).all():
+                raise DataError(
+                    f"variable {name!r} has no data at all",
+                    where=where,
+                    remedy="check that the file covers the region, and its mask",
+                )
+            counts += self._check_mask(index, name, read[name], grid, where)
+        read, found = check_sums(read, where, self._policy)
+        for fault, count in (counts + found).items():
+            key = Mended(entry.name, fault, data_year, grid.hash)
+            self.mended[key] = max(count, self.mended.get(key, 0))  # other variables of the year may come later
+        return read
+
+    def _check_mask(
+        self, index: int, name: str, values: NDArray[np.float32], grid: LatLonGrid, where: str
+    ) -> Counter[str]:
+        """Variables that share a mask have data in the same cells as the first of them that was read, every year.
+
+        Prepared data were checked when they were prepared, data set by data set.
+        """
+        rule = field_rule(name)
+        if rule is None or rule.mask is None or getattr(self.adapters[index].adapter, "prepared", False):
+            return Counter()
+        missing = np.isnan(values)
+        first, mask = self._masks.setdefault((index, rule.mask, grid.hash), (f"{name!r} ({where})", missing))
+        differ = missing != mask
+        number = int(differ.sum())
+        if number and self._policy == "stop":
+            row, col = divmod(int(differ.argmax()), grid.nlon)
+            raise DataError(
+                f"variable {name!r} has data in other cells than {first}",
+                expected=f"the {rule.mask} variables of a data set to have data in the same cells in every year",
+                found=f"{number} cells that differ, the first at {grid.lat[row]:.4f} N {grid.lon[col]:.4f} E",
+                where=where,
+                remedy="part of one of them is lost; `quality.policy: mend` counts such cells and lets them pass",
+            )
+        return Counter({"partly_missing": number}) if number else Counter()
+
+    def _check_joints(self, index: int, names: Iterable[str], grid: LatLonGrid, year: int) -> None:
+        """Where another adapter served a variable before, compare the two in the year where one follows the other."""
+        before: dict[int, list[str]] = {}
+        for name in names:
+            served = self._served.setdefault(name, index)
+            rule = field_rule(name)
+            if served != index and rule is not None and rule.kind == "fraction":
+                before.setdefault(served, []).append(name)
+            self._served[name] = index
+        for other, joined in before.items():
+            self.compare(other, index, joined, grid)
+
+    def compare(self, one: int, other: int, names: Sequence[str], grid: LatLonGrid) -> dict[str, float]:
+        """Mean difference of fractions between two adapters where one follows the other.
+
+        Compared in a year that both have, else from the last year of the one to the first of the other.
+
+        Raises
+        ------
+        DataError
+            A difference above ``jump``, under the policy ``stop``.
+        """
+        spans = [self._data_span(i, names[0]) for i in (one, other)]
+        if spans[0] is None or spans[1] is None:
+            return {}
+        years = _joint(spans[0], spans[1])
+        read = [self._read(i, names, grid, year) for i, year in zip((one, other), years, strict=True)]
+        found = {}
+        for name in names:
+            gap = np.abs(read[0][name] - read[1][name])
+            found[name] = float(np.nanmean(gap)) if np.isfinite(gap).any() else 0.0
+        name = max(found, key=lambda key: found[key])
+        one_, other_ = self.adapters[one], self.adapters[other]
+        if found[name] > self._jump:
+            if self._policy == "stop":
+                raise DataError(
+                    f"variable {name!r} jumps where one data set follows another",
+                    expected=f"a mean difference of at most {self._jump:g} (quality.jump)",
+                    found=f"{found[name]:.4g} between {years[0]} of {one_.name} and {years[1]} of {other_.name}",
+                    where=f"{one_}, {other_}",
+                    remedy="take the history that the scenario was harmonised with; where the jump is meant, raise the "
+                    "limit: the run would show it as change of land",
+                )
+            self.mended[Mended(f"{one_.name} to {other_.name}", "jump", years[1], grid.hash)] = 1
+        return found
+
+    def _data_span(self, index: int, name: str) -> tuple[int, int] | None:
+        """Years of data that an adapter can give for a variable: those of its cycle, where it has one."""
+        return self.adapters[index].cycle or self._fields[index][name].years
+
+    def _check_adapter(self, entry: NamedAdapter, fields: Mapping[str, FieldInfo]) -> None:
+        """Its grid lies where it is published, and it has the years of its cycle."""
+        where = f"{self.kind} {entry}"
+        grid = entry.adapter.grid()
+        if grid is not None:
+            check_lattice(fields, grid, where)
+        if entry.cycle is None:
+            return
+        spans = [info for info in fields.values() if info.years is not None]
+        wanted = range(entry.cycle[0], entry.cycle[1] + 1)
+        for info in spans:
+            assert info.years is not None  # chosen so
+            lacking = [y for y in wanted if not info.years[0] <= y <= info.years[1] or y in info.gaps]
+            if lacking:
+                raise TimeError(
+                    f"the data lack a year that is to stand for others: {lacking[0]}",
+                    expected=f"years from {info.years[0]} to {info.years[1]}",
+                    found=f"{entry.cycle[0]} to {entry.cycle[1]}",
+                    where=f"{where}, variable {info.name}",
+                    remedy="change constant_year or repeat",
+                )
+
+
+def make_catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
+    """The adapters of a kind that the configuration names."""
+    choices: Sequence[PluginChoice] = getattr(config, kind)
+    adapters = [make_adapter(config, plugins, f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
+    return Catalogue(kind, adapters, config.quality.policy, config.quality.jump)
+
+
+def _joint(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    """The years to compare two data sets in: one that both have, else the two that are nearest."""
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    if low <= high:
+        return low, low
+    return (one[1], other[0]) if one[1] < other[0] else (one[0], other[1])
+
+
+def total(mended: Mapping[Mended, int]) -> Counter[str]:
+    """Counts by adapter and fault, over all years and windows."""
+    counts: Counter[str] = Counter()
+    for key, count in mended.items():
+        if count:
+            counts[f"{key.adapter}: {key.fault}"] += count
+    return counts

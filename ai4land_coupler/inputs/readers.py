@@ -1,0 +1,127 @@
+"""The inputs of a step: forcing on the whole forcing grid, static fields on windows of the land grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.allocation.demand import group_shares
+from ai4land_coupler.api import FieldSpec
+from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.core.legend import Crosswalk
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.inputs.catalogue import Catalogue
+
+#: Bytes of static fields kept in memory; beyond it they are read anew each step.
+STATIC_CACHE = 1 << 30
+#: Rows and columns of the pieces of the land grid in which static fields are read. They are fixed by the grid alone: an
+#: adapter that interpolates rounds its last bits by the corner of what it is asked for.
+STATIC_PIECE = 1024
+
+
+class ForcingReader:
+    """Forcing on the whole forcing grid of a domain, a few years of it kept."""
+
+    def __init__(self, catalogue: Catalogue, grid: LatLonGrid) -> None:
+        self.catalogue, self.grid = catalogue, grid
+        self._kept: dict[tuple[str, str, int], NDArray[np.float32]] = {}
+
+    def read(self, names: Mapping[str, str], year: int) -> dict[str, NDArray[np.float32]]:
+        """Variables (name to units) of one year, float32 on the whole forcing grid."""
+        lacking = {name: units for name, units in names.items() if (name, units, year) not in self._kept}
+        if lacking:
+            for name, values in self.catalogue.read(lacking, self.grid, year).items():
+                self._kept[name, lacking[name], year] = values
+        return {name: self._kept[name, units, year] for name, units in names.items()}
+
+    def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:
+        """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
+        chosen = self.catalogue.choose(crosswalk, year)
+        return group_shares(crosswalk, self.read({name: "1" for names in chosen.values() for name in names}, year))
+
+    def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:
+        """What predictors ask for, or the fill where a spec says that the variable may be missing."""
+        wanted, filled = {}, {}
+        for spec in specs:
+            if spec.name not in self.catalogue and spec.missing == "fill":
+                filled[spec.name] = np.full(self.grid.shape, spec.fill, np.float32)
+            else:
+                wanted[spec.name] = spec.units
+        return self.read(wanted, year) | filled
+
+    def forget(self, keep: Iterable[int]) -> None:
+        """Drop all years but these."""
+        years = set(keep)
+        self._kept = {key: value for key, value in self._kept.items() if key[2] in years}
+
+
+class StaticReader:
+    """Static fields on windows of the land grid; a cell has the same value, to the bit, in every window.
+
+    Parameters
+    ----------
+    cache:
+        Bytes to keep in memory.
+    """
+
+    def __init__(self, catalogue: Catalogue, grid: LatLonGrid, cache: int = STATIC_CACHE) -> None:
+        self.catalogue, self.grid = catalogue, grid
+        self._cache = cache
+        self._kept: dict[tuple[str, Box], NDArray[np.float32]] = {}
+        self._bytes = 0
+
+    def read(self, spec: FieldSpec, window: Box) -> NDArray[np.float32]:
+        """A static field over a window, NaN beyond the land grid (columns wrap on a periodic one) and where missing."""
+        if spec.name not in self.catalogue and spec.missing == "fill":
+            return np.full(window.shape, spec.fill, np.float32)
+        values = np.full(window.shape, np.nan, np.float32)
+        for turn in (-1, 0, 1) if self.grid.periodic else (0,):
+            shift = turn * self.grid.nlon
+            seen = Box(window.row0, window.row1, window.col0 + shift, window.col1 + shift)
+            for piece in self._pieces(seen.intersect(self.grid.box)):
+                part = piece.intersect(seen)
+                values[part.slices(seen)] = self._piece(spec, piece)[part.slices(piece)]
+        return values
+
+    def _pieces(self, box: Box) -> Iterator[Box]:
+        """The pieces of the land grid that a box of it touches."""
+        if box.size:
+            rows, cols = ((a - a % STATIC_PIECE, b) for a, b in ((box.row0, box.row1), (box.col0, box.col1)))
+            for row in range(*rows, STATIC_PIECE):
+                for col in range(*cols, STATIC_PIECE):
+                    yield Box(row, row + STATIC_PIECE, col, col + STATIC_PIECE).intersect(self.grid.box)
+
+    def _piece(self, spec: FieldSpec, piece: Box) -> NDArray[np.float32]:
+        key = (spec.name, piece)
+        if key in self._kept:
+            return self._kept[key]
+        values = self.catalogue.read({spec.name: spec.units}, self.grid.sub(piece))[spec.name]
+        if self._bytes + values.nbytes <= self._cache:
+            self._kept[key] = values
+            self._bytes += values.nbytes
+        return values
+
+
+def domain_forcing_grid(land: LatLonGrid, lattice: LatLonGrid, where: str) -> LatLonGrid:
+    """The forcing cells that hold the centres of a land grid.
+
+    Raises
+    ------
+    GridError
+        When the forcing is finer than the land grid.
+    """
+    if lattice.dlon < land.dlon or abs(lattice.dlat) < abs(land.dlat):
+        raise GridError(
+            "the forcing is finer than the land grid",
+            expected=f"forcing cells of at least {land.dlon:.6g} degrees",
+            found=f"{lattice.dlon:.6g} degrees",
+            where=where,
+        )
+    return forcing_lattice(land, lattice)
+
+
+def forcing_columns(forcing: LatLonGrid, cells: LatLonGrid) -> NDArray[np.int64]:
+    """Column of a domain's forcing grid that holds each column of its land cells; never wraps, as ids count on."""
+    return np.floor((cells.lon - forcing.lon0) / forcing.dlon).astype(np.int64)

@@ -1,0 +1,1 @@
+"""The component behind the interfaces of others: BMI and YAC."""

@@ -1,0 +1,318 @@
+"""The land as a component of its own beside models that are coupled by YAC (https://yac.gitlab-pages.dkrz.de/YAC-dev).
+
+It has its own ranks, lies on one host grid of the configuration, and is one YAC component:
+
+* every export is a source field of that grid, with one entry of its collection for each type, put on 1 January of each
+  year. Means over land carry the land area fraction as their fractional mask, so that YAC averages over land as well.
+* every import is a target field, got on the first of each month: couple it as the mean over a month, and it counts for
+  the month that ended.
+
+In a step, imports are got before exports are put: a model puts what the land imports before it gets what the land
+exports.
+
+YAC ends the whole job at any mistake, so that everything on our side is looked at before YAC is started.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.config.sections import Config
+from ai4land_coupler.errors import ConfigError, GridError, PluginError, StateError, TimeError, nearest
+from ai4land_coupler.grids import read_mesh
+from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.grids.topology import topology
+from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.land.setup import LandSetup
+
+#: YAC's calendars and the names that cftime and YAC's configuration files have for them.
+CALENDARS = {
+    "proleptic_gregorian": ("PROLEPTIC_GREGORIAN", "proleptic-gregorian"),
+    "noleap": ("YEAR_OF_365_DAYS", "365d"),
+    "360_day": ("YEAR_OF_360_DAYS", "360d"),
+}
+_MAX_ID = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class YacOptions:
+    """How the land appears in YAC.
+
+    Parameters
+    ----------
+    component, grid:
+        Names of the component and, an entry of the configuration's ``hosts``, of its grid; by default the only entry.
+    calendar:
+        One of YAC's, as cftime names it.
+    coupling:
+        YAC's configuration file, where this component is to read it. A model may read it, or define couples itself.
+    restart:
+        Folder of restarts to continue from.
+    """
+
+    component: str = "ai4land"
+    grid: str | None = None
+    calendar: Literal["proleptic_gregorian", "noleap", "360_day"] = "proleptic_gregorian"
+    coupling: Path | None = None
+    restart: Path | None = None
+
+
+def couple(config: Config, options: YacOptions) -> list[int]:
+    """Run the land under YAC until the end of YAC's time. Collective over all processes of the coupled job.
+
+    Returns
+    -------
+    The years whose states were put.
+
+    Raises
+    ------
+    Ai4LandError
+        Before YAC is started: what is wrong with the configuration, the grid or the coupling file. Later: what went
+        wrong on any rank of the land; other models then still wait, and the job must be ended.
+    """
+    grid = check(config, options)
+
+    import yac
+    from yac import YAC
+
+    yac.def_calendar(getattr(yac.Calendar, CALENDARS[options.calendar][0]))
+    instance = YAC()
+    if options.coupling is not None:
+        instance.read_config_yaml(str(options.coupling))
+    component = instance.def_comp(options.component)
+
+    land = LandComponent(config, component.comp_comm)
+    land.set_calendar(options.calendar)
+    land.initialize(options.restart)
+    land.set_named_grid(grid)
+    land.realize()
+
+    fields = _Fields(land, instance, component, options.component, grid)
+    instance.enddef()
+    years = _run(land, fields, _months(instance, land))
+    if config.restart.folder is not None:
+        land.write_restart(config.resolve(config.restart.folder))
+    land.finalize()
+    instance.cleanup()
+    return years
+
+
+# ---- before YAC is started ------------------------------------------------------------------------------------
+
+
+def check(config: Config, options: YacOptions) -> str:
+    """Look at all that YAC would end the job for; return the name of the grid. Local.
+
+    Raises
+    ------
+    Ai4LandError
+        What is wrong, and where.
+    """
+    try:
+        import yac  # noqa: F401
+    except ImportError as error:
+        raise PluginError(
+            "the YAC component needs the YAC library", found=error, remedy="pip install ai4land_coupler[yac]"
+        ) from error
+    if config.time.stop < config.time.start:
+        raise ConfigError(
+            "a coupled run cannot go backward in time", found=f"{config.time.start} to {config.time.stop}"
+        )
+    grid = options.grid or next(iter(config.hosts), "")
+    if grid not in config.hosts or (options.grid is None and len(config.hosts) > 1):
+        raise ConfigError(
+            "the grid of the YAC component is not clear",
+            expected=f"one of the configuration's hosts: {', '.join(config.hosts) or 'none'}",
+            found=options.grid or "none named",
+            remedy=nearest(grid, config.hosts),
+        )
+    host = config.hosts[grid]
+    mesh = read_mesh(config.resolve(host.grid), host.edges)
+    if mesh.global_size > _MAX_ID:
+        raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
+    setup = LandSetup(config, 0, 1)
+    if options.coupling is not None:
+        _check_coupling(options, grid, [*setup.exports()], [*setup.import_table()])
+    return grid
+
+
+def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports: list[str]) -> None:
+    """Names of ours in YAC's configuration file: what YAC does not know, it ends the job for."""
+    path = options.coupling
+    assert path is not None
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError("the coupling file of YAC cannot be read", found=error, where=path) from error
+    if not isinstance(raw, Mapping):
+        raise ConfigError("the coupling file of YAC is malformed", expected="a mapping", found=type(raw), where=path)
+    calendar = raw.get("calendar")
+    if calendar is not None and calendar != CALENDARS[options.calendar][1]:
+        raise TimeError(
+            "the coupling file has another calendar",
+            expected=CALENDARS[options.calendar][1],
+            found=calendar,
+            where=path,
+            remedy="give the same calendar to both (--calendar)",
+        )
+    ours = 0
+    for number, item in enumerate(raw.get("coupling") or ()):
+        where = f"{path}, coupling {number + 1}"
+        for side, short, names in (("source", "src", exports), ("target", "tgt", imports)):
+            place = item.get(side) or {"component": item.get(f"{short}_component"), "grid": item.get(f"{short}_grid")}
+            if place.get("component") != options.component:
+                continue
+            ours += 1
+            if place.get("grid") != grid:
+                raise ConfigError(
+                    "the coupling file names another grid of this component",
+                    expected=grid,
+                    found=place.get("grid"),
+                    where=where,
+                )
+            for name in _field_names(item.get("field"), short):
+                if name not in names:
+                    raise ConfigError(
+                        f"the coupling file names a field that is no {'export' if short == 'src' else 'import'}",
+                        expected=", ".join(names) or "none",
+                        found=name,
+                        where=where,
+                        remedy=nearest(name, names),
+                    )
+    if not ours:
+        raise ConfigError(
+            "no couple of the coupling file has this component",
+            expected=f"component {options.component!r} as a source or target",
+            where=path,
+            remedy="name the component as the file does (--component)",
+        )
+
+
+def _field_names(field: Any, side: str) -> list[str]:
+    """Names in an entry ``field`` of YAC: one, a list, or mappings of src and tgt."""
+    fields = field if isinstance(field, list) else [field]
+    return [str(item.get(side)) if isinstance(item, Mapping) else str(item) for item in fields]
+
+
+# ---- definitions ----------------------------------------------------------------------------------------------
+
+
+class _Fields:
+    """The fields of the land in YAC: sources by export, targets by import."""
+
+    def __init__(self, land: LandComponent, instance: Any, component: Any, name: str, grid: str) -> None:
+        from yac import Field, TimeUnit
+
+        mesh = land.hosts["host"].mesh
+        points = _define_grid(mesh, grid)
+        self.exports: dict[str, Any] = {}
+        self.imports: dict[str, Any] = {}
+        for export in land.exports().values():
+            size = max(1, len(export.types))
+            self.exports[export.name] = Field.create(export.name, component, points, size, "P1Y", TimeUnit.ISO_FORMAT)
+            if _masked(export):
+                instance.enable_field_frac_mask(name, grid, export.name, 0.0)
+            instance.def_field_metadata(name, grid, export.name, json.dumps(asdict(export)).encode())
+        for item in land.imports().values():
+            self.imports[item.name] = Field.create(item.name, component, points, 1, "P1M", TimeUnit.ISO_FORMAT)
+            instance.def_field_metadata(name, grid, item.name, json.dumps(asdict(item)).encode())
+
+    def put(self, land: LandComponent) -> None:
+        """Put the exports of the state now."""
+        share = land.export("land_area_fraction")
+        for name, info in land.exports().items():
+            shape = (max(1, len(info.types)), share.size)
+            try:
+                values, there = np.atleast_2d(land.export(name)), share
+            except StateError:  # made by the first step: until then there is none of it anywhere
+                values, there = np.zeros(shape), np.zeros_like(share)
+            if _masked(info):
+                self.exports[name].put(np.nan_to_num(values), np.ascontiguousarray(np.broadcast_to(there, shape)))
+            else:
+                self.exports[name].put(values)
+
+    def get(self) -> dict[str, NDArray[np.float64] | None]:
+        """The imports that arrived; ``None`` where nothing is coupled, or not now."""
+        received = {name: field.get()[0] for name, field in self.imports.items()}
+        return {name: None if values is None else np.asarray(values[0]) for name, values in received.items()}
+
+
+def _masked(info: ExportInfo) -> bool:
+    return info.norm == "land"
+
+
+def _define_grid(mesh: Mesh, name: str) -> Any:
+    """This rank's cells as a grid of YAC, and the points of its fields."""
+    from yac import Location, UnstructuredGrid
+
+    shape = topology(mesh)
+    grid = UnstructuredGrid(
+        name,
+        shape.nodes_per_face,
+        np.deg2rad(shape.node_lon),
+        np.deg2rad(shape.node_lat),
+        shape.face_nodes,
+        use_ll_edges=mesh.edges == "latlon",
+    )
+    grid.set_global_index(mesh.cell_ids.astype(np.int32), Location.CELL)
+    grid.set_core_mask(mesh.mask, Location.CELL)
+    lon, lat = mesh.centres()
+    return grid.def_points(Location.CELL, np.deg2rad(lon), np.deg2rad(lat))
+
+
+# ---- time -----------------------------------------------------------------------------------------------------
+
+
+def _months(instance: Any, land: LandComponent) -> list[tuple[int, int]]:
+    """The first days of months, (year, month), from the start of YAC's time until before its end."""
+    (first, begins), (last, _) = (_new_month(text) for text in (instance.start_datetime, instance.end_datetime))
+    ends = last if instance.end_datetime.endswith("-01T00:00:00.000") else (last[0], last[1] + 1)
+    if not begins or first != (land.year, 1):
+        raise TimeError(
+            "the coupled run starts at another time than the land",
+            expected=f"1 January {land.year}, as the configuration or the restart has it",
+            found=instance.start_datetime,
+            remedy="set YAC's start_date, or time.start",
+        )
+    stop = land.config.time.stop
+    if ends > (stop + 1, 1):
+        raise TimeError(
+            "the coupled run goes on after the last state of the land",
+            expected=f"an end on 1 January {stop + 1} or earlier",
+            found=instance.end_datetime,
+            remedy="extend time.stop",
+        )
+    months = [(first[0] + n // 12, 1 + n % 12) for n in range(12 * (stop + 2 - first[0]))]
+    return [month for month in months if month < ends]
+
+
+def _new_month(text: str) -> tuple[tuple[int, int], bool]:
+    """Year and month of a date of YAC (years below 1000 are not padded), and whether it is the month's first moment."""
+    date, _, clock = text.partition("T")
+    year, month, day = (int(part) for part in date.split("-"))
+    return (year, month), day == 1 and not clock.strip("0:.Z")
+
+
+def _run(land: LandComponent, fields: _Fields, months: list[tuple[int, int]]) -> list[int]:
+    """One month after the other: get imports, step on new year, put exports."""
+    years = []
+    for number, (year, month) in enumerate(months):
+        received = fields.get()
+        if number > 0:  # what is got at the start is the model's first moment, not a mean
+            for name, values in received.items():
+                if values is not None:
+                    land.import_(name, values, at=(year, month, 1))
+        if month == 1:
+            land.run_date(year)
+            fields.put(land)
+            years.append(year)
+    return years

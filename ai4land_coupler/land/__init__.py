@@ -1,0 +1,1 @@
+"""One step on the land grid: inputs of tiles, predictors, allocation."""

@@ -1,0 +1,371 @@
+"""One simulated year: the pure function ``advance`` and the services it draws on.
+
+``advance`` maps a land state, the forcing and the imports of a step to the next land state. It reads no files and
+changes nothing: whether adapters or a host filled its inputs it cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.allocation import MapMaker
+from ai4land_coupler.api import Predictor
+from ai4land_coupler.core.clock import Clock
+from ai4land_coupler.core.fields import FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.core.grid import Box
+from ai4land_coupler.core.legend import OUTSIDE, Legend
+from ai4land_coupler.core.rng import KeyedRng
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.assemble import TileInputs
+from ai4land_coupler.land.tiling import predict_tiles
+from ai4land_coupler.land.timers import Timers
+from ai4land_coupler.parallel import BlockPlan, Communicator, exchange_windows
+
+#: The output that the allocation turns into a map.
+LOGITS = "land_cover_logits"
+
+
+@dataclass(frozen=True)
+class NamedPredictor:
+    """A predictor and the name under which the configuration lists it."""
+
+    name: str
+    predictor: Predictor
+
+    @property
+    def spec(self) -> PredictorSpec:
+        return self.predictor.spec
+
+    @property
+    def makes_maps(self) -> bool:
+        return any(field.name == LOGITS for field in self.spec.outputs)
+
+    @property
+    def identity(self) -> str:
+        """What its answers depend on beside its inputs: a hash of its weights where it has any."""
+        return f"{self.name}:{getattr(self.predictor, 'identity', '')}"
+
+
+@dataclass(frozen=True)
+class StepForcing:
+    """The forcing of one step, on the whole forcing grid.
+
+    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: scenario shares of land by group in the new
+    year, float64 (group, rows, cols), or ``None`` where the run follows no scenario.
+    """
+
+    fields: Mapping[tuple[str, int], NDArray[np.float32]]
+    shares: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The new state, and sums over this rank's blocks for the diagnostics, by block id."""
+
+    state: LandState
+    diagnostics: Mapping[int, Mapping[str, NDArray[np.float64]]]
+
+
+def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredictor]:
+    """Predictors in the order that their inputs and outputs imply (leaf area after land cover).
+
+    Raises
+    ------
+    ConfigError
+        Two predictors make the same output, or they wait for each other.
+    """
+    maker: dict[str, int] = {}
+    for index, entry in enumerate(predictors):
+        for output in entry.spec.outputs:
+            if output.name in maker:
+                raise ConfigError(
+                    f"two predictors make {output.name!r}",
+                    found=f"{predictors[maker[output.name]].name} and {entry.name}",
+                    where="predictors",
+                    remedy="keep one of them",
+                )
+            maker[output.name] = index
+    waits: dict[int, set[int]] = {index: set() for index in range(len(predictors))}
+    for index, entry in enumerate(predictors):
+        for field in entry.spec.inputs:
+            made_by = LOGITS if field.source == "cover" else field.name
+            if field.source in ("cover", "output") and 0 in field.offsets and made_by in maker:
+                waits[index].add(maker[made_by])
+    try:
+        return [predictors[index] for index in TopologicalSorter(waits).static_order()]
+    except CycleError as error:
+        names = [predictors[index].name for index in error.args[1]]
+        raise ConfigError("predictors wait for each other", found=" -> ".join(names), where="predictors") from None
+
+
+def waiting_for_imports(ordered: Sequence[NamedPredictor]) -> frozenset[str]:
+    """Names of the predictors, in the order of a step, that read an import or what such a predictor makes."""
+    late: set[str] = set()
+    made_late: set[str] = set()
+    for entry in ordered:
+        for field in entry.spec.inputs:
+            read = LOGITS if field.source == "cover" else field.name
+            follows = field.source in ("cover", "output") and 0 in field.offsets and read in made_late
+            if field.source == "import" or follows:
+                late.add(entry.name)
+                made_late.update(output.name for output in entry.spec.outputs)
+    return frozenset(late)
+
+
+class LandModel:
+    """The predictors and the allocation on one block plan.
+
+    Parameters
+    ----------
+    owner:
+        Rank of each block.
+    land_blocks:
+        Ids of the blocks that hold any land, over all ranks: only these are predicted.
+    """
+
+    def __init__(
+        self,
+        comm: Communicator,
+        plan: BlockPlan,
+        owner: NDArray[np.int64],
+        land_blocks: Sequence[int],
+        legend: Legend,
+        predictors: Sequence[NamedPredictor],
+        map_maker: MapMaker,
+        static: StaticReader,
+        rng: KeyedRng,
+    ) -> None:
+        self.comm, self.plan, self.owner, self.legend = comm, plan, owner, legend
+        self.predictors = order_predictors(predictors)
+        self.late = waiting_for_imports(self.predictors)
+        self.map_maker, self.static, self.rng = map_maker, static, rng
+        self.timers = Timers()
+        self._tiles = {
+            entry.name: [plan.tile(plan.blocks[i], entry.spec.halo, entry.spec.align) for i in land_blocks]
+            for entry in self.predictors
+        }
+
+    def tiles(self, entry: NamedPredictor) -> list[Tile]:
+        """The tiles of all ranks that a predictor is run on."""
+        return self._tiles[entry.name]
+
+    def only(self, blocks: Sequence[int]) -> LandModel:
+        """The same model on some of its blocks; the others keep their state."""
+        return LandModel(
+            self.comm,
+            self.plan,
+            self.owner,
+            blocks,
+            self.legend,
+            self.predictors,
+            self.map_maker,
+            self.static,
+            self.rng,
+        )
+
+    def advance(
+        self, state: LandState, forcing: StepForcing, imports: Mapping[str, NDArray[np.float32]], clock: Clock
+    ) -> StepResult:
+        """Take one step. Collective over the communicator.
+
+        Parameters
+        ----------
+        imports:
+            Monthly fields of the host on the whole forcing grid, float32 (12, rows, cols).
+        clock:
+            Stands at the new year.
+        """
+        return self.complete(state, self.begin(state, forcing, clock), forcing, imports)
+
+    def begin(self, state: LandState, forcing: StepForcing, clock: Clock) -> StepResult:
+        """The part of a step that waits for no import: it may be taken before the host has lived through the year."""
+        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]] = {}
+        new = LandState(clock.now, state.cover, {}, dict(state.memory))
+        early = [entry for entry in self.predictors if entry.name not in self.late]
+        return self._run(early, state, new, forcing, {}, diagnostics)
+
+    def complete(
+        self,
+        state: LandState,
+        begun: StepResult,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+    ) -> StepResult:
+        """The rest of a step that :meth:`begin` began from the same state; together they are :meth:`advance`."""
+        late = [entry for entry in self.predictors if entry.name in self.late]
+        return self._run(late, state, begun.state, forcing, imports, dict(begun.diagnostics))
+
+    def _run(
+        self,
+        entries: Sequence[NamedPredictor],
+        state: LandState,
+        new: LandState,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
+    ) -> StepResult:
+        for entry in entries:
+            if entry.spec.interval.years:
+                new = self._predict_year(entry, state, new, forcing, imports, diagnostics)
+            else:
+                new = self._predict_months(entry, state, new, forcing, imports)
+        return StepResult(new.frozen(), diagnostics)
+
+    def _predict_year(
+        self,
+        entry: NamedPredictor,
+        state: LandState,
+        new: LandState,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
+    ) -> LandState:
+        """Run a predictor of yearly (or longer) steps over this rank's tiles."""
+        coarse = dict(forcing.fields) | {(name, 0): values.mean(axis=0) for name, values in imports.items()}
+        inputs = self._inputs(entry, state, new, coarse)
+        cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
+        with self.comm.guard():
+            for tile, outputs in self._predict(entry, inputs, (new.year, 0)):
+                for name, values in outputs.items():
+                    if name == LOGITS:
+                        with self.timers("allocate"):
+                            self._make_map(tile, values, state, new.year, forcing, cover, memory, diagnostics)
+                    elif name in entry.spec.memory:
+                        memory[_own(entry, name)][tile.id] = values
+                    else:
+                        fields.setdefault(name, {})[tile.id] = values
+        return LandState(new.year, cover, fields, memory)
+
+    def _predict_months(
+        self,
+        entry: NamedPredictor,
+        state: LandState,
+        new: LandState,
+        forcing: StepForcing,
+        imports: Mapping[str, NDArray[np.float32]],
+    ) -> LandState:
+        """Run a monthly predictor through the twelve months before 1 January of the new year."""
+        months: dict[str, dict[int, list[NDArray[np.float32]]]] = {}
+        for month in range(12):
+            coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
+            inputs = self._inputs(entry, state, new, coarse)
+            memory = _copy(new.memory)
+            with self.comm.guard():
+                for tile, outputs in self._predict(entry, inputs, (new.year, month + 1)):
+                    for name, values in outputs.items():
+                        if name in entry.spec.memory:
+                            memory[_own(entry, name)][tile.id] = values
+                        else:
+                            months.setdefault(name, {}).setdefault(tile.id, []).append(values)
+            new = LandState(new.year, new.cover, new.fields, memory)
+        fields = _copy(new.fields)
+        for name, blocks in months.items():
+            fields[name] = {block: np.concatenate(values) for block, values in blocks.items()}
+        return LandState(new.year, new.cover, fields, new.memory)
+
+    def _make_map(
+        self,
+        tile: Tile,
+        logits: NDArray[np.float32],
+        state: LandState,
+        year: int,
+        forcing: StepForcing,
+        cover: dict[int, Any],
+        memory: dict[str, dict[int, Any]],
+        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
+    ) -> None:
+        """Allocate one block; its results go into ``cover``, ``memory`` and ``diagnostics``."""
+        block = self.plan.blocks[tile.id]
+        kept = {name: memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
+        rows, cols = block.forcing.slices()
+        shares = kept["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
+        result = self.map_maker.step(block, state.cover[tile.id], logits, shares, kept, self.rng.at(year=year))
+        cover[tile.id] = result.cover
+        for name, values in result.memory.items():
+            memory[f"allocation.{name}"][tile.id] = values
+        diagnostics[tile.id] = result.diagnostics
+
+    def _predict(self, entry: NamedPredictor, inputs: TileInputs, time: tuple[int, int]) -> Any:
+        """The tiles of this rank, timed."""
+        own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
+        stream = predict_tiles(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
+        while True:
+            with self.timers(f"predict {entry.name}"):
+                item = next(stream, None)
+            if item is None:
+                return
+            yield item
+
+    def _inputs(
+        self,
+        entry: NamedPredictor,
+        state: LandState,
+        new: LandState,
+        coarse: Mapping[tuple[str, int], NDArray[np.float32]],
+    ) -> TileInputs:
+        """Exchange halos of all land fields that the predictor reads, before any tile is predicted."""
+        windows: dict[tuple[str, int], dict[int, NDArray[Any]]] = {}
+        with self.timers("exchange"):
+            for field in entry.spec.inputs:
+                for offset in field.offsets:
+                    if field.source == "cover":
+                        source = new if offset == 0 else state
+                        classes = {i: self.legend.to_view(codes) for i, codes in source.cover.items()}
+                        windows[field.name, offset] = self._windows(entry, classes, OUTSIDE, np.int8)
+                    elif field.source == "output":
+                        source = new if offset == 0 else state
+                        windows[field.name, offset] = self._windows(entry, _last(source, field), np.nan, np.float32)
+            for name in entry.spec.memory:
+                windows[name, -1] = self._windows(entry, new.memory[_own(entry, name)], np.nan, np.float32)
+        static = {field.name: field for field in entry.spec.inputs if field.source == "static"}
+
+        def land(name: str, offset: int, tile: Tile) -> NDArray[Any]:
+            if name in static:
+                return self.static.read(static[name], tile.window)
+            return windows[name, offset][tile.id]
+
+        return TileInputs(self.plan.fine, self.plan.forcing, land, coarse)
+
+    def _windows(
+        self, entry: NamedPredictor, blocks: Mapping[int, NDArray[Any]], fill: float, dtype: Any
+    ) -> dict[int, NDArray[Any]]:
+        wanted: list[dict[int, Box]] = [{} for _ in range(self.comm.size)]
+        for tile in self._tiles[entry.name]:
+            wanted[int(self.owner[tile.id])][tile.id] = tile.window
+        return exchange_windows(self.comm, self.plan, self.owner, blocks, wanted, fill, dtype)
+
+
+#: What the allocation carries from step to step, by name (see ``MapMaker.begin``).
+ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
+
+
+def begin_memory(
+    entry: NamedPredictor, cover: Mapping[int, NDArray[np.uint8]]
+) -> dict[str, dict[int, NDArray[np.float32]]]:
+    """The memories of a predictor before the first step."""
+    return {
+        _own(entry, name): {i: np.full(codes.shape, start, np.float32) for i, codes in cover.items()}
+        for name, start in entry.spec.memory.items()
+    }
+
+
+def _own(entry: NamedPredictor, name: str) -> str:
+    """Name of a predictor's memory in the land state: two predictors may use the same word."""
+    return f"{entry.name}.{name}"
+
+
+def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:
+    return {name: dict(values) for name, values in blocks.items()}
+
+
+def _last(state: LandState, field: FieldSpec) -> dict[int, NDArray[np.float32]]:
+    """The last sample of the year of another predictor's output; nothing before it was made, or without land."""
+    return {block: values[-1] for block, values in state.fields.get(field.name, {}).items()}

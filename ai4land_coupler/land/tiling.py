@@ -1,0 +1,128 @@
+"""Streamed prediction: tile by tile, so that memory does not depend on the size of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import Predictor
+from ai4land_coupler.core.fields import PredictorSpec, Tile
+from ai4land_coupler.core.legend import get_legend
+from ai4land_coupler.core.rng import KeyedRng
+from ai4land_coupler.errors import Ai4LandError, PluginError
+from ai4land_coupler.land.assemble import TileInputs, assemble
+
+#: The output that the allocation turns into a map.
+LOGITS = "land_cover_logits"
+
+
+def predict_tiles(
+    name: str,
+    predictor: Predictor,
+    tiles: Sequence[Tile],
+    inputs: TileInputs,
+    time: tuple[int, int],
+    rng: KeyedRng,
+) -> Iterator[tuple[Tile, Mapping[str, NDArray[np.float32]]]]:
+    """Predict tiles one after the other and cut each answer to the tile's core.
+
+    One tile a call, not batches: the rounding of convolutions may depend on the batch, and results must not
+    depend on how tiles are spread over ranks.
+
+    Yields
+    ------
+    The tile and its outputs over the core, float32: ``land_cover_logits`` (class, Y, X), other outputs (T, Y, X),
+    memories (Y, X).
+
+    Raises
+    ------
+    PluginError
+        When the predictor raises (or exits), or its answer misses an output, has the wrong shape or values that
+        are not finite.
+    """
+    leading = _leading_axes(predictor.spec, f"predictor {name!r}")
+    for tile in tiles:
+        batch = assemble(predictor.spec, [tile], inputs, time)
+        where = f"predictor {name!r}, year {time[0]}, tile {tile.id}"
+        try:
+            answer = predictor.predict(batch, rng)
+        # a library that exits would end the run as if it were done
+        except (Exception, SystemExit) as error:
+            told = isinstance(error, Ai4LandError)
+            raise PluginError(
+                "a predictor failed",
+                found=f"{type(error).__name__}: {error}",
+                where=where,
+                remedy=None if told else "report it to the predictor's author; nothing of this year was kept",
+            ) from error
+        if not isinstance(answer, Mapping):
+            raise PluginError(
+                "a predictor did not return a mapping of its outputs",
+                expected=", ".join(leading),
+                found=type(answer).__name__,
+                where=where,
+            )
+        missing = [key for key in leading if key not in answer]
+        if missing:
+            raise PluginError(
+                "a predictor did not return what it promised",
+                expected=", ".join(leading),
+                found=", ".join(sorted(answer)) or "nothing",
+                where=where,
+            )
+        yield tile, {key: _core(key, answer[key], axes, tile, where) for key, axes in leading.items()}
+
+
+def _leading_axes(spec: PredictorSpec, where: str) -> dict[str, tuple[int | None, ...]]:
+    """Lengths of the axes before (Y, X) of all that a predictor promises; ``None`` where any length will do."""
+    axes: dict[str, tuple[int | None, ...]] = {}
+    for field in spec.outputs:
+        if field.name == LOGITS:
+            if spec.legend is None:
+                raise PluginError(
+                    "a predictor of land cover names no legend", expected="PredictorSpec.legend", where=where
+                )
+            axes[field.name] = (1, len(get_legend(spec.legend).view))
+        else:
+            axes[field.name] = (1, None)
+    return axes | dict.fromkeys(spec.memory, (1,))
+
+
+def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, where: str) -> NDArray[np.float32]:
+    """One output over the core of a tile; a copy, as a predictor may use its arrays again."""
+    try:
+        values = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with its gradient
+        raise _not_numbers(key, error, where) from error
+    if values.dtype.kind not in "biuf":
+        raise _not_numbers(key, f"dtype {values.dtype}", where)
+    wanted = (*leading, *tile.window.shape)
+    if values.ndim != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, values.shape, strict=True)):
+        raise PluginError(
+            f"a predictor returned {key!r} in the wrong shape",
+            expected=f"({', '.join('any' if n is None else str(n) for n in wanted)})",
+            found=values.shape,
+            where=where,
+        )
+    rows, cols = tile.core.slices(tile.window)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+        core = np.array(values[0][..., rows, cols], np.float32, order="C")
+    if not np.isfinite(core).all():
+        raise PluginError(
+            f"a predictor returned values of {key!r} that are not finite",
+            found=f"{int((~np.isfinite(core)).sum())} of {core.size}",
+            where=where,
+        )
+    return core
+
+
+def _not_numbers(key: str, found: object, where: str) -> PluginError:
+    return PluginError(
+        f"a predictor returned values of {key!r} that are not numbers",
+        expected="an array that numpy can read",
+        found=found,
+        where=where,
+    )

@@ -1,0 +1,1 @@
+"""What is known before a run starts: its cost, and the state of its inputs."""

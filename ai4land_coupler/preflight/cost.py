@@ -1,0 +1,70 @@
+"""What a run will need, measured on its own first tile before it starts."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numcodecs.zstd import Zstd
+
+from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.grid import LatLonGrid
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """``useful`` is cells of cores over cells of windows; memory in bytes a rank, disk in bytes."""
+
+    grid: LatLonGrid
+    blocks: int
+    land_blocks: int
+    core: tuple[int, int]
+    window: tuple[int, int]
+    useful: float
+    steps: int
+    memory: float
+    disk: float
+    seconds: float
+
+
+def expect(config: Config, ranks: int = 1) -> Expectation:
+    """Initialise a run, predict one of its tiles and scale up.
+
+    Disk is what the initial map takes when compressed, times the years. Memory is what this process held after
+    the tile; a rank of a larger job holds its share of the maps less, and
+    making regrid weights may take more for a while.
+    """
+    component = LandComponent(config, online=False)
+    component.initialize()
+    model, clock = component.model, component.clock
+    tiles = [tile for entry in model.predictors for tile in model.tiles(entry)]
+    largest = max(tiles, key=lambda tile: tile.window.size)
+    seconds = 0.0
+    if not clock.done:
+        forcing, imports = component.read_inputs(clock.next())
+        one = model.only([largest.id])
+        one.advance(component.state, forcing, imports, clock.next())  # the first call reads statics and warms up
+        begin = time.perf_counter()
+        one.advance(component.state, forcing, imports, clock.next())
+        seconds = time.perf_counter() - begin
+    cells = sum(tile.window.size for tile in tiles)
+    steps = len(clock.years()) - 1
+    codes = np.concatenate([block.reshape(-1) for block in component.state.cover.values()])
+    compressed = len(Zstd(level=3).encode(codes))
+    maps = sum(a.nbytes for blocks in component.state.memory.values() for a in blocks.values()) + codes.nbytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Expectation(
+        component.setup.grid,
+        len(component.setup.plan.blocks),
+        len({tile.id for tile in tiles}),
+        largest.core.shape,
+        largest.window.shape,
+        sum(tile.core.size for tile in tiles) / max(cells, 1),
+        steps,
+        peak - maps * (1 - 1 / ranks),
+        compressed * (steps + 1) * 1.05,
+        seconds / max(largest.window.size, 1) * cells * steps / ranks,
+    )

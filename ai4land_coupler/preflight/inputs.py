@@ -1,0 +1,284 @@
+"""What the inputs of a run hold, and what is wrong with them: all faults at once, where a run stops at the first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.legend import OUTSIDE
+from ai4land_coupler.errors import Ai4LandError
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue, total
+from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
+from ai4land_coupler.inputs.readers import forcing_columns
+from ai4land_coupler.land.setup import LandSetup, read_cover
+
+#: Told how much is done (0 to 1) and what is read.
+Progress = Callable[[float, str], None]
+
+
+@dataclass
+class VariableReport:
+    """One variable as the run reads it.
+
+    Parameters
+    ----------
+    sources:
+        The adapters that serve it, with their files.
+    available, read:
+        Years that each of them has, as text, and years that were read here; empty for static fields.
+    low, high:
+        Range found, in ``units``; NaN where nothing could be read.
+    missing:
+        Share of the land without data, the largest of the years.
+    """
+
+    kind: str
+    name: str
+    sources: list[str]
+    units: str
+    available: list[str] = field(default_factory=list)
+    read: list[int] = field(default_factory=list)
+    low: float = math.nan
+    high: float = math.nan
+    missing: float = math.nan
+
+    def add(self, values: NDArray[np.float32], gaps: LandGaps) -> None:
+        """Widen the report by values, and by what they leave out of the land."""
+        if np.isfinite(values).any():
+            self.low = float(np.fmin(self.low, np.nanmin(values)))
+            self.high = float(np.fmax(self.high, np.nanmax(values)))
+        if gaps.land:
+            self.missing = float(np.fmax(self.missing, gaps.missing / gaps.land))
+
+
+@dataclass
+class InputReport:
+    """The report of all inputs of a run.
+
+    Parameters
+    ----------
+    adapters:
+        Each adapter with its files and grid, a line each.
+    descriptions:
+        Such a line to what the adapter says about its data (``describe()``), where it says anything.
+    closure:
+        Name of a sum (``land use``) to the smallest and largest found over cells with data.
+    mended:
+        What is mended or counted while reading, by adapter and fault; with faults, also what the policy ``mend``
+        would mend.
+    faults:
+        What stops the run, each with what to do; the same fault of several years once.
+    """
+
+    policy: str
+    land: str = ""
+    forcing: str = ""
+    adapters: list[str] = field(default_factory=list)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    variables: list[VariableReport] = field(default_factory=list)
+    closure: dict[str, tuple[float, float]] = field(default_factory=dict)
+    mended: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON; NaN is null."""
+        content = asdict(self)
+        for variable in content["variables"]:
+            for key in ("low", "high", "missing"):
+                variable[key] = None if math.isnan(variable[key]) else variable[key]
+        return content
+
+    def add_adapter(self, kind: str, entry: NamedAdapter) -> None:
+        """Keep an adapter, and what it says about its data."""
+        line = f"{kind} {entry}: {entry.adapter.grid() or 'interpolates to the land'}"
+        self.adapters.append(line)
+        describe = getattr(entry.adapter, "describe", None)
+        if callable(describe):
+            try:
+                self.descriptions[line] = str(describe())
+            except Ai4LandError as error:
+                self.blame(error)
+
+    def blame(self, error: Ai4LandError) -> None:
+        """Keep a fault, once for all years that have it."""
+        if not any(fault.splitlines()[0] == str(error).splitlines()[0] for fault in self.faults):
+            self.faults.append(str(error))
+
+
+def check_inputs(
+    config: Config, years: Literal["ends", "all"] = "ends", progress: Progress = lambda share, what: None
+) -> InputReport:
+    """Read what a run would read, and report on it.
+
+    Parameters
+    ----------
+    years:
+        ``ends``: the first and the last year of the forcing, and the year where one data set follows another.
+        ``all``: every year that the run reads.
+
+    Raises
+    ------
+    ConfigError, PluginError
+        Where the configuration itself cannot be used: there is nothing to report on then.
+    """
+    report = InputReport(config.quality.policy)
+    try:
+        setup = LandSetup(config, 0, 1)
+    except Ai4LandError as error:
+        report.blame(error)
+        return report
+    report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
+    entries = [("initial", setup.initial)]
+    for catalogue in (setup.forcing_catalogue, setup.static_catalogue):
+        entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
+    for kind, entry in entries:
+        report.add_adapter(kind, entry)
+    checker = _Checker(config, setup, report)
+    try:
+        land = checker.land()
+    except Ai4LandError as error:
+        report.blame(error)
+        return report
+    checker.forcing(land, years, progress)
+    checker.statics(land, progress)
+    checker.finish()
+    return report
+
+
+class _Checker:
+    """Fills a report."""
+
+    def __init__(self, config: Config, setup: LandSetup, report: InputReport) -> None:
+        self.config, self.setup, self.report = config, setup, report
+        self._lenient: LandSetup | None = None
+        self._gaps: dict[tuple[str, str], LandGaps] = {}
+
+    def land(self) -> dict[int, NDArray[np.bool_]]:
+        """Cells of land of each block."""
+        setup = self.setup
+        year = setup.initial_year
+        covers = {
+            b.id: read_cover(setup.initial, setup.legend, setup.grid.sub(b.core), year) for b in setup.plan.blocks
+        }
+        setup.note_cover(covers)
+        return {i: setup.legend.to_view(codes) != OUTSIDE for i, codes in covers.items()}
+
+    def forcing(self, land: Mapping[int, NDArray[np.bool_]], years: str, progress: Progress) -> None:
+        plan = self.setup.plan
+        weight = np.zeros(plan.forcing.shape, np.int64)
+        for block in plan.blocks:
+            cells = plan.fine.sub(block.core)
+            np.add.at(
+                weight,
+                (plan.forcing.rows_of(cells.lat)[:, None], forcing_columns(plan.forcing, cells)[None, :]),
+                land[block.id],
+            )
+        try:
+            needs = self.setup.forcing_needs()
+        except Ai4LandError as error:
+            self.report.blame(error)
+            return
+        chosen = sorted(year for year, wanted in needs.items() if wanted)
+        if years == "ends":
+            chosen = sorted({*chosen[:1], *chosen[-1:]})
+        for number, year in enumerate(chosen):
+            progress(number / len(chosen), f"forcing of {year}")
+            units = dict(sorted(needs[year]))
+            read = self._read("forcing", units, plan.forcing, year)
+            for name, values in read.items():
+                missing = np.isnan(values)
+                gaps = LandGaps(int(weight.sum()), int(weight[missing].sum()), 0)
+                line = self._line("forcing", name, units[name])
+                line.read.append(year)
+                line.add(values, gaps)
+                old = self._gaps.get(("forcing", name), gaps)
+                self._gaps["forcing", name] = max(old, gaps, key=lambda g: g.missing)
+            self._close(read)
+
+    def statics(self, land: Mapping[int, NDArray[np.bool_]], progress: Progress) -> None:
+        setup = self.setup
+        wanted = {name: spec.units for name, spec in setup.static_needs().items()}
+        if not wanted:
+            return
+        for number, block in enumerate(setup.plan.blocks):
+            progress(number / len(setup.plan.blocks), "static fields")
+            read = self._read("static", wanted, setup.grid.sub(block.core), None)
+            for name, values in read.items():
+                gaps = gaps_on_land(name, values, land[block.id], wanted[name])
+                self._line("static", name, wanted[name]).add(values, gaps)
+                old = self._gaps.get(("static", name))
+                self._gaps["static", name] = gaps if old is None else old + gaps
+            self._close(read)
+
+    def finish(self) -> None:
+        """Faults of the whole land, and counts."""
+        quality = self.config.quality
+        for (kind, name), gaps in sorted(self._gaps.items()):
+            limit = quality.missing_static if kind == "static" else quality.missing_forcing
+            try:
+                refuse_gaps(name, gaps, limit, self._catalogue(self.setup, kind).source(name), quality.policy)
+            except Ai4LandError as error:
+                self.report.blame(error)
+        mended = dict(self.setup.mended)
+        if self._lenient is not None:
+            mended = self._lenient.mended | mended
+        self.report.mended = dict(sorted(total(mended).items()))
+
+    # ---- parts ------------------------------------------------------------------------------------------------
+
+    def _read(self, kind: str, units: Mapping[str, str], grid: Any, year: int | None) -> dict[str, NDArray[np.float32]]:
+        """All variables at once; where that fails one by one, so that each fault is told, mended where that works."""
+        catalogue = self._catalogue(self.setup, kind)
+        try:
+            return catalogue.read(units, grid, year)
+        except Ai4LandError as error:
+            self.report.blame(error)
+        read: dict[str, NDArray[np.float32]] = {}
+        for name, wanted in units.items():
+            try:
+                catalogue.read({name: wanted}, grid, year)
+            except Ai4LandError as error:
+                self.report.blame(error)
+        for names in ({name: wanted} for name, wanted in units.items()):
+            try:
+                read |= self._catalogue(self._mending(), kind).read(names, grid, year)
+            except Ai4LandError:
+                self._line(kind, *next(iter(names.items())))  # nothing can be read: a line without a range
+        return read
+
+    def _mending(self) -> LandSetup:
+        """The same inputs under the policy ``mend``."""
+        if self._lenient is None:
+            quality = self.config.quality.model_copy(update={"policy": "mend"})
+            config = self.config.model_copy(update={"quality": quality})
+            self._lenient = LandSetup(config, 0, 1)
+        return self._lenient
+
+    @staticmethod
+    def _catalogue(setup: LandSetup, kind: str) -> Catalogue:
+        return setup.forcing_catalogue if kind == "forcing" else setup.static_catalogue
+
+    def _line(self, kind: str, name: str, units: str) -> VariableReport:
+        for line in self.report.variables:
+            if (line.kind, line.name) == (kind, name):
+                return line
+        catalogue = self._catalogue(self.setup, kind)
+        line = VariableReport(kind, name, [str(e) for e in catalogue.offers(name)], units, catalogue.spans(name))
+        self.report.variables.append(line)
+        return line
+
+    def _close(self, read: Mapping[str, NDArray[np.float32]]) -> None:
+        for label, members in sum_members(read).items():
+            values = np.stack([read[name] for name in members])
+            with_data = np.isfinite(values).any(axis=0)
+            if with_data.any():
+                sums = np.nansum(values.astype(np.float64), axis=0)[with_data]
+                low, high = self.report.closure.get(label, (math.inf, -math.inf))
+                self.report.closure[label] = min(low, float(sums.min())), max(high, float(sums.max()))

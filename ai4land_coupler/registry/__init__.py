@@ -1,0 +1,1 @@
+"""Plugins: found through entry points, checked, and offered by name."""

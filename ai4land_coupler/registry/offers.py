@@ -1,0 +1,114 @@
+"""What a plugin offers: the names that it registers, checked, with where each comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ai4land_coupler.api.hooks import Registry
+from ai4land_coupler.errors import PluginError
+
+Kind = Literal["predictor", "trainer", "adapter", "regridder"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a plugin comes from: its entry point, and the distribution that was installed."""
+
+    plugin: str
+    module: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} ({self.module}) of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A name that a plugin registered, and what makes the object behind it."""
+
+    kind: Kind
+    name: str
+    factory: Callable[..., Any]
+    options: type[BaseModel]
+    source: Source
+
+    @property
+    def plugin(self) -> str:
+        return self.source.plugin
+
+    @property
+    def distribution(self) -> str:
+        return self.source.distribution
+
+    @property
+    def version(self) -> str:
+        return self.source.version
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring of the factory, or of the options."""
+        text = (self.factory.__doc__ or self.options.__doc__ or "").strip()
+        return text.splitlines()[0] if text else ""
+
+    @property
+    def option_text(self) -> str:
+        """The options in one line, with the default of those that have one."""
+        return ", ".join(
+            name if field.is_required() else f"{name}={field.get_default(call_default_factory=True)!r}"
+            for name, field in self.options.model_fields.items()
+        )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that could not be used. It harms no other; its reason is told when a name is not found."""
+
+    source: Source
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+class Collector(Registry):
+    """The registry that one plugin is given: refuses offers that could not work."""
+
+    def __init__(self, source: Source) -> None:
+        self.offers: list[Offer] = []
+        self._source = source
+
+    def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        self._offer("predictor", name, factory, options)
+
+    def trainer(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        self._offer("trainer", name, factory, options)
+
+    def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        self._offer("adapter", name, factory, options)
+
+    def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
+        self._offer("regridder", name, factory, options)
+
+    def _offer(self, kind: Kind, name: str, factory: Callable[..., Any], options: type) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+            raise PluginError(
+                f"a {kind} has a name that cannot be used",
+                expected="lower-case letters, digits, - and _, a letter first",
+                found=name,
+            )
+        if not callable(factory):
+            raise PluginError(f"the factory of {kind} {name!r} cannot be called", found=type(factory).__name__)
+        if not (isinstance(options, type) and issubclass(options, BaseModel)):
+            raise PluginError(f"the options of {kind} {name!r} are not a pydantic model", found=options)
+        if options.model_config.get("extra") != "forbid":
+            raise PluginError(
+                f"the options of {kind} {name!r} let unknown keys pass",
+                remedy="derive them from ai4land_coupler.api.Options",
+            )
+        self.offers.append(Offer(kind, name, factory, options, self._source))

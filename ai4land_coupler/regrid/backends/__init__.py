@@ -1,0 +1,1 @@
+"""Regridding backends: ESMF, YAC, weight files. Each is a plugin."""

@@ -1,0 +1,230 @@
+"""Distributed meshes as ESMF takes them: great-circle polygons, nodes with one id and one owner, ids of 32 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import GridError, Mesh
+from ai4land_coupler.grids.mesh import POINT_TOLERANCE, at_pole, lon_difference, merge_corners, next_corners
+from ai4land_coupler.parallel.collective import exchange, rank_and_size, split_by_rank
+
+#: Two grids share their longitudes as long as an edge is cut into no more pieces than this, on average.
+_MOST_PIECES = 256
+#: Pieces of parallels this wide (degrees) are cut no further: it would cost much and gain little.
+_NARROW = 0.25
+_LARGEST_ID = np.iinfo(np.int32).max
+#: Coordinates are told apart in multiples of this (degrees), of which a turn has so many.
+_UNIT = 2 * POINT_TOLERANCE
+_TURN = round(360.0 / _UNIT)
+
+
+class Polygons(NamedTuple):
+    """Coordinates of the corners of all cells, cell after cell, and how many corners each cell has, (cells,)."""
+
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    corners: NDArray[np.int64]
+
+
+def shared_longitudes(source: Mesh, destination: Mesh, comm: Any) -> NDArray[np.float64] | None:
+    """All longitudes at which cells of two ``latlon`` meshes begin or end, 0 to 360, ascending. Collective.
+
+    ``None`` where one of the meshes has other edges, or there are too many longitudes to cut edges by (reduced
+    grids, of which each row has its own).
+    """
+    if source.edges != "latlon" or destination.edges != "latlon":
+        return None
+    found, width = [], 0.0
+    for mesh in (source, destination):
+        lon, lat = next_corners(mesh)
+        width = max(width, float(np.nanmean(np.abs(lon_difference(lon, mesh.corner_lon))))) if mesh.size else width
+        found.append(np.mod(mesh.corner_lon[~np.isnan(lat)], 360.0))
+    breaks = _distinct(np.concatenate(found))
+    if comm is not None:
+        if comm.allreduce(breaks.size) > 1_000_000:  # those of a reduced grid are not worth a message
+            return None
+        breaks = _distinct(np.concatenate(comm.allgather(breaks)))
+        width = max(comm.allgather(width))
+    return None if breaks.size * width / 360.0 > _MOST_PIECES else breaks
+
+
+def _distinct(lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes (0 to 360), ascending, the smallest of those that round to one."""
+    lon = np.sort(lon)
+    _, first = np.unique(np.rint(lon / _UNIT) % _TURN, return_index=True)
+    return np.sort(lon[first])
+
+
+def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] | None) -> Polygons:
+    """The cells with great-circle edges; edges along parallels become chains of short arcs.
+
+    A parallel is cut into pieces, and each piece becomes two arcs that meet halfway, a little off the parallel: so
+    far that piece and arcs enclose the same area with the equator. So cells keep their areas to rounding, and so do
+    overlaps of cells whose parallels are cut at the same longitudes. Where an edge of another cell crosses the
+    piece, what is left is at most width squared / 60 of the piece's height over the equator.
+
+    Parameters
+    ----------
+    pieces:
+        For each edge along a parallel, fewer where they would be narrower than 0.25 degrees; 0 leaves ``latlon``
+        edges as great circles between their corners.
+    breaks:
+        Longitudes to cut at instead (:func:`shared_longitudes`).
+    """
+    mesh = merge_corners(mesh)
+    used = ~np.isnan(mesh.corner_lat)
+    count = used.sum(axis=1)
+    lon, lat = mesh.corner_lon[used], mesh.corner_lat[used]
+    if mesh.edges != "latlon" or pieces == 0:
+        return Polygons(lon, lat, count)
+    lon2, lat2 = (values[used] for values in next_corners(mesh))
+    span = lon_difference(lon2, lon)
+    parallel = (np.abs(lat2 - lat) <= POINT_TOLERANCE) & ~at_pole(lat) & (np.abs(span) > POINT_TOLERANCE)
+    if breaks is None:
+        first = None
+        cuts = np.where(parallel, np.clip(np.ceil(np.abs(span) / _NARROW), 1, pieces), 1).astype(np.int64)
+    else:
+        around = np.concatenate([breaks + 360.0 * turn for turn in range(-3, 4)])
+        west, east = np.minimum(lon, lon + span), np.maximum(lon, lon + span)
+        first = np.searchsorted(around, west + POINT_TOLERANCE, side="right")
+        last = np.searchsorted(around, east - POINT_TOLERANCE, side="left")
+        cuts = np.where(parallel, last - first + 1, 1)
+
+    points = np.where(parallel, 2 * cuts, 1)  # of each edge, its first corner included
+    edge = np.repeat(np.arange(lon.size), points)
+    place = np.arange(edge.size) - np.repeat(np.cumsum(points) - points, points)
+
+    def cut(number: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Longitude of the corner (0), a cut, or the next corner (``cuts``) of the edge of each point."""
+        if first is None:
+            return np.asarray(lon[edge] + span[edge] * (number / cuts[edge]))
+        eastward = span[edge] > 0
+        index = np.where(eastward, first[edge] + number - 1, first[edge] + cuts[edge] - 1 - number)
+        inner = around[np.clip(index, 0, around.size - 1)]
+        return np.where(number == 0, lon[edge], np.where(number == cuts[edge], (lon + span)[edge], inner))
+
+    start, halfway = cut(place // 2), place % 2 == 1
+    stop = cut(place // 2 + 1)
+    step = (lat2 - lat)[edge] * np.where(parallel[edge], place / (2 * cuts[edge]), 0.0)
+    out_lat = lat[edge] + step
+    out_lat[halfway] = _equal_area_latitude(out_lat[halfway], (stop - start)[halfway])
+    out_lon = np.where(halfway, (start + stop) / 2, start)
+    cell = np.repeat(np.arange(mesh.size), count)
+    return Polygons(out_lon, out_lat, np.bincount(cell, weights=points, minlength=mesh.size).astype(np.int64))
+
+
+def _equal_area_latitude(lat: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Latitude of the point halfway, so that two arcs through it enclose the area that the parallel does.
+
+    Over an arc between latitudes p and q, of width w, lies the area 2 atan(tan(w/2) sin((p+q)/2) / cos((p-q)/2))
+    towards the equator (half the excess of the polar triangle, by Napier's analogies); that of the parallel is
+    w sin(p).
+    """
+    half, sine = np.deg2rad(np.abs(width)) / 4, np.sin(np.deg2rad(lat))
+    k, t = np.tan(half * sine) / np.tan(half), np.tan(np.deg2rad(lat) / 2)
+    return np.asarray(np.rad2deg(2 * np.arctan((k - t) / (1 - k * t))))
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The corners of this rank's cells: 1-based ids, owners and coordinates of each, (nodes,), and the place of each
+    corner of the polygons among them, (corners,)."""
+
+    ids: NDArray[np.int32]
+    owner: NDArray[np.int32]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    place: NDArray[np.int32]
+
+
+def name_nodes(polygons: Polygons, comm: Any) -> Nodes:
+    """Give corners one id, one owner and the same coordinates on all ranks. Collective.
+
+    Corners are one node where their coordinates round to the same multiple of twice the ``POINT_TOLERANCE``. The
+    owner is the lowest rank that has it, the coordinates are the smallest that any rank has.
+
+    Raises
+    ------
+    GridError
+        On every rank: more nodes than ESMF's ids can number.
+    """
+    rank, size = rank_and_size(comm)
+    lon = np.mod(polygons.lon, 360.0)
+    column = np.rint(lon / _UNIT).astype(np.int64) % _TURN
+    row = np.rint((polygons.lat + 90.0) / _UNIT).astype(np.int64)
+    column[at_pole(polygons.lat)] = 0
+    key, place = np.unique(row * _TURN + column, return_inverse=True)
+    # the smallest of the coordinates, not the first: another number of ranks has them in another order
+    order = np.lexsort((polygons.lat, lon, place))
+    first = order[np.searchsorted(place[order], np.arange(key.size))]
+    lonlat = np.stack([lon[first], polygons.lat[first]], axis=1)
+
+    home = key % size
+    keys = exchange(split_by_rank(key, home, size), comm)
+    known = np.concatenate(keys)
+    points = np.concatenate(exchange(split_by_rank(lonlat, home, size), comm))
+    holder = np.repeat(np.arange(size), [len(part) for part in keys])
+    order = np.lexsort((points[:, 1], points[:, 0], known))
+    distinct, start, inverse = np.unique(known[order], return_index=True, return_inverse=True)
+    lowest = np.minimum.reduceat(holder[order], start) if start.size else start
+    counts = [distinct.size] if comm is None else comm.allgather(distinct.size)
+    if sum(counts) > _LARGEST_ID:
+        raise GridError("a grid has too many corners for ESMF", expected=f"up to {_LARGEST_ID}", found=sum(counts))
+    offset = sum(counts[:rank])
+    answer = np.empty((known.size, 2), np.int64)
+    answer[order, 0], answer[order, 1] = offset + 1 + inverse.ravel(), lowest[inverse.ravel()]
+    agreed = np.empty((known.size, 2))
+    agreed[order] = points[order][start][inverse.ravel()]
+    ends = np.cumsum([len(part) for part in keys])[:-1]
+
+    back = np.argsort(home, kind="stable")
+    named, located = np.empty((key.size, 2), np.int64), np.empty((key.size, 2))
+    named[back] = np.concatenate(exchange(np.split(answer, ends), comm))
+    located[back] = np.concatenate(exchange(np.split(agreed, ends), comm))
+    return Nodes(
+        named[:, 0].astype(np.int32),
+        named[:, 1].astype(np.int32),
+        np.ascontiguousarray(located[:, 0]),
+        np.ascontiguousarray(located[:, 1]),
+        place.ravel().astype(np.int32),
+    )
+
+
+class DenseIds:
+    """1-based 32-bit numbers for global ids, in their order: the ids themselves where they fit. Collective."""
+
+    def __init__(self, ids: NDArray[np.int64], global_size: int, comm: Any) -> None:
+        self._comm = comm
+        self._fit = global_size < _LARGEST_ID
+        if self._fit:
+            self.numbers = (ids + 1).astype(np.int32)
+            return
+        rank, size = rank_and_size(comm)
+        # homes take ranges of ids, so that numbers follow the order of the ids
+        home = ids // -(-global_size // size)
+        parts = exchange(split_by_rank(ids, home, size), comm)
+        self._held = np.sort(np.concatenate(parts))
+        counts = [self._held.size] if comm is None else comm.allgather(self._held.size)
+        if sum(counts) > _LARGEST_ID:
+            raise GridError("a grid has too many cells for ESMF", expected=f"up to {_LARGEST_ID}", found=sum(counts))
+        self._starts = np.cumsum([0, *counts])
+        places = [np.searchsorted(self._held, part) + self._starts[rank] + 1 for part in parts]
+        self.numbers = np.empty(ids.size, np.int32)
+        self.numbers[np.argsort(home, kind="stable")] = np.concatenate(exchange(places, comm))
+
+    def ids(self, numbers: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """The global ids of any numbers, also those of other ranks' cells. Collective."""
+        numbers = numbers.astype(np.int64) - 1
+        if self._fit:
+            return numbers
+        rank, size = rank_and_size(self._comm)
+        home = np.searchsorted(self._starts, numbers, side="right") - 1
+        asked = exchange(split_by_rank(numbers, home, size), self._comm)
+        answers = [self._held[part - self._starts[rank]] for part in asked]
+        found = np.empty(numbers.size, np.int64)
+        found[np.argsort(home, kind="stable")] = np.concatenate(exchange(answers, self._comm))
+        return found

@@ -1,0 +1,195 @@
+"""Regrid weights that others made, read from a file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+
+Every rank reads an equal slice of the file and sends each link to the rank that owns its destination cell; what the
+file says of the grids reaches the owners of the cells in the same way. So the file is read once, whatever the number
+of ranks, and no rank holds all of it. Weights are refused where the file was made for other grids than those given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from ai4land_coupler.api import (
+    EARTH_RADIUS,
+    Ai4LandError,
+    ConfigError,
+    GridError,
+    LocalWeights,
+    Mesh,
+    Method,
+    Norm,
+    Options,
+    Registry,
+    hookimpl,
+)
+from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.mesh import validate
+from ai4land_coupler.parallel.collective import agree, rank_and_size
+from ai4land_coupler.regrid.weight_files.link_sums import LinkSums
+from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, giving, read_part
+from ai4land_coupler.regrid.weight_files.read import Side
+from ai4land_coupler.regrid.weight_files.same_grid import wrong_area, wrong_grid
+
+
+class FileOptions(Options):
+    """Options of the backend ``file``.
+
+    Parameters
+    ----------
+    path:
+        A weight file (netCDF or Zarr), or a folder of such files: the one that was made for the two grids is taken.
+    norm:
+        What the weights are a share of, where the file does not tell.
+    """
+
+    path: Path
+    norm: Norm | None = None
+
+
+class FileRegridder:
+    """Weights from a file of ESMF, SCRIP, CDO or YAC."""
+
+    methods: frozenset[Method] = frozenset(get_args(Method))
+    given = True
+
+    def __init__(self, options: FileOptions) -> None:
+        self._path, self._norm = options.path, options.norm
+
+    def build(
+        self,
+        source: Mesh,
+        destination: Mesh,
+        method: Method = "conservative",
+        norm: Norm = "destination",
+        comm: Any = None,
+    ) -> LocalWeights:
+        """Read the weights of the destination cells that this rank owns. Collective over ``comm``.
+
+        Raises
+        ------
+        DataError, GridError, ConfigError
+            On every rank: the file is missing or damaged; its ids, values, areas or sums of weights are out of range;
+            it was made for other grids, another method, or a norm that the one asked for does not follow from.
+        """
+        validate(source, comm)
+        validate(destination, comm)
+        refusals = []
+        files = self._files(comm)
+        for path in files:
+            try:
+                return _read(path, source, destination, method, norm, self._norm, comm)
+            except Ai4LandError as error:  # the same kind on every rank
+                if len(files) == 1:
+                    raise
+                refusals.append(f"{path.name}: {error.what}")
+        raise GridError(
+            "no weight file of the folder was made for these grids",
+            expected=f"{source.global_size} to {destination.global_size} cells, method {method}",
+            found="\n    ".join(["", *refusals]) if refusals else "no netCDF file and no Zarr group",
+            where=self._path,
+        )
+
+    def _files(self, comm: Any) -> list[Path]:
+        """The files to try, as rank 0 sees them."""
+        found = [self._path]
+        if self._path.is_dir() and self._path.suffix != ".zarr":
+            found = sorted(path for path in self._path.iterdir() if path.suffix in (".nc", ".zarr"))
+        return found if comm is None else list(comm.bcast(found))
+
+
+def _read(
+    path: Path, source: Mesh, destination: Mesh, method: Method, norm: Norm, told: Norm | None, comm: Any
+) -> LocalWeights:
+    meshes: dict[Side, Mesh] = {"source": source, "destination": destination}
+    error: Exception | None = None
+    try:
+        part = read_part(path, meshes, method, *rank_and_size(comm))
+    except Exception as caught:
+        error = caught
+    agree(error, comm)
+    row, col, values = deliver(part.links, destination, comm)
+    area, fraction = {}, None
+    for side, mesh in meshes.items():
+        given = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
+        own, found = cell_area(mesh), given.get("area")
+        # files of methods without areas hold zeros, and CDO's where nothing overlaps
+        area[side] = own if found is None else np.where(found > 0, found * EARTH_RADIUS**2, own)
+        error = error or wrong_grid(mesh, given, path) or wrong_area(mesh, area[side], own, path)
+        fraction = given.get("fraction")  # of the destination, which comes last
+    agree(error, comm)
+    if part.norm == "fraction" and not _tells_fractions(part, comm):
+        fraction = None
+
+    links = LinkSums(row, values, destination.size)
+    if method in ("conservative", "conservative2nd"):
+        norm_of_file = part.norm or told or links.likely_norm(norm, comm)
+        agree(links.wrong_sums(norm_of_file, fraction, method, path), comm)
+        if (norm_of_file, norm) == ("fraction", "destination") and fraction is None:
+            raise ConfigError(
+                "the weights of a file are shares of what source cells cover, but it does not tell how much that is",
+                expected="norm fraction",
+                found="norm destination",
+                where=path,
+                remedy="make it with normalisation destarea (CDO: export CDO_REMAP_NORM=destarea)",
+            )
+        values, covered = links.converted(norm_of_file, norm, fraction, area["destination"] / EARTH_RADIUS**2)
+    else:
+        agree(links.wrong_sums("fraction", None, method, path), comm)
+        covered = (links.sums != 0).astype(np.float64)
+
+    error = None
+    gives = giving(col, source, comm)
+    if not gives.all() and (method, norm) != ("conservative", "destination"):
+        error = GridError(
+            "weights of a file use source cells that are masked or belong to no rank",
+            found=f"{int((~gives).sum())} links",
+            where=path,
+            remedy="make the file with this mask, or use method conservative with norm destination",
+        )
+    agree(error, comm)
+    keep = gives & destination.mask[row]
+    row, col, values = row[keep], col[keep], values[keep]
+    sums = np.bincount(row, weights=values, minlength=destination.size).astype(np.float64)
+    if (method, norm) == ("conservative", "destination"):
+        covered = sums
+    return LocalWeights(
+        indptr=np.searchsorted(row, np.arange(destination.size + 1)),
+        source_ids=col,
+        values=values,
+        destination_fraction=np.where(destination.mask, covered, 0.0),
+        source_area=area["source"],
+        destination_area=area["destination"],
+        provenance={
+            "backend": "file",
+            "version": f"layout {part.layout}",
+            "method": method,
+            "norm": norm,
+            "path": str(path),
+            "made_by": part.made_by,
+        },
+    )
+
+
+def _tells_fractions(part: FilePart, comm: Any) -> bool:
+    """Whether the destination's fractions are those that source cells cover.
+
+    CDO writes 1 wherever something overlaps, with its normalisation ``fracarea``. That is right where the source covers
+    the globe. Collective.
+    """
+    if "CDO" not in part.made_by:
+        return True
+    covers = sum([part.covers] if comm is None else comm.allgather(part.covers))
+    return bool(abs(covers / (4 * np.pi) - 1) < 1e-6)
+
+
+def _create(options: FileOptions) -> FileRegridder:
+    """Weights from a file that ESMF, SCRIP, CDO or YAC wrote, checked against the grids."""
+    return FileRegridder(options)
+
+
+@hookimpl
+def ai4land_register(registry: Registry) -> None:
+    registry.regridder("file", _create, FileOptions)

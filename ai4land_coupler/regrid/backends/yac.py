@@ -1,0 +1,252 @@
+"""Conservative regrid weights by YAC (https://dkrz-sw.gitlab-pages.dkrz.de/yac).
+
+Each rank calls YAC for its own destination cells, on a communicator of its own (``MPI_COMM_SELF``), after the
+source cells that may overlap them have been sent to it, block by block. So weights do not depend on the number of
+ranks, ranks without cells need nothing, ids on our side stay 64-bit, no YAC call waits for another rank, and memory is
+bounded. The price: a rank works as much as its destination cells have sources.
+
+YAC gives weights through a file only; it is written to, and read from, the temporary folder of the rank.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, hookimpl
+from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.candidates import Spheres, blocks_of, candidates_by_spheres, enclosing_spheres
+from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
+from ai4land_coupler.parallel.collective import agree
+from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
+from ai4land_coupler.regrid.methods.request import RegridOptions, check_request, without_library
+
+#: Cells of both sides in one call of YAC: bounds its memory, 0.8 kB a cell.
+_BLOCK = 50_000
+#: YAC keeps grids by name and aborts when one comes twice.
+_names = itertools.count()
+
+
+class YacOptions(RegridOptions):
+    """Options of the YAC backend: those of every backend."""
+
+
+class YacRegridder:
+    """Regrid weights between two distributed meshes."""
+
+    methods: frozenset[Method] = frozenset({"conservative", "bilinear", "nearest"})
+    alone = True
+
+    def __init__(self, options: YacOptions | None = None) -> None:
+        self._options = options or YacOptions()
+
+    @property
+    def version(self) -> str:
+        """Of the library, empty where there is none."""
+        if _missing_yac() is not None:
+            return ""
+        import yac
+
+        return str(yac.version())
+
+    def build(
+        self,
+        source: Mesh,
+        destination: Mesh,
+        method: Method = "conservative",
+        norm: Norm = "destination",
+        comm: Any = None,
+    ) -> LocalWeights:
+        """Make the weights of the destination cells that this rank owns. Collective over ``comm``.
+
+        Parameters
+        ----------
+        source, destination:
+            Owned cells of either side; no rank needs to have any. Masked cells get and give nothing.
+        comm:
+            mpi4py communicator, private to the component; ``None`` for a single process.
+
+        Returns
+        -------
+        Rows in the order of ``destination.cell_ids``, each sorted by global source id.
+
+        Raises
+        ------
+        GridError, ConfigError, PluginError
+            On every rank.
+        """
+        check_request("YAC", self.methods, method, norm)
+        validate(source, comm)
+        validate(destination, comm)
+        found = without_library(source, destination, method, norm, self._options, comm)
+        return found or self._conservative(source, destination, norm, comm)
+
+    def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
+        agree(_missing_yac(), comm)
+        spheres = enclosing_spheres(source), enclosing_spheres(destination)
+        candidates = candidates_by_spheres(source, *spheres, comm)
+        near = candidates.spheres(spheres[0], comm)
+        error: Exception | None = None
+        row = col = np.zeros(0, np.int64)
+        area = np.zeros(0)
+        try:
+            row, col, fraction = _by_blocks(candidates.mesh, destination, near, spheres[1])
+            area = fraction * cell_area(destination)[row]
+        except Exception as caught:
+            error = caught
+        agree(error, comm)
+        import yac
+
+        made_by = {"backend": "yac", "version": str(yac.version()), "method": "conservative", "norm": norm}
+        return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm)
+
+
+def _missing_yac() -> PluginError | None:
+    other = _of_other_mpi()
+    if other is not None:
+        return PluginError(
+            "YAC was built for another MPI library than the one that runs",
+            found=other,
+            remedy="build YAC from source with the MPI of the host, or choose another backend",
+        )
+    try:
+        import yac.core  # noqa: F401
+    except ImportError as error:
+        return PluginError(
+            "the regridding backend yac needs the YAC library",
+            found=error,
+            remedy="pip install ai4land_coupler[yac], or choose another backend",
+        )
+    return None
+
+
+def _of_other_mpi() -> Path | None:
+    """YAC's library, where MPI does not run in the one that it would call: its mere import then aborts the process.
+
+    MPI allows this question before MPI_Init; a look-up by handle finds what YAC depends on, whatever else is loaded.
+    """
+    from mpi4py import MPI
+
+    package = importlib.util.find_spec("yac")
+    folders = [] if package is None else package.submodule_search_locations or []
+    for library in (path for folder in folders for path in Path(folder).glob("core.*.so")):
+        flag = ctypes.c_int(0)
+        try:
+            ctypes.CDLL(str(library)).PMPI_Initialized(ctypes.byref(flag))
+        except (OSError, AttributeError):  # the import says what is wrong
+            continue
+        if bool(flag.value) != MPI.Is_initialized():
+            return library
+    return None
+
+
+def _by_blocks(
+    source: Mesh, destination: Mesh, around_source: Spheres, around_destination: Spheres
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Overlap area / destination area of every pair that overlaps: local destination, local source, value.
+
+    Weights of a destination cell depend on its own sources alone, so blocks give what one call would, and need less
+    memory and no more time.
+    """
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for cells, near in blocks_of(around_source, around_destination, _BLOCK):
+        cells, near = around_destination.taken[cells], around_source.taken[near]
+        row, col, fraction = _overlap_fractions(source.take(near), destination.take(cells))
+        found.append((cells[row], near[col], fraction))
+    row, col, fraction = (np.concatenate(part) for part in zip(*found, strict=True))
+    return row, col, fraction
+
+
+def _refuse_unknown(mesh: Mesh) -> None:
+    """YAC aborts on cells of meridians and parallels that are neither boxes nor triangles."""
+    if mesh.edges != "latlon":
+        return
+    corners = (~np.isnan(mesh.corner_lat)).sum(axis=1)
+    bad = corners > 4
+    if mesh.corner_lat.shape[1] > 3:
+        bad[corners == 4] = ~_four_sided(mesh)[corners == 4]
+    if bad.any():
+        raise GridError(
+            "YAC does not know such cells",
+            expected="cells of meridians and parallels with four corners (three at a pole), narrower than 179 degrees",
+            found=f"{bad.sum()} others, first with {corners[bad][0]} corners",
+            where=f"{mesh.name}, cell {mesh.cell_ids[bad][0]}",
+            remedy="cut them into boxes, and leave out corners that lie on a straight edge",
+        )
+
+
+def _four_sided(mesh: Mesh) -> NDArray[np.bool_]:
+    """Whether the first four corners of each cell lie two by two on meridians, and two by two on parallels."""
+    lon, lat = mesh.corner_lon[:, :4], mesh.corner_lat[:, :4]
+    step = np.abs(lon_difference(np.roll(lon, -1, axis=1), lon))
+    meridian, parallel = step <= POINT_TOLERANCE, np.abs(np.roll(lat, -1, axis=1) - lat) <= POINT_TOLERANCE
+    either = parallel[:, ::2].all(axis=1) & meridian[:, 1::2].all(axis=1)
+    other = parallel[:, 1::2].all(axis=1) & meridian[:, ::2].all(axis=1)
+    return np.asarray((either | other) & (step.max(axis=1) < 179.0))
+
+
+def _overlap_fractions(
+    source: Mesh, destination: Mesh
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Overlap area / destination area of every pair that overlaps: local destination, local source, value."""
+    from mpi4py import MPI
+    from scipy.io import netcdf_file
+    from yac.core import DistGridPair, InterpField, InterpGrid, InterpolationStack, do_search, yac_location
+
+    stack = InterpolationStack()
+    stack.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
+    grids = [_yac_grid(source), _yac_grid(destination)]
+    pair = DistGridPair(*grids, MPI.COMM_SELF)  # must outlive the search
+    fields = [InterpField(grid.add_coordinates(yac_location.YAC_LOC_CELL)) for grid in grids]
+    weights = do_search(stack, InterpGrid(pair, *fields))
+    with tempfile.TemporaryDirectory(prefix="ai4land-weights-") as folder:
+        path = Path(folder) / "weights.nc"
+        weights.write_to_file(str(path))
+        with netcdf_file(path, mmap=False) as file:  # 64-bit offset; keeps the netCDF library out of hosts
+            if "remap_matrix" not in file.variables:
+                return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+            row, col = (file.variables[name][:].astype(np.int64) - 1 for name in ("dst_address", "src_address"))
+            return row, col, file.variables["remap_matrix"][:, 0].astype(np.float64)
+
+
+def _yac_grid(mesh: Mesh) -> Any:
+    """A YAC grid of these cells, numbered from 0 in their order."""
+    from yac.core import BasicGrid, yac_location
+
+    mesh = merge_corners(mesh)
+    _refuse_unknown(mesh)
+    used = ~np.isnan(mesh.corner_lat)
+    lon, lat = mesh.corner_lon[used], mesh.corner_lat[used]
+    order = np.lexsort((lon, lat))
+    new = np.ones(order.size, bool)
+    new[1:] = (np.diff(lon[order]) != 0) | (np.diff(lat[order]) != 0)
+    points, corners = order[new], np.empty(order.size, np.int32)
+    corners[order] = np.cumsum(new) - 1
+    grid = BasicGrid.unstruct_new(
+        f"ai4land_{next(_names)}",
+        used.sum(axis=1).astype(np.int32),
+        np.deg2rad(lon[points]),
+        np.deg2rad(lat[points]),
+        corners,
+        lonlat_edges=mesh.edges == "latlon",
+    )
+    grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(mesh.size, dtype=np.int32))
+    grid.set_global_index(yac_location.YAC_LOC_CORNER, np.arange(points.size, dtype=np.int32))
+    return grid
+
+
+def _create(options: YacOptions) -> YacRegridder:
+    """Weights by YAC, on the sphere, edges as great circles or meridians and parallels."""
+    return YacRegridder(options)
+
+
+@hookimpl
+def ai4land_register(registry: Registry) -> None:
+    registry.regridder("yac", _create, YacOptions)

@@ -1,0 +1,210 @@
+"""Weights of a file applied to the variables of another, slice by slice."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ai4land_coupler import __version__
+from ai4land_coupler.errors import ConfigError, DataError, FieldError
+from ai4land_coupler.regrid.files.averaging import Averaging, Missing, Rule
+from ai4land_coupler.regrid.files.fields import ENCODING, Field, find_fields, open_fields
+from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid
+from ai4land_coupler.regrid.files.output import Output, open_output
+from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
+
+#: Bytes of one slice of input and output in float64; a few arrays of this size are held at a time.
+_SLICE = 32 * 2**20
+#: Attributes of a variable that its new grid makes wrong.
+_GRID_ATTRIBUTES = frozenset(
+    {
+        "coordinates",
+        "grid_mapping",
+        "cell_measures",
+        "bounds",
+        "ancillary_variables",
+        "CDI_grid_type",
+        "mesh",
+        "location",
+    }
+)
+
+
+def regrid_file(
+    weights: Path,
+    source: Path,
+    output: Path,
+    *,
+    variables: Sequence[str] = (),
+    rule: Rule = "mean",
+    missing: Missing = "renormalise",
+    min_share: float = 0.0,
+    overwrite: bool = False,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[str]:
+    """Put variables of a netCDF file or Zarr store on another grid.
+
+    Time, levels and all other dimensions stay, with their coordinates and attributes. Values are read, regridded and
+    written by slices, so memory does not grow with the number of fields.
+
+    Parameters
+    ----------
+    weights:
+        Weight file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+    source, output:
+        netCDF, or Zarr where the name ends in ``.zarr``.
+    variables:
+        Names; default: all data variables on the source grid, and all that are on no grid are copied.
+    rule:
+        ``mean``: weighted mean. ``largest-share``: the category that covers most of the cell, of equal ones the
+        smallest code.
+    missing:
+        See :class:`ai4land_coupler.regrid.files.averaging.Averaging`.
+    min_share:
+        Values are missing where a smaller share of the cell has any.
+
+    Returns
+    -------
+    Names of the variables that were regridded.
+
+    Raises
+    ------
+    DataError, GridError, FieldError, ConfigError, RunError
+    """
+    if output.exists() and not overwrite:
+        raise ConfigError("the output exists", found=output, remedy="give --overwrite, or another name")
+    if output.suffix not in (".nc", ".zarr"):
+        raise ConfigError("the output has an unknown ending", expected=".nc or .zarr", found=output.name)
+    if not 0 <= min_share <= 1:
+        raise ConfigError("a share is out of range", expected="0 to 1", found=min_share, where="--min-share")
+    file = read_weights(weights)
+    if rule == "largest-share" and file.method not in ("conservative", None):
+        raise FieldError(
+            "the largest share needs the areas of overlaps", expected="method conservative", found=file.method,
+            where=weights,
+        )  # fmt: skip
+    with open_fields(source) as dataset:
+        fields = find_fields(dataset, file.source, variables, source)
+        n_source = int(np.prod([dataset.sizes[dim] for dim in fields[0].grid_dims]))
+        averaging = Averaging(file, n_source, rule, missing, min_share)
+        grid = output_grid(file.destination, averaging.n_destination)
+        parts = [(field, index) for field in fields for index in _slices(field, n_source + averaging.n_destination)]
+        with open_output(output) as out:
+            out.attributes(_global(dataset, weights, source))
+            _copy(out, dataset, fields, grid, bool(variables))
+            for field in fields:
+                _create(out, dataset, field, grid, file, rule)
+            for done, (field, index) in enumerate(parts):
+                progress(done, len(parts), field.name)
+                _write(out, field, index, averaging, grid, source)
+            progress(len(parts), len(parts), "done")
+    return [field.name for field in fields]
+
+
+def _slices(field: Field, cells: int) -> Iterator[tuple[slice, ...]]:
+    """Parts of the other dimensions that are done at once: single steps, several along the last one."""
+    lengths = [field.array.sizes[dim] for dim in field.others]
+    if not lengths:
+        yield ()
+        return
+    step = max(1, _SLICE // (8 * cells))
+    for first in itertools.product(*(range(length) for length in lengths[:-1])):
+        for start in range(0, lengths[-1], step):
+            last = slice(start, min(start + step, lengths[-1]))
+            yield (*(slice(place, place + 1) for place in first), last)
+
+
+def _global(dataset: xr.Dataset, weights: Path, source: Path) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    line = f"{now} ai4land regrid {weights.name} {source.name}, ai4land_coupler {__version__}"
+    before = str(dataset.attrs.get("history", ""))
+    return {"Conventions": "CF-1.11", **dataset.attrs, "history": f"{line}\n{before}" if before else line}
+
+
+def _copy(out: Output, dataset: xr.Dataset, fields: list[Field], grid: OutputGrid, chosen: bool) -> None:
+    """Write the destination's coordinates, and what the input has beside its grid."""
+    gone = {dim for field in fields for dim in field.grid_dims}
+    kept = {dim for field in fields for dim in field.others}
+    for field in fields:
+        kept.update(str(field.array.attrs.get("coordinates", "")).split())
+    for name in list(kept):
+        if name in dataset.variables:
+            attrs = dataset[name].attrs
+            kept.update(str(attrs[key]) for key in ("bounds", "climatology") if key in attrs)
+    written = {column.name for column in grid.columns}
+    for column in grid.columns:
+        out.create(column.name, column.values.dtype, column.dims, column.values.shape, column.attrs, None)
+        out.write(column.name, (), column.values)
+    mapping = {str(array.attrs.get("grid_mapping", "")) for array in dataset.variables.values()}
+    for name in map(str, dataset.variables):
+        array = dataset.variables[name]
+        on_grid = gone & {str(dim) for dim in array.dims}
+        if on_grid or name in written or name in mapping or (chosen and name not in kept):
+            continue
+        dims, attrs = tuple(str(dim) for dim in array.dims), dict(array.attrs)
+        fill = attrs.pop("_FillValue", None)
+        out.create(name, array.dtype, dims, array.shape, attrs, fill)
+        out.write(name, (), np.asarray(array.values))
+
+
+def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, file: WeightFile, rule: Rule) -> None:
+    attrs = {key: value for key, value in field.array.attrs.items() if key not in ENCODING | _GRID_ATTRIBUTES}
+    other = [name for name in str(field.array.attrs.get("coordinates", "")).split() if name not in ("lat", "lon")]
+    known = [n for n in other if n in dataset.variables and not set(dataset[n].dims) & set(field.grid_dims)]
+    coordinates = " ".join([*known, grid.coordinates]).strip()
+    method = "area: mode" if rule == "largest-share" else "area: mean" if file.method == "conservative" else ""
+    attrs |= {"coordinates": coordinates} if coordinates else {}
+    attrs |= {"cell_methods": f"{attrs.get('cell_methods', '')} {method}".strip()} if method else {}
+    dims = (*field.others[: field.place], *grid.dims, *field.others[field.place :])
+    sizes = {dim: field.array.sizes[dim] for dim in field.others} | dict(zip(grid.dims, grid.shape, strict=True))
+    dtype = output_type(field, rule)
+    out.create(
+        field.name, dtype, dims, tuple(sizes[dim] for dim in dims), {**attrs, **grid.attributes}, fill_of(field, dtype)
+    )
+
+
+def output_type(field: Field, rule: Rule) -> np.dtype[Any]:
+    """Categories keep their type, and means of floats; means of integers and of packed values are float64."""
+    if rule == "largest-share" or (field.array.dtype.kind == "f" and not field.packed):
+        return np.dtype(field.array.dtype.newbyteorder("="))
+    return np.dtype(np.float64)
+
+
+def fill_of(field: Field, dtype: np.dtype[Any]) -> Any:
+    """What stands for a missing value: as in the input, else netCDF's own for the type."""
+    import netCDF4
+
+    stored = field.missing_values()
+    if stored and dtype == field.array.dtype:
+        return dtype.type(stored[0])
+    return dtype.type(netCDF4.default_fillvals[dtype.str[1:]])
+
+
+def _write(
+    out: Output, field: Field, index: tuple[slice, ...], averaging: Averaging, grid: OutputGrid, where: Path
+) -> None:
+    try:
+        stored = field.read(index)
+    except (OSError, RuntimeError, ValueError) as error:
+        remedy = "the file is damaged; get it again"
+        raise DataError(
+            "the input cannot be read", found=error, where=f"{where}, {field.name}", remedy=remedy
+        ) from error
+    values = averaging.apply(field.decode(stored), f"{where}, {field.name}")
+    dtype = output_type(field, averaging.rule)
+    absent = np.isnan(values)
+    made = np.where(absent, 0.0, values).astype(dtype)
+    native_nan = out.missing_is_nan and dtype.kind == "f"
+    made[absent] = np.nan if native_nan else fill_of(field, dtype)
+    lengths = tuple(part.stop - part.start for part in index)
+    shaped = made.reshape(*lengths, *grid.shape)
+    rank = len(grid.shape)
+    shaped = np.moveaxis(shaped, range(-rank, 0), range(field.place, field.place + rank))
+    whole = tuple(slice(0, length) for length in grid.shape)
+    out.write(field.name, (*index[: field.place], *whole, *index[field.place :]), shaped)

@@ -1,0 +1,101 @@
+"""Weighted means and largest shares on a destination grid, with missing values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import FieldError, GridError
+from ai4land_coupler.regrid.weight_files.read import WeightFile
+
+Rule = Literal["mean", "largest-share"]
+Missing = Literal["renormalise", "conserve", "spread"]
+
+#: Shares closer than this are equal: then the smaller code wins, not the rounding.
+_TIE = 1e-12
+_MOST_CATEGORIES = 4096
+
+
+class Averaging:
+    """Applies the weights of a file to fields (fields, cells).
+
+    Parameters
+    ----------
+    n_source:
+        Cells of the fields.
+    rule:
+        ``mean`` or ``largest-share``.
+    missing:
+        ``renormalise``: the mean of what is there. ``conserve``: the sum of weight times value, so that with weights
+        of the norm ``destination`` the integral over the cell is that of what is there. ``spread``: a value is missing
+        where any of its source cells is.
+    min_share:
+        A value is missing where values cover less of its cell. A cell without any is always missing.
+    """
+
+    def __init__(self, file: WeightFile, n_source: int, rule: Rule, missing: Missing, min_share: float) -> None:
+        self.rule, self._missing, self._min_share = rule, missing, min_share
+        largest = int(file.col.max()) + 1 if file.col.size else 0
+        expected = file.source.size
+        if (expected is not None and expected != n_source) or largest > n_source:
+            raise GridError("fields do not fit the weights", expected=f"{expected or largest} cells", found=n_source)
+        size = file.destination.size
+        self.n_destination = size if size is not None else (int(file.row.max()) + 1 if file.row.size else 0)
+        values = file.values
+        if file.norm == "none":
+            if file.destination.area is None:
+                raise GridError("weights are areas, but the file does not tell those of the destination cells")
+            values = values / file.destination.area[file.row]
+        shape = (self.n_destination, n_source)
+        self._matrix = sp.csr_matrix((values, (file.row, file.col)), shape)
+        self._links = sp.csr_matrix((np.ones(values.size), (file.row, file.col)), shape)
+        self._sums = np.asarray(self._matrix.sum(axis=1)).ravel()
+        # what part of a cell weights are shares of, where they are not shares of the cell itself
+        fraction = file.destination.fraction
+        self._cell = fraction if file.norm == "fraction" and fraction is not None else np.ones(self.n_destination)
+
+    def apply(self, values: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+        """Fields (fields, cells) with NaN for missing values, to (fields, destination cells).
+
+        Raises
+        ------
+        FieldError
+            Categories that are no integers, or too many.
+        """
+        valid = np.isfinite(values)
+        if valid.all():
+            known = np.broadcast_to(self._sums, (len(values), self.n_destination))
+        else:
+            known = (self._matrix @ valid.T.astype(np.float64)).T
+        filled = np.where(valid, values, 0.0)
+        if self.rule == "largest-share":
+            found = self._largest(filled, valid, where)
+        else:
+            found = (self._matrix @ filled.T).T
+            if self._missing != "conserve":
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    found = found / known
+        absent = (known <= 0) | (known * self._cell < self._min_share - _TIE)
+        if self._missing == "spread" and not valid.all():
+            absent |= (self._links @ (~valid).T.astype(np.float64)).T > 0
+        return np.where(absent, np.nan, found)
+
+    def _largest(self, values: NDArray[np.float64], valid: NDArray[np.bool_], where: str) -> NDArray[np.float64]:
+        codes = np.unique(values[valid])
+        if codes.size > _MOST_CATEGORIES or (codes != np.round(codes)).any():
+            raise FieldError(
+                "values are no categories",
+                expected=f"at most {_MOST_CATEGORIES} different integers",
+                found=f"{codes.size} different values, as {codes[codes != np.round(codes)][:3].tolist()}",
+                where=where,
+            )
+        best = np.zeros((len(values), self.n_destination))
+        winner = np.full(best.shape, np.nan)
+        for code in codes:
+            share = (self._matrix @ ((values == code) & valid).T.astype(np.float64)).T
+            more = share > best + _TIE
+            best[more], winner[more] = share[more], code
+        return winner

@@ -1,0 +1,149 @@
+"""Regrid weights between two grids, as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ai4land_coupler import __version__
+from ai4land_coupler.api import Mesh, Method, Norm
+from ai4land_coupler.errors import Ai4LandError, ConfigError
+from ai4land_coupler.grids import partition, read_mesh
+from ai4land_coupler.parallel import Communicator
+from ai4land_coupler.parallel.collective import agree
+from ai4land_coupler.registry.loading import load_plugins
+from ai4land_coupler.regrid.auto import resolve
+from ai4land_coupler.regrid.methods.closed_form import value_places
+from ai4land_coupler.regrid.weight_files.gather import gather_weights
+from ai4land_coupler.regrid.weight_files.read import Layout, read_weights
+from ai4land_coupler.regrid.weight_files.write import write_weights
+
+#: Told about each step: (steps done, steps in all, what comes next).
+Progress = Callable[[int, int, str], None]
+
+
+def make_weights(
+    source: str,
+    destination: str,
+    output: Path,
+    *,
+    method: Method = "conservative",
+    norm: Norm = "destination",
+    backend: str = "yac",
+    options: Mapping[str, Any] | None = None,
+    layout: Layout = "esmf",
+    overwrite: bool = False,
+    comm: Any = None,
+    progress: Progress = lambda done, total, what: None,
+) -> int:
+    """Make regrid weights and write them. Collective over ``comm``.
+
+    Parameters
+    ----------
+    source, destination:
+        Grid files, data files with latitudes and longitudes, or names of grids (:func:`host_grids.read_mesh`).
+    output:
+        netCDF file; a Zarr group where its name ends in ``.zarr``.
+    backend, options:
+        Regridding backend by its registered name, or ``auto``.
+    layout:
+        Of the file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+
+    Returns
+    -------
+    How many weights were written.
+
+    Raises
+    ------
+    Ai4LandError
+        On every rank: grids that cannot be read or regridded, a file that exists, a full disk.
+    """
+    ranks = Communicator(comm)
+    try:
+        with ranks.guard():
+            _check_output(output, overwrite)
+            regridder = load_plugins().create(
+                "regridder", resolve(backend, ranks.size), dict(options or {}), "--backend"
+            )
+            progress(0, 4, f"reading {source}")
+            whole, dims = [read_mesh(source)], []
+            dims.append(grid_dims(whole[0], source))
+            progress(1, 4, f"reading {destination}")
+            whole.append(read_mesh(destination))
+            dims.append(grid_dims(whole[1], destination))
+        here, there = (partition(mesh, ranks.rank, ranks.size) for mesh in whole)
+        progress(2, 4, "making weights")
+        weights = regridder.build(here, there, method, norm, ranks.mpi)
+        progress(3, 4, f"writing {output.name}")
+        gathered = gather_weights(weights, here, there, ranks.mpi, (dims[0], dims[1]))
+        count, error = 0, None
+        try:
+            if gathered is not None:
+                history = f"ai4land weights {source} {destination}, ai4land_coupler {__version__}"
+                facts = {**gathered.attributes, "history": history}
+                write_weights(output, replace(gathered, attributes=facts), layout)
+                count = gathered.row.size
+        except Ai4LandError as caught:
+            error = caught
+        agree(error, ranks.mpi)
+        progress(4, 4, "done")
+        return int(ranks.bcast(count))
+    finally:
+        ranks.free()
+
+
+def convert_weights(path: Path, output: Path, layout: Layout = "esmf", overwrite: bool = False) -> int:
+    """Write the weights of a file in another layout, or as Zarr; how many there are.
+
+    Raises
+    ------
+    DataError, GridError, ConfigError, RunError
+    """
+    _check_output(output, overwrite)
+    weights = read_weights(path)
+    write_weights(output, weights, layout)
+    return int(weights.row.size)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.exists() and not overwrite:
+        raise ConfigError("the output exists", found=output, remedy="give --overwrite, or another name")
+    if output.suffix not in (".nc", ".zarr"):
+        raise ConfigError("the output has an unknown ending", expected=".nc or .zarr", found=output.name)
+
+
+def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
+    """Lengths of a grid's dimensions, fastest first: from its file, else from its cells; one for a list of cells."""
+    if Path(source).is_file():
+        found = _dims_of_file(Path(source), mesh.global_size)
+        if found is not None:
+            return found
+    lon, lat = value_places(mesh)
+    for slow, fast in ((lat, lon), (lon, lat)):
+        run = int(np.argmax(np.abs(slow - slow[0]) > 1e-6)) or mesh.size
+        if 1 < run < mesh.size and mesh.size % run == 0:
+            rows, columns = slow.reshape(-1, run), fast.reshape(-1, run)
+            turned = columns - columns[0]
+            turned -= 360.0 * np.round(turned / 360.0)
+            if np.ptp(rows, axis=1).max() < 1e-6 and np.abs(turned).max() < 1e-6:
+                return run, mesh.size // run
+    return (mesh.global_size,)
+
+
+def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        if "grid_dims" in file.variables:
+            dims = tuple(int(length) for length in file["grid_dims"][:])
+            return dims if int(np.prod(dims)) == size and len(dims) <= 2 else None
+        for variable in file.variables.values():
+            units = str(getattr(variable, "units", ""))
+            is_latitude = getattr(variable, "standard_name", "") == "latitude" or units.startswith("degrees_n")
+            if is_latitude and variable.ndim == 2 and variable.size == size:
+                return tuple(int(length) for length in reversed(variable.shape))
+    return None

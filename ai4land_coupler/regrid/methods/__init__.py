@@ -1,0 +1,1 @@
+"""Regrid weights that need no library: closed forms, bilinear, nearest."""

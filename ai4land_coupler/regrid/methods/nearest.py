@@ -1,0 +1,99 @@
+"""The nearest source cell of each destination cell, measured between the points that their values stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.parallel.collective import exchange, rank_and_size
+from ai4land_coupler.regrid.methods.closed_form import value_points
+
+#: Sources whose distances differ by less (radii of the Earth; 6 micrometres) are equally near.
+TIE = 1e-12
+#: Cubes along the diameter of the sphere: source points are sent between ranks by cube.
+_CUBES = 32
+
+
+def nearest_sources(source: Mesh, points: NDArray[np.float64], comm: Any, limit: float = np.inf) -> NDArray[np.int64]:
+    """Global id of the unmasked source cell whose point is nearest to each of this rank's points. Collective.
+
+    Of equally near sources (:data:`TIE`) the one with the lowest id is taken, so the answer does not depend on the
+    number of ranks.
+
+    Parameters
+    ----------
+    points:
+        Points of the unit sphere, (n, 3).
+    limit:
+        Greatest distance (straight through the Earth, in its radii); alike on all ranks.
+
+    Returns
+    -------
+    int64 (n,); -1 where there is no source within the limit.
+    """
+    from scipy.spatial import cKDTree
+
+    ids, places = _within_reach(source, points, comm, limit)
+    nearest = np.full(len(points), -1, np.int64)
+    if not (ids.size and len(points)):
+        return nearest
+    tree = cKDTree(places)
+    distance, index = tree.query(points, k=[1, 2])
+    found = distance[:, 0] <= limit
+    nearest[found] = ids[index[found, 0]]
+    tied = np.flatnonzero(found & (distance[:, 1] <= distance[:, 0] + TIE))
+    for point, near in zip(tied, tree.query_ball_point(points[tied], distance[tied, 0] + TIE), strict=True):
+        nearest[point] = ids[near].min()
+    return nearest
+
+
+def chord(distance: float) -> float:
+    """Straight distance between points that are so far apart along a great circle, both in radii of the Earth."""
+    return 2.0 * float(np.sin(min(distance, np.pi) / 2.0))
+
+
+def _within_reach(
+    source: Mesh, points: NDArray[np.float64], comm: Any, limit: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ids and points (m, 3) of all sources that can be nearest to a point of this rank.
+
+    Points go in groups, each in a sphere: the nearest source of a group of destinations lies in a sphere that is no
+    farther than the farthest point of the nearest one.
+    """
+    taken = np.flatnonzero(source.mask)
+    own = value_points(source)[taken]
+    members, centre, radius = _groups(own)
+    described = np.column_stack([centre, radius])
+    everyone = [described] if comm is None else comm.allgather(described)
+    rank_of = np.repeat(np.arange(len(everyone)), [len(part) for part in everyone])
+    number = np.concatenate([np.arange(len(part)) for part in everyone])
+    theirs = np.concatenate(everyone)
+
+    wanted = np.zeros(len(theirs), bool)
+    _, here, extent = _groups(points)
+    if len(theirs):
+        for middle, size in zip(here, extent, strict=True):
+            away = np.linalg.norm(theirs[:, :3] - middle, axis=1)
+            enough = min(float((away + theirs[:, 3]).min()) + size, limit)
+            wanted |= away - theirs[:, 3] - size <= enough + 2 * TIE
+    _, size = rank_and_size(comm)
+    asked = exchange([number[wanted & (rank_of == rank)] for rank in range(size)], comm)
+    sent = [np.concatenate([members[group] for group in groups] or [np.zeros(0, np.int64)]) for groups in asked]
+    ids = np.concatenate(exchange([source.cell_ids[taken[index]] for index in sent], comm))
+    return ids, np.concatenate(exchange([own[index] for index in sent], comm))
+
+
+def _groups(points: NDArray[np.float64]) -> tuple[list[NDArray[np.int64]], NDArray[np.float64], NDArray[np.float64]]:
+    """Points (n, 3) that share a cube: the members of each group, the centre (g, 3) and radius (g,) of its sphere."""
+    cube = np.clip(np.floor((points + 1) * (_CUBES / 2)), 0, _CUBES - 1) @ np.array([_CUBES**2, _CUBES, 1.0])
+    order = np.argsort(cube, kind="stable")
+    starts = np.flatnonzero(np.diff(cube[order], prepend=-1.0))
+    count = np.diff(starts, append=len(points))
+    if not len(points):
+        return [], np.zeros((0, 3)), np.zeros(0)
+    centre = np.add.reduceat(points[order], starts) / count[:, None]
+    away = np.linalg.norm(points[order] - np.repeat(centre, count, axis=0), axis=1)
+    return np.split(order, starts[1:]), centre, np.maximum.reduceat(away, starts)

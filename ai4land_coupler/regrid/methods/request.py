@@ -1,0 +1,137 @@
+"""Weights that need no regridding library, and are the same whichever backend is asked for them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LocalWeights, Mesh, Method, Norm, Options
+from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.candidates import find_candidates
+from ai4land_coupler.regrid.methods import closed_form
+from ai4land_coupler.regrid.methods.bilinear import bilinear_entries
+from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
+from ai4land_coupler.regrid.methods.cut import can_cut, cut_overlaps, grid_lines
+from ai4land_coupler.regrid.methods.nearest import chord, nearest_sources
+
+
+class RegridOptions(Options):
+    """Options of every backend.
+
+    Parameters
+    ----------
+    closed_form:
+        Conservative weights between cells that are boxes of longitude and latitude, and between the boxes of a grid of
+        rows and columns and cells between great circles, are made in closed form; ``False`` asks the library for them
+        too.
+    unmapped:
+        What a destination cell gets by ``bilinear`` that does not lie between the points of unmasked source cells (at
+        coasts and at the edges of a region): the value of the ``nearest`` one, or ``none``.
+    max_distance:
+        How far away a nearest source cell may be (m, along a great circle); default any.
+    """
+
+    closed_form: bool = True
+    unmapped: Literal["nearest", "none"] = "nearest"
+    max_distance: float | None = Field(default=None, gt=0.0)
+
+
+def without_library(
+    source: Mesh, destination: Mesh, method: Method, norm: Norm, options: RegridOptions, comm: Any
+) -> LocalWeights | None:
+    """Make the weights where no library is needed, else ``None`` (on every rank alike). Collective.
+
+    Both meshes must be validated.
+    """
+    if method in ("bilinear", "nearest"):
+        return _between_points(source, destination, method, options, comm)
+    if method != "conservative" or not options.closed_form:
+        return None
+    if "latlon" not in (source.edges, destination.edges):
+        return None
+    # the kind of edges is known without looking at the cells
+    boxes = [mesh.edges == "latlon" and closed_form.all_boxes(mesh, comm) for mesh in (source, destination)]
+    if source.edges == destination.edges:
+        return _between_boxes(source, destination, norm, comm) if all(boxes) else None
+    return _cut(source, destination, norm, comm) if any(boxes) else None
+
+
+def _between_boxes(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
+    candidates = find_candidates(source, destination, comm)
+    taken = np.flatnonzero(destination.mask)
+    row, col, area = closed_form.box_overlaps(
+        closed_form.boxes(candidates.mesh), closed_form.boxes(destination.take(taken))
+    )
+    row, made_by = taken[row], _made_by(norm)
+    return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm, closed_form.STRIP)
+
+
+def _cut(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights | None:
+    """Between the boxes of a grid of rows and columns and cells between great circles, either way."""
+    from_boxes = source.edges == "latlon"
+    grid, cells = (source, destination) if from_boxes else (destination, source)
+    lines = grid_lines(grid, comm)
+    if lines is None or not can_cut(cells, lines, comm):
+        return None
+    candidates = find_candidates(source, destination, comm)
+    taken = np.flatnonzero(destination.mask)
+    here = destination.take(taken)
+    if from_boxes:
+        row, col, area = cut_overlaps(here, closed_form.boxes(candidates.mesh), lines)
+    else:
+        col, row, area = cut_overlaps(candidates.mesh, closed_form.boxes(here), lines)
+    return weights_of_overlaps(
+        taken[row], col, area, source, destination, candidates, norm, _made_by(norm), comm, closed_form.STRIP
+    )
+
+
+def _made_by(norm: Norm) -> dict[str, str]:
+    return {"backend": "closed form", "version": "1", "method": "conservative", "norm": norm}
+
+
+def _between_points(source: Mesh, destination: Mesh, method: Method, options: RegridOptions, comm: Any) -> LocalWeights:
+    """Weights from and to the points that values stand for; they add up to 1, so both norms are the same."""
+    taken = np.flatnonzero(destination.mask)
+    points = closed_form.value_points(destination)[taken]
+    row, ids, values = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    if method == "bilinear":
+        row, ids, values = bilinear_entries(source, points, comm)
+    if method == "nearest" or options.unmapped == "nearest":
+        limit = np.inf if options.max_distance is None else chord(options.max_distance / EARTH_RADIUS)
+        left = np.setdiff1d(np.arange(taken.size), row)
+        near = nearest_sources(source, points[left], comm, limit)
+        row = np.concatenate([row, left[near >= 0]])
+        ids = np.concatenate([ids, near[near >= 0]])
+        values = np.concatenate([values, np.ones(row.size - values.size)])
+        order = np.lexsort((ids, row))
+        row, ids, values = row[order], ids[order], values[order]
+    row = taken[row]
+    indptr = np.searchsorted(row, np.arange(destination.size + 1))
+    return LocalWeights(
+        indptr=indptr,
+        source_ids=ids,
+        values=values,
+        destination_fraction=np.sign(np.diff(indptr)).astype(np.float64),
+        source_area=cell_area(source),
+        destination_area=cell_area(destination),
+        provenance={
+            "backend": "ai4land",
+            "version": "1",
+            "method": method,
+            "norm": "destination",
+            "unmapped": options.unmapped,
+            "max_distance": str(options.max_distance),
+        },
+    )
+
+
+def check_request(name: str, methods: frozenset[Method], method: Method, norm: Norm) -> None:
+    """Refuse what a backend does not make; the same on every rank."""
+    if method not in methods or norm not in ("destination", "fraction"):
+        raise ConfigError(
+            f"the {name} backend does not make such weights",
+            expected=f"a method of {', '.join(sorted(methods))}; norm destination or fraction",
+            found=f"method {method}, norm {norm}",
+        )

@@ -1,0 +1,1 @@
+"""Files of regrid weights (ESMF, SCRIP, CDO, YAC): read, written, checked against grids."""

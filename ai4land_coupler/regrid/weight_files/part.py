@@ -1,0 +1,105 @@
+"""The part of a weight file that one rank reads, and the way from there to the ranks that own the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import ConfigError, GridError, Mesh, Method
+from ai4land_coupler.parallel.collective import exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.regrid.weight_files.read import (
+    QUANTITIES,
+    FileNorm,
+    Quantity,
+    Side,
+    check_links,
+    merge_links,
+    open_weights,
+)
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """The slice of a file that one rank reads: links, and quantities of the cells of both grids.
+
+    ``covers`` is the area of the source cells of this slice that take part (steradians).
+    """
+
+    links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+    grids: dict[Side, dict[Quantity, NDArray[Any]]]
+    covers: float
+    norm: FileNorm | None
+    layout: str
+    made_by: str
+
+
+def read_part(path: Path, meshes: Mapping[Side, Mesh], method: Method, rank: int, size: int) -> FilePart:
+    with open_weights(path) as reader:
+        for side, mesh in meshes.items():
+            found = reader.size(side)
+            if found is not None and found != mesh.global_size:
+                raise GridError(
+                    f"a weight file was made for another {side} grid",
+                    expected=f"{mesh.global_size} cells ({mesh.name})",
+                    found=f"{found} cells ({reader.grid_name(side)})",
+                    where=path,
+                )
+        if reader.method_text and reader.method != method:
+            raise ConfigError(
+                "a weight file was made with another method",
+                expected=method,
+                found=f"{reader.method_text!r}",
+                where=path,
+            )
+        links = reader.links(*_slice(reader.n_links, rank, size))
+        check_links(*links, meshes["destination"].global_size, meshes["source"].global_size, path)
+        grids: dict[Side, dict[Quantity, NDArray[Any]]] = {}
+        for side, mesh in meshes.items():
+            here = _slice(mesh.global_size, rank, size)
+            grids[side] = {q: reader.read(side, q, *here) for q in QUANTITIES if reader.has(side, q)}
+        area, mask = grids["source"].get("area"), grids["source"].get("mask")
+        covers = 0.0 if area is None else float(area.sum() if mask is None else area[mask != 0].sum())
+        title = reader.attributes.get("title") or reader.attributes.get("version") or "unknown"
+        return FilePart(links, grids, covers, reader.norm, reader.layout, str(title))
+
+
+def _slice(n: int, rank: int, size: int) -> tuple[int, int]:
+    return n * rank // size, n * (rank + 1) // size
+
+
+def fetch(ids: NDArray[np.int64], values: NDArray[Any], n: int, comm: Any) -> NDArray[Any]:
+    """Values of cells of any rank, from the equal slices of ``n`` cells that ranks have read. Collective."""
+    rank, size = rank_and_size(comm)
+    home = np.searchsorted([_slice(n, r, size)[1] for r in range(size)], ids, side="right")
+    start = _slice(n, rank, size)[0]
+    replies = [values[asked - start] for asked in exchange(split_by_rank(ids, home, size), comm)]
+    found = np.empty((ids.size, *values.shape[1:]), values.dtype)
+    found[np.argsort(home, kind="stable")] = np.concatenate(exchange(replies, comm))
+    return found
+
+
+def deliver(
+    links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], destination: Mesh, comm: Any
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Send links to the ranks that own their destination cells; rows as local indices, sorted. Collective."""
+    _, size = rank_and_size(comm)
+    ids, inverse = np.unique(links[0], return_inverse=True)
+    target = owners(destination.cell_ids, ids, comm)[inverse.ravel()]
+    owned = target >= 0  # a mesh need not have all cells of its grid
+    row, col, values = (
+        np.concatenate(exchange(split_by_rank(column[owned], target[owned], size), comm)) for column in links
+    )
+    by_id = np.argsort(destination.cell_ids)
+    local = by_id[np.searchsorted(destination.cell_ids, row, sorter=by_id)]
+    return merge_links(local.astype(np.int64), col, values)
+
+
+def giving(col: NDArray[np.int64], source: Mesh, comm: Any) -> NDArray[np.bool_]:
+    """Whether the source cell of each link takes part and belongs to some rank. Collective."""
+    ids, inverse = np.unique(col, return_inverse=True)
+    return np.asarray(owners(source.cell_ids[source.mask], ids, comm)[inverse.ravel()] >= 0)

@@ -1,0 +1,410 @@
+"""The output of a run: one sharded Zarr v3 store, preallocated, one year per shard, committed by year.
+
+A year counts once it stands in the commit marker. :meth:`OutputStore.commit` fsyncs the year's files and their
+folders first and then replaces the marker as a whole, so a kill or a power cut leaves the years that were
+committed before, complete, and at worst some files of a year that does not count. Format: Zarr specification v3
+(https://zarr-specs.readthedocs.io) with its sharding codec, and zstd frames with checksums (RFC 8878).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.core.legend import get_legend
+from ai4land_coupler.errors import ConfigError, DataError, FieldError, StateError, nearest
+from ai4land_coupler.files.durable import disk_errors, sync_files, sync_path
+from ai4land_coupler.store.format import (
+    array_file,
+    array_files,
+    digests,
+    file_grid,
+    is_yearly,
+    make_store,
+    make_way,
+    measure_files,
+    open_arrays,
+    read_marker,
+    short,
+    write_marker,
+)
+from ai4land_coupler.store.layout import YEAR, Diagnostic, HostField, HostLayout, LandField, StoreLayout
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "Diagnostic",
+    "HostField",
+    "HostLayout",
+    "LandField",
+    "OutputStore",
+    "StoreLayout",
+    "inspect",
+    "open_store",
+]
+
+
+class OutputStore:
+    """One run's output, open for writing; made by :meth:`create` or :meth:`open`.
+
+    Any rank may write, each shard by one rank only; rank 0 creates, commits and truncates. What was written
+    counts once its year is committed.
+
+    Attributes
+    ----------
+    path, years, grid:
+        Where the store is, the years it is laid out for in run order, and its land grid.
+    """
+
+    def __init__(self, path: Path, arrays: Mapping[str, Any], description: Mapping[str, Any]) -> None:
+        self.path = path
+        self.years: tuple[int, ...] = tuple(description["years"])
+        self.grid = LatLonGrid(*description["grid"])
+        self._legend = get_legend(description["legend"])
+        self._arrays = {name: array for name, array in arrays.items() if is_yearly(name, array)}
+        self._writable: set[int] = set()
+        self._unsynced: set[Path] = set()
+
+    @classmethod
+    def create(
+        cls, path: Path | str, layout: StoreLayout, attrs: Mapping[str, Any], *, overwrite: bool = False
+    ) -> OutputStore:
+        """Make an empty store; on one rank, before the others :meth:`open` it.
+
+        Parameters
+        ----------
+        attrs:
+            Global attributes (title, source, history, provenance ...), plain JSON; nested ones go in as JSON text.
+        overwrite:
+            Replace a store that is already there, whole or half made; nothing else is ever replaced.
+
+        Raises
+        ------
+        ConfigError
+            When something is already there, or attributes are not plain JSON.
+        RunError
+            When the disk refuses.
+        """
+        path = Path(path)
+        try:
+            json.dumps(dict(attrs), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError("the attributes of a store are not plain JSON", found=error, where=path) from error
+        make_way(path, overwrite)
+        with disk_errors("an output store could not be made", path):
+            make_store(path, layout, attrs)
+            sync_files((file for file in path.rglob("*") if file.is_file()), path)
+            sync_path(path.absolute().parent)
+            write_marker(path, [], digests(path))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path | str, layout: StoreLayout | None = None) -> OutputStore:
+        """Open an existing store for writing.
+
+        Raises
+        ------
+        ConfigError
+            When the store was made with another ``layout``: names each difference with both values.
+        DataError
+            When there is no store, only half of one, or a damaged one.
+        """
+        path = Path(path)
+        read_marker(path)
+        arrays, description = open_arrays(path, "r+")
+        if layout is not None:
+            wanted = layout.describe()
+            differing = [key for key in wanted if description.get(key) != wanted[key]]
+            if differing:
+                raise ConfigError(
+                    "the output store was made for another run",
+                    expected="; ".join(f"{key} {short(wanted[key])}" for key in differing),
+                    found="; ".join(f"{key} {short(description.get(key))}" for key in differing),
+                    where=path,
+                    remedy="write to another path, or continue with the configuration that made the store",
+                )
+        return cls(path, arrays, description)
+
+    def committed_years(self) -> tuple[int, ...]:
+        """The years that count, in run order, as the disk has them now."""
+        return tuple(read_marker(self.path)["years"])
+
+    def shard_boxes(self) -> list[Box]:
+        """The boxes of the land grid that are written at once, row by row, clipped to the grid."""
+        _, rows, cols = file_grid(self._arrays["land_cover"])
+        return [
+            Box(r, min(r + rows, self.grid.nlat), c, min(c + cols, self.grid.nlon))
+            for r in range(0, self.grid.nlat, rows)
+            for c in range(0, self.grid.nlon, cols)
+        ]
+
+    def write_land_cover(self, year: int, box: Box, codes: NDArray[np.uint8]) -> None:
+        """Write native codes, uint8 of the shape of ``box``, which is one of :meth:`shard_boxes`."""
+        where = f"land_cover, year {year}, {box}"
+        if codes.dtype != np.uint8:
+            raise FieldError("a land-cover map holds codes", expected="uint8", found=codes.dtype, where=where)
+        self._legend.check(codes, where)
+        self.write_field("land_cover", year, box, codes)
+
+    def write_field(self, name: str, year: int, box: Box, values: NDArray[Any]) -> None:
+        """Write a land field: the shape of ``box``, with a leading axis where a year has several samples."""
+        array = self._array(name)
+        if array.ndim < 3 or name.startswith("hosts/") or box not in self.shard_boxes():
+            raise FieldError(
+                "land fields are written by whole shards",
+                expected="a land field and one of shard_boxes()",
+                found=f"{name}, {box}",
+                where=self.path,
+            )
+        self._write(name, year, (*(slice(0, n) for n in array.shape[1:-2]), *box.slices()), np.asarray(values))
+
+    def write_diagnostic(self, name: str, year: int, values: NDArray[np.floating[Any]] | float) -> None:
+        """Write a year of a time series (``class_area`` too), (n,) or a number; from one rank."""
+        array = self._array(name)
+        if array.ndim > 2 or "/" in name:
+            raise FieldError("this array is not a time series", found=name, where=self.path)
+        self._write(name, year, tuple(slice(0, n) for n in array.shape[1:]), np.asarray(values))
+
+    def write_host(
+        self,
+        host: str,
+        name: str,
+        year: int,
+        values: NDArray[np.floating[Any]],
+        cell_ids: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Write a whole host field, (cell,) or (class, cell); from one rank.
+
+        ``cell_ids`` gives the 0-based global id of each column, where they were gathered in another order.
+        """
+        array = self._array(f"hosts/{host}/{name}")
+        values = np.asarray(values)
+        if cell_ids is not None:
+            ids = np.asarray(cell_ids)
+            if ids.shape != values.shape[-1:] or not np.array_equal(np.sort(ids), np.arange(array.shape[-1])):
+                raise FieldError(
+                    f"the cells of host {host!r} do not come once each",
+                    expected=f"every id from 0 to {array.shape[-1] - 1} and a value for each",
+                    found=f"{ids.size} ids, {np.unique(ids).size} of them distinct, and values of {values.shape}",
+                    where=f"{name}, year {year}",
+                )
+            values = values[..., np.argsort(ids)]
+        self._write(f"hosts/{host}/{name}", year, tuple(slice(0, n) for n in array.shape[1:]), values)
+
+    def sync(self) -> None:
+        """Fsync what this process wrote; every rank calls it before rank 0 commits.
+
+        On a parallel file system only the node that wrote a file can flush it.
+        """
+        with disk_errors("output could not be brought to disk", self.path):
+            sync_files(sorted(self._unsynced), self.path)
+        self._unsynced.clear()
+
+    def commit(self, year: int) -> None:
+        """Make a year count; on one rank, after every rank has written its part and called :meth:`sync`.
+
+        Raises
+        ------
+        StateError
+            When it is not the next year of the run, or some of it was not written.
+        RunError
+            When the disk refuses; the year does not count then.
+        """
+        marker = read_marker(self.path)
+        done: list[int] = marker["years"]
+        due = self.years[len(done)] if len(done) < len(self.years) else None
+        if year != due:
+            raise StateError(
+                "a year was committed out of turn",
+                expected="nothing more" if due is None else due,
+                found=year,
+                where=self.path,
+                remedy="commit the years in run order; if another run writes this store too, stop one of them",
+            )
+        files = [
+            file for name, array in self._arrays.items() for file, _ in array_files(self.path, name, array, len(done))
+        ]
+        missing = [file.relative_to(self.path).as_posix() for file in files if not file.is_file()]
+        if missing:
+            raise StateError(
+                f"year {year} is not complete and was not committed",
+                expected=f"{len(files)} files",
+                found=f"without {short(missing)}",
+                where=self.path,
+                remedy="write every array of the year before the commit, NaN where there is nothing to say",
+            )
+        with disk_errors(f"year {year} could not be committed", self.path):
+            sync_files(files, self.path)
+            write_marker(self.path, [*done, year], marker["metadata"])
+        self._unsynced.clear()
+        self._writable.discard(year)
+
+    def truncate(self, after_year: int | None) -> None:
+        """Forget the years after ``after_year`` (all, for ``None``), committed or half written.
+
+        Rank 0 calls it before a run continues, and before the other ranks open the store: it also removes what
+        a killed run left behind. The marker goes first, so a kill in between leaves files that do not count.
+
+        Raises
+        ------
+        StateError
+            When ``after_year`` is not committed.
+        """
+        marker = read_marker(self.path)
+        done: list[int] = marker["years"]
+        if after_year is not None and after_year not in done:
+            raise StateError(
+                "a run cannot continue after a year that its output store does not hold",
+                expected=f"one of the committed years {short(done)}",
+                found=after_year,
+                where=self.path,
+                remedy="restart from one of them, or write to another path",
+            )
+        keep = [] if after_year is None else done[: done.index(after_year) + 1]
+        with disk_errors("an output store could not be truncated", self.path):
+            if keep != done:
+                write_marker(self.path, keep, marker["metadata"])
+            for name, index in itertools.product(self._arrays, range(len(keep), len(self.years))):
+                target = self.path / name / "c" / str(index)
+                if target.is_dir():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink(missing_ok=True)
+        self._writable.clear()
+        self._unsynced.clear()
+
+    def _array(self, name: str) -> Any:
+        if name not in self._arrays:
+            raise FieldError(
+                "the output store has no such array", found=name, where=self.path, remedy=nearest(name, self._arrays)
+            )
+        return self._arrays[name]
+
+    def _write(self, name: str, year: int, region: tuple[slice, ...], values: NDArray[Any]) -> None:
+        """Write what one file holds of a year."""
+        index = self._index(year)
+        shape = tuple(s.stop - s.start for s in region)
+        if values.shape != shape:
+            raise FieldError(
+                "an output field has the wrong shape",
+                expected=shape,
+                found=values.shape,
+                where=f"{name}, year {year}",
+            )
+        array = self._arrays[name]
+        file = array_file(self.path, name, array, (index, *(s.start for s in region)))
+        with disk_errors("output could not be written", file):
+            # Zarr reads an existing shard before it replaces it, and fails on one that a kill has cut short.
+            file.unlink(missing_ok=True)
+            array[(index, *region)] = values
+        self._unsynced.add(file)
+
+    def _index(self, year: int) -> int:
+        """Position of a year that may be written."""
+        if year not in self.years:
+            raise StateError(
+                "a year is not one of the output store's", expected=short(self.years), found=year, where=self.path
+            )
+        if year not in self._writable:
+            if year in self.committed_years():
+                raise StateError(
+                    "a committed year is never rewritten",
+                    found=year,
+                    where=self.path,
+                    remedy="truncate the store to an earlier year first, as a restart does",
+                )
+            self._writable.add(year)
+        return self.years.index(year)
+
+
+def open_store(path: Path | str, host: str | None = None) -> xr.Dataset:
+    """Open a store for reading, lazily: the committed years only.
+
+    Parameters
+    ----------
+    host:
+        Name of a host grid, for its fields; ``None`` for the land grid.
+
+    Returns
+    -------
+    A dataset with dimension ``year``: ``open_store(path).land_cover.sel(year=2050)``.
+
+    Raises
+    ------
+    DataError
+        When there is no store, or its marker or metadata are damaged.
+    ConfigError
+        When the store has no such host.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    years = read_marker(path)["years"]
+    _, description = open_arrays(path, "r")
+    if host is not None and host not in description["hosts"]:
+        raise ConfigError(
+            "the output store has no such host", found=host, where=path, remedy=nearest(host, description["hosts"])
+        )
+    data = xr.open_dataset(
+        path, engine="zarr", group=None if host is None else f"hosts/{host}", consolidated=False, chunks=None
+    )
+    return data.isel({YEAR: slice(0, len(years))}).set_coords("cell_area")
+
+
+def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
+    """Summarise a store: ``years`` planned, ``committed`` years, ``grid``, ``legend``, ``hosts``, ``arrays``
+    (name to shape, units and bytes on disk), ``bytes`` and ``files_verified``.
+
+    Parameters
+    ----------
+    verify:
+        Read every committed file back and check its checksums.
+
+    Raises
+    ------
+    DataError
+        Names the files that are missing or (with ``verify``) broken.
+    """
+    path = Path(path)
+    marker = read_marker(path)
+    arrays, description = open_arrays(path, "r")
+    summary: dict[str, dict[str, Any]] = {}
+    broken: list[str] = []
+    if verify:
+        found = digests(path)
+        broken += [file for file, digest in marker["metadata"].items() if found.get(file) != digest]
+    checked = len(marker["metadata"]) if verify else 0
+    for name, array in sorted(arrays.items()):
+        indices = range(len(marker["years"])) if is_yearly(name, array) else [None]
+        files = itertools.chain.from_iterable(array_files(path, name, array, index) for index in indices)
+        size, read = measure_files(path, array, files, verify, broken)
+        checked += read
+        summary[name] = {"shape": list(array.shape), "units": array.attrs.get("units"), "bytes": size}
+    if broken:
+        raise DataError(
+            "an output store has missing or broken files",
+            expected="every file of the committed years, readable and with fitting checksums",
+            found=short(broken),
+            where=path,
+            remedy="put the files back from a copy, or restart the run from a year before them",
+        )
+    return {
+        "path": str(path),
+        "years": description["years"],
+        "committed": marker["years"],
+        "grid": str(LatLonGrid(*description["grid"])),
+        "legend": description["legend"],
+        "hosts": {host: parts[0] for host, parts in description["hosts"].items()},
+        "arrays": summary,
+        "bytes": sum(item["bytes"] for item in summary.values()),
+        "files_verified": checked,
+    }

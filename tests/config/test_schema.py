@@ -1,0 +1,11 @@
+"""The JSON Schema that ships is the one that the code makes."""
+
+from importlib import resources
+
+from ai4land_coupler.config.sections import json_schema
+
+
+def test_schema_has_not_drifted() -> None:
+    """Renew it with: ai4land schema > schemas/config.schema.json"""
+    shipped = (resources.files("ai4land_coupler.schemas") / "config.schema.json").read_text()
+    assert shipped == json_schema()

@@ -1,0 +1,495 @@
+"""``ai4land prepare``: the same results as from the raw files, and the same bytes however often it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import psutil
+import pytest
+import rasterio
+import xarray as xr
+import yaml
+import zarr
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai4land_coupler import Simulation, load_config
+from ai4land_coupler.cli import cli
+from ai4land_coupler.config.sections import Config, parse_config
+from ai4land_coupler.core.fields import FieldSpec
+from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
+from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, journal, prepare
+from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
+from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_shard
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue
+from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.store.output import open_store
+from ai4land_coupler.store.provenance import collect
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["zarr", "xarray", "rasterio", "netCDF4", "ai4land_coupler.experiments.prepare"])
+PERSISTENCE = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
+#: Years of the small twin whose maps are prepared where a test wants many pieces.
+MAPS = range(2010, 2023)
+
+
+@pytest.fixture
+def light(twin_config: dict[str, Any]) -> dict[str, Any]:
+    """A run without a network: it needs maps and the scenario's states, from two data sets."""
+    return {
+        **twin_config,
+        "predictors": PERSISTENCE,
+        "static": [],
+        "time": {"start": 2015, "stop": 2021, "base_year": 2012},
+    }
+
+
+def config_of(raw: dict[str, Any], folder: Path) -> Config:
+    return parse_config(raw, folder, "test")
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {p.relative_to(store).as_posix(): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file()}
+
+
+def test_a_run_has_the_same_results_to_the_bit(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    raw = {**twin_config, "time": {"start": 2015, "stop": 2018, "base_year": 2013}, "hosts": {}}
+    config = config_of(raw, tmp_path)
+    done = prepare(config, tmp_path / "in.zarr", jobs=2)
+    Simulation(config).run()
+    again = Simulation(load_config(done.configuration, [f"output.store={tmp_path / 'again.zarr'}"]))
+    again.run()
+    one, other = open_store(tmp_path / "run.zarr"), open_store(tmp_path / "again.zarr")
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in one.data_vars:
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
+    assert one["changed_cells"].values[1:].min() > 0
+    assert all(entry.name == "prepared" for entry in again.component.setup.forcing.catalogue.adapters)
+
+
+def test_what_is_stored_is_what_the_files_hold(light: dict[str, Any], tmp_path: Path) -> None:
+    done = prepare(config_of(light, tmp_path), tmp_path / "in.zarr", maps=(2010, 2022), jobs=1)
+    maps = xr.open_dataset(done.store, engine="zarr", group="maps", consolidated=False)
+    assert maps.year.values.tolist() == [2010, 2015, 2022]
+    assert maps.land_cover.dtype == np.uint8
+    template = light["initial"]["options"]["path"]
+    for year in maps.year.values:
+        with rasterio.open(template.format(year=year)) as file:
+            np.testing.assert_array_equal(maps.land_cover.sel(year=year), file.read(1))
+    forcing = xr.open_dataset(done.store, engine="zarr", group="forcing", consolidated=False)
+    # the base year and every step of the run; the steps' own years come from the scenario, the base year from history
+    assert forcing.year.values.tolist() == [2012, *range(2016, 2022)]
+    for year in forcing.year.values:
+        history = year <= 2014
+        path = light["forcing"][1 if history else 0]["options"]["states"]
+        with netCDF4.Dataset(path) as file:
+            expected = np.ma.getdata(
+                file["c3ann"][year - (850 if history else 2015) - int(0 if not history else file["time"][0])]
+            )
+            np.testing.assert_allclose(forcing.lat, file["lat"][:], atol=1e-9)
+        expected = np.where(expected > 1e19, np.nan, expected)
+        np.testing.assert_allclose(forcing.c3ann.sel(year=year), expected, atol=2e-6)
+    assert float(forcing.c3ann.max()) > 0.1
+
+
+def test_it_is_sharded_checked_and_says_where_it_comes_from(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    done = prepare(config_of(twin_config, tmp_path), tmp_path / "in.zarr", jobs=1)
+    for name in ("maps/land_cover", "forcing/primf", "static/elevation"):
+        codecs = json.loads((done.store / name / "zarr.json").read_text())["codecs"]
+        assert [c["name"] for c in codecs] == ["sharding_indexed"]
+        zstd = codecs[0]["configuration"]["codecs"][-1]
+        assert zstd["name"] == "zstd"
+        assert zstd["configuration"]["checksum"] is True
+    attrs = zarr.open_group(done.store, mode="r").attrs
+    assert attrs["Conventions"] == "CF-1.11"
+    inputs = json.loads(str(attrs["provenance"]))["inputs"]
+    by_name = {item["name"]: item["sha256"] for item in inputs}
+    sources = [Path(a["options"]["path"]) for a in twin_config["static"]]
+    sources.append(Path(twin_config["initial"]["options"]["path"].format(year=2015)))
+    for source in sources:
+        assert by_name[source.name] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert str(tmp_path) not in (done.store / "zarr.json").read_text().replace(
+        json.dumps(str(tmp_path))[1:-1] + "/run", ""
+    )
+
+
+def test_files_behind_globs_and_urls_have_digests(light: dict[str, Any], tmp_path: Path) -> None:
+    """In the store's provenance and in that of a run."""
+    scenario, history = (Path(item["options"]["states"]) for item in light["forcing"])
+    raw = json.loads(json.dumps(light, default=str))
+    raw["forcing"][0]["options"]["states"] = str(scenario.with_name(scenario.name[:-4] + "?.nc"))
+    raw["forcing"][1]["options"]["states"] = url = f"file://{history}"
+    config = config_of(raw, tmp_path)
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in (scenario, history)}
+    done = prepare(config, tmp_path / "in.zarr", jobs=1)
+    stored = {item["name"]: item.get("sha256") for item in inspect_prepared(done.store)["inputs"]}
+    assert stored[scenario.name] == digests[scenario]
+    assert stored[url] == digests[history]
+    named = collect("", [], LandSetup(config, 0, 1).input_files())["inputs"]
+    assert {item["sha256"] for item in named} >= set(digests.values())
+    again = LandSetup(load_config(done.configuration), 0, 1).input_files()
+    assert list(again.values()) == [done.store / "maps/year/prepared.json"]
+
+
+# ---- kills --------------------------------------------------------------------------------------------------------
+
+
+def _prepare_in_child(raw: dict[str, Any], folder: Path, jobs: int, pieces: Any) -> None:
+    def tell(done: int, total: int, what: str) -> None:
+        pieces.value = done
+
+    prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=jobs, progress=tell)
+
+
+def _kill(raw: dict[str, Any], folder: Path, jobs: int, stage: int, after: float) -> None:
+    """Start; kill the process (not its workers) a while after so many pieces; see that its workers end by themselves.
+
+    Stage -1 is before anything is made.
+    """
+    pieces = FORKS.Value("i", -1)
+    child = FORKS.Process(target=_prepare_in_child, args=(raw, folder, jobs, pieces))
+    child.start()
+    while pieces.value < stage and child.is_alive():
+        time.sleep(0.001)
+    time.sleep(after)
+    workers = []
+    if child.is_alive():
+        workers = psutil.Process(child.pid).children(recursive=True)
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+
+
+def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) -> None:
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    total = prepare(config_of(raw, reference), reference / "in.zarr", maps=MAPS, jobs=1).pieces
+    expected = contents(reference / "in.zarr")
+    beside = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
+    dice = random.Random(seed)
+    unfinished = 0
+    for index in range(number):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        stage = dice.randint(-1, total)
+        _kill(raw, folder, 2 if index % 3 == 2 else 1, stage, dice.uniform(0, 0.03 if stage >= 0 else 1.0))
+        unfinished += (folder / "in.zarr.part").exists()
+        assert not (folder / "in.zarr").exists() or contents(folder / "in.zarr") == expected
+        prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=1)
+        assert contents(folder / "in.zarr") == expected
+        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == beside
+        assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["in.zarr"]
+        shutil.rmtree(folder)
+    assert unfinished >= number // 2
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
+    _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 6, seed=5)
+
+
+@pytest.mark.soak
+def test_killed_at_50_random_moments(light: dict[str, Any], tmp_path: Path) -> None:
+    _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 50, seed=6)
+
+
+def test_it_makes_only_what_is_missing(light: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after five pieces, whose files are then not written again; one that was cut short is."""
+    monkeypatch.setattr(journal, "PIECES", 5)
+    config = config_of(light, tmp_path)
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(config, tmp_path / "in.zarr", maps=MAPS, jobs=1, progress=stop)
+    assert not (tmp_path / "in.zarr").exists()
+    shards = sorted((tmp_path / "in.zarr.part/store/maps/land_cover/c").rglob("0"))
+    shards = [p for p in shards if p.is_file()]
+    assert len(shards) == 5
+    before = {p.relative_to(tmp_path / "in.zarr.part/store"): p.stat().st_mtime_ns for p in shards}
+    shards[2].write_bytes(shards[2].read_bytes()[:-7])
+    done = prepare(config, tmp_path / "in.zarr", maps=MAPS, jobs=1)
+    assert done.made == done.pieces - 4
+    kept = [path for path, changed in before.items() if (done.store / path).stat().st_mtime_ns == changed]
+    assert len(kept) == 4
+    inspect_prepared(done.store, verify=True)
+
+
+def test_other_inputs_start_anew(light: dict[str, Any], tmp_path: Path) -> None:
+    """What was made from a file that has changed since is not mixed with what it holds now."""
+    source = tmp_path / "map_2015.tif"
+    shutil.copy(light["initial"]["options"]["path"].format(year=2015), source)
+    raw = {**light, "initial": {"name": "hilda", "options": {"path": str(source), "legend": "hilda-v1.0-f"}}}
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(config_of(raw, tmp_path), tmp_path / "in.zarr", jobs=1, progress=stop)
+    shutil.copy(light["initial"]["options"]["path"].format(year=2016), source)
+    done = prepare(config_of(raw, tmp_path), tmp_path / "in.zarr", jobs=1)
+    assert done.made == done.pieces
+    with rasterio.open(source) as file:
+        np.testing.assert_array_equal(zarr.open_group(done.store, mode="r")["maps/land_cover"][0], file.read(1))
+
+
+# ---- shards -------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    rows=st.integers(1, 20),
+    cols=st.integers(1, 20),
+    chunk=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    times=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    kind=st.sampled_from(["uint8", "float32"]),
+    seed=st.integers(0, 99),
+)
+def test_a_shard_has_the_bytes_that_zarr_writes(
+    rows: int, cols: int, chunk: tuple[int, int], times: tuple[int, int], kind: str, seed: int
+) -> None:
+    """Each shard of an array of any size, the last ones reaching beyond it."""
+    values = (np.random.default_rng(seed).integers(0, 4, (rows, cols)) * 11).astype(kind)
+    shard = chunk[0] * times[0], chunk[1] * times[1]
+    fill = np.float32("nan") if kind == "float32" else np.uint8(255)
+    made: dict[str, Any] = {}
+    array = zarr.create_array(
+        zarr.storage.MemoryStore(made),
+        shape=values.shape,
+        dtype=kind,
+        chunks=chunk,
+        shards=shard,
+        compressors=zarr.codecs.ZstdCodec(level=LEVEL, checksum=CHECKSUM),
+        fill_value=fill,
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+    for row in range(-(-rows // shard[0])):
+        for col in range(-(-cols // shard[1])):
+            part = values[row * shard[0] : (row + 1) * shard[0], col * shard[1] : (col + 1) * shard[1]]
+            assert encode_shard(part, chunk, shard, fill) == made[f"c/{row}/{col}"].to_bytes()
+
+
+# ---- the place ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_others_is_replaced(light: dict[str, Any], tmp_path: Path) -> None:
+    config = config_of(light, tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "data").write_text("mine")
+    with pytest.raises(ConfigError, match="taken"):
+        prepare(config, mine, jobs=1, overwrite=True)
+    beside = tmp_path / "in.zarr.run.yaml"
+    beside.write_text("title: mine\n")
+    with pytest.raises(ConfigError, match="taken"):
+        prepare(config, tmp_path / "in.zarr", jobs=1)
+    assert beside.read_text() == "title: mine\n"
+    beside.unlink()
+    done = prepare(config, tmp_path / "in.zarr", jobs=1)
+    assert prepare(config, tmp_path / "in.zarr", jobs=1).made == 0
+    with pytest.raises(ConfigError, match="already"):
+        prepare(config, tmp_path / "in.zarr", maps=(2010,), jobs=1)
+    prepare(config, tmp_path / "in.zarr", maps=(2010,), jobs=1, overwrite=True)
+    assert inspect_prepared(done.store)["arrays"]["maps/land_cover"]["years"] == [2010, 2015]
+
+
+def test_two_at_once_are_refused(light: dict[str, Any], tmp_path: Path) -> None:
+    config = config_of(light, tmp_path)
+    seen = []
+
+    def second(done: int, total: int, what: str) -> None:
+        if done == 2:
+            with pytest.raises(RunError, match="another process"):
+                prepare(config, tmp_path / "in.zarr", jobs=1)
+            seen.append(done)
+
+    prepare(config, tmp_path / "in.zarr", jobs=1, progress=second)
+    assert seen == [2]
+
+
+def test_a_fault_in_a_worker_is_named(light: dict[str, Any], tmp_path: Path) -> None:
+    """Code 50 is in no legend; the error of a worker process is the one that a run would show."""
+    for year in (2015, 2016):
+        source = light["initial"]["options"]["path"].format(year=year)
+        target = tmp_path / f"hilda_{year}.tif"
+        shutil.copy(source, target)
+    with rasterio.open(target, "r+") as file:
+        codes = file.read(1)
+        codes[3, 4] = 50
+        file.write(codes, 1)
+    path = str(tmp_path / "hilda_{year}.tif")
+    raw = {**light, "initial": {"name": "hilda", "options": {"path": path, "legend": "hilda-v1.0-f"}}}
+    with pytest.raises(DataError, match="50") as error:
+        prepare(config_of(raw, tmp_path), tmp_path / "in.zarr", maps=(2016,), jobs=2)
+    assert "hilda_2016.tif" in str(error.value)
+    with pytest.raises(TimeError):
+        prepare(config_of(raw, tmp_path), tmp_path / "in.zarr", maps=(2017,), jobs=1)
+
+
+def test_inspect_verifies(light: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(light))
+    store = tmp_path / "in.zarr"
+    command = ["prepare", str(tmp_path / "run.yaml"), "-o", str(store), "--jobs", "1"]
+    made = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert made.exit_code == 0
+    shown = CliRunner().invoke(cli, ["inspect", str(store), "--verify"], catch_exceptions=False)
+    assert "prepared store" in shown.output
+    assert "files verified" in shown.output
+    files = [name for name in contents(store) if name != "maps/year/prepared.json" and not name.endswith("/zarr.json")]
+    for name in random.Random(1).sample(files, 12):
+        whole = (store / name).read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 4
+        (store / name).write_bytes(flipped)
+        with pytest.raises(DataError, match="broken"):
+            inspect_prepared(store, verify=True)
+        (store / name).unlink()
+        with pytest.raises(DataError, match="missing"):
+            inspect_prepared(store)
+        (store / name).write_bytes(whole)
+    metadata = store / "forcing/c3ann/zarr.json"
+    metadata.write_text(metadata.read_text().replace('"units": "1"', '"units": "%"'))
+    with pytest.raises(DataError, match="broken"):
+        inspect_prepared(store)
+
+
+def test_the_collection_is_stac(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """Required fields of the STAC 1.0.0 collection and of the datacube extension 2.2.0, by their specifications."""
+    done = prepare(config_of(twin_config, tmp_path), tmp_path / "in.zarr", jobs=1)
+    made = json.loads(done.collection.read_text())
+    assert made["type"] == "Collection"
+    assert made["stac_version"] == "1.0.0"
+    for name, kind in (("id", str), ("description", str), ("license", str), ("links", list)):
+        assert isinstance(made[name], kind), name
+    (box,) = made["extent"]["spatial"]["bbox"]
+    assert box == pytest.approx([-1.5, 50.49, 1.5, 52.5])
+    ((start, end),) = made["extent"]["temporal"]["interval"]
+    assert (start, end) == ("2015-01-01T00:00:00Z", "2021-01-01T00:00:00Z")
+    assert (done.collection.parent / made["assets"]["data"]["href"]).samefile(done.store)
+    dimensions, variables = made["cube:dimensions"], made["cube:variables"]
+    for item in dimensions.values():
+        assert item["type"] in ("spatial", "temporal")
+        assert len(item["extent"]) == 2
+        assert item["type"] == "temporal" or item["axis"] in ("x", "y")
+    group = zarr.open_group(done.store, mode="r")
+    for name, item in variables.items():
+        assert item["type"] == "data"
+        assert set(item["dimensions"]) <= set(dimensions)
+        assert len(item["dimensions"]) == group[name].ndim
+    assert {"maps/land_cover", "forcing/primf", "static/slope"} <= set(variables)
+
+
+def test_the_configuration_beside_finds_what_the_first_one_found(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """Relative paths of hosts, bundles and outputs, seen from another folder."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    shutil.copy(twin_config["hosts"]["host"]["grid"], here / "host.nc")
+    raw = {**twin_config, "hosts": {"host": {"grid": "host.nc"}}, "output": {"store": "../out/run.zarr"}}
+    config = config_of(raw, here)
+    done = prepare(config, there / "in.zarr", jobs=1)
+    moved = load_config(done.configuration)
+    assert moved.resolve(moved.hosts["host"].grid) == here / "host.nc"
+    assert moved.output is not None
+    assert moved.resolve(moved.output.store) == tmp_path / "out" / "run.zarr"
+    assert moved.predictors == config.predictors
+
+
+# ---- pieces -------------------------------------------------------------------------------------------------------
+
+
+@given(
+    nlat=st.integers(1, 20_000),
+    nlon=st.integers(1, 400_000),
+    forcing=st.tuples(st.integers(1, 3_000), st.integers(1, 4_000)),
+    variables=st.integers(1, 20),
+)
+def test_pieces_are_bounded_and_cover_every_cell_once(
+    nlat: int, nlon: int, forcing: tuple[int, int], variables: int
+) -> None:
+    land = LatLonGrid(-180.0, 360 / nlon, nlon, 90.0, -180 / nlat, nlat)
+    coarse = LatLonGrid(-180.0, 360 / forcing[1], forcing[1], 90.0, -180 / forcing[0], forcing[0])
+    names = [Variable("forcing", f"v{i}", "1", "", (2000, 2001), "x") for i in range(variables)]
+    layout = PreparedLayout(
+        land,
+        "hilda-v1.0-f",
+        coarse,
+        coarse,
+        (Variable("maps", "land_cover", "1", "", (2000,), "x"), *names, Variable("static", "s", "1", "", None, "x")),
+    )
+    covered: dict[tuple[str, str, Any], int] = {}
+    pieces = list(layout.pieces())
+    assert len({piece.id for piece in pieces}) == len(pieces)
+    for piece in pieces:
+        rows = CELLS[piece.part]
+        # a row of chunks over the widest shard is the least that a piece can be
+        assert piece.box.size * len(piece.names) <= max(rows, 256 * (1 << 16))
+        for name in piece.names:
+            key = (piece.part, name, piece.year)
+            covered[key] = covered.get(key, 0) + piece.box.size
+    expected = {("maps", "land_cover", 2000): land.size, ("static", "s", None): land.size}
+    expected |= {("forcing", v.name, year): coarse.size for v in names for year in (2000, 2001)}
+    assert covered == expected
+    assert PreparedLayout.parse(json.loads(json.dumps(layout.describe()))) == layout
+
+
+class _Waves:
+    """An adapter that computes: its last bits depend on the corner of what it is asked for, as interpolation's do."""
+
+    def fields(self) -> dict[str, Any]:
+        from ai4land_coupler.core.fields import FieldInfo
+
+        return {"wave": FieldInfo("wave", "1")}
+
+    def grid(self) -> None:
+        return None
+
+    def read(self, request: Any) -> xr.Dataset:
+        values = np.sin(1e4 * request.grid.lat)[:, None] * np.cos(1e4 * request.grid.lon)[None, :]
+        return xr.Dataset({"wave": (("lat", "lon"), values.astype(np.float32))})
+
+
+WAVES = Catalogue("static", [NamedAdapter("waves", _Waves())])
+SPEC = FieldSpec("wave", "1", "static")
+
+
+@given(row=st.integers(-60, 700), col=st.integers(-900, 900), rows=st.integers(1, 700), cols=st.integers(1, 600))
+@pytest.mark.parametrize("size", [0.3, 0.29])  # of the second, 1241 columns span 359.89 degrees
+def test_static_fields_are_the_same_in_every_window(size: float, row: int, col: int, rows: int, cols: int) -> None:
+    grid = LatLonGrid(-180.0, size, int(360 / size), 90.0, -size, int(180 / size))
+    window = Box(row, row + rows, col, col + cols)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ai4land_coupler.inputs.readers.STATIC_PIECE", 256)
+        whole = StaticReader(WAVES, grid).read(SPEC, grid.box)
+        found = StaticReader(WAVES, grid, cache=0).read(SPEC, window)
+    inside = np.arange(row, row + rows)
+    inside = (inside >= 0) & (inside < grid.nlat)
+    wrapped = np.arange(col, col + cols) % grid.nlon
+    np.testing.assert_array_equal(found[inside], whole[np.arange(row, row + rows)[inside]][:, wrapped])
+    assert np.isnan(found[~inside]).all()
+
+
+def test_static_fields_are_missing_beyond_a_region() -> None:
+    grid = LatLonGrid(0.0, 0.5, 40, 60.0, -0.5, 30)
+    found = StaticReader(WAVES, grid).read(SPEC, Box(-3, 33, -5, 45))
+    assert np.isfinite(found[3:33, 5:45]).all()
+    found[3:33, 5:45] = np.nan
+    assert np.isnan(found).all()

@@ -1,0 +1,371 @@
+"""Imports at the host's time steps: monthly means, faults that surface where ranks meet, restarts within a year."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from coupling import PERSISTENCE, PHENOLOGY, Raw, config_of, realized
+from hypothesis import given
+from hypothesis import strategies as st
+from ranks import mpirun
+
+from ai4land_coupler import LandComponent
+from ai4land_coupler.core.calendar import HostCalendar, HostDate
+from ai4land_coupler.errors import FieldError, GridError, TimeError
+from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
+from ai4land_coupler.host.table import ImportInfo
+from ai4land_coupler.inputs.quality import field_rule
+
+pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+
+NAME = "air_temperature"
+
+
+@pytest.fixture
+def raw(twin_config: Raw) -> Raw:
+    return {**twin_config, "predictors": [PHENOLOGY, PERSISTENCE]}
+
+
+class TestMeans:
+    def test_an_interval_over_the_turn_of_a_month(self) -> None:
+        """15 days of 280 K and 16 of 290 K in January, 9 of 290 K and 19 of 300 K in February of 28 days."""
+        window, calendar = ImportWindow(ImportInfo(NAME, "K")), HostCalendar("noleap")
+        dates = [HostDate(2015), HostDate(2015, 1, 16), HostDate(2015, 2, 10), HostDate(2015, 3, 1)]
+        for value, since, until in zip((280.0, 290.0, 300.0), dates, dates[1:], strict=False):
+            window.add(np.array([value, value + 1]), since, until, calendar)
+        for month in range(3, 13):
+            window.add(np.array([270.0, 271.0]), window.last or dates[0], _first_of(2015, month + 1), calendar)
+        means = window.means(2016, 2, calendar)
+        january, february = (15 * 280 + 16 * 290) / 31, (9 * 290 + 19 * 300) / 28
+        np.testing.assert_allclose(means[:3, 0], [january, february, 270], rtol=1e-15)
+        np.testing.assert_allclose(means[:, 1], means[:, 0] + 1, rtol=1e-15)
+        window.forget(2016)
+        assert not window.given
+
+    @given(hours=st.lists(st.integers(1, 700), min_size=15, max_size=60), seed=st.integers(0, 99))
+    def test_against_the_mean_of_all_hours(self, hours: list[int], seed: int) -> None:
+        """Intervals of any length, in a calendar whose months have 720 hours."""
+        calendar, window = HostCalendar("360_day"), ImportWindow(ImportInfo(NAME, "K"))
+        lengths = np.array([*hours, *[600] * 15])
+        ends = np.minimum(np.cumsum(lengths), 8640 + 100)
+        values = np.random.default_rng(seed).uniform(250, 310, ends.size)
+        series, begin = np.empty(8640 + 100), 0
+        for value, end in zip(values, ends, strict=True):
+            window.add(np.array([value]), _after(begin), _after(end), calendar)
+            series[begin:end] = value
+            begin = end
+        expected = series[:8640].reshape(12, 720).mean(axis=1)
+        np.testing.assert_allclose(window.means(2016, 1, calendar)[:, 0], expected, rtol=1e-12)
+        window.forget(2016)
+        assert list(window.months) == [(2016, 1)]  # what came in after 1 January belongs to the next year
+        assert window.months[2016, 1][1] == 100 * 3600
+
+    def test_a_month_that_was_not_given_whole(self) -> None:
+        calendar = HostCalendar("360_day")
+        for info in (ImportInfo(NAME, "K"), ImportInfo(NAME, "K", default=(270.0,))):
+            window = ImportWindow(info)
+            window.add(np.full(2, 280.0), HostDate(2015), HostDate(2015, 1, 21), calendar)
+            with pytest.raises(FieldError, match=r"2015-01 \(20 of 30 days\), 2015-02 \(0 of 30 days\)"):
+                window.means(2016, 2, calendar)
+        window = ImportWindow(ImportInfo(NAME, "K", default=tuple(range(12)), missing="fill"))
+        window.add(np.full(2, 280.0), HostDate(2015), HostDate(2015, 1, 21), calendar)
+        np.testing.assert_array_equal(window.means(2016, 2, calendar)[:, 0], [280, *range(1, 12)])
+
+
+def _first_of(year: int, month: int) -> HostDate:
+    return HostDate(year + (month - 1) // 12, (month - 1) % 12 + 1)
+
+
+def _after(hours: int) -> HostDate:
+    """So many hours after 1 January 2015, in the calendar of 360 days."""
+    days, hour = divmod(int(hours), 24)
+    return HostDate(2015 + days // 360, days % 360 // 30 + 1, days % 30 + 1, hour * 3600)
+
+
+class TestFaults:
+    @pytest.fixture
+    def windows(self) -> ImportWindows:
+        return ImportWindows({NAME: ImportInfo(NAME, "K")})
+
+    @pytest.mark.parametrize(
+        ("values", "units", "text"),
+        [
+            ([280.0, np.nan, 281.0], None, "no numbers"),
+            ([280.0, np.inf, 281.0], "K", "no numbers"),
+            ([280.0, 281.0], None, "3 cells on this rank"),
+            ([7.0, 8.0, 9.0], None, "150 to 350 K"),
+            ([280.0, 281.0, 282.0], "m s-1", "wrong units"),
+            ([280.0, 281.0, 282.0], "kelvins and more", "wrong units"),
+        ],
+    )
+    def test_they_wait_and_take_no_values(
+        self, windows: ImportWindows, values: list[float], units: str | None, text: str
+    ) -> None:
+        calendar, mask = HostCalendar(), np.array([True, True, True])
+        windows.add(NAME, np.array(values), units, mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
+        assert not windows[NAME].given
+        with pytest.raises(FieldError, match=text):
+            windows.check()
+        windows.check()  # told once
+        windows.add(NAME, np.full(3, 7.0), "degC", mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
+        windows.check()
+        np.testing.assert_allclose(windows[NAME].months[2015, 1][0] / 86400, 280.15, rtol=1e-15)
+
+    def test_masked_cells_may_hold_anything(self, windows: ImportWindows) -> None:
+        mask = np.array([True, False])
+        windows.add(NAME, np.array([280.0, np.nan]), None, mask, HostDate(2015), HostDate(2015, 1, 2), HostCalendar())
+        windows.check()
+        np.testing.assert_array_equal(windows[NAME].months[2015, 1][0], [280.0 * 86400, 0.0])
+
+    def test_impossible_intervals(self, windows: ImportWindows) -> None:
+        for since, until in (((2015, 1, 2), (2015, 1, 1)), ((2015, 1, 1), (2015, 2, 2))):
+            with pytest.raises(TimeError, match="impossible interval"):
+                windows.add(NAME, np.zeros(3), None, None, HostDate(*since), HostDate(*until), HostCalendar())
+
+    def test_the_fields_that_later_predictors_may_want_are_known(self) -> None:
+        wanted = {
+            "air_temperature": "K",
+            "precipitation_flux": "kg m-2 s-1",
+            "surface_downwelling_shortwave_flux_in_air": "W m-2",
+            "mass_content_of_water_in_soil": "kg m-2",
+            "land_area_fraction": "1",
+        }
+        for name, units in wanted.items():
+            rule = field_rule(name)
+            assert rule is not None
+            assert rule.units == units
+
+
+class TestInTheComponent:
+    def test_daily_imports_are_the_monthly_means_of_the_year(self, raw: Raw) -> None:
+        """A year of days, each with its own temperature, against the twelve means that numpy makes of them."""
+        daily, monthly = LandComponent(config_of(raw)), realized(raw)
+        daily.set_calendar("360_day")
+        daily.initialize()
+        daily.set_named_grid("host")
+        daily.realize()
+        cells = daily.cell_count
+        celsius = 10 + 15 * np.sin(np.arange(360) / 57.3)[:, None] + np.linspace(-5, 5, cells)
+        for day in range(360):
+            until = _after(24 * (day + 1))
+            daily.import_(NAME, celsius[day], at=until, units="degC")
+            daily.import_(NAME, celsius[day], at=until, units="degC")  # again: adds nothing
+            daily.run(until)
+        monthly.import_(NAME, celsius.reshape(12, 30, cells).mean(axis=1) + 273.15)
+        monthly.run(2016)
+        assert daily.year == 2016
+        np.testing.assert_allclose(daily.export("lai"), monthly.export("lai"), rtol=1e-5)
+
+    def test_missing_months(self, raw: Raw) -> None:
+        """By default they stop the run, which can go on; or the configuration's values stand in."""
+        component = realized(raw)
+        for month in range(1, 10):
+            component.import_(NAME, np.full(component.cell_count, 300.0), at=(2015, month + 1, 1))
+        component.run("2015-12-31")
+        with pytest.raises(FieldError, match="2015-10"):
+            component.run(2016)
+        assert component.date == (2015, 12, 31, 0)
+        for month in range(10, 13):
+            component.import_(NAME, np.full(component.cell_count, 300.0), at=_first_of(2015, month + 1))
+        component.run(2016)
+
+        imports = {NAME: {"values": 300.0, "units": "K", "missing": "fill"}}
+        filled = realized(raw, imports=imports)
+        filled.import_(NAME, np.full(filled.cell_count, 300.0), at=(2015, 2, 1))
+        filled.run(2016)
+        np.testing.assert_array_equal(filled.export("lai"), component.export("lai"))
+        with pytest.raises(TimeError, match="31 days"):
+            filled.import_(NAME, np.full(filled.cell_count, 300.0), at=(2016, 2, 1))
+        filled.import_(NAME, np.full(filled.cell_count, 300.0), at=(2016, 2, 1), since=(2016, 1, 1))
+
+    def test_the_table(self, raw: Raw) -> None:
+        imports = {NAME: {"values": [280.0] * 6 + [290.0] * 6, "units": "K", "missing": "fill"}}
+        component = realized(raw, imports=imports)
+        info = component.imports()[NAME]
+        assert (info.units, info.missing, info.standard_name) == ("K", "fill", "air_temperature")
+        assert info.default == tuple([280.0] * 6 + [290.0] * 6)
+        names = [item.name for item in component.fields()]
+        assert names == ["land_cover_fraction", "land_area_fraction", "lai", "air_temperature"]
+        cover, lai = component.exports()["land_cover_fraction"], component.exports()["lai"]
+        assert cover.types == ("urban", "cropland", "pasture", "forest", "grass_shrub", "other", "water")
+        assert (cover.layout, cover.norm, cover.default, cover.anchored) == ("(types, cells)", "cell", 0.0, True)
+        assert (lai.standard_name, lai.norm, lai.types[-1]) == ("leaf_area_index", "land", "12")
+        assert "twelve months before" in lai.window
+
+
+HOST = """
+import sys
+import numpy as np
+from mpi4py import MPI
+from ai4land_coupler import LandComponent
+
+comm = MPI.COMM_WORLD
+config, folder, restart, out = sys.argv[1:5]
+land = LandComponent(config, comm)
+land.set_calendar("noleap")
+land.initialize(folder if restart == "yes" else None)
+land.set_named_grid("host")
+land.realize()
+ids = land.hosts["host"].mesh.cell_ids
+print(f"<{comm.rank}> begins {land.date}", flush=True)
+days = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+for year in (2015, 2016):
+    for month, length in enumerate(days, 1):
+        for day in range(1, length + 1):
+            date = (year, month, day + 1, 0) if day < length else (year + month // 12, month % 12 + 1, 1, 0)
+            if date <= land.date:
+                continue
+            number = (year * 372 + month * 31 + day) % 97
+            land.import_("air_temperature", 270.0 + (ids * 7919 + number * 31) % 40 + 1 / 3, at=date)
+            land.run(date)
+            if restart == "no" and date == (2016, 6, 20, 0):
+                land.write_restart(folder)
+                land.write_restart(folder)  # over itself
+print(f"<{comm.rank}> ends {land.date} {land.year}", flush=True)
+fields = comm.gather({name: land.export(name) for name in ("lai", "land_cover_fraction", "land_cover_transition")})
+if comm.rank == 0:
+    np.savez(out, **{name: np.concatenate([part[name] for part in fields], axis=-1) for name in fields[0]})
+"""
+
+
+@pytest.mark.mpi
+def test_a_restart_in_the_middle_of_a_year_on_other_ranks(raw: Raw, tmp_path: Path) -> None:
+    """Written by three ranks on 20 June, continued by one and by two: equal to the run that went on, bit for bit."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump({**raw, "exports": {"transitions": True}}))
+    program.write_text(HOST)
+    for ranks, restart in ((3, "no"), (1, "yes"), (2, "yes")):
+        done = mpirun(ranks, program, path, tmp_path / "restart", restart, tmp_path / f"{ranks}.npz")
+        assert done.returncode == 0, done.stdout + done.stderr
+        begin = "2016-06-20" if restart == "yes" else "2015"
+        assert done.stdout.count(f"begins {begin}") == ranks, done.stdout
+        assert done.stdout.count("ends 2017 2017") == ranks
+    whole = np.load(tmp_path / "3.npz")
+    assert np.nanmax(whole["lai"]) > 1
+    for ranks in (1, 2):
+        other = np.load(tmp_path / f"{ranks}.npz")
+        for name in whole.files:
+            np.testing.assert_array_equal(other[name], whole[name], err_msg=f"{name}, {ranks} ranks")
+
+
+def test_a_restart_of_another_grid_or_calendar(raw: Raw, tmp_path: Path) -> None:
+    component = realized(raw)
+    component.import_(NAME, np.full(component.cell_count, 290.0), at="2015-01-10")
+    component.run("2015-01-10")
+    component.write_restart(tmp_path)
+
+    other = LandComponent(config_of(raw))
+    other.initialize(tmp_path)
+    mesh = component.hosts["host"].mesh
+    other.set_grid(mesh.take(np.arange(mesh.size - 1)))
+    with pytest.raises(GridError, match="not that of the restart"):
+        other.realize()
+
+    other = LandComponent(config_of(raw))
+    other.set_calendar("360_day")
+    other.initialize(tmp_path)
+    other.set_named_grid("host")
+    with pytest.raises(TimeError, match="not that of the restart"):
+        other.realize()
+    other.set_calendar("standard")
+    other.realize()
+    other.run("2015-03-01")
+
+
+@pytest.mark.mpi
+def test_a_number_that_is_none_on_one_rank(raw: Raw, tmp_path: Path) -> None:
+    """The run that meets it tells every rank; the host is alive, and goes on with good values."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump(raw))
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "from ai4land_coupler.errors import Ai4LandError\n"
+        "comm = MPI.COMM_WORLD\n"
+        "land = LandComponent(sys.argv[1], comm)\n"
+        "land.initialize()\n"
+        "land.set_named_grid('host')\n"
+        "land.realize()\n"
+        "def attempt(what, *arguments):\n"
+        "    try:\n"
+        "        what(*arguments)\n"
+        "        print(f'<{comm.rank}> year {land.year}', flush=True)\n"
+        "    except Ai4LandError as error:\n"
+        "        print(f'<{comm.rank}> {error.host_code} {error.what} | {error.where}', flush=True)\n"
+        "values = np.full(land.cell_count, 290.0)\n"
+        "faulty = values.copy()\n"
+        "faulty[3] = np.nan\n"
+        "land.import_('air_temperature', faulty if comm.rank == 1 else values)\n"
+        "attempt(land.run, (2015, 6, 1))\n"  # nothing is due: nothing is said
+        "attempt(land.run, 2016)\n"
+        "land.import_('air_temperature', values if comm.rank == 1 else values[1:])\n"
+        "attempt(land.run, 2016)\n"
+        "land.import_('air_temperature', values)\n"
+        "attempt(land.run, 2016)\n"
+        "if comm.rank == 1:\n"
+        "    land.import_('air_temperature', values, None, 'm')\n"
+        "attempt(land.write_restart, sys.argv[2])\n"
+        "attempt(land.write_restart, sys.argv[2])\n"
+    )
+    done = mpirun(2, program, path, tmp_path / "restart")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("<")]
+    for rank in range(2):
+        said = [line[4:] for line in lines if line.startswith(f"<{rank}>")]
+        assert said[0] == "year 2015", done
+        assert said[1].startswith("3 import 'air_temperature' has values that are no numbers")
+        assert said[2].startswith("3 import 'air_temperature' has the wrong size")
+        assert said[3] == "year 2016"
+        assert said[4].startswith("3 a field has the wrong units")
+        assert said[5] == "year 2016"
+    assert "rank 1" in next(line for line in lines if line.startswith("<0> 3 import"))
+
+
+@pytest.mark.mpi
+def test_ranks_without_cells(raw: Raw, tmp_path: Path) -> None:
+    """They give no imports and an empty surface, and take part in all else, restarts too."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump({**raw, "exports": {"transitions": True, "lookahead": True}}))
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "from ai4land_coupler.grids import read_mesh\n"
+        "comm = MPI.COMM_WORLD\n"
+        "config, grid, folder, out = sys.argv[1:5]\n"
+        "land = LandComponent(config, comm)\n"
+        "land.set_calendar('360_day')\n"
+        "land.initialize(folder if comm.size == 1 else None)\n"
+        "mesh = read_mesh(grid)\n"
+        "own = np.arange(mesh.size) if comm.rank == comm.size - 1 else np.arange(0)\n"
+        "land.set_grid(mesh.take(own))\n"
+        "land.set_land_fraction(np.full(own.size, 0.5))\n"
+        "land.realize()\n"
+        "for month in range(2, 26):\n"
+        "    date = (2015 + (month - 1) // 12, (month - 1) % 12 + 1, 1, 0)\n"
+        "    if date > land.date:\n"
+        "        if own.size:\n"
+        "            land.import_('air_temperature', 270.0 + own % 30 + month, at=date)\n"
+        "        land.run(date)\n"
+        "        if date[:2] == (2016, 6) and comm.size > 1:\n"
+        "            land.write_restart(folder)\n"
+        "if own.size:\n"
+        "    names = ('land_cover_fraction', 'lai', 'land_cover_transition')\n"
+        "    np.savez(out, **{name: land.export(name) for name in names})\n"
+        "    print('cells', land.surface_counts()['filled_cells'], flush=True)\n"
+    )
+    grid = raw["hosts"]["host"]["grid"]
+    for ranks in (3, 1):
+        done = mpirun(ranks, program, path, grid, tmp_path / "restart", tmp_path / f"{ranks}.npz")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "cells" in done.stdout
+    whole, other = (np.load(tmp_path / f"{ranks}.npz") for ranks in (3, 1))
+    np.testing.assert_allclose(whole["land_cover_fraction"].sum(axis=0), 0.5, rtol=1e-12)
+    assert (whole["lai"] > 0).all()  # every cell has land in the host, and leaves of its nearest mapped cell
+    for name in whole.files:
+        np.testing.assert_array_equal(other[name], whole[name], err_msg=name)

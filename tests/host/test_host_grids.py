@@ -1,0 +1,51 @@
+"""Host grids of a component: by name from the configuration, and what is wrong with those that a host gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.grids import latlon_mesh
+
+pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+
+
+@pytest.fixture
+def component(twin_config) -> LandComponent:
+    twin_config["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
+    twin_config["hosts"]["ifs"] = {"grid": "O80", "expect": "global"}
+    twin_config["hosts"]["gaps"] = {"grid": twin_config["hosts"]["host"]["grid"], "expect": "global"}
+    component = LandComponent(Config.model_validate(twin_config))
+    component.initialize()
+    return component
+
+
+def test_a_host_grid_may_be_a_name(component):
+    component.set_named_grid("ifs")
+    component.realize()
+    assert component.cell_count == 4 * 80 * (80 + 9)
+    land = component.export("land_area_fraction")
+    assert 0 < np.count_nonzero(land) < 20, "the twin is 2 x 3 degrees"
+    assert (land * component.hosts["host"].area).sum() > 0
+
+
+def test_a_regional_file_is_refused_where_the_globe_is_expected(component):
+    with pytest.raises(GridError, match="must fill the globe has gaps"):
+        component.set_named_grid("gaps")
+    component.set_named_grid("host")
+
+
+def test_overlaps_in_the_cells_of_a_host_are_refused_before_regridding(component):
+    mesh = latlon_mesh(LatLonGrid(-2.0, 0.5, 8, 53.0, -0.5, 6), "mine")
+    moved = mesh.corner_lon + np.where(mesh.cell_ids == 11, 0.2, 0.0)[:, None]
+    component.set_grid(replace(mesh, corner_lon=moved))
+    with pytest.raises(GridError, match=r"cells overlap\n(.*\n)*  found: 1 pairs of cells, first cells 11 and 12"):
+        component.realize()
+    component.set_grid(mesh)
+    component.realize()

@@ -1,0 +1,133 @@
+"""Control runs: one year of forcing, or some years again and again, for every year of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ai4land_coupler import Simulation
+from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.config.sections import parse_config
+from ai4land_coupler.errors import ConfigError, TimeError
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue
+from ai4land_coupler.store.output import open_store
+
+Raw = dict[str, Any]
+GRID = LatLonGrid(0.0, 0.25, 4, 50.0, -0.25, 3)
+
+
+class Years:
+    """Delivers the year as the value of a variable that nothing is known about."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.span = (first, last)
+
+    def fields(self) -> dict[str, FieldInfo]:
+        return {"year_itself": FieldInfo("year_itself", "1", years=self.span)}
+
+    def grid(self) -> LatLonGrid:
+        return GRID
+
+    def read(self, request: Request) -> Any:
+        import xarray as xr
+
+        values = np.full((1, *request.grid.shape), request.years[0], np.float32)
+        coords = {"year": list(request.years), "lat": request.grid.lat, "lon": request.grid.lon}
+        return xr.Dataset({"year_itself": (("year", "lat", "lon"), values)}, coords)
+
+
+def catalogue(*cycles: tuple[int, int] | None) -> Catalogue:
+    return Catalogue("forcing", [NamedAdapter("years", Years(1990, 2020), (), cycle) for cycle in cycles])
+
+
+def value(made: Catalogue, year: int) -> float:
+    return float(made.read({"year_itself": "1"}, GRID, year)["year_itself"][0, 0])
+
+
+def test_one_year_for_all() -> None:
+    made = catalogue((2015, 2015))
+    assert {value(made, year) for year in (1850, 2015, 2016, 3000)} == {2015.0}
+
+
+def test_years_again_and_again() -> None:
+    made = catalogue((2010, 2012))
+    found = [value(made, year) for year in range(2007, 2017)]
+    assert found == [2010, 2011, 2012, 2010, 2011, 2012, 2010, 2011, 2012, 2010]
+
+
+def test_history_first_then_one_year_for_ever() -> None:
+    """The first adapter that has a year serves it, as ever; the control run's takes all others."""
+    made = Catalogue(
+        "forcing",
+        [NamedAdapter("history", Years(1990, 2015)), NamedAdapter("control", Years(2010, 2020), (), (2018, 2018))],
+    )
+    assert [value(made, year) for year in (1990, 2015, 2016, 2100)] == [1990, 2015, 2018, 2018]
+
+
+def test_a_year_that_the_data_lack() -> None:
+    with pytest.raises(TimeError) as caught:
+        catalogue((2019, 2022))
+    assert "2021" in str(caught.value)
+    assert "1990 to 2020" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"constant_year": 2015, "repeat": {"first": 2015, "last": 2017}}, "not both"),
+        ({"repeat": {"first": 2017, "last": 2015}}, "before"),
+        ({"repeat": {"first": 2017}}, "forcing[0].repeat.last"),
+        ({"constant_yaer": 2015}, "did you mean 'constant_year'?"),
+    ],
+)
+def test_configuration(twin_config: Raw, keys: Raw, text: str) -> None:
+    twin_config["forcing"][0] |= keys
+    with pytest.raises(ConfigError) as caught:
+        parse_config(twin_config, Path(), "run.yaml")
+    assert text in str(caught.value)
+
+
+def test_the_choice_is_part_of_what_names_a_run(twin_config: Raw) -> None:
+    plain = parse_config(twin_config, Path(), "run.yaml").digest
+    twin_config["forcing"][0]["constant_year"] = 2015
+    constant = parse_config(twin_config, Path(), "run.yaml")
+    assert constant.digest != plain
+    assert '"constant_year":2015' in constant.model_dump_json()
+
+
+def run(raw: Raw, tmp_path: Path) -> Any:
+    raw.pop("hosts")
+    raw["predictors"] = [{"name": "unet", "options": {"bundle": "twin"}}]
+    Simulation(parse_config(raw, tmp_path, "run.yaml")).run()
+    return open_store(tmp_path / "run.zarr")
+
+
+def relative_change(area: np.ndarray) -> float:
+    """Largest change of the area of a class that there is, against the first year."""
+    there = area[:, area[0] > 0]
+    return float(np.abs(there / there[0] - 1).max())
+
+
+def test_constant_forcing_keeps_the_areas_of_classes_for_ever(twin_config: Raw, tmp_path: Path) -> None:
+    """Ten years beyond the scenario's own 2015-2022: net change is zero, gross change goes on as swaps."""
+    twin_config["forcing"] = [twin_config["forcing"][0] | {"constant_year": 2015}]
+    twin_config["time"] = {"start": 2015, "stop": 2025}
+    store = run(twin_config, tmp_path)
+    area = store.class_area.values
+    # swaps are neutral in cells, not quite in area: cells of a forcing cell shrink by 0.5 % from south to north
+    assert relative_change(area) < 1e-4
+    assert store.changed_cells.values[-1] > 0
+    recorded = json.loads(json.loads(store.attrs["provenance"])["config"])
+    assert recorded["forcing"][0]["constant_year"] == 2015
+
+
+def test_the_scenario_itself_changes_them(twin_config: Raw, tmp_path: Path) -> None:
+    """The same run on the scenario's years: the test above could fail."""
+    twin_config["time"] = {"start": 2015, "stop": 2022}
+    area = run(twin_config, tmp_path).class_area.values
+    assert relative_change(area) > 1e-2

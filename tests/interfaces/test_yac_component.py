@@ -1,0 +1,127 @@
+"""The land under YAC: a toy atmosphere on ranks of its own gets the same land as a host in whose process it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from ranks import environment, launcher
+
+from ai4land_coupler import LandComponent
+from ai4land_coupler.cli import cli
+
+pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+
+MODEL = Path(__file__).parents[2] / "examples" / "hosts" / "yac" / "model.py"
+PERSISTENCE = {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}
+PHENOLOGY = {"name": "phenology", "options": {"legend": "hilda-v1.0-f", "start": 0.0}}
+
+
+def write(config: dict[str, Any], path: Path) -> Path:
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def run_file(twin_config: dict[str, Any], tmp_path: Path) -> Path:
+    return write({**twin_config, "predictors": [PERSISTENCE]}, tmp_path / "run.yaml")
+
+
+def coupled(
+    run_file: Path, *model: str, land: tuple[str, ...] = (), ranks: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """Land and atmosphere, each on its own ranks."""
+    command = [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "ai4land_coupler.cli", "couple"]
+    command += [str(run_file), *land, ":", "-n", "2", sys.executable, str(MODEL), "--start", "2015", *model]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+
+
+def in_process(run_file: Path, years: list[int]) -> np.ndarray:
+    """Area of each class, on the sphere of radius 1, in the same years: (years, classes)."""
+    land = LandComponent(run_file)
+    land.initialize()
+    land.set_named_grid("host")
+    land.realize()
+    areas = []
+    for year in years:
+        land.run(year)
+        areas.append(land.export("land_cover_fraction") @ land.hosts["host"].area)
+    land.finalize()
+    return np.array(areas) / 6_371_007.2**2
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("calendar", ["proleptic_gregorian", "noleap", pytest.param("360_day", marks=pytest.mark.soak)])
+def test_areas_equal_those_of_a_host_in_process(run_file: Path, tmp_path: Path, calendar: str):
+    got = tmp_path / "got.npz"
+    ended = coupled(run_file, "--stop", "2018", "--calendar", calendar, "-o", str(got), land=("--calendar", calendar))
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    with np.load(got) as received:
+        assert received["years"].tolist() == [2015, 2016, 2017]
+        areas = (received["land_cover_fraction"] * received["area"]).sum(axis=-1)
+    expected = in_process(run_file, [2015, 2016, 2017])
+    np.testing.assert_allclose(areas, expected, rtol=1e-10, atol=1e-14)
+    assert not np.array_equal(areas[0], areas[2])
+
+
+@pytest.mark.mpi
+def test_imports_arrive(twin_config: dict[str, Any], tmp_path: Path):
+    """Without a default the leaf model stops where nobody gives it temperatures; with the atmosphere's it runs."""
+    run_file = write({**twin_config, "predictors": [PERSISTENCE, PHENOLOGY]}, tmp_path / "run.yaml")
+    arguments = ("--stop", "2017", "-o", str(tmp_path / "got.npz"))
+    ended = coupled(run_file, *arguments)
+    assert ended.returncode != 0
+    assert "air_temperature" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    # a band that covers the whole host grid: cells without data would be refused
+    ended = coupled(run_file, *arguments, "--put-temperature", ranks=1)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+@pytest.mark.mpi
+def test_a_run_that_starts_or_ends_elsewhere_is_refused(run_file: Path, tmp_path: Path):
+    ended = coupled(run_file, "--stop", "2030", "-o", str(tmp_path / "got.npz"))
+    assert ended.returncode != 0
+    assert "after the last state of the land" in ended.stderr
+    ended = coupled(run_file, "--stop", "2018", "-o", str(tmp_path / "got.npz"), land=("--set", "time.start=2016"))
+    assert ended.returncode != 0
+    assert "starts at another time" in ended.stderr
+
+
+def test_names_in_a_coupling_file_are_checked_before_yac_starts(run_file: Path, tmp_path: Path):
+    def check(*options: str, **coupling: Any) -> tuple[int, str]:
+        item = {
+            "source": {"component": "ai4land", "grid": "host"},
+            "target": {"component": "atmosphere", "grid": "band"},
+            "field": "land_cover_fraction",
+            "coupling_period": "P1Y",
+            "interpolation": [{"conservative": {"order": 1}}],
+        }
+        raw = {"calendar": "proleptic-gregorian", "coupling": [{**item, **coupling}]}
+        file = write(raw, tmp_path / "coupling.yaml")
+        command = ["couple", str(run_file), "--check", "--coupling", str(file), *options]
+        result = CliRunner().invoke(cli, command)
+        return result.exit_code, result.output
+
+    code, text = check()
+    assert (code, "ready" in text) == (0, True)
+    code, text = check(field=["land_area_fraction", "land_cover_fractions"])
+    assert code == 2
+    assert "land_cover_fraction" in text
+    assert "coupling 1" in text
+    code, text = check(source={"component": "ai4land", "grid": "hots"})
+    assert (code, "another grid" in text) == (2, True)
+    code, text = check("--component", "land")
+    assert (code, "no couple" in text) == (2, True)
+    code, text = check("--calendar", "noleap")
+    assert (code, "another calendar" in text) == (2, True)
+    code, text = check("--grid", "T42")
+    assert (code, "not clear" in text) == (2, True)
+    code, text = check(target={"component": "ai4land", "grid": "host"}, source={"component": "a", "grid": "b"})
+    assert (code, "no import" in text) == (2, True)

@@ -1,0 +1,453 @@
+"""The U-Net: its size, what an answer depends on, and bundles that are refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from ai4land_coupler.api import Batch, Box, ConfigError, DataError, KeyedRng, LatLonGrid, Tile, get_legend
+from ai4land_coupler.core.grid import forcing_lattice
+from ai4land_coupler.land.assemble import TileInputs, window_of
+from ai4land_coupler.land.tiling import predict_tiles
+from ai4land_coupler.parallel.block_plan import BlockPlan
+from ai4land_coupler.registry.loading import load_plugins
+from ai4land_unet.bundle import CARD, WEIGHTS, make_spec, read_bundle, save_bundle, sha256, spec_of
+from ai4land_unet.card import Architecture, Card, Channel, Training, in_channels
+from ai4land_unet.encoding import HIDDEN, encode
+from ai4land_unet.losses import map_loss
+from ai4land_unet.network import UNet, fold_batchnorm
+from ai4land_unet.predictor import UNetPredictor
+from ai4land_unet.weights import load_network, serialise
+from ai4land_unet.window import alignment, halo, reach
+
+LEGEND = "hilda-v1.0-f"
+CLASSES = 7
+CHANNELS = (
+    Channel(name="land_cover", units="1", source="cover", offset=-1, encoding="one_hot"),
+    Channel(name="crop", units="1", source="forcing", offset=-1, encoding="none"),
+    Channel(name="elevation", units="m", source="static", offset=0, encoding="standard", mean=300.0, scale=200.0),
+    Channel(name="crop", units="1", source="forcing", offset=0, encoding="none"),
+)
+RNG = KeyedRng(0)
+
+
+def random_network(width: int = 4, depth: int = 2, seed: int = 0) -> UNet:
+    """A network with activations of about one throughout, and BatchNorm that has seen something."""
+    torch.manual_seed(seed)
+    network = UNet(in_channels(CHANNELS, CLASSES), width, depth, CLASSES)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.3)
+    return network.eval()
+
+
+def predictor(network: UNet, margin: int | None = None, **options: Any) -> UNetPredictor:
+    spec = make_spec(
+        options.pop("channels", CHANNELS),
+        LEGEND,
+        "P1Y",
+        1,
+        align=alignment(network.depth),
+        halo=halo(network.depth) if margin is None else margin,
+    )
+    return UNetPredictor(network, options.pop("order", CHANNELS), spec, device="cpu", **options)
+
+
+class Domain:
+    """Random land on a grid whose forcing cells hold a broken number of fine cells."""
+
+    def __init__(self, fine: LatLonGrid, coarse: LatLonGrid, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.fine, self.forcing = fine, forcing_lattice(fine, coarse)
+        self.maps: dict[str, np.ndarray] = {
+            "land_cover": rng.integers(-1, CLASSES, fine.shape).astype(np.int8),
+            "elevation": rng.normal(300, 200, fine.shape).astype(np.float32),
+        }
+        self.crop = {("crop", t): rng.random(self.forcing.shape).astype(np.float32) for t in (-1, 0)}
+
+    @property
+    def inputs(self) -> TileInputs:
+        def land(name: str, offset: int, tile: Tile) -> np.ndarray:
+            array = self.maps[name]
+            outside = -1 if array.dtype == np.int8 else np.nan
+            return window_of(array, tile.window, periodic=self.fine.periodic, fill=outside)
+
+        return TileInputs(self.fine, self.forcing, land, self.crop)
+
+    def tiled(self, predictor: UNetPredictor, block: int) -> np.ndarray:
+        plan = BlockPlan(self.fine, self.forcing, block)
+        tiles = [plan.tile(b, predictor.spec.halo, predictor.spec.align) for b in plan.blocks]
+        out = np.full((CLASSES, *self.fine.shape), np.nan, np.float32)
+        for tile, answer in predict_tiles("unet", predictor, tiles, self.inputs, (2000, 0), RNG):
+            rows, cols = tile.core.slices()
+            out[:, rows, cols] = answer["land_cover_logits"]
+        return out
+
+    def one_pass(self, predictor: UNetPredictor, window: Box) -> np.ndarray:
+        """The whole domain (plus wrapped columns, where the window has them) in one go."""
+        core = self.fine.box
+        ((_, answer),) = predict_tiles("unet", predictor, [Tile(0, core, window)], self.inputs, (2000, 0), RNG)
+        return answer["land_cover_logits"]
+
+
+# 60.13 to 59.17 N in steps of 0.01, forcing cells of 0.13: 13 rows, but never on multiples of 4
+REGIONAL = Domain(LatLonGrid(-3.03, 0.01, 118, 60.13, -0.01, 97), LatLonGrid(-180, 0.13, 2769, 90, -0.13, 1384))
+
+
+# --- size and reach
+
+
+def test_published_network_has_the_parameters_that_its_formula_gives() -> None:
+    # 14 LUH2 variables at two times, 6 static fields, one channel for the previous map
+    channels = (
+        Channel(name="land_cover", units="1", source="cover", offset=-1, encoding="index"),
+        *(
+            Channel(name=f"luh{i}", units="1", source="forcing", offset=t, encoding="none")
+            for i in range(14)
+            for t in (-1, 0)
+        ),
+        *(Channel(name=f"static{i}", units="1", source="static", offset=0, encoding="standard") for i in range(6)),
+    )
+    assert in_channels(channels, CLASSES) == 35
+    network = UNet(35, 35, 4, CLASSES)
+
+    def block(i: int, o: int) -> int:  # two 3x3 convolutions without bias, two BatchNorms of 2 per channel
+        return 9 * i * o + 9 * o * o + 4 * o
+
+    # widths 35, 70, 140, 280, 560
+    down = block(35, 35) + block(35, 70) + block(70, 140) + block(140, 280) + block(280, 560)
+    up = sum(4 * 2 * w * w + w for w in (35, 70, 140, 280))  # 2x2 transposed convolutions with bias
+    merge = block(70, 35) + block(140, 70) + block(280, 140) + block(560, 280)
+    head, prior = 35 * 7 + 7, 1
+    assert sum(p.numel() for p in network.parameters()) == down + up + merge + head + prior == 9_296_393
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_reach_is_where_an_impulse_arrives(depth: int) -> None:
+    network = UNet(1, 1, depth, 2).eval()
+    for name, parameter in network.named_parameters():
+        parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)  # nothing cancels, nothing is cut off
+    align = alignment(depth)
+    size, middle = 24 * align, 12 * align
+    x = torch.zeros(size, 1, align, size)
+    x[torch.arange(size), 0, 0, torch.arange(size)] = 1.0
+    with torch.inference_mode():
+        arrived = network(x, torch.zeros(size, 2, align, size)).sum((1, 2)) > 0  # (impulse, output)
+    for cell in range(middle, middle + align):
+        sources = arrived[:, cell].nonzero()[:, 0]
+        assert reach(cell, depth) == (int(sources[0]), int(sources[-1]))
+
+
+def test_halo_of_the_published_depth() -> None:
+    assert (alignment(4), halo(4)) == (16, 96)
+
+
+def test_folding_batchnorm_keeps_answers() -> None:
+    network = random_network()
+    folded = fold_batchnorm(network)
+    x, previous = torch.randn(2, 11, 16, 24), torch.randn(2, CLASSES, 16, 24)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(x, previous), network(x, previous), rtol=1e-5, atol=1e-5)
+
+
+# --- tiles and one pass
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_tiles_equal_one_pass(depth: int) -> None:
+    network = predictor(random_network(depth=depth))
+    rows, cols = {1: (98, 118), 2: (100, 120), 3: (104, 120)}[depth]  # the domain rounded up to the alignment
+    whole = REGIONAL.one_pass(network, Box(0, rows, 0, cols))
+    tiled = REGIONAL.tiled(network, block=2)
+    assert np.abs(whole).mean() > 0.1
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
+def test_a_halo_that_is_too_small_shows() -> None:
+    network = predictor(random_network(), margin=8)
+    whole = REGIONAL.one_pass(network, Box(0, 100, 0, 120))
+    assert np.abs(REGIONAL.tiled(network, block=2) - whole).max() > 1e-2 * np.abs(whole).max()
+
+
+def test_tiles_wrap_around_the_globe_as_one_pass_over_wrapped_columns() -> None:
+    world = Domain(LatLonGrid(-180, 2.5, 144, 30, -2.5, 24), LatLonGrid(-180, 12, 30, 30, -13, 5))
+    assert world.fine.periodic
+    network = predictor(random_network())
+    margin = network.spec.halo
+    whole = world.one_pass(network, Box(0, 24, -margin, 144 + margin))
+    np.testing.assert_allclose(world.tiled(network, 2), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+    flat = Domain(LatLonGrid(-180, 2.4, 144, 30, -2.5, 24), LatLonGrid(-180, 12, 30, 30, -13, 5)).tiled(network, 2)
+    assert np.abs(flat[:, :, 0] - whole[:, :, 0]).max() > 1e-2
+
+
+def test_answers_do_not_depend_on_the_company_in_a_batch() -> None:
+    network = predictor(random_network())
+    rng = np.random.default_rng(1)
+    fields = {
+        "land_cover": rng.integers(-1, CLASSES, (3, 1, 32, 32)).astype(np.int8),
+        "crop": rng.random((3, 2, 32, 32)).astype(np.float32),
+        "elevation": rng.random((3, 1, 32, 32)).astype(np.float32),
+    }
+    together = network.predict(Batch((), (2000, 0), fields), RNG)["land_cover_logits"]
+    alone = network.predict(Batch((), (2000, 0), {k: v[1:2] for k, v in fields.items()}), RNG)["land_cover_logits"]
+    np.testing.assert_array_equal(together[1:2], alone)
+
+
+def test_a_window_without_land_is_zero_and_one_with_land_is_not() -> None:
+    network = predictor(random_network())
+    fields = {
+        "land_cover": np.full((2, 1, 16, 16), -1, np.int8),
+        "crop": np.ones((2, 2, 16, 16), np.float32),
+        "elevation": np.ones((2, 1, 16, 16), np.float32),
+    }
+    fields["land_cover"][1, 0, 3, 4] = 2
+    logits = network.predict(Batch((), (2000, 0), fields), RNG)["land_cover_logits"]
+    assert not logits[0].any()
+    assert logits[1].any()
+
+
+def test_bfloat16_layers_still_rank_cells_finely() -> None:
+    network = random_network()
+    exact = REGIONAL.one_pass(predictor(network), Box(0, 100, 0, 120))
+    fast = REGIONAL.one_pass(predictor(network, dtype="bfloat16"), Box(0, 100, 0, 120))
+    assert fast.dtype == np.float32
+    assert np.unique(fast[0]).size > 0.9 * fast[0].size  # bfloat16 logits would leave a few hundred values
+    assert 0 < np.abs(fast - exact).mean() < 0.05 * np.abs(exact).mean()
+
+
+def test_predicting_leaves_the_host_its_threads() -> None:
+    threads = torch.get_num_threads()
+    REGIONAL.tiled(predictor(random_network()), block=4)
+    assert torch.get_num_threads() == threads
+
+
+# --- encoding and loss, by hand
+
+
+def test_encoding_by_hand() -> None:
+    channels = (
+        Channel(name="population", units="1", source="static", offset=0, encoding="log1p", mean=1.0, scale=2.0),
+        Channel(name="land_cover", units="1", source="cover", offset=-1, encoding="one_hot"),
+        Channel(name="aspect", units="degree", source="static", offset=0, encoding="cos"),
+        Channel(name="crop", units="1", source="forcing", offset=0, encoding="standard", mean=0.5, scale=0.25),
+        Channel(name="crop", units="1", source="forcing", offset=-1, encoding="none"),
+    )
+    cover = np.array([[0, 2], [-1, HIDDEN]], np.int8)
+    fields = {
+        "population": np.array([[0.0, np.e - 1], [np.e**3 - 1, 0.0]], np.float32)[None, None],
+        "land_cover": cover[None, None],
+        "aspect": np.array([[0.0, 90.0], [180.0, 360.0]], np.float32)[None, None],
+        # the channels list offset 0 first, so the batch does too
+        "crop": np.stack([np.full((2, 2), 0.75, np.float32), np.full((2, 2), 0.125, np.float32)])[None],
+    }
+    x = encode(channels, 3, fields).numpy()[0]
+    assert x.shape == (8, 2, 2)
+    np.testing.assert_allclose(x[0], [[-0.5, 0.0], [1.0, -0.5]], atol=1e-6)
+    np.testing.assert_array_equal(x[1], [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(x[2], [[0, 0], [0, 0]])
+    np.testing.assert_array_equal(x[3], [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(x[4], [[1, 1], [0, 1]])  # land, also where its class is hidden
+    np.testing.assert_allclose(x[5], [[1, 0], [-1, 1]], atol=1e-6)
+    np.testing.assert_array_equal(x[6], np.ones((2, 2)))
+    np.testing.assert_array_equal(x[7], np.full((2, 2), 0.125))
+    change = Channel(name="crop", units="1", source="forcing", offset=0, encoding="standard", scale=0.0625, minus=-1)
+    np.testing.assert_array_equal(encode((change, channels[4]), 3, fields).numpy()[0, 0], np.full((2, 2), 10.0))
+    index = (Channel(name="land_cover", units="1", source="cover", offset=-1, encoding="index"),)
+    np.testing.assert_allclose(encode(index, 3, fields).numpy()[0, 0], [[1 / 3, 1], [0, 0]])
+
+
+def test_loss_by_hand() -> None:
+    logits = torch.log(torch.tensor([[[[0.8, 0.3, 0.5]], [[0.2, 0.7, 0.5]]]]))
+    target, previous = torch.tensor([[[0, 1, -1]]]), torch.tensor([[[0, 0, 0]]])
+    stays, changes = -np.log(0.8), -np.log(0.7)
+    assert map_loss(logits, target, previous).item() == pytest.approx((stays + changes) / 2)
+    assert map_loss(logits, target, previous, 3.0).item() == pytest.approx((stays + 3 * changes) / 4)
+    hidden = torch.tensor([[[0, -2, 0]]])
+    assert map_loss(logits, target, hidden, 3.0).item() == pytest.approx((stays + changes) / 2)
+    assert map_loss(logits, torch.full_like(target, -1), previous).item() == 0
+
+
+# --- bundles
+
+
+def make_card(network: UNet, channels: tuple[Channel, ...] = CHANNELS, **changes: Any) -> Card:
+    legend = get_legend(LEGEND)
+    content: dict[str, Any] = {
+        "name": "test",
+        "description": "random weights",
+        "licence": "Apache-2.0",
+        "legend": LEGEND,
+        "classes": {item.name: item.codes for item in legend.view},
+        "step": "P3Y",
+        "direction": "backward",
+        "align": alignment(network.depth),
+        "halo": halo(network.depth),
+        "channels": channels,
+        "architecture": Architecture(in_channels=11, width=4, depth=network.depth, classes=CLASSES),
+        "weights_sha256": sha256(serialise(network)),
+        "gross_rates": {"urban": 0.01},
+        "metrics": {},
+        "training": Training(record={}, options={}, steps=0, windows=0, seconds=0, torch="0", device="cpu", threads=1),
+    }
+    return Card(**(content | changes))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    network = random_network()
+    folder = tmp_path / "bundle"
+    save_bundle(folder, make_card(network), serialise(network))
+    return folder
+
+
+def test_bundle_round_trip(bundle: Path) -> None:
+    loaded = read_bundle(bundle, LEGEND)
+    assert loaded.card == make_card(random_network())
+    spec = spec_of(loaded.card)
+    assert (spec.step, spec.direction, spec.align, spec.halo, spec.legend) == ("P3Y", -1, 4, 24, LEGEND)
+    assert [(f.name, f.offsets) for f in spec.inputs] == [("land_cover", (-1,)), ("crop", (-1, 0)), ("elevation", (0,))]
+    window = Box(0, 100, 0, 120)
+    expected = REGIONAL.one_pass(predictor(random_network()), window)
+    np.testing.assert_array_equal(REGIONAL.one_pass(predictor(load_network(loaded)), window), expected)
+
+
+def test_the_plugin_loads_bundles_beside_the_configuration(bundle: Path) -> None:
+    made = load_plugins().create(
+        "predictor", "unet", {"bundle": "bundle", "legend": LEGEND, "device": "cpu"}, "run.yaml", base=bundle.parent
+    )
+    assert made.spec == spec_of(read_bundle(bundle).card)
+    assert made.gross.rates() == {"urban": 0.01}
+
+
+def test_channel_order_is_the_cards(bundle: Path) -> None:
+    network = random_network()
+    order = (CHANNELS[2], CHANNELS[3], CHANNELS[0], CHANNELS[1])
+    assert in_channels(order, CLASSES) == 11
+    moved = copy.deepcopy(network)
+    # elevation and crop(0) first, then the eight of land cover, then crop(-1)
+    index = [9, 10, *range(8), 8]
+    moved.down[0][0].weight.data = network.down[0][0].weight.data[:, index]
+    window = Box(0, 100, 0, 120)
+    expected = REGIONAL.one_pass(predictor(network), window)
+    same = REGIONAL.one_pass(predictor(moved, channels=order, order=order), window)
+    np.testing.assert_allclose(same, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    other = REGIONAL.one_pass(predictor(network, channels=order, order=order), window)
+    assert np.abs(other - expected).max() > 1e-2
+
+
+Change = Callable[[Path], None]
+
+
+def edit(change: Callable[[dict[str, Any]], None]) -> Change:
+    def apply(folder: Path) -> None:
+        content = json.loads((folder / CARD).read_text())
+        change(content)
+        (folder / CARD).write_text(json.dumps(content))
+
+    return apply
+
+
+def replace_weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
+    """Other weights with a hash that fits."""
+
+    def apply(folder: Path) -> None:
+        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+        change(tensors)
+        content = safetensors.torch.save(tensors)
+        (folder / WEIGHTS).write_bytes(content)
+        edit(lambda card: card.update(weights_sha256=sha256(content)))(folder)
+
+    return apply
+
+
+def truncate(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-7] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+
+
+def not_tensors(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"pickle")
+    edit(lambda card: card.update(weights_sha256=sha256(b"pickle")))(folder)
+
+
+def cut(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.weight"] = tensors["head.weight"][:-1].clone()
+
+
+REFUSED: Mapping[str, tuple[Change, tuple[str, ...]]] = {
+    "truncated": (truncate, ("truncated or were altered", "expected: sha256", "copy the bundle again")),
+    "altered": (flip_a_bit, ("truncated or were altered", WEIGHTS)),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), ("cannot be read", WEIGHTS)),
+    "not safetensors": (not_tensors, ("not safetensors",)),
+    "missing tensor": (replace_weights(lambda t: t.pop("head.bias")), ("'head.bias'", "found: missing")),
+    "other shape": (replace_weights(cut), ("'head.weight'", "expected: (7, 4, 1, 1)", "found: (6, 4, 1, 1)")),
+    "newer format": (
+        edit(lambda card: card.update(format="ai4land-unet/2")),
+        ("cannot read", "expected: ai4land-unet/1", "found: ai4land-unet/2"),
+    ),
+    "unknown key": (edit(lambda card: card.update(colour="red")), ("malformed", "colour")),
+    "malformed": (lambda folder: (folder / CARD).write_text("{"), ("not valid JSON", CARD)),
+    "halo too small": (edit(lambda card: card.update(halo=8)), ("halo", "expected: 24", "found: 8")),
+    "channel lost": (edit(lambda card: card["channels"].pop()), ("in_channels", "expected: 10", "found: 11")),
+    "change of nothing": (
+        edit(lambda card: card["channels"][3].update(minus=-2)),
+        ("crop at offset -2, which a channel subtracts",),
+    ),
+    "other codes": (
+        edit(lambda card: card["classes"].update(forest=[44])),
+        ("another edition of legend", "train the bundle again"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bundles_that_do_not_fit_are_refused(bundle: Path, case: str) -> None:
+    change, words = REFUSED[case]
+    change(bundle)
+    with pytest.raises(DataError) as error:
+        load_network(read_bundle(bundle))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_legend_mismatch_is_refused(bundle: Path) -> None:
+    # both legends have the same seven classes, but 44 is all forest in one and broad-leaf forest in the other
+    assert get_legend("hilda-v1.0").classes == get_legend(LEGEND).classes
+    with pytest.raises(ConfigError, match=r"speaks another legend") as error:
+        read_bundle(bundle, "hilda-v1.0")
+    assert "expected: hilda-v1.0\n" in str(error.value)
+    assert f"found: {LEGEND}" in str(error.value)
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no bundle of weights") as error:
+        load_plugins().create("predictor", "unet", {"bundle": "elsewhere/none"}, "run.yaml", base=tmp_path)
+    assert str(tmp_path / "elsewhere" / "none") in str(error.value)
+
+
+def test_an_interrupted_write_leaves_no_card(bundle: Path, tmp_path: Path) -> None:
+    copy_of = tmp_path / "copy"
+    shutil.copytree(bundle, copy_of)
+    with pytest.raises(TypeError):
+        save_bundle(copy_of, read_bundle(bundle).card, None)  # type: ignore[arg-type]
+    assert not (copy_of / CARD).exists()
