@@ -63,7 +63,7 @@ class UNetTrainer:
         device = choose_device(run.device)
         with _settings(run):
             network = UNet(shape.in_channels, shape.width, depth, classes, run.dropout)
-            network.to(device=device, memory_format=torch.channels_last)
+            network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             steps, seconds = _optimise(network, channels, data, run, progress)
             threads = torch.get_num_threads()
             network.cpu().eval()
@@ -144,7 +144,7 @@ def _optimise(
             logits = network(x.to(device), hot.to(device))
         loss = map_loss(logits, classes.to(device), previous.to(device), run.change_weight)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
         optimiser.step()
         step += 1
