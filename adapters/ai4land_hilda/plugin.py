@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ class HildaOptions(Options):
     year: int | None = None
 
 
-class HildaAdapter:
+class HildaAdapter(DataAdapter):
     """Delivers maps of class codes on the grid of their files."""
 
     def __init__(self, options: HildaOptions) -> None:
@@ -96,7 +96,7 @@ class HildaAdapter:
             ]
         )
 
-    def files(self, years: Iterable[int] = ()) -> dict[str, Path]:
+    def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
         """The files of these years; all where none is named."""
         wanted = [self._files[year] for year in years if year in self._files] or self._files.values()
         return {file.name: file.path for file in wanted}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ai4land_coupler.api import (
+    DataAdapter,
     DataError,
     FieldInfo,
     LatLonGrid,
@@ -71,7 +72,7 @@ class LandUseOptions(Options):
     policy: Literal["stop", "mend"] = "stop"
 
 
-class LandUseAdapter:
+class LandUseAdapter(DataAdapter):
     """Delivers annual land use, and static fields where a static file is given, on the lattice of the files.
 
     Parameters

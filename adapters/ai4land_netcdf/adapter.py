@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
+    DataAdapter,
     DataError,
     FieldInfo,
     GridError,
@@ -49,7 +50,7 @@ class Step:
     index: int | None
 
 
-class NetcdfAdapter:
+class NetcdfAdapter(DataAdapter):
     """Delivers variables of the files that one path means, on their common grid."""
 
     def __init__(self, options: NetcdfOptions) -> None:

@@ -53,7 +53,7 @@ class PreparedOptions(Options):
     part: Literal["maps", "forcing", "static"]
 
 
-class PreparedAdapter:
+class PreparedAdapter(DataAdapter):
     """Delivers one part of a prepared store on the cells of its grid."""
 
     #: Its data were checked when they were prepared.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
+from ai4land_coupler.api import DataAdapter, DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
 from ai4land_luh2.netcdf import native_values, open_netcdf
 from ai4land_luh2.sources import Source as File
 from ai4land_luh2.sources import find
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 KEPT = 64 << 20
 
 
-class StaticAdapter:
+class StaticAdapter(DataAdapter):
     """Delivers static fields on the cells that are asked for.
 
     A file whose cells are less than half as long as these is averaged over them, by area; others are interpolated

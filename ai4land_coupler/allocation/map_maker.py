@@ -215,7 +215,6 @@ class MapMaker:
         return {
             "land_cells": np.array([float(land.index.size)]),
             "changed_cells": np.array([float((new != land.classes).sum())]),
-            "class_area": np.bincount(new, weights=land.area, minlength=classes) + land.fixed_area,
             "transition_area": np.bincount(transitions, weights=land.area, minlength=classes**2),
             "unmet_area": np.abs(unmet).sum(axis=1),
             "unmet_change": unmet.sum(axis=1),
@@ -241,11 +240,6 @@ class _Land:
         self.n_forcing = forcing.size
         self.area = plan.fine.row_area[rows]
         self.ids = rows * plan.fine.nlon + cols
-        row_area = np.broadcast_to(plan.fine.row_area[core.row0 : core.row1, None], core.shape)
-        fixed = (classes >= 0) & (group < 0)
-        self.fixed_area = np.bincount(
-            classes[fixed].astype(np.int64), weights=row_area[fixed], minlength=len(maker.legend.view)
-        )
 
     @property
     def mean_cell_area(self) -> NDArray[np.float64]:

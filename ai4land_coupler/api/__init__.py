@@ -5,6 +5,7 @@ that it is asked for. Neither sees MPI, tiles, regridding or Fortran.
 """
 
 from ai4land_coupler.api.contract import (
+    LOGITS,
     DataAdapter,
     LocalWeights,
     Method,
@@ -41,6 +42,7 @@ from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
     "EARTH_RADIUS",
+    "LOGITS",
     "OUTSIDE",
     "Ai4LandError",
     "Batch",

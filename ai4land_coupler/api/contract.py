@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 
@@ -39,20 +40,37 @@ class Options(BaseModel):
         return self
 
 
-@runtime_checkable
-class Predictor(Protocol):
-    """Predicts one step for one batch of windows.
+#: The output that the allocation turns into a map: one value for each class of the legend's view, float32.
+LOGITS = "land_cover_logits"
 
-    Implementations are called from one thread, any number of times, in any order of tiles: the answer for a
-    core may depend on its window, the time and the keyed random numbers only.
 
-    Optional: ``load()``, called before the first prediction on the ranks that predict; import heavy packages there,
-    as every rank makes the object to read its ``spec``. ``gross``, a :class:`GrossChangeModel`. ``identity``, a text
-    that names the weights: a restart is refused under another.
+class Predictor(ABC):
+    """Predicts one step for one batch of windows. Base class of all predictors.
+
+    It is called from one thread, any number of times, in any order of tiles: the answer for a core may depend on its
+    window, the time and the keyed random numbers only.
+
+    Attributes
+    ----------
+    spec:
+        What it reads and makes.
+    gross:
+        How much land changes beyond the net change of the scenario; ``None`` where it cannot tell.
+    identity:
+        A text that names the weights: a restart is refused under another. Empty where there are none.
     """
 
     spec: PredictorSpec
+    gross: GrossChangeModel | None = None
+    identity: str = ""
 
+    def load(self) -> None:  # noqa: B027 - most predictors have nothing to load
+        """Get ready to predict; called once, on the ranks that predict.
+
+        Import heavy packages here: every rank makes the object, to read its ``spec``.
+        """
+
+    @abstractmethod
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
         """Predict the windows of a batch.
 
@@ -61,10 +79,8 @@ class Predictor(Protocol):
         Output name to array over the **window**. ``land_cover_logits``: float32 (B, class, Y, X).
         Others: float32 (B, T, Y, X). A name of ``spec.memory``: (B, Y, X), carried to the next step.
         """
-        ...
 
 
-@runtime_checkable
 class GrossChangeModel(Protocol):
     """How much land changes beyond the net change of the scenario; a predictor may offer one as ``gross``."""
 
@@ -82,23 +98,40 @@ class Request:
     years: tuple[int, ...] = ()
 
 
-@runtime_checkable
-class DataAdapter(Protocol):
-    """Reads one data set, lazily and by window.
+class DataAdapter(ABC):
+    """Reads one data set, lazily and by window. Base class of all adapters.
 
-    Optional: ``describe() -> str``, for a person: files, variables with units, years, grid, what is masked and mended.
-    ``files(years) -> Mapping[str, Path]``, for the provenance: the files that it reads for these years, and those
-    without years; the name that a person knows (a path or URL) to where its bytes are on this machine.
+    Attributes
+    ----------
+    prepared:
+        Whether its data were checked when they were stored (``ai4land prepare``), so that masks are not compared again.
     """
 
+    prepared: bool = False
+
+    @abstractmethod
     def fields(self) -> Mapping[str, FieldInfo]:
         """The variables it can deliver, by name."""
-        ...
 
+    @abstractmethod
     def grid(self) -> LatLonGrid | None:
         """The grid of the data, or ``None`` where the adapter interpolates to whatever grid it is asked for."""
-        ...
 
+    def describe(self) -> str:
+        """Text for a person: files, variables with units, years, grid, what is masked and mended. Empty: no text."""
+        return ""
+
+    def files(self, years: Sequence[int] = ()) -> Mapping[str, Path]:
+        """The files that it reads for these years, and those without years; for the provenance.
+
+        Returns
+        -------
+        The name that a person knows (a path or URL) to the file on this machine. Empty: the files that the options
+        name are taken.
+        """
+        return {}
+
+    @abstractmethod
     def read(self, request: Request) -> xr.Dataset:
         """Deliver variables.
 
@@ -113,7 +146,6 @@ class DataAdapter(Protocol):
         DataError, FieldError, GridError, TimeError
             Naming file, variable and year.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -211,10 +243,10 @@ class TrainResult:
         return [f"{self.steps} steps in {self.seconds:.0f} s; weights sha256 {self.digest}", *scores]
 
 
-@runtime_checkable
-class Trainer(Protocol):
-    """Trains a predictor and writes it down as a bundle."""
+class Trainer(ABC):
+    """Trains a predictor and writes it as a bundle. Base class of all trainers."""
 
+    @abstractmethod
     def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
         """Train, score and write.
 
@@ -227,7 +259,6 @@ class Trainer(Protocol):
         progress:
             Called now and then with the share that is done and a word on how it goes.
         """
-        ...
 
 
 #: How values at cells are made from values at other cells. ``conservative`` is first order.
@@ -263,16 +294,29 @@ class LocalWeights:
     provenance: Mapping[str, str]
 
 
-@runtime_checkable
-class Regridder(Protocol):
-    """Makes regrid weights between two distributed meshes. Collective over ``comm``.
+class Regridder(ABC):
+    """Makes regrid weights between two distributed meshes. Base class of all regridding backends.
 
-    ``methods`` names what it can make; anything else is a :class:`ConfigError` on every rank.
-
-    Optional: ``alone``, true where a rank of many may also call ``build`` by itself, with ``comm=None``. ``given``,
-    true where weights are not made from the cells but read: they are then asked for whole grids alone.
+    Attributes
+    ----------
+    methods:
+        What it can make; anything else is a :class:`ConfigError` on every rank.
+    version:
+        Version of the library behind it; empty where there is none.
+    single_rank:
+        Whether a rank of many may also call ``build`` by itself, with ``comm=None``.
+    reads_weights:
+        Whether weights are read, not made from the cells: it is then asked for whole grids only.
     """
 
     methods: frozenset[Method]
+    single_rank: bool = False
+    reads_weights: bool = False
 
-    def build(self, source: Mesh, destination: Mesh, method: Method, norm: Norm, comm: Any) -> LocalWeights: ...
+    @property
+    def version(self) -> str:
+        return ""
+
+    @abstractmethod
+    def build(self, source: Mesh, destination: Mesh, method: Method, norm: Norm, comm: Any) -> LocalWeights:
+        """Make the weights of the destination cells that this rank owns. Collective over ``comm``."""

@@ -20,6 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.api.hooks import StepEvent
+from ai4land_coupler.component.output import RunOutput
 from ai4land_coupler.component.stepper import Present, Stepper
 from ai4land_coupler.config.sections import Config, load_config
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
@@ -31,13 +33,22 @@ from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.host.exchange import HostGrid
 from ai4land_coupler.host.grids import HOST, HostSide
 from ai4land_coupler.host.imports import HostImports
+from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.table import ExportInfo, ImportInfo
 from ai4land_coupler.host.time import HostTime
-from ai4land_coupler.land.model import LandModel, StepForcing
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.inputs.catalogue import Mended, total
+from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.first_state import FirstState, identity
+from ai4land_coupler.land.forcing import LandForcing, StepForcing
+from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
+from ai4land_coupler.land.model import LandModel
+from ai4land_coupler.land.predictors import order_predictors
+from ai4land_coupler.land.setup import LandSetup, make_setup
+from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.auto import check_same
+from ai4land_coupler.store.output import OutputStore, StoreLayout
 from ai4land_coupler.store.restart import RestartWriter, block_arrays
 
 #: How a run begins: from the initial map; from its own restart; from the restart of another run.
@@ -122,22 +133,23 @@ class LandComponent:
         self._expect(Status.CREATED)
         with self.comm.guard():
             branch = _start(start, restart) == "branch"
-            setup = self._setup = LandSetup(self.config, self.comm.rank, self.comm.size)
-            setup.check_lookahead()
+            setup = self._setup = make_setup(self.config, self.comm.rank, self.comm.size)
+            offers = self._offers = make_offers(setup)
+            forcing = self._forcing = LandForcing(setup, offers.passed_needs)
         check_same(setup.regrid_backend, self.comm.mpi)
+        first = self._first = FirstState(setup, forcing)
         with self.comm.guard():
-            source = None if restart is None else setup.open_restart(Path(restart), restart_year, branch=branch)
-            state = setup.initial_state() if source is None else setup.restarted_state(source, branch=branch)
+            source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
+            state = first.from_map() if source is None else first.from_restart(source, branch=branch)
             self._present = Present(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
             self._past = HostRestart(source, state.year, branch=branch)
-            self._export_table = setup.exports()
-            self._imports = HostImports(setup, self._hosts, self._past.date, self.comm)
-            gaps = setup.gaps(state)
+            self._imports = HostImports(setup, offers, self._hosts, self._past.date, self.comm)
+            gaps = find_gaps(setup, forcing, state)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
-            setup.refuse_gaps(parts)
+            refuse_large_gaps(setup, parts)
         self.model = self._make_model()
-        self._stepper = Stepper(setup, self.model, self._hosts, self._imports, self.comm)
+        self._stepper = Stepper(self.model, forcing, self._hosts, self._imports, self.comm)
         self._time = HostTime(self._time.calendar, self._past.date)
         self.status = Status.INITIALIZED
 
@@ -175,7 +187,7 @@ class LandComponent:
             No such field can be anchored. What is wrong with values is found by :meth:`realize`, on every rank.
         """
         self._expect(Status.INITIALIZED)
-        self._hosts.set_surface(grid, name, values, self._setup.profile)
+        self._hosts.set_surface(grid, name, values, self._offers.profile)
 
     def set_named_grid(self, name: str, as_name: str = HOST) -> None:
         """Use a grid of the configuration's ``hosts``, split evenly over the ranks."""
@@ -188,10 +200,11 @@ class LandComponent:
         self._hosts.agree(self.calendar)
         with self.comm.guard():
             self._imports.windows.check()
-        self._hosts.realize(self._setup, self.state, self._past, self.model.timers)
+        self._hosts.realize(self._setup, self._offers, self._forcing, self.state, self._past, self.model.timers)
         with self.comm.guard():
             self._past.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
         self._present = self._stepper.start(self._present, self._past.exports)
+        self._output = RunOutput(self._setup, self._offers.exports, self._hosts.grids, self.comm)
         self.step_count += 1
         self.status = Status.REALIZED
 
@@ -256,7 +269,7 @@ class LandComponent:
             if gathered is not None:
                 entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
                 writer.finish(
-                    self._setup.identity() | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                    identity(self._setup) | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
                 )
 
     def finalize(self) -> None:
@@ -324,16 +337,31 @@ class LandComponent:
         return dict(self._hosts.grids)
 
     @property
+    def mended(self) -> dict[Mended, int]:
+        """What was mended while reading, on this rank; ranks that read the same have the same entries."""
+        return self._setup.forcing.mended | self._setup.static.mended | self._first.mended
+
+    @property
+    def timers(self) -> Timers:
+        """Seconds of this rank, by phase."""
+        return self.model.timers
+
+    @property
+    def warnings(self) -> Counter[str]:
+        """What differs from the run that wrote the restart and does no harm, with counts."""
+        return self._first.warnings
+
+    @property
     def input_quality(self) -> Counter[str]:
-        """What was mended while reading, on this rank, by adapter and fault."""
-        return self._setup.input_quality
+        """What was mended while reading, on this rank, by adapter and fault; and what differs from a restart."""
+        return total(self.mended) + self._first.warnings
 
     # ---- exports and imports ----------------------------------------------------------------------------------
 
     def exports(self) -> dict[str, ExportInfo]:
         """The fields on offer."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        return dict(self._export_table)
+        return dict(self._offers.exports)
 
     def imports(self) -> dict[str, ImportInfo]:
         """The fields that predictors want of the host."""
@@ -363,9 +391,9 @@ class LandComponent:
         """
         self._expect(Status.REALIZED)
         self._hosts.grid(grid)
-        if name not in self._export_table:
-            raise FieldError("no export has this name", found=name, remedy=nearest(name, self._export_table))
-        return self._present.export(self._export_table[name], grid, at, self._time.calendar)
+        if name not in self._offers.exports:
+            raise FieldError("no export has this name", found=name, remedy=nearest(name, self._offers.exports))
+        return self._present.export(self._offers.exports[name], grid, at, self._time.calendar)
 
     def import_(
         self, name: str, values: NDArray[Any], at: Any = None, units: str | None = None, since: Any = None
@@ -406,6 +434,25 @@ class LandComponent:
         self._hosts.grid(grid)
         return dict(self._hosts.surface(grid).counts)
 
+    # ---- what a run writes --------------------------------------------------------------------------------------
+
+    def store_layout(self, shard: int) -> StoreLayout:
+        """The layout of the run's output store, with shards of so many cells on an edge. Collective."""
+        return self._output.layout(shard)
+
+    def write_output(self, store: OutputStore) -> None:
+        """Write the state into the run's output store; it counts once the year is committed there. Collective."""
+        self._output.write(store, self._present)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where results come from, as plain JSON. Collective."""
+        return self._output.provenance()
+
+    def tell_plugins(self, event: StepEvent) -> None:
+        """Tell all plugins that a step is done. Collective."""
+        with self.comm.guard():
+            self._setup.plugins.hook.ai4land_step_done(event=event)
+
     # ---- the inputs, looked at alone --------------------------------------------------------------------------
 
     def check_forcing(self) -> None:
@@ -416,8 +463,8 @@ class LandComponent:
         last = Clock(clock.start, clock.stop, clock.step, clock.stop)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
-                self._setup.step_forcing(moment)
-            self._setup.check_years()
+                self._forcing.of_step(moment)
+            self._forcing.check_years()
 
     def read_inputs(self, clock: Clock) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
         """Forcing and imports of the step that ends at the year of ``clock``. Collective."""
@@ -459,9 +506,9 @@ class LandComponent:
             setup.owner,
             sorted(i for part in self.comm.allgather(own) for i in part),
             legend,
-            setup.predictors,
+            order_predictors(setup.predictors),
             setup.map_maker,
-            setup.static_reader(),
+            StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
         )
 

@@ -20,8 +20,8 @@ from ai4land_coupler.errors import FieldError, StateError, TimeError
 from ai4land_coupler.host.grids import Fields, HostSide
 from ai4land_coupler.host.imports import HostImports
 from ai4land_coupler.host.table import ExportInfo
-from ai4land_coupler.land.model import LandModel, StepForcing, StepResult
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.forcing import LandForcing, StepForcing
+from ai4land_coupler.land.model import LandModel, StepResult
 from ai4land_coupler.parallel import Communicator
 
 
@@ -133,9 +133,10 @@ class Stepper:
     """
 
     def __init__(
-        self, setup: LandSetup, model: LandModel, hosts: HostSide, imports: HostImports, comm: Communicator
+        self, model: LandModel, forcing: LandForcing, hosts: HostSide, imports: HostImports, comm: Communicator
     ) -> None:
-        self._setup, self._model, self._hosts, self._imports, self._comm = setup, model, hosts, imports, comm
+        self._model, self._land_forcing, self._hosts, self._imports = model, forcing, hosts, imports
+        self._comm = comm
 
     def start(self, present: Present, kept: Fields) -> Present:
         """Where a run stands once its host grids have weights.
@@ -156,7 +157,7 @@ class Stepper:
         imports = self._imports.read(begun.clock, calendar)
         before = present.state
         result = self._model.complete(before, begun.result, begun.forcing, imports)
-        diagnostics = self._sum_diagnostics(result)
+        diagnostics = self._comm.sum_by_block(result.diagnostics)
         ahead = self._begin_ahead(present, result.state, begun.clock)
         if present.ahead is not None and not self._model.late:
             fields = present.next_fields  # made from the same state a step ago
@@ -178,19 +179,8 @@ class Stepper:
 
     def _forcing(self, clock: Clock) -> StepForcing:
         with self._comm.guard(), self._model.timers("read forcing"):
-            return self._setup.step_forcing(clock)
+            return self._land_forcing.of_step(clock)
 
     def _fields(self, state: LandState, before: LandState | None) -> Fields:
         with self._model.timers("regrid"):
             return self._hosts.fields(state, before)
-
-    def _sum_diagnostics(self, result: StepResult) -> dict[str, NDArray[np.float64]]:
-        """Add up over blocks in their order, so that the sums have the same bits on any number of ranks."""
-        by_block: dict[int, Any] = {}
-        for part in self._comm.allgather(dict(result.diagnostics)):
-            by_block.update(part)
-        sums: dict[str, NDArray[np.float64]] = {}
-        for block in sorted(by_block):
-            for name, values in by_block[block].items():
-                sums[name] = sums[name] + values if name in sums else np.array(values)
-        return sums

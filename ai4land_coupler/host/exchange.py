@@ -113,7 +113,7 @@ class HostGrid:
     def __init__(self, mesh: Mesh, land: LandCells, regridder: Regridder, comm: Communicator) -> None:
         self.mesh, self._land, self._regridder, self._comm = mesh, land, regridder, comm
         self.weights: Overlaps
-        if getattr(regridder, "given", False):
+        if regridder.reads_weights:
             self.weights = GivenWeights(land, mesh, regridder, comm.mpi)
         else:
             overlaps = kept_land_weights(land.plan, land.masks(), mesh, regridder, comm.mpi)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.host.exchange import HostGrid
+from ai4land_coupler.host.offers import TRANSITIONS, HostOffers
 from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.surface import HostSurface
-from ai4land_coupler.host.table import ExportInfo
 from ai4land_coupler.parallel import Communicator
-
-#: The gross change between classes in the step that led to the state.
-TRANSITIONS = "land_cover_transition"
 
 
 class HostFields:
@@ -26,25 +21,23 @@ class HostFields:
     ----------
     surface:
         The host's own surface, already checked.
-    table:
-        The exports on offer.
+    offers:
+        The exports on offer, and the profile whose surface types and variables are made too.
     through:
         ``None`` where nothing of the forcing is passed on.
-    profile:
-        Whose surface types and variables are made too; ``None`` for no profile.
     """
 
     def __init__(
         self,
         host: HostGrid,
         surface: HostSurface,
-        table: Mapping[str, ExportInfo],
+        offers: HostOffers,
         through: PassThrough | None,
-        profile: HostProfile | None,
         comm: Communicator,
     ) -> None:
         self.host, self.surface = host, surface
-        self._table, self._through, self._profile, self._comm = table, through, profile, comm
+        self._table, self._profile = offers.exports, offers.profile
+        self._through, self._comm = through, comm
         self._prepared = False
 
     def at(self, state: LandState, before: LandState | None, made: list[str]) -> dict[str, NDArray[np.float64]]:

@@ -15,10 +15,12 @@ from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.mesh import Mesh, validate
 from ai4land_coupler.host.exchange import HostGrid, LandCells
 from ai4land_coupler.host.fields import HostFields
+from ai4land_coupler.host.offers import HostOffers
 from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.restart import HostRestart
 from ai4land_coupler.host.surface import HostSurface
+from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
@@ -112,11 +114,21 @@ class HostSide:
                 if grid not in self.meshes:
                     raise GridError("a surface was given for a grid that was not set", found=grid)
 
-    def realize(self, setup: LandSetup, state: LandState, past: HostRestart, timers: Timers) -> None:
+    def realize(
+        self,
+        setup: LandSetup,
+        offers: HostOffers,
+        forcing: LandForcing,
+        state: LandState,
+        past: HostRestart,
+        timers: Timers,
+    ) -> None:
         """Check what hosts gave, and make the weights of each grid. Collective.
 
         Parameters
         ----------
+        forcing:
+            Read for the variables that are passed on.
         state:
             The one that the run begins with; which of its cells are land never changes.
         past:
@@ -132,21 +144,29 @@ class HostSide:
                 validate(mesh, self._comm.mpi)
                 check_coverage(mesh, self._comm.mpi)
             with timers("regrid weights"):
-                self._realize_grid(name, mesh, land, regridder, setup, past)
+                self._realize_grid(name, mesh, land, regridder, setup, offers, forcing, past)
 
     def _realize_grid(
-        self, name: str, mesh: Mesh, land: LandCells, regridder: Regridder, setup: LandSetup, past: HostRestart
+        self,
+        name: str,
+        mesh: Mesh,
+        land: LandCells,
+        regridder: Regridder,
+        setup: LandSetup,
+        offers: HostOffers,
+        forcing: LandForcing,
+        past: HostRestart,
     ) -> None:
         host = HostGrid(mesh, land, regridder, self._comm)
         surface = self.surface(name)
         with self._comm.guard():
-            surface.check(mesh, setup.legend.classes, setup.profile)
+            surface.check(mesh, setup.legend.classes, offers.profile)
         past.read(name, mesh, surface, self._comm)
         through = None
-        if setup.passed:
+        if offers.passed:
             holders = sorted({int(rank) for rank in setup.workers})
-            through = PassThrough(setup.passed, setup.forcing, holders, mesh, regridder, self._comm)
-        self._makers[name] = HostFields(host, surface, setup.exports(), through, setup.profile, self._comm)
+            through = PassThrough(offers.passed, forcing.reader, holders, mesh, regridder, self._comm)
+        self._makers[name] = HostFields(host, surface, offers, through, self._comm)
         self.grids[name] = host
 
     def fields(self, state: LandState, before: LandState | None) -> Fields:

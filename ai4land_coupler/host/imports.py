@@ -12,6 +12,7 @@ from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.errors import FieldError, nearest
 from ai4land_coupler.host.grids import HOST, HostSide
 from ai4land_coupler.host.import_window import ImportWindows
+from ai4land_coupler.host.offers import HostOffers, configured_import
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.parallel import Communicator
 
@@ -33,8 +34,10 @@ class HostImports:
         What was given so far.
     """
 
-    def __init__(self, setup: LandSetup, hosts: HostSide, began: HostDate, comm: Communicator) -> None:
-        self.table = setup.import_table()
+    def __init__(
+        self, setup: LandSetup, offers: HostOffers, hosts: HostSide, began: HostDate, comm: Communicator
+    ) -> None:
+        self.table = offers.imports
         self.windows = ImportWindows(self.table)
         self._setup, self._hosts, self._began, self._comm = setup, hosts, began, comm
 
@@ -66,7 +69,7 @@ class HostImports:
         cells = 0 if mesh is None else mesh.size
         if not any(self._comm.allgather(window.given)):
             with self._comm.guard():
-                values = self._setup.configured_import(name)
+                values = configured_import(self._setup, name)
             return values
         host = self._hosts.grid(HOST)
         with self._comm.guard():

@@ -296,16 +296,25 @@ def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInf
     }
     for name, variable in profile.variables.items():
         types = profile.members(variable.types) if variable.kind == "shares" else np.empty(0, np.int64)
+        norm = _norm(variable)
         table[name] = ExportInfo(
             name,
             variable.units,
             tuple(list(profile.types)[row] for row in types),
-            variable.of if variable.kind != "dominant" else "cell",
+            norm,
             variable.long_name,
             anchored=True,
             ahead=ahead,
+            norm_types=variable.of if norm == "types" else "",
         )
     return table
+
+
+def _norm(variable: Variable) -> Literal["cell", "land", "types"]:
+    """What the values of a variable are shares of; a dominant type is a number of the whole cell."""
+    if variable.kind == "dominant" or variable.of == "cell":
+        return "cell"
+    return "land" if variable.of == "land" else "types"
 
 
 def profile_names() -> list[str]:

@@ -15,8 +15,8 @@ from ai4land_coupler.core.calendar import HostDate
 from ai4land_coupler.errors import GridError, StateError, TimeError
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.grids.mesh import Mesh
-from ai4land_coupler.host.fields import TRANSITIONS
 from ai4land_coupler.host.import_window import ImportWindows
+from ai4land_coupler.host.offers import TRANSITIONS
 from ai4land_coupler.host.surface import PARTS, HostSurface
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.parallel import Communicator

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from ai4land_coupler.core.fields import FieldSpec
-from ai4land_coupler.core.legend import Legend
+from typing import Literal
 
 STATE_WINDOW = "instant, 1 January of the state's year"
 MONTHS_WINDOW = "means of the twelve months before 1 January of the state's year"
@@ -26,7 +23,13 @@ class ExportInfo:
     types:
         Names along the leading axis, in their order (classes, or months as 1 to 12); empty for a field (cells,).
     norm:
-        What a fraction or mean is taken over: the host's whole ``cell``, or the ``land`` in it.
+        What a fraction or mean is taken over: the host's whole ``cell``, the ``land`` in it, or the ``types`` named by
+        ``norm_types``.
+    norm_types:
+        A set of surface types of the host profile, where ``norm`` is ``types``; else empty.
+    grid:
+        ``land`` for a field that is made on the land grid, and averaged to a host's; ``host`` for one that there is on
+        host grids only.
     long_name, standard_name:
         For a person, and CF's name where there is one.
     window, validity:
@@ -44,7 +47,7 @@ class ExportInfo:
     name: str
     units: str
     types: tuple[str, ...] = ()
-    norm: str = "cell"
+    norm: Literal["cell", "land", "types"] = "cell"
     long_name: str = ""
     standard_name: str = ""
     window: str = STATE_WINDOW
@@ -53,6 +56,8 @@ class ExportInfo:
     anchored: bool = False
     interpolates: bool = False
     ahead: bool = False
+    norm_types: str = ""
+    grid: Literal["land", "host"] = "host"
 
     @property
     def layout(self) -> str:
@@ -83,98 +88,3 @@ class ImportInfo:
     missing: str = "stop"
     long_name: str = ""
     standard_name: str = ""
-
-
-def exports_of(
-    legend: Legend, continuous: Mapping[str, tuple[str, int]], *, ahead: bool = False, late: Iterable[str] = ()
-) -> dict[str, ExportInfo]:
-    """The fields on offer: land cover always, and what the predictors make.
-
-    Parameters
-    ----------
-    continuous:
-        Name to units and samples a year.
-    ahead:
-        Whether the component is one step ahead of its host.
-    late:
-        Continuous fields that wait for the host's imports of the year, and so are never ahead.
-    """
-    waiting = set(late)
-    table = {
-        "land_cover_fraction": ExportInfo(
-            "land_cover_fraction",
-            "1",
-            legend.classes,
-            "cell",
-            "share of the cell that each class covers",
-            "area_fraction",
-            anchored=True,
-            interpolates=ahead,
-            ahead=ahead,
-        ),
-        "land_area_fraction": ExportInfo(
-            "land_area_fraction",
-            "1",
-            (),
-            "cell",
-            "share of the cell that is mapped land or inland water",
-            "land_area_fraction",
-            anchored=True,
-            interpolates=ahead,
-            ahead=ahead,
-        ),
-    }
-    for name, (units, samples) in continuous.items():
-        types = tuple(str(i + 1) for i in range(samples)) if samples > 1 else ()
-        table[name] = ExportInfo(
-            name,
-            units,
-            types,
-            "land",
-            f"mean of {name} over the land of the cell",
-            _STANDARD_NAMES.get(name, ""),
-            window=MONTHS_WINDOW if types else STATE_WINDOW,
-            default=float("nan"),
-            ahead=ahead and name not in waiting,
-        )
-    return table
-
-
-def transitions_info(legend: Legend, *, ahead: bool) -> ExportInfo:
-    """Gross change from class to class: what stayed is there too, so that sums are the fractions before and after."""
-    return ExportInfo(
-        "land_cover_transition",
-        "1",
-        tuple(f"{a} to {b}" for a in legend.classes for b in legend.classes),
-        "cell",
-        "share of the cell that went from one class to another in the step",
-        window=STEP_WINDOW,
-        ahead=ahead,
-    )
-
-
-def imports_of(
-    specs: Iterable[FieldSpec], defaults: Mapping[str, tuple[float, ...]], missing: Mapping[str, str]
-) -> dict[str, ImportInfo]:
-    """The fields that predictors want of a host; ``defaults`` and ``missing`` are the configuration's."""
-    return {
-        spec.name: ImportInfo(
-            spec.name,
-            spec.units,
-            default=defaults.get(spec.name),
-            missing=missing.get(spec.name, "stop"),
-            standard_name=spec.name if spec.name in _CF_IMPORTS else "",
-        )
-        for spec in specs
-    }
-
-
-#: Names of the CF standard name table that fields of ours carry under another name.
-_STANDARD_NAMES = {"lai": "leaf_area_index"}
-_CF_IMPORTS = {
-    "air_temperature",
-    "precipitation_flux",
-    "surface_downwelling_shortwave_flux_in_air",
-    "mass_content_of_water_in_soil",
-    "land_area_fraction",
-}

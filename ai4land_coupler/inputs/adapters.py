@@ -42,8 +42,7 @@ class NamedAdapter:
 
     def input_files(self, years: Iterable[int] = ()) -> Mapping[str, Path]:
         """The files that it reads for these years: path or URL to where its bytes are; none where it does not tell."""
-        files = getattr(self.adapter, "files", None)
-        return files(tuple(years)) if callable(files) else {}
+        return self.adapter.files(tuple(years))
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.files)})" if self.files else self.name
@@ -59,11 +58,17 @@ def make_adapter(config: Config, plugins: Plugins, where: str, choice: PluginCho
     return NamedAdapter(choice.name, made, tuple(_file_names(choice.options)), cycle)
 
 
-def _file_names(options: Any) -> Iterator[str]:
-    """Names of the files among options, which may lie in lists and mappings."""
+def texts_in(options: Any) -> Iterator[str]:
+    """All texts among options, which may lie in lists and mappings."""
     if isinstance(options, str):
-        if "/" in options or Path(options).suffix.lower() in _FILE_ENDINGS:
-            yield Path(options).name
+        yield options
     elif isinstance(options, Mapping | list | tuple):
         for value in options.values() if isinstance(options, Mapping) else options:
-            yield from _file_names(value)
+            yield from texts_in(value)
+
+
+def _file_names(options: Any) -> Iterator[str]:
+    """Names of the files among options."""
+    for text in texts_in(options):
+        if "/" in text or Path(text).suffix.lower() in _FILE_ENDINGS:
+            yield Path(text).name

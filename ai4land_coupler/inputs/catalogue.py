@@ -239,7 +239,7 @@ class Catalogue:
         Prepared data were checked when they were prepared, data set by data set.
         """
         rule = field_rule(name)
-        if rule is None or rule.mask is None or getattr(self.adapters[index].adapter, "prepared", False):
+        if rule is None or rule.mask is None or self.adapters[index].adapter.prepared:
             return Counter()
         missing = np.isnan(values)
         first, mask = self._masks.setdefault((index, rule.mask, grid.hash), (f"{name!r} ({where})", missing))

@@ -31,8 +31,9 @@ from ai4land_coupler.errors import ConfigError, GridError, PluginError, StateErr
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
+from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.host.table import ExportInfo
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.setup import make_setup
 
 #: YAC's calendars and the names that cftime and YAC's configuration files have for them.
 CALENDARS = {
@@ -139,9 +140,9 @@ def check(config: Config, options: YacOptions) -> str:
     mesh = read_mesh(config.resolve(host.grid), host.edges)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
-    setup = LandSetup(config, 0, 1)
+    offers = make_offers(make_setup(config))
     if options.coupling is not None:
-        _check_coupling(options, grid, [*setup.exports()], [*setup.import_table()])
+        _check_coupling(options, grid, [*offers.exports], [*offers.imports])
     return grid
 
 

@@ -1,4 +1,4 @@
-"""One simulated year: the pure function ``advance`` and the services it draws on.
+"""One step on the land grid: the pure function ``advance``.
 
 ``advance`` maps a land state, the forcing and the imports of a step to the next land state. It reads no files and
 changes nothing: whether adapters or a host filled its inputs it cannot tell.
@@ -7,63 +7,31 @@ changes nothing: whether adapters or a host filled its inputs it cannot tell.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.allocation import MapMaker
-from ai4land_coupler.api import Predictor
+from ai4land_coupler.allocation import BlockResult, MapMaker
+from ai4land_coupler.api import LOGITS
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.core.fields import FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.core.fields import FieldSpec, Tile
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import OUTSIDE, Legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
+from ai4land_coupler.land.forcing import StepForcing
+from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
 from ai4land_coupler.land.tiling import predict_tiles
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, exchange_windows
 
-#: The output that the allocation turns into a map.
-LOGITS = "land_cover_logits"
-
-
-@dataclass(frozen=True)
-class NamedPredictor:
-    """A predictor and the name under which the configuration lists it."""
-
-    name: str
-    predictor: Predictor
-
-    @property
-    def spec(self) -> PredictorSpec:
-        return self.predictor.spec
-
-    @property
-    def makes_maps(self) -> bool:
-        return any(field.name == LOGITS for field in self.spec.outputs)
-
-    @property
-    def identity(self) -> str:
-        """What its answers depend on beside its inputs: a hash of its weights where it has any."""
-        return f"{self.name}:{getattr(self.predictor, 'identity', '')}"
-
-
-@dataclass(frozen=True)
-class StepForcing:
-    """The forcing of one step, on the whole forcing grid.
-
-    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: scenario shares of land by group in the new
-    year, float64 (group, rows, cols), or ``None`` where the run follows no scenario.
-    """
-
-    fields: Mapping[tuple[str, int], NDArray[np.float32]]
-    shares: NDArray[np.float64] | None
+#: What the allocation carries from step to step, by name (see ``MapMaker.begin``).
+ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
 
 
 @dataclass(frozen=True)
@@ -74,52 +42,7 @@ class StepResult:
     diagnostics: Mapping[int, Mapping[str, NDArray[np.float64]]]
 
 
-def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredictor]:
-    """Predictors in the order that their inputs and outputs imply (leaf area after land cover).
-
-    Raises
-    ------
-    ConfigError
-        Two predictors make the same output, or they wait for each other.
-    """
-    maker: dict[str, int] = {}
-    for index, entry in enumerate(predictors):
-        for output in entry.spec.outputs:
-            if output.name in maker:
-                raise ConfigError(
-                    f"two predictors make {output.name!r}",
-                    found=f"{predictors[maker[output.name]].name} and {entry.name}",
-                    where="predictors",
-                    remedy="keep one of them",
-                )
-            maker[output.name] = index
-    waits: dict[int, set[int]] = {index: set() for index in range(len(predictors))}
-    for index, entry in enumerate(predictors):
-        for field in entry.spec.inputs:
-            made_by = LOGITS if field.source == "cover" else field.name
-            if field.source in ("cover", "output") and 0 in field.offsets and made_by in maker:
-                waits[index].add(maker[made_by])
-    try:
-        return [predictors[index] for index in TopologicalSorter(waits).static_order()]
-    except CycleError as error:
-        names = [predictors[index].name for index in error.args[1]]
-        raise ConfigError("predictors wait for each other", found=" -> ".join(names), where="predictors") from None
-
-
-def waiting_for_imports(ordered: Sequence[NamedPredictor]) -> frozenset[str]:
-    """Names of the predictors, in the order of a step, that read an import or what such a predictor makes."""
-    late: set[str] = set()
-    made_late: set[str] = set()
-    for entry in ordered:
-        for field in entry.spec.inputs:
-            read = LOGITS if field.source == "cover" else field.name
-            follows = field.source in ("cover", "output") and 0 in field.offsets and read in made_late
-            if field.source == "import" or follows:
-                late.add(entry.name)
-                made_late.update(output.name for output in entry.spec.outputs)
-    return frozenset(late)
-
-
+@dataclass(frozen=True)
 class LandModel:
     """The predictors and the allocation on one block plan.
 
@@ -129,27 +52,31 @@ class LandModel:
         Rank of each block.
     land_blocks:
         Ids of the blocks that hold any land, over all ranks: only these are predicted.
+    predictors:
+        In the order of a step (see :func:`order_predictors`).
     """
 
-    def __init__(
-        self,
-        comm: Communicator,
-        plan: BlockPlan,
-        owner: NDArray[np.int64],
-        land_blocks: Sequence[int],
-        legend: Legend,
-        predictors: Sequence[NamedPredictor],
-        map_maker: MapMaker,
-        static: StaticReader,
-        rng: KeyedRng,
-    ) -> None:
-        self.comm, self.plan, self.owner, self.legend = comm, plan, owner, legend
-        self.predictors = order_predictors(predictors)
-        self.late = waiting_for_imports(self.predictors)
-        self.map_maker, self.static, self.rng = map_maker, static, rng
-        self.timers = Timers()
-        self._tiles = {
-            entry.name: [plan.tile(plan.blocks[i], entry.spec.halo, entry.spec.align) for i in land_blocks]
+    comm: Communicator
+    plan: BlockPlan
+    owner: NDArray[np.int64]
+    land_blocks: Sequence[int]
+    legend: Legend
+    predictors: Sequence[NamedPredictor]
+    map_maker: MapMaker
+    static: StaticReader
+    rng: KeyedRng
+    timers: Timers = field(default_factory=Timers)
+
+    @cached_property
+    def late(self) -> frozenset[str]:
+        """Names of the predictors that wait for a host's imports."""
+        return waiting_for_imports(self.predictors)
+
+    @cached_property
+    def _tiles(self) -> dict[str, list[Tile]]:
+        blocks = [self.plan.blocks[i] for i in self.land_blocks]
+        return {
+            entry.name: [self.plan.tile(block, entry.spec.halo, entry.spec.align) for block in blocks]
             for entry in self.predictors
         }
 
@@ -159,17 +86,7 @@ class LandModel:
 
     def only(self, blocks: Sequence[int]) -> LandModel:
         """The same model on some of its blocks; the others keep their state."""
-        return LandModel(
-            self.comm,
-            self.plan,
-            self.owner,
-            blocks,
-            self.legend,
-            self.predictors,
-            self.map_maker,
-            self.static,
-            self.rng,
-        )
+        return replace(self, land_blocks=blocks)
 
     def advance(
         self, state: LandState, forcing: StepForcing, imports: Mapping[str, NDArray[np.float32]], clock: Clock
@@ -236,10 +153,13 @@ class LandModel:
             for tile, outputs in self._predict(entry, inputs, (new.year, 0)):
                 for name, values in outputs.items():
                     if name == LOGITS:
-                        with self.timers("allocate"):
-                            self._make_map(tile, values, state, new.year, forcing, cover, memory, diagnostics)
+                        made = self._allocate(tile, values, state, new, forcing)
+                        cover[tile.id] = made.cover
+                        diagnostics[tile.id] = made.diagnostics
+                        for kept, value in made.memory.items():
+                            memory[f"allocation.{kept}"][tile.id] = value
                     elif name in entry.spec.memory:
-                        memory[_own(entry, name)][tile.id] = values
+                        memory[entry.memory_name(name)][tile.id] = values
                     else:
                         fields.setdefault(name, {})[tile.id] = values
         return LandState(new.year, cover, fields, memory)
@@ -262,7 +182,7 @@ class LandModel:
                 for tile, outputs in self._predict(entry, inputs, (new.year, month + 1)):
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
-                            memory[_own(entry, name)][tile.id] = values
+                            memory[entry.memory_name(name)][tile.id] = values
                         else:
                             months.setdefault(name, {}).setdefault(tile.id, []).append(values)
             new = LandState(new.year, new.cover, new.fields, memory)
@@ -271,27 +191,16 @@ class LandModel:
             fields[name] = {block: np.concatenate(values) for block, values in blocks.items()}
         return LandState(new.year, new.cover, fields, new.memory)
 
-    def _make_map(
-        self,
-        tile: Tile,
-        logits: NDArray[np.float32],
-        state: LandState,
-        year: int,
-        forcing: StepForcing,
-        cover: dict[int, Any],
-        memory: dict[str, dict[int, Any]],
-        diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
-    ) -> None:
-        """Allocate one block; its results go into ``cover``, ``memory`` and ``diagnostics``."""
+    def _allocate(
+        self, tile: Tile, logits: NDArray[np.float32], state: LandState, new: LandState, forcing: StepForcing
+    ) -> BlockResult:
+        """The next map of one block, from the map and the allocation's memory of the last."""
         block = self.plan.blocks[tile.id]
-        kept = {name: memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
+        memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
-        shares = kept["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
-        result = self.map_maker.step(block, state.cover[tile.id], logits, shares, kept, self.rng.at(year=year))
-        cover[tile.id] = result.cover
-        for name, values in result.memory.items():
-            memory[f"allocation.{name}"][tile.id] = values
-        diagnostics[tile.id] = result.diagnostics
+        shares = memory["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
+        with self.timers("allocate"):
+            return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
 
     def _predict(self, entry: NamedPredictor, inputs: TileInputs, time: tuple[int, int]) -> Any:
         """The tiles of this rank, timed."""
@@ -324,7 +233,7 @@ class LandModel:
                         source = new if offset == 0 else state
                         windows[field.name, offset] = self._windows(entry, _last(source, field), np.nan, np.float32)
             for name in entry.spec.memory:
-                windows[name, -1] = self._windows(entry, new.memory[_own(entry, name)], np.nan, np.float32)
+                windows[name, -1] = self._windows(entry, new.memory[entry.memory_name(name)], np.nan, np.float32)
         static = {field.name: field for field in entry.spec.inputs if field.source == "static"}
 
         def land(name: str, offset: int, tile: Tile) -> NDArray[Any]:
@@ -341,25 +250,6 @@ class LandModel:
         for tile in self._tiles[entry.name]:
             wanted[int(self.owner[tile.id])][tile.id] = tile.window
         return exchange_windows(self.comm, self.plan, self.owner, blocks, wanted, fill, dtype)
-
-
-#: What the allocation carries from step to step, by name (see ``MapMaker.begin``).
-ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
-
-
-def begin_memory(
-    entry: NamedPredictor, cover: Mapping[int, NDArray[np.uint8]]
-) -> dict[str, dict[int, NDArray[np.float32]]]:
-    """The memories of a predictor before the first step."""
-    return {
-        _own(entry, name): {i: np.full(codes.shape, start, np.float32) for i, codes in cover.items()}
-        for name, start in entry.spec.memory.items()
-    }
-
-
-def _own(entry: NamedPredictor, name: str) -> str:
-    """Name of a predictor's memory in the land state: two predictors may use the same word."""
-    return f"{entry.name}.{name}"
 
 
 def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:

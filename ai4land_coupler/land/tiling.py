@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import Predictor
+from ai4land_coupler.api import LOGITS, Predictor
 from ai4land_coupler.core.fields import PredictorSpec, Tile
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import Ai4LandError, PluginError
 from ai4land_coupler.land.assemble import TileInputs, assemble
-
-#: The output that the allocation turns into a map.
-LOGITS = "land_cover_logits"
 
 
 def predict_tiles(

@@ -7,9 +7,12 @@ end, before any of them enters the next collective call. Without that one raisin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ai4land_coupler.errors import StateError
 from ai4land_coupler.parallel.collective import agree
@@ -57,9 +60,23 @@ class Communicator:
     def alltoall(self, values: Sequence[Any]) -> list[Any]:
         return list(values) if self._comm is None else list(self._comm.alltoall(values))
 
-    def barrier(self) -> None:
-        if self._comm is not None:
-            self._comm.Barrier()
+    def sum_by_block(self, own: Mapping[int, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+        """Sums over the blocks of all ranks, by name; added in the order of blocks, so that their bits do not depend
+        on the number of ranks. Collective.
+
+        Parameters
+        ----------
+        own:
+            The values of this rank's blocks, by block id and name.
+        """
+        by_block: dict[int, Mapping[str, NDArray[Any]]] = {}
+        for part in self.allgather(dict(own)):
+            by_block.update(part)
+        sums: dict[str, NDArray[Any]] = {}
+        for block in sorted(by_block):
+            for name, values in by_block[block].items():
+                sums[name] = sums[name] + values if name in sums else np.array(values)
+        return sums
 
     def free(self) -> None:
         """Give the duplicate back. After MPI_Finalize there is nothing left to free (it would abort the host)."""

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.errors import Ai4LandError
+from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.inputs.adapters import NamedAdapter
-from ai4land_coupler.inputs.catalogue import Catalogue, total
+from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
 from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
 from ai4land_coupler.inputs.readers import forcing_columns
-from ai4land_coupler.land.setup import LandSetup, read_cover
+from ai4land_coupler.land.first_state import count_no_data, read_cover
+from ai4land_coupler.land.forcing import LandForcing, static_needs
+from ai4land_coupler.land.setup import LandSetup, make_setup
 
 #: Told how much is done (0 to 1) and what is read.
 Progress = Callable[[float, str], None]
@@ -99,12 +102,13 @@ class InputReport:
         """Keep an adapter, and what it says about its data."""
         line = f"{kind} {entry}: {entry.adapter.grid() or 'interpolates to the land'}"
         self.adapters.append(line)
-        describe = getattr(entry.adapter, "describe", None)
-        if callable(describe):
-            try:
-                self.descriptions[line] = str(describe())
-            except Ai4LandError as error:
-                self.blame(error)
+        try:
+            description = entry.adapter.describe()
+        except Ai4LandError as error:
+            self.blame(error)
+        else:
+            if description:
+                self.descriptions[line] = description
 
     def blame(self, error: Ai4LandError) -> None:
         """Keep a fault, once for all years that have it."""
@@ -130,17 +134,18 @@ def check_inputs(
     """
     report = InputReport(config.quality.policy)
     try:
-        setup = LandSetup(config, 0, 1)
+        setup = make_setup(config)
+        offers = make_offers(setup)
     except Ai4LandError as error:
         report.blame(error)
         return report
     report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
     entries = [("initial", setup.initial)]
-    for catalogue in (setup.forcing_catalogue, setup.static_catalogue):
+    for catalogue in (setup.forcing, setup.static):
         entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
     for kind, entry in entries:
         report.add_adapter(kind, entry)
-    checker = _Checker(config, setup, report)
+    checker = _Checker(setup, LandForcing(setup, offers.passed_needs), report)
     try:
         land = checker.land()
     except Ai4LandError as error:
@@ -155,8 +160,10 @@ def check_inputs(
 class _Checker:
     """Fills a report."""
 
-    def __init__(self, config: Config, setup: LandSetup, report: InputReport) -> None:
-        self.config, self.setup, self.report = config, setup, report
+    def __init__(self, setup: LandSetup, forcing: LandForcing, report: InputReport) -> None:
+        self.config, self.setup, self.report = setup.config, setup, report
+        self._forcing = forcing
+        self._no_data: dict[Mended, int] = {}
         self._lenient: LandSetup | None = None
         self._gaps: dict[tuple[str, str], LandGaps] = {}
 
@@ -167,7 +174,7 @@ class _Checker:
         covers = {
             b.id: read_cover(setup.initial, setup.legend, setup.grid.sub(b.core), year) for b in setup.plan.blocks
         }
-        setup.note_cover(covers)
+        self._no_data = count_no_data(setup, covers)
         return {i: setup.legend.to_view(codes) != OUTSIDE for i, codes in covers.items()}
 
     def forcing(self, land: Mapping[int, NDArray[np.bool_]], years: str, progress: Progress) -> None:
@@ -181,7 +188,7 @@ class _Checker:
                 land[block.id],
             )
         try:
-            needs = self.setup.forcing_needs()
+            needs = self._forcing.needs()
         except Ai4LandError as error:
             self.report.blame(error)
             return
@@ -204,7 +211,7 @@ class _Checker:
 
     def statics(self, land: Mapping[int, NDArray[np.bool_]], progress: Progress) -> None:
         setup = self.setup
-        wanted = {name: spec.units for name, spec in setup.static_needs().items()}
+        wanted = {name: spec.units for name, spec in static_needs(setup).items()}
         if not wanted:
             return
         for number, block in enumerate(setup.plan.blocks):
@@ -226,9 +233,9 @@ class _Checker:
                 refuse_gaps(name, gaps, limit, self._catalogue(self.setup, kind).source(name), quality.policy)
             except Ai4LandError as error:
                 self.report.blame(error)
-        mended = dict(self.setup.mended)
+        mended = self._no_data | self.setup.forcing.mended | self.setup.static.mended
         if self._lenient is not None:
-            mended = self._lenient.mended | mended
+            mended = self._lenient.forcing.mended | self._lenient.static.mended | mended
         self.report.mended = dict(sorted(total(mended).items()))
 
     # ---- parts ------------------------------------------------------------------------------------------------
@@ -258,12 +265,12 @@ class _Checker:
         if self._lenient is None:
             quality = self.config.quality.model_copy(update={"policy": "mend"})
             config = self.config.model_copy(update={"quality": quality})
-            self._lenient = LandSetup(config, 0, 1)
+            self._lenient = make_setup(config)
         return self._lenient
 
     @staticmethod
     def _catalogue(setup: LandSetup, kind: str) -> Catalogue:
-        return setup.forcing_catalogue if kind == "forcing" else setup.static_catalogue
+        return setup.forcing if kind == "forcing" else setup.static
 
     def _line(self, kind: str, name: str, units: str) -> VariableReport:
         for line in self.report.variables:

@@ -32,13 +32,8 @@ OWN_DISTRIBUTION = "ai4land-coupler"
 
 HOOKS = tuple(sorted(name for name in vars(HookSpecs) if name.startswith("ai4land_")))
 
-#: What a factory must return, and the names that make it one.
-_PROTOCOLS: dict[Kind, tuple[Any, tuple[str, ...]]] = {
-    "predictor": (Predictor, ("spec", "predict")),
-    "trainer": (Trainer, ("train",)),
-    "adapter": (DataAdapter, ("fields", "grid", "read")),
-    "regridder": (Regridder, ("build",)),
-}
+#: The base class of what a factory must return.
+_BASES: dict[Kind, type] = {"predictor": Predictor, "trainer": Trainer, "adapter": DataAdapter, "regridder": Regridder}
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +119,7 @@ class Plugins:
         ConfigError
             Options that do not fit, naming the key and the nearest right one.
         PluginError
-            Unknown name, a factory that fails, or a result that does not fulfil its protocol.
+            Unknown name, a factory that fails, or a result of another class than its kind's.
         """
         offer = self.find(kind, name, where)
         try:
@@ -138,7 +133,7 @@ class Plugins:
             raise
         except Exception as error:
             raise PluginError(f"the {kind} {name!r} could not be made: {_reason(error)}", where=place) from error
-        _check_protocol(offer, made, place)
+        _check_class(offer, made, place)
         return made
 
     def describe(self) -> list[Row]:
@@ -258,19 +253,19 @@ def _check_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:
         raise PluginError(f"there is no hook {wrong!r}", remedy=nearest(wrong, HOOKS)) from None
 
 
-def _check_protocol(offer: Offer, made: object, where: str) -> None:
-    protocol, members = _PROTOCOLS[offer.kind]
-    if not isinstance(made, protocol):
+def _check_class(offer: Offer, made: object, where: str) -> None:
+    base = _BASES[offer.kind]
+    if not isinstance(made, base):
         raise PluginError(
-            f"the {offer.kind} {offer.name!r} does not fulfil its protocol",
-            expected=f"{protocol.__name__} with {', '.join(members)}",
-            found=f"{type(made).__name__} without {', '.join(m for m in members if not hasattr(made, m))}",
+            f"the {offer.kind} {offer.name!r} is not a {base.__name__}",
+            expected=f"an instance of ai4land_coupler.api.{base.__name__}",
+            found=type(made).__name__,
             where=where,
+            remedy=f"derive its class from ai4land_coupler.api.{base.__name__}",
         )
-    if isinstance(made, Predictor) and not isinstance(made.spec, PredictorSpec):
-        raise PluginError(
-            f"the spec of predictor {offer.name!r} is not a PredictorSpec", found=type(made.spec).__name__, where=where
-        )
+    if isinstance(made, Predictor) and not isinstance(getattr(made, "spec", None), PredictorSpec):
+        found = type(made.spec).__name__ if hasattr(made, "spec") else "no spec"
+        raise PluginError(f"the spec of predictor {offer.name!r} is not a PredictorSpec", found=found, where=where)
 
 
 def _reason(error: BaseException) -> str:

@@ -20,17 +20,16 @@ def with_cache(regridder: Regridder, folder: Path | None, *facts: object) -> Reg
 
     ``facts`` name the backend, its version and its options; the version of the library is its attribute ``version``.
     """
-    if folder is None or getattr(regridder, "given", False):
+    if folder is None or regridder.reads_weights:
         return regridder
-    identity = json.dumps([*facts, str(getattr(regridder, "version", ""))], sort_keys=True, default=str)
+    identity = json.dumps([*facts, regridder.version], sort_keys=True, default=str)
     return CachedRegridder(regridder, folder, identity)
 
 
-class CachedRegridder:
+class CachedRegridder(Regridder):
     """Asks the cache first, and the backend where it has nothing.
 
-    Weights out of the cache are those that some ranks made, to the bit, whatever ranks ask for them. Other attributes
-    are those of the backend.
+    Weights out of the cache are those that some ranks made, to the bit, whatever ranks ask for them.
 
     Parameters
     ----------
@@ -48,9 +47,11 @@ class CachedRegridder:
     def __init__(self, inner: Regridder, folder: str | Path, identity: str) -> None:
         self.inner, self.folder, self.identity = inner, Path(folder), identity
         self.methods: frozenset[Method] = inner.methods
+        self.single_rank, self.reads_weights = inner.single_rank, inner.reads_weights
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+    @property
+    def version(self) -> str:
+        return self.inner.version
 
     def build(
         self,

@@ -58,12 +58,21 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class HostField:
-    """A field on every host grid: (year, cell), or (year, land_class, cell) with ``by_class``; float64."""
+    """A field on every host grid, float64.
+
+    (year, cell); (year, land_class, cell) with ``by_class``; (year, ``<name>_type``, cell) with ``types`` of its own.
+    """
 
     name: str
     units: str
     by_class: bool = False
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    types: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> str | None:
+        """Name of the dimension of types, where there is one."""
+        return CLASS if self.by_class else f"{self.name}_type" if self.types else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +197,7 @@ class StoreLayout:
             "classes": self.legend.classes,
             "shard": self.shards,
             "hosts": {n: [h.cells, h.mesh_hash, *(h.classes or self.legend.classes)] for n, h in self.hosts.items()},
-            "host_fields": sorted([f.name, f.units] for f in self.host_fields),
+            "host_fields": sorted([f.name, f.units, *f.types] for f in self.host_fields),
             "land_fields": sorted([f.name, f.units, f.samples] for f in self.land_fields),
             "diagnostics": sorted([d.name, d.units, *d.labels] for d in self.diagnostics),
         }
@@ -244,11 +253,12 @@ class StoreLayout:
 
     def _on_host(self, host: str, item: HostField) -> YearlyArray:
         layout = self.hosts[host]
-        types = (len(layout.classes or self.legend.classes),) if item.by_class else ()
+        labels = (layout.classes or self.legend.classes) if item.by_class else item.types
+        dims = () if item.dim is None else (item.dim,)
         return YearlyArray(
             f"hosts/{host}/{item.name}",
-            (YEAR, CLASS, "cell") if item.by_class else (YEAR, "cell"),
-            (len(self.years), *types, layout.cells),
+            (YEAR, *dims, "cell"),
+            (len(self.years), *((len(labels),) if dims else ()), layout.cells),
             "float64",
             {"units": item.units, "coordinates": "time lat lon", "cell_measures": "area: cell_area", **item.attrs},
         )
@@ -298,6 +308,9 @@ class StoreLayout:
                 FixedArray(at + "lon", ("cell",), layout.lon, lon),
                 FixedArray(at + "cell_area", ("cell",), layout.area, area),
                 FixedArray(at + CLASS, (CLASS,), np.array(layout.classes or legend.classes), {}),
+            ]
+            arrays += [
+                FixedArray(at + f.dim, (f.dim,), np.array(f.types), {}) for f in self.host_fields if f.types and f.dim
             ]
         return arrays
 

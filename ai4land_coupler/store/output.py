@@ -63,12 +63,16 @@ class OutputStore:
     ----------
     path, years, grid:
         Where the store is, the years it is laid out for in run order, and its land grid.
+    land_fields, host_fields:
+        Its continuous fields, and the names of the fields on each host grid.
     """
 
     def __init__(self, path: Path, arrays: Mapping[str, Any], description: Mapping[str, Any]) -> None:
         self.path = path
         self.years: tuple[int, ...] = tuple(description["years"])
         self.grid = LatLonGrid(*description["grid"])
+        self.land_fields = tuple(LandField(*item) for item in description["land_fields"])
+        self.host_fields: tuple[str, ...] = tuple(item[0] for item in description["host_fields"])
         self._legend = get_legend(description["legend"])
         self._arrays = {name: array for name, array in arrays.items() if is_yearly(name, array)}
         self._writable: set[int] = set()
@@ -123,7 +127,7 @@ class OutputStore:
         arrays, description = open_arrays(path, "r+")
         if layout is not None:
             wanted = layout.describe()
-            differing = [key for key in wanted if description.get(key) != wanted[key]]
+            differing = [key for key in wanted if not _agree(key, description.get(key), wanted[key])]
             if differing:
                 raise ConfigError(
                     "the output store was made for another run",
@@ -408,3 +412,14 @@ def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
         "bytes": sum(item["bytes"] for item in summary.values()),
         "files_verified": checked,
     }
+
+
+def _agree(key: str, stored: Any, wanted: Any) -> bool:
+    """Whether a part of a store's description lets a run continue it.
+
+    Earlier versions stored fewer host fields, and host fields on the land grid: fields that both have must agree.
+    """
+    if key not in ("land_fields", "host_fields") or stored is None:
+        return bool(stored == wanted)
+    known = {item[0]: item for item in stored}
+    return all(known.get(item[0], item) == item for item in wanted)

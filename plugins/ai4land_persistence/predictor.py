@@ -22,14 +22,14 @@ class Options(api.Options):
     direction: Literal["forward", "backward"] = "forward"
 
 
-class Persistence:
+class Persistence(api.Predictor):
     """Predicts the class of the step before."""
 
     def __init__(self, options: Options) -> None:
         self.legend = api.get_legend(options.legend)
         self.spec = api.PredictorSpec(
             inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),
-            outputs=(api.FieldSpec("land_cover_logits", "1", source="output"),),
+            outputs=(api.FieldSpec(api.LOGITS, "1", source="output"),),
             legend=options.legend,
             step=options.step,
             direction=1 if options.direction == "forward" else -1,
@@ -40,4 +40,4 @@ class Persistence:
         classes = np.arange(len(self.legend.view), dtype=np.int8)
         current = batch.fields["land_cover"][:, 0]
         same = current[:, None] == classes[:, None, None]
-        return {"land_cover_logits": np.float32(FAVOUR) * same}
+        return {api.LOGITS: np.float32(FAVOUR) * same}

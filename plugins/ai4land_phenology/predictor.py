@@ -58,7 +58,7 @@ class Options(api.Options):
     classes: dict[str, ClassOptions] = Field(default_factory=_defaults, description="By class of the legend's view.")
 
 
-class Phenology:
+class Phenology(api.Predictor):
     """Predicts ``lai`` (m2 m-2) of each month from land cover, air temperature and the month before."""
 
     def __init__(self, options: Options) -> None:

@@ -32,14 +32,14 @@ class Options(api.Options):
     direction: Literal["forward", "backward"] = "forward"
 
 
-class Replay:
+class Replay(api.Predictor):
     """Predicts the stored map of the year. Cells that it does not cover keep the class of the step before."""
 
     def __init__(self, options: Options) -> None:
         self.legend = api.get_legend(options.legend)
         self.spec = api.PredictorSpec(
             inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),
-            outputs=(api.FieldSpec("land_cover_logits", "1", source="output"),),
+            outputs=(api.FieldSpec(api.LOGITS, "1", source="output"),),
             legend=options.legend,
             step=options.step,
             direction=1 if options.direction == "forward" else -1,
@@ -68,7 +68,7 @@ class Replay:
         cover = self.legend.to_view(stored)
         cover = np.where(cover == api.OUTSIDE, batch.fields["land_cover"][:, 0], cover)
         classes = np.arange(len(self.legend.view), dtype=np.int8)
-        return {"land_cover_logits": np.float32(CERTAIN) * (cover[:, None] == classes[:, None, None])}
+        return {api.LOGITS: np.float32(CERTAIN) * (cover[:, None] == classes[:, None, None])}
 
 
 def _window(whole: api.Registration, window: api.Box, grid: api.LatLonGrid) -> api.Registration:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from ai4land_coupler.api import ConfigError, DataError, FieldSpec, Legend, PredictorSpec, get_legend, nearest
+from ai4land_coupler.api import LOGITS, ConfigError, DataError, FieldSpec, Legend, PredictorSpec, get_legend, nearest
 from ai4land_unet.card import COVER, FORMAT, Card, Channel, field_specs, in_channels
 from ai4land_unet.window import alignment, halo
 
@@ -118,7 +118,7 @@ def make_spec(
     channels: tuple[Channel, ...], legend: str, step: str, direction: Literal[1, -1], *, align: int, halo: int
 ) -> PredictorSpec:
     """The contract of a predictor of land cover."""
-    outputs = (FieldSpec("land_cover_logits", "1", source="output"),)
+    outputs = (FieldSpec(LOGITS, "1", source="output"),)
     return PredictorSpec(field_specs(channels), outputs, legend, step, direction, align, halo)
 
 

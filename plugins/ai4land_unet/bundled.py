@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ai4land_coupler.api import Batch, KeyedRng
+from ai4land_coupler.api import Batch, KeyedRng, Predictor
 from ai4land_unet.bundle import find_bundle, read_bundle, spec_of
 
 if TYPE_CHECKING:
-    from ai4land_unet.plugin import UNetOptions
+    from ai4land_unet.options import UNetOptions
     from ai4land_unet.predictor import UNetPredictor
 
 
@@ -24,7 +24,7 @@ class ObservedRates:
         return self._rates
 
 
-class BundledUNet:
+class BundledUNet(Predictor):
     """The spec, the rates of change and the identity of a bundle; its network once it is asked to predict.
 
     See :func:`ai4land_unet.bundle.read_bundle` for what is refused.
@@ -39,8 +39,11 @@ class BundledUNet:
         self.identity = f"{card.weights_sha256[:16]}:{options.dtype}"
         self._predictor: UNetPredictor | None = None
 
-    def load(self) -> UNetPredictor:
-        """The network, on its device; imports torch at the first call."""
+    def load(self) -> None:
+        """Put the network on its device; imports torch."""
+        self._loaded()
+
+    def _loaded(self) -> UNetPredictor:
         if self._predictor is None:
             from ai4land_unet.predictor import UNetPredictor
             from ai4land_unet.weights import load_network
@@ -53,4 +56,4 @@ class BundledUNet:
 
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
         """``land_cover_logits``, float32 (B, class, Y, X)."""
-        return self.load().predict(batch, rng)
+        return self._loaded().predict(batch, rng)

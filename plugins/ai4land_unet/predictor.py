@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, KeyedRng, PredictorSpec
+from ai4land_coupler.api import LOGITS, OUTSIDE, Batch, ConfigError, KeyedRng, Predictor, PredictorSpec
 from ai4land_unet.card import Channel
 from ai4land_unet.encoding import encode, one_hot, previous_map
 from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
-
-if TYPE_CHECKING:
-    pass
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -30,7 +27,7 @@ def choose_device(name: Device) -> torch.device:
     return torch.device("cuda" if found and name != "cpu" else "cpu")
 
 
-class UNetPredictor:
+class UNetPredictor(Predictor):
     """Predicts land-cover logits with a trained U-Net.
 
     Every window is computed alone, so an answer does not depend on which windows come together.
@@ -61,7 +58,7 @@ class UNetPredictor:
             if (previous[item] != OUTSIDE).any():
                 fields = {name: values[item : item + 1] for name, values in batch.fields.items()}
                 logits[item] = self._window(fields, previous[item : item + 1])
-        return {"land_cover_logits": logits}
+        return {LOGITS: logits}
 
     def _window(self, fields: Mapping[str, Any], previous: NDArray[np.int8]) -> NDArray[np.float32]:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, TrainingData, TrainResult
+from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, Trainer, TrainingData, TrainResult
 from ai4land_unet.bundle import make_spec, save_bundle, sha256
 from ai4land_unet.card import COVER, Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
@@ -25,7 +25,7 @@ from ai4land_unet.weights import serialise
 from ai4land_unet.window import alignment, halo
 
 if TYPE_CHECKING:
-    from ai4land_unet.plugin import Optimisation, TrainerOptions
+    from ai4land_unet.options import Optimisation, TrainerOptions
 
 #: Share of the training in which the learning rate rises to its peak.
 _WARM_UP = 0.05
@@ -37,7 +37,7 @@ _TRIED = 10
 _REPORT = 20
 
 
-class UNetTrainer:
+class UNetTrainer(Trainer):
     """Trains one network; see :class:`ai4land_unet.plugin.TrainerOptions`."""
 
     def __init__(self, options: TrainerOptions) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
+from installed_plugins import install
 from ranks import mpirun
 
 from ai4land_coupler import Simulation
@@ -196,28 +197,17 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         del sys.modules[name]
 
 
-def install(folder: Path, name: str, code: str) -> None:
-    """A distribution with one plugin, as pip would leave it."""
-    module = name.replace("-", "_")
-    folder.mkdir(exist_ok=True)
-    (folder / f"{module}.py").write_text(code)
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[ai4land]\n{module} = {module}\n")
-
-
 FRAGILE = """
 import os
 
-from ai4land_coupler.api import FieldSpec, Options, PredictorSpec, hookimpl
+from ai4land_coupler.api import FieldSpec, Options, Predictor, PredictorSpec, hookimpl
 
 
 class FragileOptions(Options):
     pass
 
 
-class Fragile:
+class Fragile(Predictor):
     spec = PredictorSpec(
         inputs=(FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),
         outputs=(FieldSpec("land_cover_logits", "1", source="output"),),

@@ -37,7 +37,7 @@ from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_sh
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.store.output import open_store
 from ai4land_coupler.store.provenance import collect
 
@@ -79,7 +79,7 @@ def test_a_run_has_the_same_results_to_the_bit(twin_config: dict[str, Any], tmp_
     for name in one.data_vars:
         np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
     assert one["changed_cells"].values[1:].min() > 0
-    assert all(entry.name == "prepared" for entry in again.component.setup.forcing.catalogue.adapters)
+    assert all(entry.name == "prepared" for entry in again.component.setup.forcing.adapters)
 
 
 def test_what_is_stored_is_what_the_files_hold(light: dict[str, Any], tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_files_behind_globs_and_urls_have_digests(light: dict[str, Any], tmp_pat
     stored = {item["name"]: item.get("sha256") for item in inspect_prepared(done.store)["inputs"]}
     assert stored[scenario.name] == digests[scenario]
     assert stored[url] == digests[history]
-    named = collect("", [], LandSetup(config, 0, 1).input_files())["inputs"]
+    named = collect("", [], make_setup(config).input_files())["inputs"]
     assert {item["sha256"] for item in named} >= set(digests.values())
-    again = LandSetup(load_config(done.configuration), 0, 1).input_files()
+    again = make_setup(load_config(done.configuration)).input_files()
     assert list(again.values()) == [done.store / "maps/year/prepared.json"]
 
 

@@ -19,7 +19,7 @@ from ai4land_coupler.experiments.training.scores import change_scores, placed_ch
 from ai4land_coupler.experiments.training.train import parse_train_config, train
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_unet.bundle import read_bundle
-from ai4land_unet.plugin import Optimisation, TrainerOptions
+from ai4land_unet.options import Optimisation, TrainerOptions
 from ai4land_unet.training import UNetTrainer, schedule
 
 LEGEND = get_legend("hilda-v1.0-f")

@@ -15,10 +15,12 @@ from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import write_published
 from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.host.pass_through import PassThrough, passed
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_coupler.inputs.readers import ForcingReader
+from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.parallel import Communicator
 
 pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
@@ -100,7 +102,7 @@ def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
         assert component.exports()[name].units == unit
     for year in (2015, 2016):
         component.run((year, 7, 1))
-        read = component.setup.forcing.read({**units, "secdf_to_c3ann": "1", "c3ann": "1"}, year)
+        read = LandForcing(component.setup).reader.read({**units, "secdf_to_c3ann": "1", "c3ann": "1"}, year)
         source = {name: np.nan_to_num(values.astype(np.float64)) for name, values in read.items()}
         for name in ("primf_harv", "secdf_to_c3ann"):
             assert component.export(name) @ area == pytest.approx((source[name] * cells).sum(), rel=1e-9), name
@@ -116,10 +118,11 @@ def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
 def test_a_year_without_transitions(raw: Raw) -> None:
     """They end a year before the states; what is there stays there."""
     component = realized(raw, time={"start": 2015, "stop": 2022}, exports={"pass_through": ["primf_harv"]})
-    needs = component.setup.forcing_needs()
+    forcing = LandForcing(component.setup, make_offers(component.setup).passed_needs)
+    needs = forcing.needs()
     assert all(("primf_harv", "1") in needs[year] for year in range(2015, 2023))  # as `ai4land prepare` copies them
     with pytest.raises(TimeError, match="primf_harv"):
-        component.setup.check_years()
+        forcing.check_years()
     component.run(2021)
     with pytest.raises(TimeError, match="primf_harv"):
         component.run(2022)

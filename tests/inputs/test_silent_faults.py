@@ -16,14 +16,18 @@ import netCDF4
 import numpy as np
 import pytest
 import rasterio
+from installed_plugins import install
 from rasterio.transform import Affine
-from test_bad_input import install
 
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.core.fields import FieldSpec
 from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.experiments.twin import TwinReport
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.first_state import FirstState
+from ai4land_coupler.land.forcing import LandForcing
+from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
+from ai4land_coupler.land.setup import make_setup
 
 Raw = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -42,7 +46,7 @@ EVERY = [(file, name) for file, names in FILES.items() for name in names]
 AS_FRACTION = [(file, name) for file, name in EVERY if FILES[file][name] == "1"]
 
 WANTS_ALL = f"""
-from ai4land_coupler.api import FieldSpec, Options, PredictorSpec, hookimpl
+from ai4land_coupler.api import FieldSpec, Options, Predictor, PredictorSpec, hookimpl
 
 FORCING = {dict(FILES["scenario"]) | dict(FILES["static_luh2"])!r}
 STATIC = {dict(FILES["elevation"]) | dict(FILES["terrain"]) | dict(FILES["soil"])!r}
@@ -52,7 +56,7 @@ class WantsAllOptions(Options):
     pass
 
 
-class WantsAll:
+class WantsAll(Predictor):
     spec = PredictorSpec(
         inputs=(
             FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),
@@ -109,19 +113,20 @@ def inputs(small_twin: TwinReport, predictor: None, tmp_path: Path) -> Callable[
 
 def read(raw: Raw) -> Arrays:
     """All that the first two steps of a run read."""
-    setup = LandSetup(parse_config(raw, Path(), "run.yaml"), 0, 1)
-    state = setup.initial_state()
-    setup.refuse_gaps([setup.gaps(state)])
+    setup = make_setup(parse_config(raw, Path(), "run.yaml"))
+    forcing = LandForcing(setup)
+    state = FirstState(setup, forcing).from_map()
+    refuse_large_gaps(setup, [find_gaps(setup, forcing, state)])
     found: Arrays = {}
     for year in (2016, 2017):
-        for (name, offset), values in setup.step_forcing(setup.clock.at(year)).fields.items():
+        for (name, offset), values in forcing.of_step(setup.clock.at(year)).fields.items():
             found[f"{name} {year + offset}"] = values
-    statics = setup.static_reader()
+    statics = StaticReader(setup.static, setup.grid)
     wanted = {name: units for file in ("elevation", "terrain", "soil") for name, units in FILES[file].items()}
     for name, units in wanted.items():
         found[name] = statics.read(FieldSpec(name, units, "static"), setup.grid.box)
     cover = np.zeros(setup.grid.shape, np.uint8)
-    for block in setup.own_blocks():
+    for block in setup.own_blocks:
         cover[block.core.slices()] = state.cover[block.id]
     found["land_cover"] = cover
     return found
@@ -198,9 +203,9 @@ class TestRefused:
             dataset.renameVariable(name, f"{name}_x")
 
         if name in ("slope", "aspect"):  # then they come from the elevation, and the catalogue says so
-            setup = LandSetup(parse_config(spoilt(rename), Path(), "run.yaml"), 0, 1)
-            assert "elevation.nc" in setup.static_catalogue.source(name)
-            assert file_name not in setup.static_catalogue.source(name)
+            setup = make_setup(parse_config(spoilt(rename), Path(), "run.yaml"))
+            assert "elevation.nc" in setup.static.source(name)
+            assert file_name not in setup.static.source(name)
         else:
             refused(spoilt(rename), name, file_name)
 
@@ -402,7 +407,8 @@ class TestLandCover:
             codes[20:30, 20:30] = np.nan
             return codes, transform
 
-        setup = LandSetup(parse_config(changed(hole), Path(), "run.yaml"), 0, 1)
-        setup.initial_state()
-        (count,) = (n for key, n in setup.input_quality.items() if key.endswith("no_data"))
-        assert count == 100
+        setup = make_setup(parse_config(changed(hole), Path(), "run.yaml"))
+        first = FirstState(setup, LandForcing(setup))
+        first.from_map()
+        assert sum(first.mended.values()) == 100
+        assert {key.fault for key in first.mended} == {"no_data"}

@@ -75,7 +75,12 @@ ODD = """
         def __init__(self, options):
             self.options = options
 
-    class WrongSpec(NotQuite):
+    class WrongSpec(api.Predictor):
+        spec = None
+
+        def __init__(self, options):
+            pass
+
         def predict(self, batch, rng):
             return {}
 
@@ -338,7 +343,7 @@ def test_a_name_that_a_broken_plugin_may_offer_tells_why_it_is_absent(others: Pa
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("predictor", "not-quite", "expected: Predictor with spec, predict\n  found: NotQuite without predict"),
+        ("predictor", "not-quite", "expected: an instance of ai4land_coupler.api.Predictor\n  found: NotQuite"),
         ("predictor", "wrong-spec", "PluginError: the spec of predictor 'wrong-spec' is not a PredictorSpec"),
         ("regridder", "failing", "PluginError: the regridder 'failing' could not be made: ZeroDivisionError"),
         ("adapter", "refusing", "DataError: no such file\n  found: x.nc"),

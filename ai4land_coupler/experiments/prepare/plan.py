@@ -11,9 +11,11 @@ from typing import Any
 from ai4land_coupler.config.sections import PluginChoice
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
+from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
 from ai4land_coupler.inputs.quality import field_rule
+from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup
 
 
@@ -31,7 +33,7 @@ def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:
         As the run itself: a variable or a year that no adapter has.
     """
     config = setup.config
-    forcing = setup.forcing.catalogue
+    forcing = setup.forcing
     return PreparedLayout(
         land=setup.grid,
         legend=setup.legend.name,
@@ -50,7 +52,8 @@ def _maps(setup: LandSetup, maps: Iterable[int]) -> Variable:
 def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
     years: dict[str, set[int]] = {}
     wanted: dict[str, set[str]] = {}
-    for year, needs in setup.forcing_needs().items():
+    passed = make_offers(setup).passed_needs
+    for year, needs in LandForcing(setup, passed).needs().items():
         for name, units in needs:
             years.setdefault(name, set()).add(year)
             wanted.setdefault(name, set()).add(units)
@@ -73,9 +76,8 @@ def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
 
 
 def _static(setup: LandSetup) -> Iterator[Variable]:
-    catalogue = setup.static_reader().catalogue
-    for name in sorted(setup.static_needs()):
-        entry, info = catalogue.offer(name)
+    for name in sorted(static_needs(setup)):
+        entry, info = setup.static.offer(name)
         yield Variable("static", name, info.units, info.long_name, None, entry.name)
 
 
@@ -87,7 +89,7 @@ def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:
     DataError
         A jump between two data sets, under the policy ``stop``.
     """
-    catalogue = setup.forcing.catalogue
+    catalogue = setup.forcing
     joints: dict[tuple[int, int], list[str]] = {}
     for variable in layout.of("forcing"):
         rule = field_rule(variable.name)
@@ -110,7 +112,7 @@ def source_files(setup: LandSetup, layout: PreparedLayout) -> list[tuple[str, st
     coarse = layout.years("forcing")
     parts: list[tuple[PluginChoice, NamedAdapter, tuple[int, ...]]]
     parts = [(config.initial, setup.initial, layout.years("maps"))]
-    for choices, catalogue in ((config.forcing, setup.forcing.catalogue), (config.static, setup.static_catalogue)):
+    for choices, catalogue in ((config.forcing, setup.forcing), (config.static, setup.static)):
         parts += [(choice, entry, coarse) for choice, entry in zip(choices, catalogue.adapters, strict=True)]
     found: list[tuple[str, str, Path | None]] = []
     for choice, entry, years in parts:

@@ -37,7 +37,7 @@ from ai4land_coupler.experiments.prepare.verify import is_prepared, read_descrip
 from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Made, Workshop, make_in_worker, start_worker
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
 from ai4land_coupler.inputs.catalogue import Mended, total
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.setup import LandSetup, make_setup
 from ai4land_coupler.store.format import digests
 from ai4land_coupler.store.provenance import collect, digest
 
@@ -99,7 +99,7 @@ def prepare(
     """
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
     store = Path(os.path.abspath(store))  # noqa: PTH100 - does not follow links, as the store is renamed
-    setup = LandSetup(config, 0, 1)
+    setup = make_setup(config)
     layout = plan_layout(setup, maps)
     joints = check_joints(setup, layout)
     plan = _plan(setup, layout)

@@ -29,7 +29,7 @@ from ai4land_coupler.files.durable import disk_errors
 from ai4land_coupler.inputs.adapters import make_adapter
 from ai4land_coupler.inputs.catalogue import Mended, make_catalogue
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.setup import read_cover
+from ai4land_coupler.land.first_state import read_cover
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_coupler.store.format import array_file
 

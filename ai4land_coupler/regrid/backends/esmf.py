@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Registry, RunError, hookimpl
+from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Registry, Regridder, RunError, hookimpl
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Candidates
 from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners, validate
@@ -56,7 +56,7 @@ class EsmfOptions(RegridOptions):
     points: Literal["shared", "esmf"] = "shared"
 
 
-class EsmfRegridder:
+class EsmfRegridder(Regridder):
     """Conservative (first and second order), bilinear and nearest weights between two distributed meshes."""
 
     methods: frozenset[Method] = frozenset(_ESMF_METHOD)

@@ -23,6 +23,7 @@ from ai4land_coupler.api import (
     Norm,
     Options,
     Registry,
+    Regridder,
     hookimpl,
 )
 from ai4land_coupler.grids.areas import cell_area
@@ -49,11 +50,11 @@ class FileOptions(Options):
     norm: Norm | None = None
 
 
-class FileRegridder:
+class FileRegridder(Regridder):
     """Weights from a file of ESMF, SCRIP, CDO or YAC."""
 
     methods: frozenset[Method] = frozenset(get_args(Method))
-    given = True
+    reads_weights = True
 
     def __init__(self, options: FileOptions) -> None:
         self._path, self._norm = options.path, options.norm

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, hookimpl
+from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, Regridder, hookimpl
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Spheres, blocks_of, candidates_by_spheres, enclosing_spheres
 from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
@@ -38,11 +38,11 @@ class YacOptions(RegridOptions):
     """Options of the YAC backend: those of every backend."""
 
 
-class YacRegridder:
+class YacRegridder(Regridder):
     """Regrid weights between two distributed meshes."""
 
     methods: frozenset[Method] = frozenset({"conservative", "bilinear", "nearest"})
-    alone = True
+    single_rank = True
 
     def __init__(self, options: YacOptions | None = None) -> None:
         self._options = options or YacOptions()

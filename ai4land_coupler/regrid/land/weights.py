@@ -73,7 +73,7 @@ def land_weights(
     mesh:
         The destination cells that this rank owns.
     regridder:
-        Makes the overlaps of the cut cells. One that has a true attribute ``alone`` is called by each rank by itself,
+        Makes the overlaps of the cut cells. A backend with ``single_rank`` is called by each rank by itself,
         with ``comm=None``; others are called by all ranks together.
     comm:
         mpi4py communicator; ``None`` for a single process.
@@ -84,7 +84,7 @@ def land_weights(
         On every rank: the mesh is malformed.
     """
     validate(mesh, comm)
-    alone = bool(getattr(regridder, "alone", False))
+    alone = regridder.single_rank
     if comm is None or not alone:
         return _overlaps(plan, land, mesh, regridder, comm, comm)
     dealt = DealtLand(plan, land, comm)

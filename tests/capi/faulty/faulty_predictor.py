@@ -17,7 +17,7 @@ class Options(api.Options):
     year: int = 2002
 
 
-class Faulty:
+class Faulty(api.Predictor):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.spec = api.PredictorSpec(

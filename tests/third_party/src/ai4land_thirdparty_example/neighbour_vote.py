@@ -10,7 +10,7 @@ class Options(api.Options):
     own_vote: float = 1.5  # how many neighbours the cell's own class is worth; above 1, a tie changes nothing
 
 
-class NeighbourVote:
+class NeighbourVote(api.Predictor):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.classes = len(api.get_legend(options.legend).view)

@@ -14,7 +14,7 @@ class Options(api.Options):
     growth: float = 0.002  # share of the land that cropland gains each year
 
 
-class SyntheticForcing:
+class SyntheticForcing(api.DataAdapter):
     def __init__(self, options: Options) -> None:
         self.options = options
 

@@ -1,0 +1,191 @@
+"""What a run writes: the layout of its output store, the state of a year in it, and where results come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.allocation.areas import class_area
+from ai4land_coupler.component.stepper import Present
+from ai4land_coupler.config import Config
+from ai4land_coupler.core.grid import Box
+from ai4land_coupler.grids.hash import grid_hash
+from ai4land_coupler.host.exchange import HostGrid
+from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.inputs.adapters import texts_in
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.parallel import Communicator, exchange_windows
+from ai4land_coupler.store.output import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
+from ai4land_coupler.store.provenance import collect
+
+
+class RunOutput:
+    """The output of one run, seen from one rank. Collective in every method.
+
+    Parameters
+    ----------
+    exports:
+        The fields on offer: what is made on the land grid is stored there, the rest on each host grid.
+    hosts:
+        The realized host grids, by name.
+    """
+
+    def __init__(
+        self, setup: LandSetup, exports: Mapping[str, ExportInfo], hosts: Mapping[str, HostGrid], comm: Communicator
+    ) -> None:
+        self._setup, self._exports, self._hosts, self._comm = setup, exports, hosts, comm
+
+    def layout(self, shard: int) -> StoreLayout:
+        """The layout of the store.
+
+        Parameters
+        ----------
+        shard:
+            Edge of a shard in cells.
+        """
+        setup = self._setup
+        return StoreLayout(
+            grid=setup.grid,
+            years=tuple(setup.clock.years()),
+            legend=setup.legend,
+            hosts=self._host_layouts(),
+            host_fields=tuple(_host_field(info) for info in self._exports.values() if info.grid == "host"),
+            land_fields=tuple(
+                LandField(info.name, info.units, max(1, len(info.types)))
+                for info in self._exports.values()
+                if info.grid == "land"
+            ),
+            diagnostics=self._diagnostics(),
+            shard=shard,
+            chunk=min(256, shard),
+        )
+
+    def write(self, store: OutputStore, present: Present) -> None:
+        """Write the state that a run stands at, each rank its shards; :meth:`OutputStore.commit` makes it count."""
+        state, year = present.state, present.state.year
+        boxes = store.shard_boxes()
+        shards = [{i: box for i, box in enumerate(boxes) if i % self._comm.size == r} for r in range(self._comm.size)]
+        cover = self._shards(state.cover, shards, self._setup.legend.ocean[0], np.uint8)
+        fields = {
+            item.name: self._shards(state.fields.get(item.name, {}), shards, np.nan, np.float32, (item.samples,))
+            for item in store.land_fields
+            if any(self._comm.allgather(item.name in state.fields))  # none in the first year: no predictor has run
+        }
+        hosts = {name: self._host_fields(name, store.host_fields, present) for name in self._hosts}
+        area = self._class_area(state.cover)
+        with self._comm.guard():
+            for key, codes in cover.items():
+                store.write_land_cover(year, boxes[key], codes)
+            for item in store.land_fields:
+                for key, box in shards[self._comm.rank].items():
+                    blank = np.full((item.samples, *box.shape), np.nan, np.float32)
+                    values = fields.get(item.name, {}).get(key, blank)
+                    store.write_field(item.name, year, box, values if item.samples > 1 else values[0])
+            if self._comm.rank == 0:
+                store.write_diagnostic("class_area", year, area)
+                for series in self._diagnostics():
+                    values = present.diagnostics.get(series.name, np.zeros(max(1, len(series.labels))))
+                    store.write_diagnostic(series.name, year, values if series.labels else float(values[0]))
+                for name, (ids, parts) in hosts.items():
+                    for field_name, values in parts.items():
+                        store.write_host(name, field_name, year, values, ids)
+            store.sync()
+
+    def provenance(self) -> dict[str, Any]:
+        """Where results come from: configuration, input files and their digests, predictors, weights, ranks."""
+        setup, config = self._setup, self._setup.config
+        named = sorted({path for text in texts_in(config.model_dump(mode="json")) if (path := _file(config, text))})
+        found = setup.input_files()  # those that a glob, a folder or a URL stands for, too
+        facts = collect(config.model_dump_json(indent=1), named, found)
+        facts["predictors"] = [entry.identity for entry in setup.predictors]
+        # of another legend than the run's, whose view is the same
+        facts["predictor_legends"] = {
+            entry.name: entry.spec.legend
+            for entry in setup.predictors
+            if entry.spec.legend not in (None, config.legend)
+        }
+        facts["regrid"] = {
+            name: {**host.weights.provenance, "grid_notes": list(host.mesh.notes)} for name, host in self._hosts.items()
+        }
+        facts["ranks"] = self._comm.size
+        facts["threads"] = config.parallel.threads
+        return facts
+
+    # ---- parts ------------------------------------------------------------------------------------------------
+
+    def _shards(
+        self,
+        blocks: Mapping[int, NDArray[Any]],
+        wanted: list[dict[int, Box]],
+        fill: float,
+        dtype: Any,
+        leading: tuple[int, ...] = (),
+    ) -> dict[int, NDArray[Any]]:
+        """The shards of this rank, put together from the blocks of all ranks."""
+        setup = self._setup
+        return exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
+
+    def _host_fields(
+        self, host: str, names: tuple[str, ...], present: Present
+    ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+        """The fields of a host grid on rank 0, with the global ids of their cells; NaN for what is not made yet."""
+        mesh = self._hosts[host].mesh
+        ids = self._comm.gather(mesh.cell_ids)
+        gathered: dict[str, NDArray[np.float64]] = {}
+        for name in names:
+            types = self._exports[name].types
+            blank = np.full((len(types), mesh.size) if types else mesh.size, np.nan)
+            parts = self._comm.gather(present.fields.get((host, name), blank))
+            if parts is not None:
+                gathered[name] = np.concatenate(parts, axis=-1)
+        return (np.empty(0, np.int64) if ids is None else np.concatenate(ids)), gathered
+
+    def _class_area(self, cover: Mapping[int, NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Area of each class on the land grid (m2)."""
+        plan, legend = self._setup.plan, self._setup.legend
+        own = {i: {"area": class_area(plan, legend, plan.blocks[i], codes)} for i, codes in cover.items()}
+        return self._comm.sum_by_block(own)["area"]
+
+    def _host_layouts(self) -> dict[str, HostLayout]:
+        hosts = {}
+        for name, host in self._hosts.items():
+            mesh_hash = grid_hash(host.mesh, self._comm.mpi)
+            parts = self._comm.gather((host.mesh.cell_ids, *host.mesh.centres(), host.area))
+            if parts is not None:
+                ids, lon, lat, area = (np.concatenate(column) for column in zip(*parts, strict=True))
+                order = np.argsort(ids)
+                hosts[name] = HostLayout(ids.size, lon[order], lat[order], area[order], mesh_hash=mesh_hash)
+        return hosts
+
+    def _diagnostics(self) -> tuple[Diagnostic, ...]:
+        legend, groups = self._setup.legend, self._setup.map_maker.crosswalk.groups
+        pairs = tuple(f"{a} to {b}" for a in legend.classes for b in legend.classes)
+        return (
+            Diagnostic("land_cells", "1", attrs={"long_name": "cells that may change"}),
+            Diagnostic("changed_cells", "1", attrs={"long_name": "cells that changed in the step"}),
+            Diagnostic("unpaired_cells", "1", attrs={"long_name": "cells of gross change that found no partner"}),
+            Diagnostic("unmet_area", "m2", "group", groups, {"long_name": "scenario's net change that was not met"}),
+            Diagnostic("unmet_change", "m2", "group", groups, {"long_name": "the same, losses negative"}),
+            Diagnostic("transition_area", "m2", "transition", pairs, {"long_name": "area that changed class"}),
+        )
+
+
+def _file(config: Config, text: str) -> Path | None:
+    """The file that a text of the configuration names; ``None`` where it names none."""
+    try:
+        path = config.resolve(Path(text))
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # too long for a path, or with a character that no path has
+        return None
+
+
+def _host_field(info: ExportInfo) -> HostField:
+    """How an export is stored on host grids; land cover by the legend's classes, others by their own types."""
+    attrs = {key: value for key in ("standard_name", "long_name") if (value := getattr(info, key))}
+    if info.name == "land_cover_fraction":
+        return HostField(info.name, info.units, by_class=True, attrs=attrs)
+    return HostField(info.name, info.units, attrs=attrs, types=info.types)

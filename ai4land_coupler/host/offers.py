@@ -1,0 +1,236 @@
+"""The fields that hosts are offered and asked for: what a configuration and its predictors make of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import LOGITS
+from ai4land_coupler.config.sections import ImportSection
+from ai4land_coupler.core.fields import FieldSpec
+from ai4land_coupler.core.legend import Legend
+from ai4land_coupler.core.units import factor
+from ai4land_coupler.errors import ConfigError, FieldError
+from ai4land_coupler.host.pass_through import Passed, passed
+from ai4land_coupler.host.profiles import HostProfile, get_profile, profile_exports
+from ai4land_coupler.host.table import MONTHS_WINDOW, STATE_WINDOW, STEP_WINDOW, ExportInfo, ImportInfo
+from ai4land_coupler.land.predictors import order_predictors, waiting_for_imports
+from ai4land_coupler.land.setup import LandSetup
+
+#: The gross change between classes in the step that led to the state.
+TRANSITIONS = "land_cover_transition"
+
+
+@dataclass(frozen=True)
+class HostOffers:
+    """What hosts are offered and asked for.
+
+    Attributes
+    ----------
+    exports, imports:
+        By name.
+    profile:
+        The host profile of the configuration; ``None`` without one.
+    passed:
+        Variables of the forcing that hosts get as they are.
+    """
+
+    exports: Mapping[str, ExportInfo]
+    imports: Mapping[str, ImportInfo]
+    profile: HostProfile | None
+    passed: tuple[Passed, ...]
+
+    @property
+    def passed_needs(self) -> set[tuple[str, str]]:
+        """What is read of the forcing for hosts every year, as names and units."""
+        return {pair for item in self.passed for pair in item.needs}
+
+
+def make_offers(setup: LandSetup) -> HostOffers:
+    """The offers of a run.
+
+    Raises
+    ------
+    ConfigError
+        A profile that does not fit the legend, a variable that cannot be passed on, an import that does not fit, or
+        ``exports.lookahead`` where the next map waits for imports.
+    """
+    config = setup.config
+    named = config.exports.profile
+    profile = None if named is None else get_profile(named, config.base)
+    if profile is not None:
+        profile.table(setup.legend)  # refuses a legend that it has no rules for
+    through = tuple(passed(config.exports.pass_through, setup.forcing))
+    _refuse_lookahead(setup)
+    return HostOffers(_exports(setup, profile, through), _imports(setup), profile, through)
+
+
+def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
+    """What the configuration gives in place of a host's field, float32 (12, rows, cols) of the forcing grid.
+
+    Raises
+    ------
+    FieldError
+        It gives none.
+    """
+    section, spec = setup.config.imports.get(name), _import_specs(setup)[name]
+    if section is None:
+        raise FieldError(
+            f"import {name!r} was never set",
+            expected=f"values in {spec.units} from every rank of the host",
+            remedy=f"call import_({name!r}, ...) before run, or give imports.{name} in the configuration",
+        )
+    return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *setup.plan.forcing.shape))
+
+
+def _exports(setup: LandSetup, profile: HostProfile | None, through: Sequence[Passed]) -> dict[str, ExportInfo]:
+    late = waiting_for_imports(order_predictors(setup.predictors))
+    continuous, waiting = {}, set()
+    for entry in setup.predictors:
+        for field in entry.spec.outputs:
+            if field.name != LOGITS:
+                continuous[field.name] = (field.units, 1 if entry.spec.interval.years else 12)
+                if entry.name in late:
+                    waiting.add(field.name)
+    ahead = setup.config.exports.lookahead
+    table = exports_of(setup.legend, continuous, ahead=ahead, late=waiting)
+    if setup.config.exports.transitions:
+        table[TRANSITIONS] = transitions_info(setup.legend, ahead=ahead)
+    if profile is not None:
+        table |= profile_exports(profile, ahead=ahead)
+    return table | {item.name: replace(item.info, ahead=ahead) for item in through}
+
+
+def _import_specs(setup: LandSetup) -> dict[str, FieldSpec]:
+    """The fields that predictors want of a host."""
+    return {f.name: f for entry in setup.predictors for f in entry.spec.inputs if f.source == "import"}
+
+
+def _imports(setup: LandSetup) -> dict[str, ImportInfo]:
+    specs = _import_specs(setup)
+    sections = {name: setup.config.imports[name] for name in specs if name in setup.config.imports}
+    defaults = {n: tuple(float(v) for v in _monthly(s, specs[n])) for n, s in sections.items()}
+    return imports_of(specs.values(), defaults, {name: s.missing for name, s in sections.items()})
+
+
+def _refuse_lookahead(setup: LandSetup) -> None:
+    """Refuse to be a step ahead where the map itself waits for what the host will have lived through."""
+    late = waiting_for_imports(order_predictors(setup.predictors))
+    maker = next((entry.name for entry in setup.predictors if entry.makes_maps and entry.name in late), None)
+    if setup.config.exports.lookahead and maker is not None:
+        raise ConfigError(
+            "the next map cannot be made a step ahead: its predictor imports fields of the year before it",
+            found=f"predictor {maker!r}",
+            where="exports.lookahead",
+            remedy="leave lookahead out, or take a predictor of land cover that imports nothing",
+        )
+
+
+def _monthly(section: ImportSection, spec: FieldSpec) -> NDArray[np.float32]:
+    """Twelve monthly values of an offline import, in the units that the predictor wants."""
+    scale = factor(section.units, spec.units, where=f"imports.{spec.name}")
+    months = np.atleast_1d(np.asarray(section.values, np.float32)) * np.float32(scale)
+    if months.size not in (1, 12):
+        raise ConfigError(
+            "an import is one value or twelve", found=f"{months.size} values", where=f"imports.{spec.name}.values"
+        )
+    return np.broadcast_to(months, (12,))
+
+
+def exports_of(
+    legend: Legend, continuous: Mapping[str, tuple[str, int]], *, ahead: bool = False, late: Iterable[str] = ()
+) -> dict[str, ExportInfo]:
+    """The fields on offer: land cover always, and what the predictors make.
+
+    Parameters
+    ----------
+    continuous:
+        Name to units and samples a year.
+    ahead:
+        Whether the component is one step ahead of its host.
+    late:
+        Continuous fields that wait for the host's imports of the year, and so are never ahead.
+    """
+    waiting = set(late)
+    table = {
+        "land_cover_fraction": ExportInfo(
+            "land_cover_fraction",
+            "1",
+            legend.classes,
+            "cell",
+            "share of the cell that each class covers",
+            "area_fraction",
+            anchored=True,
+            interpolates=ahead,
+            ahead=ahead,
+        ),
+        "land_area_fraction": ExportInfo(
+            "land_area_fraction",
+            "1",
+            (),
+            "cell",
+            "share of the cell that is mapped land or inland water",
+            "land_area_fraction",
+            anchored=True,
+            interpolates=ahead,
+            ahead=ahead,
+        ),
+    }
+    for name, (units, samples) in continuous.items():
+        types = tuple(str(i + 1) for i in range(samples)) if samples > 1 else ()
+        table[name] = ExportInfo(
+            name,
+            units,
+            types,
+            "land",
+            f"mean of {name} over the land of the cell",
+            _STANDARD_NAMES.get(name, ""),
+            window=MONTHS_WINDOW if types else STATE_WINDOW,
+            default=float("nan"),
+            ahead=ahead and name not in waiting,
+            grid="land",
+        )
+    return table
+
+
+def transitions_info(legend: Legend, *, ahead: bool) -> ExportInfo:
+    """Gross change from class to class: what stayed is there too, so that sums are the fractions before and after."""
+    return ExportInfo(
+        TRANSITIONS,
+        "1",
+        tuple(f"{a} to {b}" for a in legend.classes for b in legend.classes),
+        "cell",
+        "share of the cell that went from one class to another in the step",
+        window=STEP_WINDOW,
+        ahead=ahead,
+    )
+
+
+def imports_of(
+    specs: Iterable[FieldSpec], defaults: Mapping[str, tuple[float, ...]], missing: Mapping[str, str]
+) -> dict[str, ImportInfo]:
+    """The fields that predictors want of a host; ``defaults`` and ``missing`` are the configuration's."""
+    return {
+        spec.name: ImportInfo(
+            spec.name,
+            spec.units,
+            default=defaults.get(spec.name),
+            missing=missing.get(spec.name, "stop"),
+            standard_name=spec.name if spec.name in _CF_IMPORTS else "",
+        )
+        for spec in specs
+    }
+
+
+#: Names of the CF standard name table that fields of ours carry under another name.
+_STANDARD_NAMES = {"lai": "leaf_area_index"}
+_CF_IMPORTS = {
+    "air_temperature",
+    "precipitation_flux",
+    "surface_downwelling_shortwave_flux_in_air",
+    "mass_content_of_water_in_soil",
+    "land_area_fraction",
+}

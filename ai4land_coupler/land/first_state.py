@@ -1,0 +1,161 @@
+"""The state that a run starts from: the initial map, its own restart, or the restart of another run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.api import Request
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.core.legend import Legend
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Mended
+from ai4land_coupler.land.forcing import LandForcing
+from ai4land_coupler.land.model import ALLOCATION_MEMORY
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.store.provenance import instruction_set
+from ai4land_coupler.store.restart import Restart, check_compatible, read_state
+
+#: Native code of a cell of a map without data.
+NO_DATA = 99
+#: What must agree between a restart and a run that branches off from it; scenario, seed and years may differ.
+BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
+
+
+class FirstState:
+    """Reads the state that a run starts from. Local to a rank.
+
+    Attributes
+    ----------
+    warnings:
+        What differs from the run that wrote a restart and does no harm, with counts.
+    mended:
+        Cells of the initial map without data, by block; they are no land.
+    """
+
+    def __init__(self, setup: LandSetup, forcing: LandForcing) -> None:
+        self._setup, self._forcing = setup, forcing
+        self.warnings: Counter[str] = Counter()
+        self.mended: dict[Mended, int] = {}
+
+    def from_map(self) -> LandState:
+        """The declared initial map, and memories that start from it."""
+        setup = self._setup
+        year = setup.initial_year
+        blocks = setup.own_blocks
+        cover = {b.id: read_cover(setup.initial, setup.legend, setup.grid.sub(b.core), year) for b in blocks}
+        self.mended = count_no_data(setup, cover)
+        memory = self._first_allocation(cover)
+        for entry in setup.predictors:
+            memory.update(entry.first_memory(cover))
+        return LandState(setup.config.time.start, cover, {}, memory)
+
+    def open_restart(self, folder: Path, year: int | None, *, branch: bool = False) -> Restart:
+        """A restart that fits this run.
+
+        Parameters
+        ----------
+        year:
+            ``None``: the last one of the folder; for a branch that of ``time.start``.
+        branch:
+            Whether another run wrote it: grids, legend, block plan and predictors must agree, the rest may differ.
+
+        Raises
+        ------
+        ConfigError, DataError
+            There is none, it is damaged, or it is of a run that does not fit.
+        """
+        setup = self._setup
+        if branch and year is None:
+            year = setup.config.time.start
+        restart = Restart.open(folder, year, direction=setup.clock.direction)
+        expected = identity(setup)
+        if branch:
+            expected = {key: expected[key] for key in BRANCH_KEEPS}
+        for warning in check_compatible(restart.attrs, expected):
+            self.warnings[warning] += 1
+        return restart
+
+    def from_restart(self, restart: Restart, *, branch: bool = False) -> LandState:
+        """The state of a restart. A branch starts at ``time.start``, whatever year the restart is of.
+
+        A branch counts the scenario's change on from where the other run counted it. With ``time.base_year`` it counts
+        anew, from the map of the restart and the scenario of that year.
+        """
+        time = self._setup.config.time
+        state = read_state(restart, [block.id for block in self._setup.own_blocks])
+        if not branch:
+            return state
+        memory = dict(state.memory)
+        if time.base_year is not None:
+            memory |= self._first_allocation(state.cover)
+        return replace(state, year=time.start, memory=memory)
+
+    def _first_allocation(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, Any]]:
+        """What the allocation remembers before the first step, from a map and the scenario of the base year."""
+        setup = self._setup
+        shares = np.full((len(setup.map_maker.crosswalk.groups), *setup.plan.forcing.shape), np.nan)
+        if setup.follows_scenario and cover:
+            shares = self._forcing.shares(setup.base_year)
+        memory: dict[str, dict[int, Any]] = {f"allocation.{name}": {} for name in ALLOCATION_MEMORY}
+        for block in setup.own_blocks:
+            rows, cols = block.forcing.slices()
+            for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
+                memory[f"allocation.{name}"][block.id] = values
+        return memory
+
+
+def identity(setup: LandSetup) -> dict[str, Any]:
+    """What a restart must agree on with the run that continues it."""
+    config = setup.config
+    return {
+        "grid": setup.grid.hash,
+        "legend": setup.legend.name,
+        "block_plan": setup.plan.hash,
+        "predictors": [entry.identity for entry in setup.predictors],
+        "configuration": config.digest,
+        "seed": config.random.seed,
+        "member": config.random.member,
+        "regrid_backend": setup.regrid_backend,
+        "threads": config.parallel.threads,
+        "instruction_set": instruction_set(),
+    }
+
+
+def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:
+    """Cells of the initial map without data, by block."""
+    source, year = f"initial map, {setup.initial}", setup.initial_year
+    return {Mended(source, "no_data", year, f"block {i}"): int((c == NO_DATA).sum()) for i, c in cover.items()}
+
+
+def read_cover(initial: NamedAdapter, legend: Legend, grid: LatLonGrid, year: int) -> NDArray[np.uint8]:
+    """The map of a year in native codes, uint8 of the shape of ``grid``.
+
+    Raises
+    ------
+    ConfigError
+        When the adapter says that it has another legend.
+    DataError
+        When the map holds codes that the legend does not know.
+    """
+    cover = initial.adapter.read(Request(("land_cover",), grid, (year,)))["land_cover"]
+    codes = np.asarray(cover.values, np.uint8).reshape(grid.shape)
+    legend.check(codes, where=f"initial map of {year}, adapter {initial.name!r}")
+    given = cover.attrs.get("legend")
+    if given is not None and given != legend.name:
+        raise ConfigError(
+            "the initial map has another legend than the run",
+            expected=legend.name,
+            found=given,
+            where="initial",
+            remedy="set `legend` and the adapter's option `legend` to the legend of the map",
+        )
+    return codes

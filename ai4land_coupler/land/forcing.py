@@ -1,0 +1,121 @@
+"""The forcing of a step: which variables of which years predictors and the allocation need, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.clock import Clock
+from ai4land_coupler.core.fields import FieldSpec
+from ai4land_coupler.inputs.readers import ForcingReader
+from ai4land_coupler.land.setup import LandSetup
+
+
+@dataclass(frozen=True)
+class StepForcing:
+    """The forcing of one step, on the whole forcing grid.
+
+    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: scenario shares of land by group in the new
+    year, float64 (group, rows, cols), or ``None`` where the run follows no scenario.
+    """
+
+    fields: Mapping[tuple[str, int], NDArray[np.float32]]
+    shares: NDArray[np.float64] | None
+
+
+class LandForcing:
+    """Reads the forcing of a run, step by step. Local to a rank.
+
+    Parameters
+    ----------
+    passed:
+        Variables (name, units) that are read for hosts every year, besides those of the predictors.
+
+    Attributes
+    ----------
+    reader:
+        Reads variables by year, and keeps the years of a step.
+    """
+
+    def __init__(self, setup: LandSetup, passed: Iterable[tuple[str, str]] = ()) -> None:
+        self._setup, self._passed = setup, set(passed)
+        self.reader = ForcingReader(setup.forcing, setup.plan.forcing)
+        self._wanted: dict[int, list[FieldSpec]] = {}
+        for entry in setup.predictors:
+            for field in entry.spec.inputs:
+                if field.source == "forcing":
+                    for offset in field.offsets:
+                        self._wanted.setdefault(offset, []).append(field)
+
+    def of_step(self, clock: Clock) -> StepForcing:
+        """The forcing of the step that ends at the clock's year; empty on ranks that do not predict."""
+        setup = self._setup
+        if not setup.predicts:
+            return StepForcing({}, None)
+        years = self._years(clock)
+        fields = {
+            (name, offset): values
+            for offset, specs in self._wanted.items()
+            for name, values in self.reader.fields(specs, years[offset]).items()
+        }
+        shares = self.shares(clock.now) if setup.follows_scenario else None
+        self.reader.forget(years.values())
+        return StepForcing(fields, shares)
+
+    def shares(self, year: int) -> NDArray[np.float64]:
+        """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
+        return self.reader.shares(self._setup.map_maker.crosswalk, year)
+
+    def needs(self) -> dict[int, set[tuple[str, str]]]:
+        """The variables (name, units) that the run reads from its first step to its last, by year.
+
+        Raises
+        ------
+        TimeError, FieldError
+            The scenario lacks a year or a state.
+        """
+        setup = self._setup
+        needs: dict[int, set[tuple[str, str]]] = {}
+        for clock in setup.clock.remaining():
+            years = self._years(clock)
+            for offset, specs in self._wanted.items():
+                found = {(s.name, s.units) for s in specs if s.name in setup.forcing or s.missing == "error"}
+                needs.setdefault(years[offset], set()).update(found)
+        for year in self._scenario_years():
+            chosen = setup.forcing.choose(setup.map_maker.crosswalk, year)
+            needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
+        for year in setup.clock.years() if self._passed else ():
+            needs.setdefault(year, set()).update(self._passed)
+        return needs
+
+    def check_years(self) -> None:
+        """Look for every year of the forcing that the run will read, without reading it.
+
+        Raises
+        ------
+        TimeError, FieldError
+            A year that no adapter has, such as one that is missing between others.
+        """
+        for year, wanted in sorted(self.needs().items()):
+            for name, _ in sorted(wanted):
+                self._setup.forcing.find(name, year)
+
+    def _scenario_years(self) -> set[int]:
+        """The years whose shares of land the allocation needs."""
+        setup = self._setup
+        if not setup.follows_scenario:
+            return set()
+        return {setup.base_year, *(clock.now for clock in setup.clock.remaining())}
+
+    def _years(self, clock: Clock) -> dict[int, int]:
+        """Year of each offset of a step; always of the step itself and of the one before."""
+        return {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *self._wanted)}
+
+
+def static_needs(setup: LandSetup) -> dict[str, FieldSpec]:
+    """The static fields that the run reads, by name; those that may be missing, and are, left out."""
+    specs = [field for entry in setup.predictors for field in entry.spec.inputs if field.source == "static"]
+    return {s.name: s for s in specs if s.name in setup.static or s.missing == "error"}

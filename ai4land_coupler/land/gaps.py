@@ -1,0 +1,81 @@
+"""How much of the land the inputs of a run leave out; too much is refused before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.core.legend import OUTSIDE
+from ai4land_coupler.core.state import LandState
+from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.inputs.readers import forcing_columns
+from ai4land_coupler.land.forcing import LandForcing, static_needs
+from ai4land_coupler.land.setup import LandSetup
+
+#: Gaps by kind (``forcing``, ``static``) and variable.
+Gaps = dict[tuple[str, str], LandGaps]
+
+
+def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
+    """How much of the land of this rank's blocks the inputs of the next step leave out. Local."""
+    found: Gaps = {}
+    blocks = setup.own_blocks
+    land = {block.id: setup.legend.to_view(state.cover[block.id]) != OUTSIDE for block in blocks}
+    coarse, units = _next_forcing(setup, forcing, state) if blocks else ({}, {})
+    statics = {name: spec for name, spec in static_needs(setup).items() if name in setup.static}
+    units |= {name: spec.units for name, spec in statics.items()}
+    grid = setup.plan.forcing
+    for block in blocks:
+        cells = setup.grid.sub(block.core)
+        rows, cols = grid.rows_of(cells.lat), forcing_columns(grid, cells)
+        read = {("forcing", name): values[np.ix_(rows, cols)] for name, values in coarse.items()}
+        for name, spec in statics.items():
+            read["static", name] = setup.static.read({name: spec.units}, cells)[name]
+        for key, values in read.items():
+            part = gaps_on_land(key[1], values, land[block.id], units[key[1]])
+            found[key] = found[key] + part if key in found else part
+    return found
+
+
+def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
+    """Refuse inputs that leave out too much of the land.
+
+    Parameters
+    ----------
+    parts:
+        What each rank found.
+
+    Raises
+    ------
+    DataError
+        Naming the variable and its files.
+    """
+    found: Gaps = {}
+    for part in parts:
+        for key, gaps in part.items():
+            found[key] = found[key] + gaps if key in found else gaps
+    quality = setup.config.quality
+    for (kind, name), gaps in sorted(found.items()):
+        catalogue = setup.static if kind == "static" else setup.forcing
+        limit = quality.missing_static if kind == "static" else quality.missing_forcing
+        refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy)
+
+
+def _next_forcing(
+    setup: LandSetup, forcing: LandForcing, state: LandState
+) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, str]]:
+    """The variables of the forcing that the next step reads, and their units; none at the end of the run."""
+    clock = setup.clock.at(state.year)
+    units = {field.name: field.units for entry in setup.predictors for field in entry.spec.inputs}
+    if clock.done:
+        return {}, units
+    step = clock.next()
+    coarse = {name: values for (name, _), values in forcing.of_step(step).fields.items()}
+    if setup.follows_scenario:
+        chosen = setup.forcing.choose(setup.map_maker.crosswalk, step.now)
+        states = {name: "1" for names in chosen.values() for name in names}
+        coarse |= forcing.reader.read(states, step.now)
+        units |= states
+    return coarse, units
