@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.allocation.areas import class_area
 from ai4land_coupler.component.stepper import Present
-from ai4land_coupler.config import Config
+from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.host.exchange import HostGrid

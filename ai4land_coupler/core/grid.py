@@ -13,6 +13,8 @@ from ai4land_coupler.errors import GridError
 
 #: Radius of the sphere with the surface area of the WGS 84 ellipsoid (m), EPSG:7030.
 EARTH_RADIUS = 6_371_007.2
+#: A place this near to an edge lies on it (cells). Far more than rounding moves it, far less than anyone means.
+ON_EDGE = 1e-9
 
 
 class Box(NamedTuple):
@@ -167,13 +169,24 @@ class LatLonGrid:
         )
 
     def rows_of(self, lat: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Row that holds each latitude; may lie outside of the grid."""
-        return np.floor((np.asarray(lat) - self.lat0) / self.dlat).astype(np.int64)
+        """Row that holds each latitude; may lie outside of the grid. An edge belongs to the row south of it."""
+        place = (np.asarray(lat) - self.lat0) / self.dlat
+        # counted from the north whichever way rows run, so that the order in a file decides nothing
+        return _cells_from_edge(place) if self.dlat < 0 else -1 - _cells_from_edge(-place)
 
-    def cols_of(self, lon: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Column that holds each longitude, shifted by whole turns towards this grid."""
-        offset = (np.asarray(lon) - self.lon0) % 360.0
-        return np.floor(offset / self.dlon).astype(np.int64)
+    def cols_of(self, lon: NDArray[np.float64], *, wrap: bool = True) -> NDArray[np.int64]:
+        """Column that holds each longitude; may lie outside of the grid. An edge belongs to the column east of it.
+
+        Parameters
+        ----------
+        wrap:
+            Shift longitudes by whole turns towards this grid; else columns are counted on, east and west of it.
+        """
+        offset = np.asarray(lon) - self.lon0
+        if wrap:
+            offset = offset % 360.0
+            offset = np.where(360.0 - offset <= ON_EDGE * self.dlon, 0.0, offset)
+        return _cells_from_edge(offset / self.dlon)
 
     @property
     def hash(self) -> str:
@@ -189,6 +202,16 @@ class LatLonGrid:
         )
 
 
+def _cells_from_edge(place: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The cell that holds each place, counted from an edge (cells): the one rule that says so.
+
+    A place on an edge belongs to the cell that follows. The same place on a part of a grid, whose first edge is
+    rounded, must come out the same: a bare ``floor`` puts it on one side here and on the other there.
+    """
+    edge = np.rint(place)
+    return np.where(np.abs(place - edge) <= ON_EDGE, edge, np.floor(place)).astype(np.int64)
+
+
 def forcing_lattice(fine: LatLonGrid, coarse: LatLonGrid) -> LatLonGrid:
     """The cells of an (unbounded) coarse lattice that hold the centres of a fine grid.
 
@@ -196,8 +219,5 @@ def forcing_lattice(fine: LatLonGrid, coarse: LatLonGrid) -> LatLonGrid:
     regional data set can be checked against what a domain needs.
     """
     rows = coarse.rows_of(fine.lat[[0, -1]])
-    west = fine.lon[0]
-    col0 = int(np.floor((west - coarse.lon0) / coarse.dlon))
-    col1 = int(np.floor((fine.lon[-1] - coarse.lon0) / coarse.dlon)) + 1
-    row0, row1 = int(rows.min()), int(rows.max()) + 1
-    return coarse.sub(Box(row0, row1, col0, col1))
+    cols = coarse.cols_of(fine.lon[[0, -1]], wrap=False)
+    return coarse.sub(Box(int(rows.min()), int(rows.max()) + 1, int(cols[0]), int(cols[1]) + 1))

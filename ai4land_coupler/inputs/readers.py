@@ -120,8 +120,3 @@ def domain_forcing_grid(land: LatLonGrid, lattice: LatLonGrid, where: str) -> La
             where=where,
         )
     return forcing_lattice(land, lattice)
-
-
-def forcing_columns(forcing: LatLonGrid, cells: LatLonGrid) -> NDArray[np.int64]:
-    """Column of a domain's forcing grid that holds each column of its land cells; never wraps, as ids count on."""
-    return np.floor((cells.lon - forcing.lon0) / forcing.dlon).astype(np.int64)

@@ -54,7 +54,7 @@ class TileInputs:
         else:
             inside = (index >= 0) & (index < self.fine.nlon)
         lon = self.fine.lon0 + self.fine.dlon * (index + 0.5)
-        cols = np.floor((lon - self.forcing.lon0) / self.forcing.dlon).astype(np.int64)
+        cols = self.forcing.cols_of(np.asarray(lon, np.float64), wrap=False)
         # forcing cells at the edge reach beyond the domain; the land fields beside them do not
         good_rows = (row >= 0) & (row < self.fine.nlat) & (rows >= 0) & (rows < self.forcing.nlat)
         good_cols = inside & (cols >= 0) & (cols < self.forcing.nlon)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps
-from ai4land_coupler.inputs.readers import forcing_columns
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup
 
@@ -26,11 +25,10 @@ def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
     coarse, units = _next_forcing(setup, forcing, state) if blocks else ({}, {})
     statics = {name: spec for name, spec in static_needs(setup).items() if name in setup.static}
     units |= {name: spec.units for name, spec in statics.items()}
-    grid = setup.plan.forcing
     for block in blocks:
         cells = setup.grid.sub(block.core)
-        rows, cols = grid.rows_of(cells.lat), forcing_columns(grid, cells)
-        read = {("forcing", name): values[np.ix_(rows, cols)] for name, values in coarse.items()}
+        places = np.ix_(*setup.plan.forcing_of(block.core))
+        read = {("forcing", name): values[places] for name, values in coarse.items()}
         for name, spec in statics.items():
             read["static", name] = setup.static.read({name: spec.units}, cells)[name]
         for key, values in read.items():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.allocation import MapMaker
-from ai4land_coupler.config import Config
+from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import Legend, get_crosswalk, get_legend

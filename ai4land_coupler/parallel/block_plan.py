@@ -69,8 +69,12 @@ class BlockPlan:
     @cached_property
     def forcing_col(self) -> NDArray[np.int64]:
         """Forcing column that each fine column belongs to."""
-        # not cols_of: a domain that spans the globe must not fold its last column onto the first
-        return np.floor((self.fine.lon - self.forcing.lon0) / self.forcing.dlon).astype(np.int64)
+        # a domain that spans the globe must not fold its last column onto the first
+        return self.forcing.cols_of(self.fine.lon, wrap=False)
+
+    def forcing_of(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Forcing row of each fine row of a box, and forcing column of each fine column."""
+        return self.forcing_row[box.row0 : box.row1], self.forcing_col[box.col0 : box.col1]
 
     @cached_property
     def _row_cuts(self) -> NDArray[np.int64]:

@@ -17,7 +17,6 @@ from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
 from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
-from ai4land_coupler.inputs.readers import forcing_columns
 from ai4land_coupler.land.first_state import count_no_data, read_cover
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup, make_setup
@@ -181,12 +180,7 @@ class _Checker:
         plan = self.setup.plan
         weight = np.zeros(plan.forcing.shape, np.int64)
         for block in plan.blocks:
-            cells = plan.fine.sub(block.core)
-            np.add.at(
-                weight,
-                (plan.forcing.rows_of(cells.lat)[:, None], forcing_columns(plan.forcing, cells)[None, :]),
-                land[block.id],
-            )
+            np.add.at(weight, np.ix_(*plan.forcing_of(block.core)), land[block.id])
         try:
             needs = self._forcing.needs()
         except Ai4LandError as error:

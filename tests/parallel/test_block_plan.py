@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
+from ai4land_coupler.core.grid import ON_EDGE, Box, LatLonGrid, forcing_lattice
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.parallel import BlockPlan
 
 QUARTER = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
@@ -27,13 +28,17 @@ def plan_of(fine: LatLonGrid, coarse: LatLonGrid, block: int) -> BlockPlan:
 
 def holder(fine: LatLonGrid, coarse: LatLonGrid) -> tuple[list[int], list[int]]:
     """Row and column of ``coarse`` that hold the centre of each fine row and column, edge by edge."""
-    rows, cols = [], []
-    for lat in fine.lat:
-        edges = [(coarse.lat0 + i * coarse.dlat, coarse.lat0 + (i + 1) * coarse.dlat) for i in range(coarse.nlat)]
-        rows.append(next(i for i, edge in enumerate(edges) if min(edge) <= lat <= max(edge)))
-    for lon in fine.lon:
-        west = [coarse.lon0 + j * coarse.dlon for j in range(coarse.nlon)]
-        cols.append(next(j for j, edge in enumerate(west) if edge <= lon <= edge + coarse.dlon))
+    north = [max(coarse.lat0 + i * coarse.dlat, coarse.lat0 + (i + 1) * coarse.dlat) for i in range(coarse.nlat)]
+    west = [coarse.lon0 + j * coarse.dlon for j in range(coarse.nlon)]
+    from_south, from_east = sorted(range(coarse.nlat), key=north.__getitem__), range(coarse.nlon - 1, -1, -1)
+    off = ON_EDGE * abs(coarse.dlat), ON_EDGE * coarse.dlon
+    rows = [next(i for i in from_south if lat <= north[i] + off[0]) for lat in fine.lat]
+    cols = [next(j for j in from_east if lon >= west[j] - off[1]) for lon in fine.lon]
+    for centres, at, first, step in (
+        (fine.lat, rows, coarse.lat0, coarse.dlat),
+        (fine.lon, cols, coarse.lon0, coarse.dlon),
+    ):
+        assert (np.abs((centres - first) / step - np.array(at) - 0.5) <= 0.5 + 2 * ON_EDGE).all()
     return rows, cols
 
 
@@ -94,14 +99,86 @@ def test_blocks_differ_in_size_where_nothing_divides() -> None:
 @settings(deadline=None, max_examples=60)
 @given(domains)
 def test_any_domain_is_covered_once(plan: BlockPlan) -> None:
-    # a centre on a forcing edge belongs to either side, by the rounding of the division
-    for centres, start, step in (
-        (plan.fine.lat, plan.forcing.lat0, plan.forcing.dlat),
-        (plan.fine.lon, plan.forcing.lon0, plan.forcing.dlon),
-    ):
-        place = (centres - start) / step
-        assume((np.abs(place - np.rint(place)) > 1e-9).all())
     check_cover(plan)
+
+
+# --- centres on edges
+
+
+def test_a_centre_on_an_edge_of_1_35_degrees_belongs_to_the_cell_south_and_east_of_it() -> None:
+    # centres of 3 x 3 cells of 0.45 degrees: 0.45, 0.9 and 1.35 E; 1.35, 0.9 and 0.45 N
+    fine = LatLonGrid(0.225, 0.45, 3, 1.575, -0.45, 3)
+    # 0.9 E is edge 134 from 180 W (134 * 1.35 = 180.9), 0.9 N edge 66 from the North Pole (66 * 1.35 = 89.1)
+    southward = plan_of(fine, LatLonGrid(-180.0, 1.35, 266, 90.0, -1.35, 133), 1)
+    assert southward.forcing.shape == (2, 2)
+    assert southward.forcing.lon0 == pytest.approx(-180 + 133 * 1.35)
+    assert southward.forcing.lat0 == pytest.approx(90 - 65 * 1.35)
+    assert southward.forcing_row.tolist() == [0, 1, 1]
+    assert southward.forcing_col.tolist() == [0, 1, 1]
+    assert [block.core for block in southward.blocks] == [
+        Box(0, 1, 0, 1),
+        Box(0, 1, 1, 3),
+        Box(1, 3, 0, 1),
+        Box(1, 3, 1, 3),
+    ]
+    # 1.8 N is edge 68 from the South Pole (68 * 1.35 = 91.8); one row that ends there, one that starts there
+    northward = LatLonGrid(-180.0, 1.35, 266, -90.0, 1.35, 133)
+    fine = LatLonGrid(0.225, 0.45, 3, 2.475, -0.45, 3)  # centres 2.25, 1.8 and 1.35 N
+    plan = plan_of(fine, northward, 1)
+    assert plan.forcing.lat0 == pytest.approx(-90 + 67 * 1.35)
+    assert plan.forcing_row.tolist() == [1, 0, 0]
+    # this one cell was refused: its row was found by rounding one way, its forcing grid the other
+    alone = plan_of(LatLonGrid(15.075, 0.45, 1, 2.025, -0.45, 1), northward, 1)
+    assert alone.forcing.shape == (1, 1)
+    assert alone.forcing.lat0 == pytest.approx(-90 + 67 * 1.35)
+
+
+@st.composite
+def centres_on_edges(draw: st.DrawFn) -> tuple[LatLonGrid, LatLonGrid, tuple[int, int], tuple[int, int]]:
+    """A fine and a coarse grid, and a fine row and column whose centres lie on an edge of the coarse, with the edge.
+
+    All numbers are decimals, as people give them, and every edge and centre is rounded in its own way.
+    """
+    step = draw(st.integers(2, 300)) / 100
+    parts = draw(st.sampled_from([1, 3, 5, 7, 9]))  # an odd number: centres fall on edges
+    size = step / parts
+    nlat, nlon = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    row, col = draw(st.integers(0, nlat - 1)), draw(st.integers(0, nlon - 1))
+    northward, fine_northward = draw(st.booleans()), draw(st.booleans())
+    sign, fine_sign = (1 if northward else -1), (1 if fine_northward else -1)
+    coarse = LatLonGrid(-180.0, step, int(360 / step), -90.0 * sign, sign * step, int(180 / step))
+    edge_row = draw(st.integers(int(40 / step), int(140 / step)))  # 12 cells of 3 degrees stay on the globe
+    edge_col = draw(st.integers(0, coarse.nlon - 1))
+    lat, lon = coarse.lat0 + edge_row * coarse.dlat, -180.0 + edge_col * step
+    fine = LatLonGrid(
+        lon - (col + 0.5) * size, size, nlon, lat - (row + 0.5) * fine_sign * size, fine_sign * size, nlat
+    )
+    return fine, coarse, (row, edge_row), (col, edge_col)
+
+
+@settings(deadline=None, max_examples=300)
+@given(centres_on_edges(), st.integers(1, 4))
+def test_a_centre_on_an_edge_has_one_forcing_cell_everywhere(
+    case: tuple[LatLonGrid, LatLonGrid, tuple[int, int], tuple[int, int]], block: int
+) -> None:
+    fine, coarse, (row, edge_row), (col, edge_col) = case
+    plan = plan_of(fine, coarse, block)
+    check_cover(plan)
+    # the lattice, the forcing grid of the domain and the plan agree, and all of them on south and east
+    south = edge_row if coarse.dlat < 0 else edge_row - 1
+    row0 = round((plan.forcing.lat0 - coarse.lat0) / coarse.dlat)
+    col0 = round((plan.forcing.lon0 - coarse.lon0) / coarse.dlon)
+    assert plan.forcing_row[row] == coarse.rows_of(fine.lat)[row] - row0 == south - row0
+    assert plan.forcing_col[col] == coarse.cols_of(fine.lon, wrap=False)[col] - col0 == edge_col - col0
+    # as do a tile's inputs, and a block as a grid of its own
+    values = np.arange(plan.forcing.size, dtype=np.float32).reshape(plan.forcing.shape)
+    spread = TileInputs(fine, plan.forcing, lambda *_: values, {}).spread(values, fine.box)
+    np.testing.assert_array_equal(spread, values[np.ix_(plan.forcing_row, plan.forcing_col)])
+    for part in plan.blocks:
+        cells = fine.sub(part.core)
+        rows, cols = plan.forcing_of(part.core)
+        np.testing.assert_array_equal(plan.forcing.rows_of(cells.lat), rows)
+        np.testing.assert_array_equal(plan.forcing.cols_of(cells.lon, wrap=False), cols)
 
 
 @pytest.mark.parametrize("block", [1, 7, 20])

@@ -110,8 +110,8 @@ def test_meridians_and_parallels() -> None:
     grid = LatLonGrid(8.613, 0.35, 60, 52.317, -0.35, 50)
     host = LatLonGrid(10.0, 3.0, 5, 40.0, 2.0, 5)
     found = found_in(latlon_mesh(host, "host"), grid)
-    west, east = (host.cols_of(grid.lon_edges[i : i + 60] + 1e-9 - 2e-9 * i) for i in (0, 1))
-    south, north = (host.rows_of(grid.lat_edges[1 - i : 51 - i] + 1e-9 - 2e-9 * i) for i in (0, 1))
+    west, east = (host.cols_of(grid.lon_edges[i : i + 60] + 1e-6 - 2e-6 * i) for i in (0, 1))
+    south, north = (host.rows_of(grid.lat_edges[1 - i : 51 - i] + 1e-6 - 2e-6 * i) for i in (0, 1))
     # columns count from 10 E eastward all the way round: those of 8.6 to 10 E are the last
     west, east = (np.where(cols < 5, cols, -1) for cols in (west, east))
     south, north = (np.where((rows >= 0) & (rows < 5), rows, -1) for rows in (south, north))
