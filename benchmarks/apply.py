@@ -73,15 +73,18 @@ def ours(target: str) -> dict[str, Apply]:
 
 def yac_alone(target: str) -> dict[str, Apply]:
     from mpi4py import MPI
-    from yac.core import BasicGrid, DistGridPair, InterpField, InterpGrid, InterpolationStack, do_search, yac_location
+
+    from ai4land_coupler.regrid.backends.yac_library import import_yac
+
+    core = import_yac().core
 
     def regular(name: str, n: int, m: int) -> Any:
         lon, lat = np.deg2rad(np.linspace(0, 360, n + 1)), np.deg2rad(np.linspace(-90, 90, m + 1))
-        return numbered(BasicGrid.reg_2d_new(name, lon[:-1], lat, cyclic=[True, False]), n * m, n * (m + 1))
+        return numbered(core.BasicGrid.reg_2d_new(name, lon[:-1], lat, cyclic=[True, False]), n * m, n * (m + 1))
 
     def numbered(grid: Any, cells: int, corners: int) -> Any:
-        grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(cells))
-        grid.set_global_index(yac_location.YAC_LOC_CORNER, np.arange(corners))
+        grid.set_global_index(core.yac_location.YAC_LOC_CELL, np.arange(cells))
+        grid.set_global_index(core.yac_location.YAC_LOC_CORNER, np.arange(corners))
         return grid
 
     source = regular("source", 1440, 720)
@@ -91,12 +94,12 @@ def yac_alone(target: str) -> dict[str, Apply]:
         points, faces = icosahedron(6)
         lon, lat = (np.deg2rad(part) for part in lon_lat(points))
         count, corners = np.full(len(faces), 3, np.int32), faces.ravel().astype(np.int32)
-        host = numbered(BasicGrid.unstruct_new("host", count, lon, lat, corners), len(faces), len(points))
-    stack = InterpolationStack()
+        host = numbered(core.BasicGrid.unstruct_new("host", count, lon, lat, corners), len(faces), len(points))
+    stack = core.InterpolationStack()
     stack.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
-    pair = DistGridPair(source, host, MPI.COMM_SELF)
-    fields = [InterpField(grid.add_coordinates(yac_location.YAC_LOC_CELL)) for grid in (source, host)]
-    weights = do_search(stack, InterpGrid(pair, *fields))
+    pair = core.DistGridPair(source, host, MPI.COMM_SELF)
+    fields = [core.InterpField(grid.add_coordinates(core.yac_location.YAC_LOC_CELL)) for grid in (source, host)]
+    weights = core.do_search(stack, core.InterpGrid(pair, *fields))
     one, many = weights.get_interpolation(collection_size=1), weights.get_interpolation(collection_size=FIELDS)
     return {"": lambda values: (one if len(values) == 1 else many)(values)}
 

@@ -66,22 +66,17 @@ def plain_yac(nlon: int, level: int, folder: Path) -> None:
     """YAC's own regular grid, and its weights written to a file and read again, as they must be."""
     from mpi4py import MPI
     from scipy.io import netcdf_file
-    from yac.core import (
-        BasicGrid,
-        DistGridPair,
-        InterpField,
-        InterpGrid,
-        InterpolationStack,
-        do_search,
-        yac_location,
-    )
+
+    from ai4land_coupler.regrid.backends.yac_library import import_yac
+
+    core = import_yac().core
 
     points = icosahedron(level)
     distinct, corners = np.unique(points.reshape(-1, 3).round(12), axis=0, return_inverse=True)
     lon, lat = np.linspace(0, 2 * np.pi, nlon + 1), np.linspace(-np.pi / 2, np.pi / 2, nlon // 2 + 1)
     sides = [
-        BasicGrid.reg_2d_new("regular", lon[:-1], lat, cyclic=[True, False]),
-        BasicGrid.unstruct_new(
+        core.BasicGrid.reg_2d_new("regular", lon[:-1], lat, cyclic=[True, False]),
+        core.BasicGrid.unstruct_new(
             "icosahedron",
             np.full(len(points), 3, np.int32),
             np.arctan2(distinct[:, 1], distinct[:, 0]),
@@ -92,13 +87,13 @@ def plain_yac(nlon: int, level: int, folder: Path) -> None:
     for grid, cells, count in zip(
         sides, (nlon * nlon // 2, len(points)), (nlon * lat.size, len(distinct)), strict=True
     ):
-        grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(cells, dtype=np.int32))
-        grid.set_global_index(yac_location.YAC_LOC_CORNER, np.arange(count, dtype=np.int32))
-    stack = InterpolationStack()
+        grid.set_global_index(core.yac_location.YAC_LOC_CELL, np.arange(cells, dtype=np.int32))
+        grid.set_global_index(core.yac_location.YAC_LOC_CORNER, np.arange(count, dtype=np.int32))
+    stack = core.InterpolationStack()
     stack.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
-    pair = DistGridPair(*sides, MPI.COMM_SELF)
-    fields = [InterpField(grid.add_coordinates(yac_location.YAC_LOC_CELL)) for grid in sides]
-    do_search(stack, InterpGrid(pair, *fields)).write_to_file(str(folder / "plain.nc"))
+    pair = core.DistGridPair(*sides, MPI.COMM_SELF)
+    fields = [core.InterpField(grid.add_coordinates(core.yac_location.YAC_LOC_CELL)) for grid in sides]
+    core.do_search(stack, core.InterpGrid(pair, *fields)).write_to_file(str(folder / "plain.nc"))
     with netcdf_file(folder / "plain.nc", mmap=False) as file:
         print(f"{len(file.variables['remap_matrix'][:])} weights", end="")
 

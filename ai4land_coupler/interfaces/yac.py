@@ -27,13 +27,14 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
-from ai4land_coupler.errors import ConfigError, GridError, PluginError, StateError, TimeError, nearest
+from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
 from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.host.table import ExportInfo
 from ai4land_coupler.land.setup import make_setup
+from ai4land_coupler.regrid.backends.yac_library import import_yac
 
 #: YAC's calendars and the names that cftime and YAC's configuration files have for them.
 CALENDARS = {
@@ -81,12 +82,9 @@ def couple(config: Config, options: YacOptions) -> list[int]:
         wrong on any rank of the land; other models then still wait, and the job must be ended.
     """
     grid = check(config, options)
-
-    import yac
-    from yac import YAC
-
+    yac = import_yac()
     yac.def_calendar(getattr(yac.Calendar, CALENDARS[options.calendar][0]))
-    instance = YAC()
+    instance = yac.YAC()
     if options.coupling is not None:
         instance.read_config_yaml(str(options.coupling))
     component = instance.def_comp(options.component)
@@ -118,12 +116,7 @@ def check(config: Config, options: YacOptions) -> str:
     Ai4LandError
         What is wrong, and where.
     """
-    try:
-        import yac  # noqa: F401
-    except ImportError as error:
-        raise PluginError(
-            "the YAC component needs the YAC library", found=error, remedy="pip install ai4land_coupler[yac]"
-        ) from error
+    import_yac()
     if config.time.stop < config.time.start:
         raise ConfigError(
             "a coupled run cannot go backward in time", found=f"{config.time.start} to {config.time.stop}"
@@ -211,20 +204,20 @@ class _Fields:
     """The fields of the land in YAC: sources by export, targets by import."""
 
     def __init__(self, land: LandComponent, instance: Any, component: Any, name: str, grid: str) -> None:
-        from yac import Field, TimeUnit
-
+        yac = import_yac()
+        iso = yac.TimeUnit.ISO_FORMAT
         mesh = land.hosts["host"].mesh
         points = _define_grid(mesh, grid)
         self.exports: dict[str, Any] = {}
         self.imports: dict[str, Any] = {}
         for export in land.exports().values():
             size = max(1, len(export.types))
-            self.exports[export.name] = Field.create(export.name, component, points, size, "P1Y", TimeUnit.ISO_FORMAT)
+            self.exports[export.name] = yac.Field.create(export.name, component, points, size, "P1Y", iso)
             if _masked(export):
                 instance.enable_field_frac_mask(name, grid, export.name, 0.0)
             instance.def_field_metadata(name, grid, export.name, json.dumps(asdict(export)).encode())
         for item in land.imports().values():
-            self.imports[item.name] = Field.create(item.name, component, points, 1, "P1M", TimeUnit.ISO_FORMAT)
+            self.imports[item.name] = yac.Field.create(item.name, component, points, 1, "P1M", iso)
             instance.def_field_metadata(name, grid, item.name, json.dumps(asdict(item)).encode())
 
     def put(self, land: LandComponent) -> None:
@@ -253,10 +246,10 @@ def _masked(info: ExportInfo) -> bool:
 
 def _define_grid(mesh: Mesh, name: str) -> Any:
     """This rank's cells as a grid of YAC, and the points of its fields."""
-    from yac import Location, UnstructuredGrid
-
+    yac = import_yac()
+    cell = yac.Location.CELL
     shape = topology(mesh)
-    grid = UnstructuredGrid(
+    grid = yac.UnstructuredGrid(
         name,
         shape.nodes_per_face,
         np.deg2rad(shape.node_lon),
@@ -264,10 +257,10 @@ def _define_grid(mesh: Mesh, name: str) -> Any:
         shape.face_nodes,
         use_ll_edges=mesh.edges == "latlon",
     )
-    grid.set_global_index(mesh.cell_ids.astype(np.int32), Location.CELL)
-    grid.set_core_mask(mesh.mask, Location.CELL)
+    grid.set_global_index(mesh.cell_ids.astype(np.int32), cell)
+    grid.set_core_mask(mesh.mask, cell)
     lon, lat = mesh.centres()
-    return grid.def_points(Location.CELL, np.deg2rad(lon), np.deg2rad(lat))
+    return grid.def_points(cell, np.deg2rad(lon), np.deg2rad(lat))
 
 
 # ---- time -----------------------------------------------------------------------------------------------------

@@ -10,8 +10,6 @@ YAC gives weights through a file only; it is written to, and read from, the temp
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import itertools
 import tempfile
 from pathlib import Path
@@ -25,6 +23,7 @@ from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Spheres, blocks_of, candidates_by_spheres, enclosing_spheres
 from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
 from ai4land_coupler.parallel.collective import agree
+from ai4land_coupler.regrid.backends.yac_library import import_yac
 from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
 from ai4land_coupler.regrid.methods.request import RegridOptions, check_request, without_library
 
@@ -50,11 +49,10 @@ class YacRegridder(Regridder):
     @property
     def version(self) -> str:
         """Of the library, empty where there is none."""
-        if _missing_yac() is not None:
+        try:
+            return str(import_yac().version())
+        except PluginError:
             return ""
-        import yac
-
-        return str(yac.version())
 
     def build(
         self,
@@ -89,11 +87,15 @@ class YacRegridder(Regridder):
         return found or self._conservative(source, destination, norm, comm)
 
     def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
-        agree(_missing_yac(), comm)
+        error: Exception | None = None
+        try:
+            made_by = {"backend": "yac", "version": str(import_yac().version()), "method": "conservative", "norm": norm}
+        except PluginError as caught:
+            error = caught
+        agree(error, comm)
         spheres = enclosing_spheres(source), enclosing_spheres(destination)
         candidates = candidates_by_spheres(source, *spheres, comm)
         near = candidates.spheres(spheres[0], comm)
-        error: Exception | None = None
         row = col = np.zeros(0, np.int64)
         area = np.zeros(0)
         try:
@@ -102,49 +104,7 @@ class YacRegridder(Regridder):
         except Exception as caught:
             error = caught
         agree(error, comm)
-        import yac
-
-        made_by = {"backend": "yac", "version": str(yac.version()), "method": "conservative", "norm": norm}
         return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm)
-
-
-def _missing_yac() -> PluginError | None:
-    other = _of_other_mpi()
-    if other is not None:
-        return PluginError(
-            "YAC was built for another MPI library than the one that runs",
-            found=other,
-            remedy="build YAC from source with the MPI of the host, or choose another backend",
-        )
-    try:
-        import yac.core  # noqa: F401
-    except ImportError as error:
-        return PluginError(
-            "the regridding backend yac needs the YAC library",
-            found=error,
-            remedy="pip install ai4land_coupler[yac], or choose another backend",
-        )
-    return None
-
-
-def _of_other_mpi() -> Path | None:
-    """YAC's library, where MPI does not run in the one that it would call: its mere import then aborts the process.
-
-    MPI allows this question before MPI_Init; a look-up by handle finds what YAC depends on, whatever else is loaded.
-    """
-    from mpi4py import MPI
-
-    package = importlib.util.find_spec("yac")
-    folders = [] if package is None else package.submodule_search_locations or []
-    for library in (path for folder in folders for path in Path(folder).glob("core.*.so")):
-        flag = ctypes.c_int(0)
-        try:
-            ctypes.CDLL(str(library)).PMPI_Initialized(ctypes.byref(flag))
-        except (OSError, AttributeError):  # the import says what is wrong
-            continue
-        if bool(flag.value) != MPI.Is_initialized():
-            return library
-    return None
 
 
 def _by_blocks(
@@ -196,16 +156,17 @@ def _overlap_fractions(
     source: Mesh, destination: Mesh
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Overlap area / destination area of every pair that overlaps: local destination, local source, value."""
+    core = import_yac().core
     from mpi4py import MPI
     from scipy.io import netcdf_file
-    from yac.core import DistGridPair, InterpField, InterpGrid, InterpolationStack, do_search, yac_location
 
-    stack = InterpolationStack()
+    stack = core.InterpolationStack()
     stack.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
     grids = [_yac_grid(source), _yac_grid(destination)]
-    pair = DistGridPair(*grids, MPI.COMM_SELF)  # must outlive the search
-    fields = [InterpField(grid.add_coordinates(yac_location.YAC_LOC_CELL)) for grid in grids]
-    weights = do_search(stack, InterpGrid(pair, *fields))
+    pair = core.DistGridPair(*grids, MPI.COMM_SELF)  # must outlive the search
+    cells = core.yac_location.YAC_LOC_CELL
+    fields = [core.InterpField(grid.add_coordinates(cells)) for grid in grids]
+    weights = core.do_search(stack, core.InterpGrid(pair, *fields))
     with tempfile.TemporaryDirectory(prefix="ai4land-weights-") as folder:
         path = Path(folder) / "weights.nc"
         weights.write_to_file(str(path))
@@ -218,8 +179,7 @@ def _overlap_fractions(
 
 def _yac_grid(mesh: Mesh) -> Any:
     """A YAC grid of these cells, numbered from 0 in their order."""
-    from yac.core import BasicGrid, yac_location
-
+    core = import_yac().core
     mesh = merge_corners(mesh)
     _refuse_unknown(mesh)
     used = ~np.isnan(mesh.corner_lat)
@@ -229,7 +189,7 @@ def _yac_grid(mesh: Mesh) -> Any:
     new[1:] = (np.diff(lon[order]) != 0) | (np.diff(lat[order]) != 0)
     points, corners = order[new], np.empty(order.size, np.int32)
     corners[order] = np.cumsum(new) - 1
-    grid = BasicGrid.unstruct_new(
+    grid = core.BasicGrid.unstruct_new(
         f"ai4land_{next(_names)}",
         used.sum(axis=1).astype(np.int32),
         np.deg2rad(lon[points]),
@@ -237,8 +197,8 @@ def _yac_grid(mesh: Mesh) -> Any:
         corners,
         lonlat_edges=mesh.edges == "latlon",
     )
-    grid.set_global_index(yac_location.YAC_LOC_CELL, np.arange(mesh.size, dtype=np.int32))
-    grid.set_global_index(yac_location.YAC_LOC_CORNER, np.arange(points.size, dtype=np.int32))
+    grid.set_global_index(core.yac_location.YAC_LOC_CELL, np.arange(mesh.size, dtype=np.int32))
+    grid.set_global_index(core.yac_location.YAC_LOC_CORNER, np.arange(points.size, dtype=np.int32))
     return grid
 
 

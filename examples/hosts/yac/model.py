@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from mpi4py import MPI  # before yac, which then uses the MPI library that mpi4py found
+
+# isort: split
 import yac
-from mpi4py import MPI
 from yac import Action, Calendar, Field, InterpolationStack, Location, Reduction, TimeUnit, UnstructuredGrid
 
 CALENDARS = {
