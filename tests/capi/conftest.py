@@ -10,6 +10,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+import needs
 import pytest
 from host_lines import AS_ROOT, HERE, Line, Mpi, packages_of
 
@@ -23,7 +24,7 @@ def compiler() -> list[str]:
         shared_libpython()
         return find_compiler()
     except ConfigError as error:
-        pytest.skip(f"the C door cannot be built here: {error}")
+        needs.missing("what builds the C door", " ".join(str(error).split()))
 
 
 @pytest.fixture(scope="session")
@@ -33,25 +34,19 @@ def mpi(compiler: list[str]) -> Mpi:
         found = shutil.which("mpicc", path=folder), shutil.which("mpiexec", path=folder)
         if all(found):
             return Mpi(*found)
-    pytest.skip("no mpicc with its mpiexec")
+    needs.missing("the programs mpicc and mpiexec of one MPI", needs.PACKAGES["mpicc"])
 
 
 @pytest.fixture(scope="session")
 def fortran() -> str:
-    found = shutil.which("gfortran")
-    if found is None:
-        pytest.skip("no gfortran")
-    return found
+    return needs.program("gfortran")
 
 
 @pytest.fixture(scope="session")
 def fortran_mpi(fortran: str, compiler: list[str]) -> Mpi:
     """An MPI with a Fortran compiler, as the machine's package manager installs it: PyPI's Open MPI has none."""
-    found = shutil.which("mpifort")
-    launcher = found and shutil.which("mpiexec", path=str(Path(found).parent))
-    if found is None or launcher is None:
-        pytest.skip("no mpifort with its mpiexec")
-    return Mpi(found, launcher)
+    found = needs.program("mpifort")
+    return Mpi(found, needs.program("mpiexec", path=str(Path(found).parent)))
 
 
 @pytest.fixture(scope="session")

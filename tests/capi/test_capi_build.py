@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import needs
 import pytest
 
 from ai4land_coupler import errors
@@ -45,26 +45,20 @@ def test_other_constants_of_the_header() -> None:
 
 def test_header_is_plain_c_and_cpp(compiler: list[str], tmp_path: Path) -> None:
     source = '#include "a4l.h"\nint main(void) { return A4L_OK; }\n'
-    for name, command in (("c.c", [*compiler, "-std=c99"]), ("cpp.cpp", ["c++", "-std=c++11"])):
-        if shutil.which(command[0]) is None:
-            pytest.skip(f"no {command[0]}")
+    for name, command in (("c.c", [*compiler, "-std=c99"]), ("cpp.cpp", [needs.program("c++"), "-std=c++11"])):
         (tmp_path / name).write_text(source)
         strict = ["-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{building.SOURCES}", "-c", "-o", "object.o"]
         subprocess.run([*command, *strict, name], cwd=tmp_path, check=True)
 
 
 def test_library_shows_the_functions_of_the_header_only(door: Path) -> None:
-    if shutil.which("nm") is None:
-        pytest.skip("no nm")
-    command = ["nm", "-D", "--defined-only", str(door / "lib/liba4l.so")]
+    command = [needs.program("nm"), "-D", "--defined-only", str(door / "lib/liba4l.so")]
     shown = {line.split()[-1] for line in subprocess.check_output(command, text=True).splitlines()}
     assert shown == set(re.findall(r"^A4L_API int (a4l_\w+)\(", HEADER, re.MULTILINE))
 
 
 def test_pkg_config(door: Path) -> None:
-    if shutil.which("pkg-config") is None:
-        pytest.skip("no pkg-config")
-    command = ["pkg-config", "--cflags", "--libs", str(door / "lib/pkgconfig/a4l.pc")]
+    command = [needs.program("pkg-config"), "--cflags", "--libs", str(door / "lib/pkgconfig/a4l.pc")]
     found = subprocess.check_output(command, text=True).split()
     assert sorted(found) == sorted(building.flags(door).split())
 

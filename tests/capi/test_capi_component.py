@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 from host_lines import AS_ROOT, HERE, Line, Mpi
@@ -37,7 +38,7 @@ def land_map() -> np.ndarray:
 @pytest.fixture(scope="module")
 def config(land_map: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rasterio = pytest.importorskip("rasterio")
-    pytest.importorskip("yac")
+    needs.yac()
     folder = tmp_path_factory.mktemp("land")
     with rasterio.open(
         folder / "map.tif",

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
 from host_lines import HERE, Line, Mpi, packages_of
 
 pytestmark = pytest.mark.mpi
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 CONFIG, FIELD, STATE, TIME, GRID, DATA, PLUGIN, REMOTE = 2, 3, 4, 5, 6, 7, 8, 92
 Run = Callable[..., list[Line]]
 MARCH = "run_date=2002 3 1 0"
@@ -210,7 +211,4 @@ def test_host_that_writes_netcdf_with_its_own_library(
 
 
 def netcdf_options(program: str, *questions: str) -> list[str]:
-    try:
-        return subprocess.check_output([program, *questions], text=True).split()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(f"no {program}: the host's netCDF library is not installed")
+    return subprocess.check_output([needs.program(program), *questions], text=True).split()

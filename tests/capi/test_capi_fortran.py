@@ -7,11 +7,11 @@ is memory that was left alone.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import needs
 import pytest
 from host_lines import Line, Mpi
 
@@ -237,10 +237,8 @@ class TestBuild:
             flags(door, fortran=True)
 
     def test_pkg_config(self, fortran_door: Path) -> None:
-        if shutil.which("pkg-config") is None:
-            pytest.skip("no pkg-config")
         folder = str(fortran_door / "lib/pkgconfig")
-        command = ["pkg-config", f"--with-path={folder}", "--cflags", "--libs", "a4l_fortran"]
+        command = [needs.program("pkg-config"), f"--with-path={folder}", "--cflags", "--libs", "a4l_fortran"]
         found = subprocess.check_output(command, text=True).split()
         assert set(found) == set(flags(fortran_door, fortran=True).split())
         assert found.index("-la4l_fortran") < found.index("-la4l")

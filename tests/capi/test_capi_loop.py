@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -24,7 +25,7 @@ from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.store.output import open_store
 
 pytestmark = pytest.mark.mpi
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 FIRST, LAST = 2000, 2010
 CODES = np.array([0, 11, 22, 33, 40, 55, 66, 77], np.uint8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import needs
 import pytest
 import yaml
 from host_lines import HERE, Line
@@ -18,11 +18,9 @@ pytestmark = pytest.mark.mpi
 @pytest.fixture(scope="module")
 def mpich(compile_host: Callable[..., Path]) -> tuple[str, Path, Path]:
     """Launcher, host, and the library that the host is linked to."""
-    compiler, launcher = shutil.which("mpicc.mpich"), shutil.which("mpiexec.mpich")
-    if compiler is None or launcher is None:
-        pytest.skip("no mpicc.mpich with its mpiexec.mpich")
+    compiler, launcher = needs.program("mpicc.mpich"), needs.program("mpiexec.mpich")
     host = compile_host(HERE / "host.c", "mpich", [compiler])
-    linked = subprocess.check_output(["ldd", str(host)], text=True).split()
+    linked = subprocess.check_output([needs.program("ldd"), str(host)], text=True).split()
     (library,) = (Path(word) for word in linked if word.startswith("/") and "libmpi" in word)
     return launcher, host, library
 
@@ -46,7 +44,7 @@ def test_library_of_another_name(run_host: Run, mpich: tuple[str, Path, Path], t
 
 def test_yac_of_open_mpi_is_refused(run_host: Run, mpich: tuple[str, Path, Path], tmp_path: Path) -> None:
     """The wheel of YAC is built with Open MPI; its import would abort this host."""
-    pytest.importorskip("yac")
+    needs.yac()
     rasterio = pytest.importorskip("rasterio")
     import numpy as np
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.store.output import open_store
 
 pytestmark = pytest.mark.mpi
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 
 def test_c_host_and_simulation_agree_to_the_bit(

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -382,9 +383,7 @@ def test_ranks_write_the_file_of_one(tmp_path):
 
 
 def program(name: str, *arguments: object) -> None:
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} not found: it is a package of Debian and of conda-forge")
-    done = subprocess.run([name, *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run([needs.program(name), *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -440,7 +439,7 @@ def test_xesmf_uses_our_weights_and_we_use_its(tmp_path, world):
     """xESMF with its own Python: AI4LAND_XESMF_PYTHON, or the one that runs the tests."""
     python = os.environ.get("AI4LAND_XESMF_PYTHON", sys.executable)
     if subprocess.run([python, "-c", "import netCDF4, xesmf"], capture_output=True, check=False).returncode:
-        pytest.skip("xESMF not found: install it with esmpy, or set AI4LAND_XESMF_PYTHON")
+        needs.missing("the package xesmf", "conda-forge: xesmf; or AI4LAND_XESMF_PYTHON names a Python that has it")
     made = ai4land("weights", "r72x36", "r48x24", "-o", tmp_path / "w.nc")
     assert made.exit_code == 0, made.output
     regrid_file(tmp_path / "w.nc", world, tmp_path / "ours.nc")

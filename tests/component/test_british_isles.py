@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ai4land_coupler.config.sections import Config
 from ai4land_coupler.experiments.training.train import load_train_config, train
 from ai4land_coupler.store.output import open_store
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 pytestmark = pytest.mark.real_data
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeErro
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.store.output import open_store
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 Raw = dict[str, Any]
 PERSISTENCE = {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cftime
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.errors import ConfigError, FieldError, TimeError
 from ai4land_coupler.host.time import HostTime
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 CALENDARS = ("standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day")
 COVER = "land_cover_fraction"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from ranks import mpirun
 from ai4land_coupler import Simulation
 from ai4land_coupler.store.output import open_store
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 MODEL = Path(__file__).parents[2] / "examples" / "hosts" / "python" / "model.py"
 

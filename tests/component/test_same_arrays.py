@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import psutil
 import pytest
@@ -21,7 +22,7 @@ from ai4land_coupler import Simulation
 from ai4land_coupler.config.sections import Config, parse_config
 from ai4land_coupler.store.output import open_store
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 YEARS = range(2015, 2022)
 COMMAND = ["-m", "ai4land_coupler.cli", "run"]

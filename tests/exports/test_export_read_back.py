@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -17,13 +16,6 @@ from export_stores import GRID, HOST_CELLS, LEGEND, YEARS, codes_of, host_fracti
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.exports import export
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed (Debian: cdo, nco, gdal-bin)")
-    return found
 
 
 def told(*command: str | Path) -> str:
@@ -113,7 +105,7 @@ def test_host_fields(store: Path, tmp_path: Path) -> None:
 
 
 def test_netcdf_by_cdo(maps: Path) -> None:
-    cdo = tool("cdo")
+    cdo = needs.program("cdo")
     assert told(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
     forest = [code for code in LEGEND.codes if 40 <= code <= 45]
     picked = " || ".join(f"(land_cover=={code})" for code in forest).replace(" ", "")
@@ -124,10 +116,10 @@ def test_netcdf_by_cdo(maps: Path) -> None:
 
 
 def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
-    header = told(tool("ncks"), "-m", "-v", "land_cover", maps)
+    header = told(needs.program("ncks"), "-m", "-v", "land_cover", maps)
     assert "ubyte land_cover(time,lat,lon)" in header
     assert 'land_cover:grid_mapping = "crs"' in header
-    told(tool("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
+    told(needs.program("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
     area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     with xr.open_dataset(tmp_path / "mean.nc") as mean:
         for step, year in enumerate(YEARS):
@@ -137,7 +129,7 @@ def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
 
 
 def test_netcdf_by_gdal(maps: Path) -> None:
-    facts = json.loads(told(tool("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
+    facts = json.loads(told(needs.program("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, atol=1e-9)
     assert facts["size"] == [GRID.nlon, GRID.nlat]
@@ -160,7 +152,7 @@ def test_geotiff_by_our_own_adapter(tiffs: list[Path]) -> None:
 
 
 def test_geotiff_by_gdal(tiffs: list[Path]) -> None:
-    facts = json.loads(told(tool("gdalinfo"), "-json", tiffs[1]))
+    facts = json.loads(told(needs.program("gdalinfo"), "-json", tiffs[1]))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, rtol=1e-12)
     assert facts["metadata"]["IMAGE_STRUCTURE"]["COMPRESSION"] == "LZW"
@@ -234,7 +226,7 @@ def test_luh2_by_our_own_adapter(states: Path) -> None:
 
 
 def test_luh2_by_cdo(states: Path) -> None:
-    assert told(tool("cdo"), "-s", "showname", states).split() == ["urban", "crop", "pastr", "forest", "open"]
+    assert told(needs.program("cdo"), "-s", "showname", states).split() == ["urban", "crop", "pastr", "forest", "open"]
 
 
 # ---- cmip ---------------------------------------------------------------------------------------------------------
@@ -255,7 +247,7 @@ def area_of(year: int, *classes: str) -> float:
 
 
 def test_cmip_by_cdo(cmip: dict[str, Path]) -> None:
-    cdo = tool("cdo")
+    cdo = needs.program("cdo")
     for name, classes in MADE_OF.items():
         sums = told(cdo, "-s", "outputf,%.12e", "-fldint", cmip[name]).split()
         np.testing.assert_allclose([float(t) / 100 for t in sums], [area_of(y, *classes) for y in YEARS], rtol=1e-6)
@@ -321,7 +313,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
             expected = 100 * host_fractions(year)[LEGEND.classes.index("forest")]
             np.testing.assert_allclose(data.treeFrac[step, :-1], expected[:-1], rtol=1e-6)
             assert np.isnan(data.treeFrac[step, -1])
-    sums = told(tool("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
+    sums = told(needs.program("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
     areas = np.linspace(1e9, 2e9, HOST_CELLS)
     expected_sums = [(host_fractions(y)[LEGEND.classes.index("forest")] * areas).sum() for y in YEARS]
     np.testing.assert_allclose([float(t) / 100 for t in sums.split()], expected_sums, rtol=1e-6)
@@ -332,8 +324,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
 
 def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path, tmp_path: Path) -> None:
     """No error of CF-1.11 in any export, and all that ACDD-1.3 highly recommends of a file."""
-    if importlib.util.find_spec("compliance_checker") is None:
-        pytest.skip("compliance-checker is not installed (extra dev)")
+    needs.package("compliance_checker", "pip install ai4land_coupler[dev]")
     from compliance_checker.base import BaseCheck
     from compliance_checker.suite import CheckSuite
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -356,7 +357,7 @@ def test_the_oddities_of_orca2_are_masked_and_counted(sample_data):
 
 @pytest.mark.real_data
 def test_every_cell_of_orca2_that_takes_part_gets_weights(sample_data):
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     ocean = read_mesh(sample_data / "grids" / "orca2_votemper.nc")

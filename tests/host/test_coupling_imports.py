@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
 from ai4land_coupler.host.table import ImportInfo
 from ai4land_coupler.inputs.quality import field_rule
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 NAME = "air_temperature"
 

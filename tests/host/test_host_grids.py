@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import needs
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids import latlon_mesh
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 from coupling import PERSISTENCE, Raw, config_of, realized
@@ -23,7 +24,7 @@ from ai4land_coupler.inputs.readers import ForcingReader
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.parallel import Communicator
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 #: Four cells of one degree, two to a host cell, on both sides of the equator: all of one area.
 GRID = LatLonGrid(0.0, 1.0, 4, 0.0, -1.0, 1)

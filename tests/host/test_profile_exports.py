@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from ai4land_coupler import LandComponent
 from ai4land_coupler.errors import ConfigError, FieldError
 from ai4land_coupler.host.profiles import TYPES, anchored, get_profile
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 CELLS = 120
 

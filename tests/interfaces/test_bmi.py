@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError, StateE
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 CLASSES = ("urban", "cropland", "pasture", "forest", "grass_shrub", "other", "water")
 

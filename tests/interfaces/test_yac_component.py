@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from ranks import environment, launcher
 from ai4land_coupler import LandComponent
 from ai4land_coupler.cli import cli
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 MODEL = Path(__file__).parents[2] / "examples" / "hosts" / "yac" / "model.py"
 PERSISTENCE = {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}

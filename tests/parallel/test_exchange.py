@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from parallel_program import Case, cases
+from ranks import environment, launcher
 
 from ai4land_coupler.land.assemble import window_of
 from ai4land_coupler.parallel import Communicator
@@ -83,14 +82,9 @@ def test_one_process_guards_by_raising_what_it_caught() -> None:
 
 
 def run_on(ranks: int, folder: Path) -> Path:
-    beside = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("mpiexec not found: pip install ai4land_coupler[mpi]")
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", PROGRAM, folder],
-        env=os.environ | root,
+        [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", PROGRAM, folder],
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,  # a hang is a failure

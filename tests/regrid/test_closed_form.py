@@ -1,5 +1,6 @@
 """Weights between boxes of longitude and latitude, against dense sums and against YAC."""
 
+import needs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,7 +118,7 @@ def test_the_norm_by_fraction_means_over_the_covered_part():
 
 
 def test_cells_that_are_no_boxes_go_to_the_library():
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     grid = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "grid")
     cap = Mesh("cap", np.arange(1), np.array([[0.0, 120, 240]]), np.full((1, 3), 75.0), "latlon", np.ones(1, bool), 1)
     found = REGRIDDER.build(grid, cap)
@@ -137,7 +138,7 @@ def test_cells_that_are_no_boxes_go_to_the_library():
     ],
 )
 def test_what_yac_would_abort_on_is_refused(lon, lat):
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     odd = Mesh("odd", np.arange(1), np.array([lon]), np.array([lat]), "latlon", np.ones(1, bool), 1)
     for meshes in ((octahedral_mesh(1), odd), (odd, octahedral_mesh(1))):
         with pytest.raises(GridError, match=r"YAC does not know such cells[\s\S]*where: odd, cell 0"):

@@ -4,6 +4,7 @@ from functools import cache
 from itertools import permutations
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 from regrid_cases import random_voronoi_mesh
@@ -14,7 +15,7 @@ from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 FILES = {"icon": "icon_extpar_0010_R02B04_G.nc", "ne30pg2": "scrip_ne30pg2.nc", "T42": "scrip_T42.nc"}
 PAIRS = [pair for pair in permutations(("latlon", "voronoi", *FILES), 2) if set(pair) & set(FILES)]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import needs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 OURS, YAC = YacRegridder(), YacRegridder(YacOptions(closed_form=False))
 GLOBE = latlon_mesh(LatLonGrid(0, 7.5, 48, -90, 7.5, 24), "globe")

@@ -9,10 +9,10 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -35,14 +35,14 @@ from ai4land_coupler.regrid.backends.yac import YacRegridder
 
 PROGRAM = Path(__file__).with_name("esmf_program.py")
 MADE = sorted(set(CASES) - set(REAL))
-needs_yac = pytest.mark.skipif(find_spec("yac") is None, reason="needs YAC: pip install ai4land_coupler[yac]")
+needs_yac = pytest.mark.skipif(not needs.HAS_YAC, reason=needs.YAC)
 
 
 def start(ranks: int, folder: Path, *cases: str) -> subprocess.CompletedProcess[str]:
     """Run cases of the program in its folder; a hang is a failure."""
     reason = esmf_runtime.missing(ranks)
     if reason is not None:
-        pytest.skip(f"needs ESMF on {ranks} ranks: {reason}")
+        needs.missing(f"ESMF on {ranks} ranks", reason)
     program = [sys.executable, "-m", "mpi4py", str(PROGRAM), str(folder), *cases]
     done = subprocess.run(
         [launcher(), "--oversubscribe", "-n", str(ranks), *program],
@@ -253,7 +253,7 @@ def test_second_order_is_nearer_to_a_smooth_field(runs):
     found, (source, destination) = Answer(runs[1], "second order"), CASES["second order"].grids()
     field = unit_vectors(*source.centres())[:, 0]
     expected = unit_vectors(*destination.centres())[:, 0]
-    first = yac(Case(CASES["second order"].grids)) @ field if find_spec("yac") else None
+    first = yac(Case(CASES["second order"].grids)) @ field if needs.HAS_YAC else None
     inner = np.abs(destination.centres()[1]) < 60  # centres of polar cells are not their means
     error = np.abs(found.matrix @ field - expected)[inner].max()
     assert error < 0.004

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 from ranks import mpirun
@@ -27,7 +28,7 @@ from ai4land_coupler.regrid.land.cache import kept_land_weights
 from ai4land_coupler.regrid.land.plan import LandPlan
 from ai4land_coupler.regrid.land.weights import land_weights
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 PROGRAM = Path(__file__).with_name("land_program.py")
 FIVE = LatLonGrid(-180.0, 5.0, 72, 90.0, -5.0, 36)

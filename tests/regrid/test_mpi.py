@@ -1,18 +1,18 @@
 """Regridding over ranks: the answers of one rank, and every rank told of a fault."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from ranks import environment, launcher
 
 pytestmark = [pytest.mark.mpi]
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 #: Cases that are dealt out to the ranks, each compared with its own answer on one.
 METHODS = [
@@ -29,16 +29,11 @@ METHODS = [
 PROGRAM = Path(__file__).with_name("mpi_program.py")
 
 
-def mpirun(ranks: int, folder: Path, cases: list[str], **environment: str) -> Path:
+def mpirun(ranks: int, folder: Path, cases: list[str], **variables: str) -> Path:
     """Run cases of the program; the folder of its answers."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("mpiexec not found: pip install ai4land_coupler[mpi]")
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", PROGRAM, folder, *cases],
-        env=os.environ | root | environment,
+        [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py", PROGRAM, folder, *cases],
+        env=environment() | variables,
         capture_output=True,
         text=True,
         timeout=180,  # a hang is a failure

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import needs
 import numpy as np
 import pytest
 from weight_cases import exact_file, meshes
@@ -184,7 +185,7 @@ def test_a_bad_grid_is_refused_and_not_cached(tmp_path, counted):
 
 
 def test_a_run_meets_its_host_grid_once(tmp_path, twin_config, monkeypatch):
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     config = parse_config(twin_config | {"regrid": {"cache": "kept"}}, tmp_path, "run.yaml")
 
     def realized():

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -353,7 +353,7 @@ def test_files_of_esmf_fit_their_grids_and_our_weights(sample_data, name):
     np.testing.assert_allclose(found.destination_fraction, 1, atol=1e-8)
     if method != "conservative":
         return
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     made = YacRegridder().build(ours, host)
@@ -384,10 +384,9 @@ def test_the_wrong_pair_of_grids_is_refused(sample_data):
 )  # fmt: skip
 def test_files_made_by_esmf_now(tmp_path, sample_data, option, method, norm):
     """Real ESMF_RegridWeightGen, where it is on the path."""
-    if shutil.which("ESMF_RegridWeightGen") is None:
-        pytest.skip("ESMF_RegridWeightGen not found: it comes with ESMF, from conda-forge or from the site")
+    made_by = needs.program("ESMF_RegridWeightGen")
     grids = [sample_data / "grids" / f"{name}.nc" for name in ("scrip_T42", "scrip_ne30pg2")]
-    command = ["ESMF_RegridWeightGen", "-s", grids[0], "-d", grids[1], "-m", option, "--norm_type", norm, "-w", "w.nc"]
+    command = [made_by, "-s", grids[0], "-d", grids[1], "-m", option, "--norm_type", norm, "-w", "w.nc"]
     subprocess.run(command, cwd=tmp_path, env=environment(), check=True, capture_output=True)
     regridder = FileRegridder(FileOptions(path=tmp_path / "w.nc"))
     meshes = [read_mesh(grid) for grid in grids]
@@ -402,9 +401,7 @@ def test_files_made_by_esmf_now(tmp_path, sample_data, option, method, norm):
 
 
 def cdo(*command: object) -> None:
-    if shutil.which("cdo") is None:
-        pytest.skip("CDO not found: it is a package of Debian and of conda-forge")
-    subprocess.run(["cdo", "-s", "-O", *map(str, command)], check=True, capture_output=True, text=True)
+    subprocess.run([needs.program("cdo"), "-s", "-O", *map(str, command)], check=True, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +470,7 @@ def test_cdo_applies_our_files(tmp_path):
 
 def test_a_run_with_weights_from_a_file(tmp_path, twin_config):
     """The land of a run on its host grid, by a file that somebody made for the whole land grid."""
-    pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+    needs.yac()
     from ai4land_coupler.regrid.backends.yac import YacRegridder
 
     host = read_mesh(twin_config["hosts"]["host"]["grid"])

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import needs
 import netCDF4
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder, ai4land_register
 
-pytest.importorskip("yac", reason="needs YAC: pip install ai4land_coupler[yac]")
+needs.yac()
 
 
 @pytest.mark.real_data

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,11 +38,9 @@ KEYS = {"right": "\ue014", "left": "\ue012", "up": "\ue013", "down": "\ue015", "
 KEYS |= {"home": "\ue011", "enter": "\ue007", "space": " "}
 
 
-def programs() -> tuple[str, str] | None:
-    """Paths of Chromium and its driver, where both are there."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    return (browser, driver) if browser and driver else None
+def programs() -> tuple[str, str]:
+    """Paths of Chromium and its driver; where one is missing the test is skipped."""
+    return needs.program("chromium", "chromium-browser", "google-chrome"), needs.program("chromedriver")
 
 
 class Browser:
@@ -50,7 +48,6 @@ class Browser:
 
     def __init__(self, profile: Path, width: int = 1200, height: int = 1000) -> None:
         found = programs()
-        assert found is not None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
@@ -104,7 +105,9 @@ def test_missing_input(tmp_path: Path) -> None:
 
 def test_revision_is_that_of_this_checkout() -> None:
     folder = Path(ai4land_coupler.__file__).parent
-    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [needs.program("git"), "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         assert provenance.revision() is None
     else:
