@@ -3,6 +3,9 @@
 #   PYTHON=/path/to/python3.12 make test   chooses the interpreter
 #   PIP_TORCH="..." make test              further arguments for the installation of torch, such as the index of
 #                                          its CPU-only wheels, where the registry would send gigabytes of CUDA
+#   make test-esmf ESMF=/path/to/environment
+#                                          the tests of ESMF, in another Python environment that has esmpy and this
+#                                          package, such as the one of environment.yml (docs/regridding.md)
 
 VENV ?= .venv
 THREADS ?= 2
@@ -19,7 +22,7 @@ export OMPI_ALLOW_RUN_AS_ROOT := 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: venv demo test lint soak bench clean distclean
+.PHONY: venv demo test test-esmf lint soak bench clean distclean
 
 venv: $(STAMP)
 
@@ -44,6 +47,30 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not soak' $(PYTEST)
+
+# Tests skip where ESMF cannot be used; here that is a failure.
+define ESMF_USABLE
+import importlib.util as u, sys
+lacking = [name for name in ("ai4land_coupler", "pytest", "hypothesis", "psutil") if not u.find_spec(name)]
+if lacking: sys.exit(f"$(ESMF) lacks {', '.join(lacking)}: $(ESMF)/bin/python -m pip install -e '.[yac,dev]'")
+from ai4land_coupler.regrid.esmf_runtime import missing
+reason = missing(3)
+if reason: sys.exit(f"ESMF cannot be used on several ranks in $(ESMF): {reason} (docs/regridding.md)")
+try: import esmpy
+except Exception as error: sys.exit(f"the esmpy of $(ESMF) is broken: {error!r}")
+print("ESMF", esmpy.__version__, "of $(ESMF)")
+endef
+export ESMF_USABLE
+
+test-esmf: export PATH := $(ESMF)/bin:$(PATH)
+test-esmf:
+	@if [ ! -x "$(ESMF)/bin/python" ]; then \
+	  echo "Say where esmpy is: make test-esmf ESMF=/path/to/environment, a folder with bin/python; found: '$(ESMF)'" >&2; \
+	  exit 2; fi
+	@$(ESMF)/bin/python -P -c "$$ESMF_USABLE"
+	$(ESMF)/bin/python -m pytest tests/regrid/test_esmf.py \
+	  tests/regrid/test_weight_files.py::test_files_made_by_esmf_now \
+	  tests/regrid/test_cli_regrid.py::test_xesmf_uses_our_weights_and_we_use_its $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import needs
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 #: Where each folder of the repository lies in the wheel.
@@ -82,3 +85,18 @@ def test_the_folders_of_the_repository_are_no_packages(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.strip() == "[]"
     assert importlib.util.find_spec("ai4land_coupler.schemas") is not None
+
+
+def test_the_environment_of_conda_asks_for_the_versions_of_the_package() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-e .[yac,dev]"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["mpi"]]
+    versions = dict(re.fullmatch(r"([\w-]+)(.*)", item.lower()).groups() for item in wanted)
+    renamed = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+    found = dict(re.fullmatch(r"([\w-]+)(.*)", item).groups() for item in conda)
+    assert {"openmpi", "mpi4py", "netcdf4", "pytorch-cpu"} < set(found)
+    for name, version in found.items():
+        assert version == versions.get(renamed.get(name, name), version), name
