@@ -53,7 +53,7 @@ define ESMF_USABLE
 import importlib.util as u, sys
 lacking = [name for name in ("ai4land_coupler", "pytest", "hypothesis", "psutil") if not u.find_spec(name)]
 if lacking: sys.exit(f"$(ESMF) lacks {', '.join(lacking)}: $(ESMF)/bin/python -m pip install -e '.[yac,dev]'")
-from ai4land_coupler.regrid.esmf_runtime import missing
+from ai4land_coupler.regrid.backends.esmf_runtime import missing
 reason = missing(3)
 if reason: sys.exit(f"ESMF cannot be used on several ranks in $(ESMF): {reason} (docs/regridding.md)")
 try: import esmpy
