@@ -38,6 +38,7 @@ from ai4land_coupler.errors import (
     TimeError,
     nearest,
 )
+from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -85,5 +86,6 @@ __all__ = [
     "get_legend",
     "hookimpl",
     "nearest",
+    "new_paths",
     "register",
 ]

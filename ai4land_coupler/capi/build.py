@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 
 from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, RunError
+from ai4land_coupler.files.durable import scratch_folder
 
 SOURCES = Path(__file__).parent
 MODULE = "ai4land_mod.f90"
@@ -60,13 +60,13 @@ def build(prefix: Path, compiler: str | None = None, fortran: str | None = None)
         shutil.copy(SOURCES / MODULE, prefix / "src")
         (prefix / "lib/pkgconfig/a4l.pc").write_text(_pkg_config(prefix))
         library = prefix / "lib" / "liba4l.so"
-        with tempfile.TemporaryDirectory(dir=prefix / "lib") as scratch:
-            fresh = Path(scratch) / library.name
+        with scratch_folder(library) as scratch:
+            fresh = scratch / library.name
             _compile(command, headers, libpython, fresh)
             _load(fresh)
             fresh.replace(library)  # a host that runs with the old one keeps it
             if fortran_command:
-                _compile_fortran(fortran_command, prefix, Path(scratch))
+                _compile_fortran(fortran_command, prefix, scratch)
                 (prefix / "lib/pkgconfig/a4l_fortran.pc").write_text(_pkg_config_fortran(prefix))
     except OSError as error:
         raise ConfigError("the files of the C door cannot be written", found=error, remedy="choose -o DIR") from error

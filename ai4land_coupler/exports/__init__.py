@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.exports import clm, cmip, geotiff, luh2, netcdf
-from ai4land_coupler.exports.files import new_files
+from ai4land_coupler.exports.files import check_targets
 from ai4land_coupler.exports.source import Source
+from ai4land_coupler.files.durable import new_paths
 
 Format = Literal["netcdf", "geotiff", "luh2", "cmip", "clm"]
 
@@ -65,7 +66,7 @@ def export(
     Raises
     ------
     ConfigError, TimeError, DataError
-        The request does not fit the store, or files exist; see :class:`Source` and :func:`files.new_files`.
+        The request does not fit the store, or files exist; see :class:`Source` and :func:`files.check_targets`.
     RunError
         The disk refuses.
     """
@@ -90,7 +91,8 @@ def export(
         targets = [path]
     else:
         targets = cmip.files(source, path)
-    with new_files(targets, source.path, overwrite) as asides:
+    check_targets(targets, source.path, overwrite)
+    with new_paths(targets, "an export could not be written") as asides:
         if kind == "netcdf":
             netcdf.write(source, asides, extra, tick)
         elif kind == "geotiff":

@@ -1,27 +1,306 @@
-"""Files that survive a kill and a power cut: written aside, fsynced, renamed.
+"""Files and folders that appear when they are whole: written aside, fsynced, renamed. The one place that does this.
 
 A rename within one folder is atomic (POSIX ``rename``), so a reader sees the old file or the new one, never a
 part. The fsync of the file before the rename, and of the folder after it, keep that true over a loss of power.
+
+A writer that is killed leaves what it had not renamed yet. Each writer therefore begins by clearing the folder that it
+writes to (:func:`clear_dead`); what runs only read (a cache) and folders that a run may not write to again (restarts)
+are cleared where the run begins. Temporary names tell whose they are, so that no writer takes away another's::
+
+    <target>.<host name>.<machine, since it was started>-<process>-<its start>-<number>.aside
+
+The machine is a digest of what Linux calls the boot id and of the namespace that process numbers belong to. A
+temporary file is taken for dead
+
+* when it was made here and no such process lives, or one that started at another time and has its number now;
+* when its host has this one's name and it was last changed before this machine was started;
+* else, as nothing can be asked about processes of other machines, when it was last changed :data:`AGE` ago. A writer
+  that was halted for so long and then goes on may find its file gone: it fails then, and nothing is half written.
+
+Names of earlier versions, ``<target>.<process>.aside``, told no machine: dead when no such process lives here, or by
+age. Nothing with another name is ever touched.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import shutil
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ai4land_coupler.errors import DataError, RunError
 
-#: Files still under this ending were never renamed: a kill left them behind, and nobody reads them.
-ASIDE = ".aside"
+#: Seconds without a change after which a temporary file of a machine that cannot be asked is taken for dead.
+AGE = 24 * 3600.0
 #: Files that are brought to disk at once.
 SYNCS = 8
+#: Bytes of a target's name that go into a temporary one as they are: file systems take 255 in all.
+_NAME = 150
+
+_OURS = re.compile(
+    r"(?P<target>.+)\.(?P<host>[\w-]{1,40})\.(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})"
+    r"-[0-9]{1,20}\.aside",
+    re.DOTALL | re.ASCII,
+)
+#: Of earlier versions: by process, and by a random number (the weight cache).
+_EARLIER = re.compile(r"(?P<target>.+)\.(?:(?P<pid>[0-9]{1,10})|[0-9a-f]{32})\.aside", re.DOTALL | re.ASCII)
+
+_numbers = itertools.count()
+_log = logging.getLogger(__name__)
+
+
+# ---- writing ------------------------------------------------------------------------------------------------------
+
+
+def write_durably(path: Path, content: bytes, *, alone: bool = True) -> None:
+    """Replace a file as a whole: aside, fsync, rename, fsync of the folder.
+
+    Parameters
+    ----------
+    alone:
+        False for one of many files of a folder: the caller fsyncs the folder when all are there
+        (:func:`sync_path`), and clears it (:func:`clear_dead`).
+    """
+    if alone:
+        clear_dead(path.parent, [path.name])
+    aside = aside_of(path)
+    try:
+        with aside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        remove(aside)
+        raise
+    if alone:
+        sync_path(path.parent)
+
+
+@contextmanager
+def new_paths(paths: Sequence[Path], what: str) -> Iterator[list[Path]]:
+    """Give a temporary path for each of ``paths``, where the block makes a file or a folder (a Zarr store).
+
+    When the block ends without an error, all are brought to disk and renamed, in their order and in the place of what
+    is there; a folder takes the place of a folder only, a file that of a file. Folders above them are made. After an
+    error in the block nothing is left, and what was there is as it was.
+
+    Raises
+    ------
+    RunError
+        Saying ``what`` failed: the disk is full or may not be written, or the netCDF library says so.
+    """
+    folders = sorted({path.parent for path in paths})
+    where = paths[0] if len(paths) == 1 else folders[0]
+    asides = [aside_of(path) for path in paths]
+    try:
+        with disk_errors(what, where):
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+                clear_dead(folder, [path.name for path in paths if path.parent == folder])
+            try:
+                yield asides
+            except RuntimeError as error:  # the netCDF library reports a full disk as an HDF error
+                remedy = "check the free space and the access rights of the folder"
+                raise RunError(what, found=error, where=where, remedy=remedy) from error
+            for aside in asides:
+                sync_tree(aside)
+            for aside, path in zip(asides, paths, strict=True):
+                _put_in_place(aside, path)
+            for folder in folders:
+                sync_path(folder)
+    finally:
+        for aside in asides:
+            remove(aside)
+
+
+@contextmanager
+def new_path(path: Path, what: str) -> Iterator[Path]:
+    """:func:`new_paths` for one path."""
+    with new_paths([path], what) as (aside,):
+        yield aside
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``, on its file system, gone when the block ends.
+
+    For makers of several files, which rename them one by one.
+    """
+    clear_dead(path.parent, [path.name])
+    aside = aside_of(path)
+    aside.mkdir()
+    try:
+        yield aside
+    finally:
+        remove(aside)
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    if not (_is_folder(aside) and _is_folder(path)):
+        aside.replace(path)
+        return
+    # a folder that holds files cannot be renamed over: for a moment there is none
+    old = aside_of(path)
+    path.replace(old)
+    try:
+        aside.replace(path)
+    except OSError:
+        old.replace(path)
+        raise
+    remove(old)
+
+
+# ---- temporary names ----------------------------------------------------------------------------------------------
+
+
+def aside_of(path: Path) -> Path:
+    """A new temporary path beside ``path``; nothing is made. Most writers want :func:`new_paths`."""
+    name = os.fsencode(path.name)
+    if len(name) > _NAME:
+        digest = hashlib.sha256(name).hexdigest()[:16]
+        name = os.fsencode(path.name[: _NAME // 4 - len(digest)] + digest)
+    pid = os.getpid()
+    start = _start_of(pid)
+    known = f"{_machine()}-{pid}-{0 if start is None else start}-{next(_numbers)}"
+    return path.with_name(f"{os.fsdecode(name)}.{_host()}.{known}.aside")
+
+
+def clear_dead(folder: Path, earlier: Collection[str] | None = ()) -> list[Path]:
+    """Remove temporary files and folders whose writer is dead; see the text of this module.
+
+    What cannot be removed stays, silently: the folder may not be ours to write.
+
+    Parameters
+    ----------
+    folder:
+        It alone, no folder in it; it may be absent.
+    earlier:
+        Targets whose temporary files are removed under the names of earlier versions too. Others could own such names:
+        give the targets that are to be written, or ``None`` for all, in a folder that is ours alone.
+
+    Returns
+    -------
+    What was removed.
+    """
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".aside")]  # noqa: PTH208 - names, fast
+    except OSError:
+        return []
+    removed = []
+    for name in names:
+        path = folder / name
+        if _is_dead(path, earlier):
+            remove(path)
+            if not os.path.lexists(path):
+                removed.append(path)
+                _log.info("removed what a writer that is gone left behind: %s", path)
+    return removed
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all in it, where there is one and as far as that is allowed."""
+    if _is_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_dead(path: Path, earlier: Collection[str] | None) -> bool:
+    """Whether a path has a temporary name, and its writer is dead."""
+    ours = _OURS.fullmatch(path.name)
+    if ours is not None:
+        if ours["host"] != _host():
+            return _untouched_since(path, time.time() - AGE)
+        if ours["machine"] == _machine():
+            return not _lives(int(ours["pid"]), int(ours["start"]))
+        return _untouched_since(path, max(time.time() - AGE, _machine_start()))
+    match = _EARLIER.fullmatch(path.name)
+    if match is None or (earlier is not None and match["target"] not in earlier):
+        return False
+    gone = match["pid"] is not None and not _lives(int(match["pid"]), 0)
+    return gone or _untouched_since(path, time.time() - AGE)
+
+
+def _untouched_since(path: Path, moment: float) -> bool:
+    """Whether a file, or a folder and all in it, was last changed before a moment (seconds since 1970)."""
+    try:
+        if path.lstat().st_mtime >= moment:
+            return False
+        inside = os.walk(path) if _is_folder(path) else ()
+        files = (os.path.join(folder, name) for folder, below, names in inside for name in (*below, *names))  # noqa: PTH118
+        return all(os.lstat(file).st_mtime < moment for file in files)
+    except OSError:
+        return False  # it changes at this moment
+
+
+def _lives(pid: int, start: int) -> bool:
+    """Whether a process of this machine lives; of its start, 0 tells nothing. In doubt it does."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    found = _start_of(pid)
+    return found is None or start in (0, found)
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process was started (ticks since the machine was), -1 for one that has ended; ``None`` where that
+    cannot be known (proc(5))."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = text[text.rindex(b")") + 2 :].split()
+        return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+@cache
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", os.uname().nodename)[:40] or "unnamed"
+
+
+@cache
+def _machine() -> str:
+    """Tells the machine since it was started, and the namespaces of its process numbers and of their starts."""
+    facts = []
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    for kind in ("pid", "time"):
+        with suppress(OSError):
+            facts.append(os.readlink(f"/proc/self/ns/{kind}"))  # noqa: PTH115 - not a path
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
+
+
+@cache
+def _machine_start() -> float:
+    """When this machine was started (seconds since 1970); 0 where that cannot be known."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/stat").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("btime ")))
+    return 0.0
+
+
+# ---- bringing to disk ---------------------------------------------------------------------------------------------
 
 
 def sync_path(path: Path) -> None:
@@ -52,20 +331,12 @@ def sync_files(paths: Iterable[Path], root: Path) -> None:
         sync_path(folder)
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: aside, fsync, rename. Durable once its folder is fsynced too."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}{ASIDE}")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """:func:`write_aside`, then fsync of the folder."""
-    write_aside(path, content)
-    sync_path(path.parent)
+def sync_tree(path: Path) -> None:
+    """Fsync a file, or all files of a folder and its folders."""
+    if path.is_dir():
+        sync_files((file for file in path.rglob("*") if file.is_file()), path)
+    else:
+        sync_path(path)
 
 
 @contextmanager
@@ -81,6 +352,9 @@ def disk_errors(what: str, where: Path) -> Iterator[None]:
             where=error.filename or where,
             remedy="free space or raise the quota, then restart" if full else "check the folder and its access rights",
         ) from error
+
+
+# ---- sealed JSON ---------------------------------------------------------------------------------------------------
 
 
 def seal(content: Mapping[str, Any]) -> bytes:

@@ -18,8 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.files.durable import ASIDE, seal, sync_path, unseal, write_durably
+from ai4land_coupler.files.durable import aside_of, clear_dead, remove, seal, sync_path, unseal, write_durably
 from ai4land_coupler.parallel.collective import exchange, owners, rank_and_size, split_by_rank
 
 #: Columns (n, ...) by name, ``id`` (int64) among them.
@@ -81,6 +79,8 @@ class WeightCache:
         self.folder = Path(folder)
         self._comm = comm
         self._rank, self._size = rank_and_size(comm)
+        if self._rank == 0:  # a run that finds all it wants writes nothing
+            clear_dead(self.folder, None)
 
     def load(self, key: str, wanted: Mapping[str, NDArray[np.int64]]) -> Entry | None:
         """Records of an entry.
@@ -134,9 +134,9 @@ class WeightCache:
         -------
         Whether they were kept, the same on all ranks; the reason why not is logged.
         """
-        token = f"{key}.{uuid.uuid4().hex}{ASIDE}" if self._rank == 0 else ""
-        token = token if self._comm is None else self._comm.bcast(token)
-        aside, reason = self.folder / token, None
+        name = aside_of(self.folder / key).name
+        name = name if self._comm is None else self._comm.bcast(name)
+        aside, reason = self.folder / name, None
         # some ranks write for the others, so that thousands of ranks do not make thousands of files
         step = -(-self._size // _PARTS)
         writer = np.arange(self._size) // step * step
@@ -167,7 +167,7 @@ class WeightCache:
             except OSError as error:
                 reason = str(error)
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                remove(aside)
         return not (failed or self._told(reason, f"regrid weights are not cached, {self.folder} cannot be written"))
 
     def _manifest(self, key: str) -> dict[str, Any] | None:
@@ -214,12 +214,12 @@ class WeightCache:
 
     def _remove(self, key: str) -> None:
         """Take a damaged entry away. Where that fails, it is in the way of a better one, and found damaged again."""
-        aside = self.folder / f"{key}.{uuid.uuid4().hex}{ASIDE}"
+        aside = aside_of(self.folder / key)
         try:
             (self.folder / key).replace(aside)
         except OSError as error:
             _log.warning("a damaged entry of the cache cannot be removed: %s", error)
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
 
     def _told(self, reason: str | None, what: str) -> bool:
         """Whether any rank has a reason; rank 0 logs the first."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, RunError
-from ai4land_coupler.files.durable import write_aside
+from ai4land_coupler.files.durable import write_durably
 from ai4land_coupler.report.content import PageContent, collect_content
 
 #: The page's program, in the order in which its parts build on each other.
@@ -40,7 +40,7 @@ def write_page(store: str | Path, target: str | Path) -> Path:
     text = render(collect_content(store))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_aside(target, text.encode())
+        write_durably(target, text.encode())
     except OSError as error:
         raise RunError(
             "the page could not be written", found=error, where=target, remedy="choose another file with -o"

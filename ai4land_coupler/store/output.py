@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.errors import ConfigError, DataError, FieldError, StateError, nearest
-from ai4land_coupler.files.durable import disk_errors, sync_files, sync_path
+from ai4land_coupler.files.durable import clear_dead, disk_errors, sync_files, sync_path
 from ai4land_coupler.store.format import (
     array_file,
     array_files,
@@ -274,6 +274,7 @@ class OutputStore:
                 remedy="restart from one of them, or write to another path",
             )
         keep = [] if after_year is None else done[: done.index(after_year) + 1]
+        clear_dead(self.path / YEAR, None)
         with disk_errors("an output store could not be truncated", self.path):
             if keep != done:
                 write_marker(self.path, keep, marker["metadata"])
@@ -283,6 +284,9 @@ class OutputStore:
                     shutil.rmtree(target)
                 else:
                     target.unlink(missing_ok=True)
+            for name in self._arrays:  # Zarr too writes aside and renames, and may have been killed in between
+                for left in (self.path / name / "c").glob("*.partial"):
+                    left.unlink(missing_ok=True)
         self._writable.clear()
         self._unsynced.clear()
 

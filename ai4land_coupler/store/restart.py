@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
-from ai4land_coupler.files.durable import disk_errors, seal, sync_path, unseal, write_aside, write_durably
+from ai4land_coupler.files.durable import clear_dead, disk_errors, seal, sync_path, unseal, write_durably
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -96,7 +96,7 @@ class RestartWriter:
         digest = hashlib.sha256(content).hexdigest()
         entry = Entry(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
         with disk_errors("a restart could not be written", self.path / entry.file):
-            write_aside(self.path / entry.file, content)
+            write_durably(self.path / entry.file, content, alone=False)
         return entry
 
     def finish(
@@ -304,10 +304,17 @@ def prune(folder: Path | str, keep: int, *, direction: int = 1) -> None:
 
 
 def discard_after(folder: Path | str, year: int, *, direction: int = 1) -> None:
-    """Remove the restarts of the years after ``year``; a run that continues from there makes its own."""
+    """Remove the restarts of the years after ``year``; a run that continues from there makes its own.
+
+    What killed writers left behind goes too: the run may not write to the same years.
+    """
+    folder = Path(folder)
     for other in years(folder):
         if (other - year) * direction > 0:
-            _remove(Path(folder), other)
+            _remove(folder, other)
+    for item in folder.iterdir() if folder.is_dir() else ():
+        if item.name.isdigit():
+            clear_dead(item, None)
 
 
 def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

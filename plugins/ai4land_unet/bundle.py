@@ -14,7 +14,17 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from ai4land_coupler.api import LOGITS, ConfigError, DataError, FieldSpec, Legend, PredictorSpec, get_legend, nearest
+from ai4land_coupler.api import (
+    LOGITS,
+    ConfigError,
+    DataError,
+    FieldSpec,
+    Legend,
+    PredictorSpec,
+    get_legend,
+    nearest,
+    new_paths,
+)
 from ai4land_unet.card import COVER, FORMAT, Card, Channel, field_specs, in_channels
 from ai4land_unet.window import alignment, halo
 
@@ -67,11 +77,16 @@ def sha256(content: bytes) -> str:
 
 
 def save_bundle(folder: Path, card: Card, weights: bytes) -> None:
-    """Write a bundle; the card goes last, so that a folder with a card is complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD).unlink(missing_ok=True)
-    (folder / WEIGHTS).write_bytes(weights)
-    (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+    """Write a bundle; one that is there stays until the new one is whole. The card, which knows the weights, goes last.
+
+    Raises
+    ------
+    RunError
+        When the disk refuses.
+    """
+    with new_paths([folder / WEIGHTS, folder / CARD], "a bundle could not be written") as (weights_file, card_file):
+        weights_file.write_bytes(weights)
+        card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
 
 
 def read_bundle(folder: Path, legend: str | None = None) -> Bundle:

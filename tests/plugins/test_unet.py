@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -445,9 +444,11 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "elsewhere" / "none") in str(error.value)
 
 
-def test_an_interrupted_write_leaves_no_card(bundle: Path, tmp_path: Path) -> None:
-    copy_of = tmp_path / "copy"
-    shutil.copytree(bundle, copy_of)
-    with pytest.raises(TypeError):
-        save_bundle(copy_of, read_bundle(bundle).card, None)  # type: ignore[arg-type]
-    assert not (copy_of / CARD).exists()
+def test_an_interrupted_write_leaves_the_bundle_that_was_there(bundle: Path, tmp_path: Path) -> None:
+    before = read_bundle(bundle)
+    for folder in (bundle, tmp_path / "new"):
+        with pytest.raises(TypeError):
+            save_bundle(folder, before.card, None)  # type: ignore[arg-type]
+    assert read_bundle(bundle) == before
+    assert sorted(path.name for path in bundle.iterdir()) == [CARD, WEIGHTS]
+    assert not list((tmp_path / "new").iterdir())

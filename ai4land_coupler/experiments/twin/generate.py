@@ -1,12 +1,10 @@
-"""Makes a Twin Earth: simulate, aggregate, write aside, rename."""
+"""Makes a Twin Earth: simulate, aggregate, write into a scratch folder, rename."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from ai4land_coupler.experiments.twin.writers import (
     write_states,
     write_statics,
 )
+from ai4land_coupler.files.durable import clear_dead, scratch_folder, sync_tree, write_durably
 
 #: Raised with every change of the generator that changes what it makes.
 GENERATOR = 1
@@ -59,6 +58,7 @@ def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Pro
         When the folder holds files of the same names that no twin wrote.
     """
     target = Path(folder)
+    clear_dead(target)
     known = _read_manifest(target)
     if known is not None and known.get("complete") and known["generator"] == GENERATOR:
         report = TwinReport.model_validate({**known["report"], "folder": target})
@@ -66,7 +66,7 @@ def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Pro
             return report
     landscape = make_landscape(options)
     target.mkdir(parents=True, exist_ok=True)
-    with _aside(target) as aside:
+    with scratch_folder(target / MANIFEST) as aside:
         report = _write(landscape, aside, target, progress)
         _install(aside, target, report, known)
     return report
@@ -161,18 +161,6 @@ def _read_manifest(folder: Path) -> Manifest | None:
         ) from error
 
 
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A scratch folder on the same file system, gone afterwards."""
-    path = target / f".partial-{os.getpid()}"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | None) -> None:
     """Move the files into place; the manifest says that they are complete only when all are there."""
     new = [f.as_posix() for f in report.files]
@@ -185,6 +173,7 @@ def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | No
             where=target,
             remedy="choose an empty folder, or move them away",
         )
+    sync_tree(aside)
     _write_manifest(target, {"complete": False, "generator": GENERATOR, "files": sorted(ours | set(new))})
     for name in sorted(ours - set(new)):
         (target / name).unlink(missing_ok=True)
@@ -196,6 +185,4 @@ def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | No
 
 
 def _write_manifest(target: Path, manifest: Manifest) -> None:
-    scratch = target / f"{MANIFEST}.tmp"
-    scratch.write_text(json.dumps(manifest, indent=1))
-    scratch.replace(target / MANIFEST)
+    write_durably(target / MANIFEST, json.dumps(manifest, indent=1).encode())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import ConfigError, GridError
+from ai4land_coupler.files.durable import new_path
 from ai4land_coupler.files.new_path import new_path
 from ai4land_coupler.regrid.weight_files.read import QUANTITIES, GridSide, Layout, Side, WeightFile, variable
 
