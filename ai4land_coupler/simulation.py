@@ -18,6 +18,7 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.inputs.catalogue import total as total_mended
 from ai4land_coupler.inputs.quality_log import write_quality
+from ai4land_coupler.store.format import holds_no_year
 from ai4land_coupler.store.output import OutputStore
 from ai4land_coupler.store.restart import discard_after, prune, years
 
@@ -74,19 +75,20 @@ class Simulation:
         ----------
         restart:
             True, or a folder of restarts: continue from the newest complete one. The store is taken back to
-            that year first. Where there is none yet, the run starts from the beginning.
+            that year first. Where no year of it is committed yet, the run starts from the beginning.
         """
         component = self.component
-        component.initialize(*self._restart_from(restart))
+        folder, year = self._restart_from(restart)
+        component.initialize(folder, year)
         component.check_forcing()
         with _torch_threads(self.config.parallel.threads):
             for name in self.config.hosts:
                 component.set_named_grid(name, as_name=name)
             component.realize()
-            store = self._open_store(continued=component.clock.year != component.clock.start)
+            store = self._open_store(continued=folder is not None, again=restart is not False)
             total = len(component.clock.years()) - 1
             summary = Summary(self._store_path, tuple(component.clock.years()))
-            if component.clock.year == component.clock.start:
+            if folder is None:
                 self._keep(store, component.year, 0)
             for clock in component.clock.remaining():
                 begin = time.perf_counter()
@@ -126,7 +128,8 @@ class Simulation:
 
     # ---- store ------------------------------------------------------------------------------------------------
 
-    def _open_store(self, continued: bool) -> OutputStore:
+    def _open_store(self, continued: bool, again: bool) -> OutputStore:
+        """The store to continue, or a new one; ``again``: in the place of one that a killed run left without a year."""
         layout = self.component.store_layout(self._output.shard)
         component = self.component
         clock = component.clock
@@ -141,7 +144,8 @@ class Simulation:
                     store.truncate(component.year)
                 else:
                     attrs = {"title": self.config.title, "provenance": provenance}
-                    store = OutputStore.create(self._store_path, layout, attrs, overwrite=self._output.overwrite)
+                    overwrite = self._output.overwrite or (again and holds_no_year(self._store_path))
+                    store = OutputStore.create(self._store_path, layout, attrs, overwrite=overwrite)
         with self.comm.guard():
             if self.comm.rank != 0:
                 store = OutputStore.open(self._store_path)
@@ -156,7 +160,8 @@ class Simulation:
         with self.comm.guard():
             if restart is not False and self.comm.rank == 0 and self._store_path.exists():
                 folder = self._restart_folder if restart is True else Path(restart)
-                both = set(years(folder)) & set(OutputStore.open(self._store_path).committed_years())
+                begun = not holds_no_year(self._store_path)
+                both = set(years(folder)) & set(OutputStore.open(self._store_path).committed_years() if begun else ())
                 if both:
                     forward = self.config.time.stop >= self.config.time.start
                     found = folder, max(both) if forward else min(both)

@@ -100,6 +100,11 @@ def is_ours(path: Path) -> bool:
     return bool(names) and all(name.startswith("zarr.") and name.endswith(".partial") for name in names)
 
 
+def holds_no_year(path: Path) -> bool:
+    """Whether a store was killed while it was made, or before its first year was committed."""
+    return path.is_dir() and is_ours(path) and not ((path / MARKER).is_file() and read_marker(path)["years"])
+
+
 def make_way(path: Path, overwrite: bool) -> None:
     """Refuse to write over anything; with ``overwrite``, remove a store (and nothing else)."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):

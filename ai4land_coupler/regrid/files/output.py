@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.files.durable import new_path
-from ai4land_coupler.files.new_path import new_path
 
 
 class Output(Protocol):

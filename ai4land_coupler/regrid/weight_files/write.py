@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import ConfigError, GridError
 from ai4land_coupler.files.durable import new_path
-from ai4land_coupler.files.new_path import new_path
 from ai4land_coupler.regrid.weight_files.read import QUANTITIES, GridSide, Layout, Side, WeightFile, variable
 
 _UNITS = {"mask": "unitless", "fraction": "unitless", "area": "square radians"}
