@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from kills import kill_before_rename
 
 from ai4land_coupler import Simulation
@@ -24,7 +25,7 @@ from ai4land_coupler.regrid.files.output import open_output
 from ai4land_coupler.regrid.weight_files.read import GridSide, WeightFile
 from ai4land_coupler.regrid.weight_files.write import write_weights
 from ai4land_coupler.report.web_page import write_page
-from ai4land_coupler.store.output import Diagnostic, OutputStore, StoreLayout
+from ai4land_coupler.store.output import Diagnostic, OutputStore, StoreLayout, open_store
 from ai4land_unet.bundle import read_bundle, save_bundle, shipped
 
 YEARS = (2015, 2018)
@@ -94,7 +95,9 @@ def run(folder: Path, raw: dict[str, Any]) -> None:
     ],
 )
 def test_a_run(light: dict[str, Any], tmp_path: Path, renamed: str, count: int) -> None:
-    check(tmp_path, renamed, count, run, light)
+    """Killed in any year, the first included, it ends with the results of a run that nobody killed."""
+    folder = check(tmp_path, renamed, count, run, light)
+    xr.testing.assert_equal(open_store(folder / "run.zarr"), open_store(tmp_path / "whole" / "run.zarr"))
 
 
 def test_a_run_that_goes_on_without_that_restart(light: dict[str, Any], tmp_path: Path) -> None:
