@@ -164,7 +164,8 @@ assert "mpi4py.MPI" not in sys.modules
 def test_the_backend_is_offered_without_a_look_at_yac() -> None:
     assert "yac" in load_plugins().regridders
     done = python(
-        "import sys; import ai4land_coupler.regrid.backends.yac as backend; print('yac' in sys.modules, 'mpi4py' in sys.modules)"
+        "import sys; import ai4land_coupler.regrid.backends.yac as backend; "
+        "print('yac' in sys.modules, 'mpi4py' in sys.modules)"
     )
     assert done.stdout.split() == ["False", "False"], done.stderr
 
