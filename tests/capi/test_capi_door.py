@@ -323,8 +323,10 @@ class TestRanks:
 
 def _libmpi_of_mpi4py() -> str:
     """The file that mpi4py loads in this process."""
-    program = "from mpi4py import MPI\n"
+    program = (
+        "from mpi4py import MPI\n"
         "from ai4land_coupler.parallel.mpi_libraries import loaded_libraries\n"
         "print(*loaded_libraries())"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     return done.stdout.strip()
