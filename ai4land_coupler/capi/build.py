@@ -11,9 +11,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, RunError
 from ai4land_coupler.files.durable import scratch_folder
+from ai4land_coupler.version import __version__
 
 SOURCES = Path(__file__).parent
 MODULE = "ai4land_mod.f90"

@@ -7,7 +7,6 @@ import traceback
 
 import click
 
-from ai4land_coupler import __version__
 from ai4land_coupler.cli import (
     check,
     couple,
@@ -27,6 +26,7 @@ from ai4land_coupler.cli import (
 )
 from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
 from ai4land_coupler.errors import Ai4LandError
+from ai4land_coupler.version import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -37,7 +37,7 @@ def dataset(path: Path, source: Source, attrs: Mapping[str, Any]) -> Iterator[An
 
 
 def _run(source: Source) -> dict[str, Any]:
-    from ai4land_coupler import __version__
+    from ai4land_coupler.version import __version__
 
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     facts = source.attrs

@@ -10,10 +10,10 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, RunError
 from ai4land_coupler.files.durable import write_durably
 from ai4land_coupler.report.content import PageContent, collect_content
+from ai4land_coupler.version import __version__
 
 #: The page's program, in the order in which its parts build on each other.
 SCRIPTS = ("data.js", "dom.js", "map.js", "charts.js", "series.js", "change.js", "page.js")

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai4land_coupler import __version__
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.errors import ConfigError, DataError, RunError
 from ai4land_coupler.experiments.prepare.beside import write_beside
@@ -40,6 +39,7 @@ from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.land.setup import LandSetup, make_setup
 from ai4land_coupler.store.format import digests
 from ai4land_coupler.store.provenance import collect, digest
+from ai4land_coupler.version import __version__
 
 Progress = Callable[[int, int, str], None]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ai4land_coupler import __version__
 from ai4land_coupler.errors import ConfigError, DataError, FieldError
 from ai4land_coupler.regrid.files.averaging import Averaging, Missing, Rule
 from ai4land_coupler.regrid.files.fields import ENCODING, Field, find_fields, open_fields
 from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid
 from ai4land_coupler.regrid.files.output import Output, open_output
 from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
+from ai4land_coupler.version import __version__
 
 #: Bytes of one slice of input and output in float64; a few arrays of this size are held at a time.
 _SLICE = 32 * 2**20

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ai4land_coupler import __version__
 from ai4land_coupler.api import Mesh, Method, Norm
 from ai4land_coupler.errors import Ai4LandError, ConfigError
 from ai4land_coupler.grids import partition, read_mesh
@@ -21,6 +20,7 @@ from ai4land_coupler.regrid.methods.closed_form import value_places
 from ai4land_coupler.regrid.weight_files.gather import gather_weights
 from ai4land_coupler.regrid.weight_files.read import Layout, read_weights
 from ai4land_coupler.regrid.weight_files.write import write_weights
+from ai4land_coupler.version import __version__
 
 #: Told about each step: (steps done, steps in all, what comes next).
 Progress = Callable[[int, int, str], None]
