@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ai4land_coupler.version import __version__
 
 if TYPE_CHECKING:
-    from ai4land_coupler.component import LandComponent
-    from ai4land_coupler.config import load_config
+    from ai4land_coupler.component.component import LandComponent
+    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.grids import mesh_from_arrays
     from ai4land_coupler.simulation import Simulation
 
 __all__ = ["LandComponent", "Simulation", "__version__", "load_config", "mesh_from_arrays"]
 
 _HOME = {
-    "LandComponent": "ai4land_coupler.component",
+    "LandComponent": "ai4land_coupler.component.component",
     "Simulation": "ai4land_coupler.simulation",
-    "load_config": "ai4land_coupler.config",
+    "load_config": "ai4land_coupler.config.sections",
     "mesh_from_arrays": "ai4land_coupler.grids",
 }
 

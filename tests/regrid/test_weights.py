@@ -1,6 +1,5 @@
 """YAC weights against ESMF's, against closed forms, and against the conservation of area."""
 
-import sys
 from dataclasses import replace
 
 import needs
@@ -18,6 +17,7 @@ from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.regrid.apply import RegridPlan
+from ai4land_coupler.regrid.backends import yac, yac_library
 from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder, ai4land_register
 
 needs.yac()
@@ -200,7 +200,8 @@ def test_what_the_backend_does_not_do_is_refused():
 
 
 def test_without_yac_the_remedy_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "yac.core", None)
+    monkeypatch.setattr(yac, "import_yac", yac_library.import_yac.__wrapped__)  # without what it remembers
+    monkeypatch.setattr(yac_library.importlib.util, "find_spec", lambda name: None)
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     YacRegridder().build(mesh, mesh)  # in closed form
     with pytest.raises(PluginError, match=r"pip install ai4land_coupler\[yac\]"):

@@ -158,7 +158,7 @@ assert plugins.create("regridder", "yac", {}, "test").version == ""
 assert "mpi4py.MPI" not in sys.modules
 """
     message = refusal(program)
-    assert message.startswith("the YAC library is not installed\n  what to do: pip install 'ai4land_coupler[yac]'")
+    assert message.startswith("the YAC library is not installed\n  what to do: pip install ai4land_coupler[yac]")
 
 
 def test_the_backend_is_offered_without_a_look_at_yac() -> None:

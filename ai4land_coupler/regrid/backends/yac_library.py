@@ -39,9 +39,9 @@ def import_yac() -> ModuleType:
     if package is None:
         raise PluginError(
             "the YAC library is not installed",
-            remedy=f"pip install 'ai4land_coupler[yac]', {_OR_ANOTHER}",
+            remedy=f"pip install ai4land_coupler[yac], {_OR_ANOTHER}",
         )
-    _import("mpi4py.MPI", f"pip install 'ai4land_coupler[mpi]', or an MPI library that mpi4py finds; {_OR_ANOTHER}")
+    _import("mpi4py.MPI", f"pip install ai4land_coupler[mpi], or an MPI library that mpi4py finds; {_OR_ANOTHER}")
     running = _running()
     for folder in package.submodule_search_locations or ():
         for extension in sorted(Path(folder).glob("*.so")):
