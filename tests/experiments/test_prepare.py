@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import multiprocessing
-import os
+import math
 import random
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
-import psutil
 import pytest
 import rasterio
 import xarray as xr
@@ -24,6 +21,7 @@ import zarr
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kills import count_operations, kill_at_operation
 
 from ai4land_coupler import Simulation, load_config
 from ai4land_coupler.cli import cli
@@ -32,6 +30,7 @@ from ai4land_coupler.core.fields import FieldSpec
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
 from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, journal, prepare
+from ai4land_coupler.experiments.prepare import run as preparing
 from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
 from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_shard
 from ai4land_coupler.inputs.adapters import NamedAdapter
@@ -41,8 +40,6 @@ from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.store.output import open_store
 from ai4land_coupler.store.provenance import collect
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["zarr", "xarray", "rasterio", "netCDF4", "ai4land_coupler.experiments.prepare"])
 PERSISTENCE = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
 #: Years of the small twin whose maps are prepared where a test wants many pieces.
 MAPS = range(2010, 2023)
@@ -149,53 +146,40 @@ def test_files_behind_globs_and_urls_have_digests(light: dict[str, Any], tmp_pat
 # ---- kills --------------------------------------------------------------------------------------------------------
 
 
-def _prepare_in_child(raw: dict[str, Any], folder: Path, jobs: int, pieces: Any) -> None:
-    def tell(done: int, total: int, what: str) -> None:
-        pieces.value = done
-
-    prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=jobs, progress=tell)
-
-
-def _kill(raw: dict[str, Any], folder: Path, jobs: int, stage: int, after: float) -> None:
-    """Start; kill the process (not its workers) a while after so many pieces; see that its workers end by themselves.
-
-    Stage -1 is before anything is made.
-    """
-    pieces = FORKS.Value("i", -1)
-    child = FORKS.Process(target=_prepare_in_child, args=(raw, folder, jobs, pieces))
-    child.start()
-    while pieces.value < stage and child.is_alive():
-        time.sleep(0.001)
-    time.sleep(after)
-    workers = []
-    if child.is_alive():
-        workers = psutil.Process(child.pid).children(recursive=True)
-        os.kill(child.pid, signal.SIGKILL)
-    child.join()
-    assert psutil.wait_procs(workers, timeout=20)[1] == []
+def _prepare_in_child(raw: dict[str, Any], folder: Path, jobs: int) -> None:
+    """Enters its pieces in many batches, never by their age: so it takes the same operations at any speed."""
+    journal.PIECES, journal.AGE = 5, math.inf
+    prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=jobs)
 
 
 def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) -> None:
-    reference = tmp_path / "reference"
-    reference.mkdir()
-    total = prepare(config_of(raw, reference), reference / "in.zarr", maps=MAPS, jobs=1).pieces
+    """Kill it (not its workers) at its file operations: every second time at once, else a while later."""
+    operations: dict[int, int] = {}
+    for jobs in (1, 2):
+        reference = tmp_path / f"reference{jobs}"
+        reference.mkdir()
+        operations[jobs] = count_operations(reference, _prepare_in_child, raw, reference, jobs)
     expected = contents(reference / "in.zarr")
+    assert contents(tmp_path / "reference1" / "in.zarr") == expected
     beside = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
+    assert operations[1] > 100
     dice = random.Random(seed)
-    unfinished = 0
     for index in range(number):
         folder = tmp_path / str(index)
         folder.mkdir()
-        stage = dice.randint(-1, total)
-        _kill(raw, folder, 2 if index % 3 == 2 else 1, stage, dice.uniform(0, 0.03 if stage >= 0 else 1.0))
-        unfinished += (folder / "in.zarr.part").exists()
+        at_once, jobs = index % 2 == 0, 2 if index % 3 == 2 else 1
+        moment = dice.randint(2, operations[jobs])  # the first makes the folder of what is unfinished
+        delay = 0.0 if at_once else dice.uniform(0, 0.03)
+        killed = kill_at_operation(moment, folder, _prepare_in_child, raw, folder, jobs, delay=delay)
+        if at_once and jobs == 1:  # workers may end their pieces in any order
+            assert killed
+            assert (folder / "in.zarr.part").exists()
         assert not (folder / "in.zarr").exists() or contents(folder / "in.zarr") == expected
         prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=1)
         assert contents(folder / "in.zarr") == expected
         assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == beside
         assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["in.zarr"]
         shutil.rmtree(folder)
-    assert unfinished >= number // 2
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
@@ -323,6 +307,45 @@ def test_two_at_once_are_refused(light: dict[str, Any], tmp_path: Path) -> None:
 
     prepare(config, tmp_path / "in.zarr", jobs=1, progress=second)
     assert seen == [2]
+
+
+def test_one_that_finds_its_store_leaves_the_work_of_another_alone(light: dict[str, Any], tmp_path: Path) -> None:
+    config = config_of(light, tmp_path)
+    prepare(config, tmp_path / "in.zarr", jobs=1)
+    found = []
+
+    def second(done: int, total: int, what: str) -> None:
+        if done == 1:
+            found.append(prepare(config, tmp_path / "in.zarr", jobs=1).made)
+
+    prepare(config, tmp_path / "in.zarr", maps=(2010,), jobs=1, overwrite=True, progress=second)
+    assert found == [0]
+    assert inspect_prepared(tmp_path / "in.zarr")["arrays"]["maps/land_cover"]["years"] == [2010, 2015]
+    assert not (tmp_path / "in.zarr.part").exists()
+
+
+def test_workers_that_outlive_a_killed_process_are_waited_for(
+    light: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They could write to a shard that has been made anew and entered."""
+    monkeypatch.setattr(preparing, "WORKERS_END", 0.1)
+    config, lock = config_of(light, tmp_path), tmp_path / "in.zarr.part" / "workers"
+    seen = []
+
+    def look(done: int, total: int, what: str) -> None:
+        if 0 < done < total:
+            with lock.open("w") as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen.append(done)
+
+    lock.parent.mkdir()
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(RunError, match="another process"):
+            prepare(config, tmp_path / "in.zarr", jobs=2)
+    monkeypatch.setattr(journal, "PIECES", 1)
+    prepare(config, tmp_path / "in.zarr", jobs=2, progress=look)
+    assert seen
 
 
 def test_a_fault_in_a_worker_is_named(light: dict[str, Any], tmp_path: Path) -> None:

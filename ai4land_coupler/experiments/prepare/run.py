@@ -9,14 +9,15 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.errors import ConfigError, DataError, RunError
@@ -33,7 +34,7 @@ from ai4land_coupler.experiments.prepare.layout import (
 )
 from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
 from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
-from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, Made, Workshop, make_in_worker, start_worker
+from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, WORKERS, Made, Workshop, make_in_worker, start_worker
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.land.setup import LandSetup, make_setup
@@ -46,6 +47,8 @@ Progress = Callable[[int, int, str], None]
 #: Folder beside the store that holds it until it is whole, and the journal of its pieces.
 UNFINISHED = ".part"
 PLAN = "plan.json"
+#: Seconds within which the workers of a process that was killed have ended.
+WORKERS_END = 60.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ def prepare(
     if done:
         quality = Counter(read_description(store)["quality"])
         beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
-        shutil.rmtree(work, ignore_errors=True)
+        if work.exists():  # a run was killed when it had put the store into place, or one of other inputs is at work
+            with suppress(RunError, OSError), _locked(work):
+                shutil.rmtree(work, ignore_errors=True)
         return Prepared(store, *beside, layout, len(pieces), 0, quality)
     with disk_errors("a prepared store could not be made", store), _locked(work):
         _begin(work, layout, plan, key)
@@ -167,14 +172,28 @@ def _check_place(store: Path, key: str, overwrite: bool) -> bool:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """One process at a time works on a store."""
+    """One process at a time works on a store; workers of one that was killed outlive it for a moment."""
     work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as file:
+    with (work / "lock").open("w") as file, (work / WORKERS).open("w") as workers:
+        _lock(file, work, 0.0)
+        _lock(workers, work, WORKERS_END)
+        fcntl.flock(workers, fcntl.LOCK_UN)
+        yield
+
+
+def _lock(file: IO[str], work: Path, patience: float) -> None:
+    """Lock a file for this process alone, waiting so many seconds."""
+    deadline = time.monotonic() + patience
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunError("another process prepares this store", where=work, remedy="wait for it to end") from error
-        yield
+            if time.monotonic() >= deadline:
+                what = "another process prepares this store"
+                raise RunError(what, where=work, remedy="wait for it to end") from error
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _begin(work: Path, layout: PreparedLayout, plan: dict[str, Any], key: str) -> None:

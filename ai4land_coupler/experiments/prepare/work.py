@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ from ai4land_coupler.store.format import array_file
 
 #: GDAL keeps 5 % of the machine's memory in each process unless told (megabytes).
 GDAL_CACHE = "64"
+#: Beside the unfinished store: a file that every worker holds a shared lock of while it lives.
+WORKERS = "workers"
 
 
 class Made(NamedTuple):
@@ -145,11 +148,16 @@ class _Tools:
 # ---- in a worker process ------------------------------------------------------------------------------------------
 
 _workshop: Workshop | None = None
+_lock: IO[str] | None = None
 
 
 def start_worker(workshop: Workshop, parent: int) -> None:
     """Initialise a worker: keep what pieces are made with, and end with the parent, however that ends."""
-    global _workshop  # noqa: PLW0603 - the one place where a pool's workers can keep something
+    global _workshop, _lock  # noqa: PLW0603 - the one place where a pool's workers can keep something
+    _lock = (workshop.store.parent / WORKERS).open("w")
+    fcntl.flock(_lock, fcntl.LOCK_SH)
+    if os.getppid() != parent:  # another process may have begun before the lock was held
+        os._exit(1)
     _keep_freed_memory()
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
     _workshop = workshop
