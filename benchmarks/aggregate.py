@@ -18,7 +18,7 @@ import numpy as np
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.backends.yac import YacOptions, _create
+from ai4land_coupler.regrid.backends.yac import YacRegridOptions, _create
 
 CLASSES = 7
 
@@ -39,7 +39,7 @@ def main() -> None:
     host = LatLonGrid(-12.0, 0.7, 40, 61.0, -0.7, 20)
     ids = np.arange(land.size)
     begin = time.perf_counter()
-    weights = _create(YacOptions()).build(latlon_mesh(land, "land", ids), latlon_mesh(host, "host"))
+    weights = _create(YacRegridOptions()).build(latlon_mesh(land, "land", ids), latlon_mesh(host, "host"))
     made = time.perf_counter() - begin
     plan = RegridPlan(weights, ids)
     codes = np.random.default_rng(0).integers(0, CLASSES, land.size).astype(np.int8)

@@ -63,16 +63,16 @@ _log = logging.getLogger(__name__)
 # ---- writing ------------------------------------------------------------------------------------------------------
 
 
-def write_durably(path: Path, content: bytes, *, alone: bool = True) -> None:
+def write_durably(path: Path, content: bytes, *, sync_folder: bool = True) -> None:
     """Replace a file as a whole: aside, fsync, rename, fsync of the folder.
 
     Parameters
     ----------
-    alone:
+    sync_folder:
         False for one of many files of a folder: the caller fsyncs the folder when all are there
         (:func:`sync_path`), and clears it (:func:`clear_dead`).
     """
-    if alone:
+    if sync_folder:
         clear_dead(path.parent, [path.name])
     aside = aside_of(path)
     try:
@@ -84,7 +84,7 @@ def write_durably(path: Path, content: bytes, *, alone: bool = True) -> None:
     except BaseException:
         remove(aside)
         raise
-    if alone:
+    if sync_folder:
         sync_path(path.parent)
 
 

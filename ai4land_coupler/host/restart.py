@@ -21,7 +21,7 @@ from ai4land_coupler.host.surface import PARTS, HostSurface
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.store.records import read_records, write_records
-from ai4land_coupler.store.restart import Entry, Restart, RestartWriter
+from ai4land_coupler.store.restart import Restart, RestartFile, RestartWriter
 
 #: File numbers of one grid: that of its first range, in steps of this.
 _GRID = 1 << 24
@@ -38,7 +38,7 @@ def write_host_restart(
     exports: Mapping[tuple[str, str], NDArray[np.float64]],
     comm: Communicator,
     import_grid: str = "host",
-) -> tuple[dict[str, Any], list[Entry]]:
+) -> tuple[dict[str, Any], list[RestartFile]]:
     """Write what belongs to the host. Collective.
 
     Returns
@@ -54,7 +54,7 @@ def write_host_restart(
     for part in comm.allgather(given):
         given = part | given  # ranks without cells may have given nothing
     attrs: dict[str, Any] = {"calendar": time.calendar.name, "date": list(time.now), "imports": given, "grids": {}}
-    entries: list[Entry] = []
+    entries: list[RestartFile] = []
     for index, (grid, mesh) in enumerate(sorted(meshes.items())):
         records: Records = {}
         surface = surfaces.get(grid)

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedTables:
     """What was kept under a key: the records of the ids that were asked for, by table, and facts about them."""
 
     tables: dict[str, dict[str, NDArray[Any]]]
@@ -82,7 +82,7 @@ class WeightCache:
         if self._rank == 0:  # a run that finds all it wants writes nothing
             clear_dead(self.folder, None)
 
-    def load(self, key: str, wanted: Mapping[str, NDArray[np.int64]]) -> Entry | None:
+    def load(self, key: str, wanted: Mapping[str, NDArray[np.int64]]) -> CachedTables | None:
         """Records of an entry.
 
         Parameters
@@ -119,7 +119,7 @@ class WeightCache:
                 for column, (dtype, shape) in manifest["tables"][table].items()
             }
             tables[table] = self._deliver(columns, ids)
-        return Entry(tables, manifest["about"])
+        return CachedTables(tables, manifest["about"])
 
     def save(self, key: str, tables: Mapping[str, Table], about: Mapping[str, str]) -> bool:
         """Keep tables under a key; what is there already stays.

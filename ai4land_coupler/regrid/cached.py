@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import LocalWeights, Mesh, Method, Norm, Regridder
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.grids.mesh import validate
-from ai4land_coupler.regrid.cache import Entry, WeightCache, weight_key
+from ai4land_coupler.regrid.cache import CachedTables, WeightCache, weight_key
 
 
 def with_cache(regridder: Regridder, folder: Path | None, *facts: object) -> Regridder:
@@ -91,7 +91,7 @@ def _tables(weights: LocalWeights, source: Mesh, destination: Mesh) -> dict[str,
     }
 
 
-def _from_entry(entry: Entry, source: Mesh, destination: Mesh) -> LocalWeights:
+def _from_entry(entry: CachedTables, source: Mesh, destination: Mesh) -> LocalWeights:
     """Records by ascending id as the weights of the owned cells, in the order of the meshes."""
     links, onto, given = (entry.tables[name] for name in ("links", "destination", "source"))
     place = np.argsort(np.argsort(destination.cell_ids))  # of an owned cell, among those by ascending id

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.collective import exchange, split_by_rank
-from ai4land_coupler.store.restart import Entry, Restart, RestartWriter
+from ai4land_coupler.store.restart import Restart, RestartFile, RestartWriter
 
 #: Cells of one file.
 RANGE = 1 << 16
@@ -26,7 +26,7 @@ def write_records(
     arrays: Mapping[str, NDArray[np.float64]],
     comm: Communicator,
     first: int = 0,
-) -> list[Entry]:
+) -> list[RestartFile]:
     """Write arrays (..., cells) of the owned cells. Collective.
 
     Parameters

@@ -35,7 +35,7 @@ _ABSENT = "(absent)"
 _COVER = "cover"
 
 
-class Entry(NamedTuple):
+class RestartFile(NamedTuple):
     """One file of a restart; ``block`` numbers the block, or the range of a host's cells."""
 
     block: int
@@ -56,11 +56,11 @@ class RestartWriter:
     def __init__(self, folder: Path | str, year: int) -> None:
         self.year = year
         self.path = _year_path(Path(folder), year)
-        self.entries: list[Entry] = []
+        self.entries: list[RestartFile] = []
         with disk_errors("a restart could not be written", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
-    def write_block(self, block: int, arrays: Mapping[str, NDArray[Any]]) -> Entry:
+    def write_block(self, block: int, arrays: Mapping[str, NDArray[Any]]) -> RestartFile:
         """Write the arrays of a block, of any shape, under names of the caller's choice.
 
         Raises
@@ -74,11 +74,11 @@ class RestartWriter:
         self.entries.append(entry)
         return entry
 
-    def write_host(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> Entry:
+    def write_host(self, number: int, arrays: Mapping[str, NDArray[Any]]) -> RestartFile:
         """Write arrays of a range of a host's cells; errors as :meth:`write_block`."""
         return self._write(number, f"host_{number:06d}", arrays, f"range {number} of the host's cells")
 
-    def _write(self, number: int, stem: str, arrays: Mapping[str, NDArray[Any]], what: str) -> Entry:
+    def _write(self, number: int, stem: str, arrays: Mapping[str, NDArray[Any]], what: str) -> RestartFile:
         from safetensors.numpy import save
 
         # safetensors takes the memory of an array as it lies: a strided one would be stored in disorder.
@@ -94,17 +94,17 @@ class RestartWriter:
                 )
         content = save(ready)
         digest = hashlib.sha256(content).hexdigest()
-        entry = Entry(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
+        entry = RestartFile(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
         with disk_errors("a restart could not be written", self.path / entry.file):
-            write_durably(self.path / entry.file, content, alone=False)
+            write_durably(self.path / entry.file, content, sync_folder=False)
         return entry
 
     def finish(
         self,
         attrs: Mapping[str, Any],
-        entries: Iterable[Entry],
+        entries: Iterable[RestartFile],
         blocks: Collection[int] | None = None,
-        host: Iterable[Entry] = (),
+        host: Iterable[RestartFile] = (),
     ) -> None:
         """Make the restart count; on one rank, after all ranks have written.
 
@@ -124,7 +124,7 @@ class RestartWriter:
         StateError
             When blocks are missing, unknown, or were written by two ranks.
         """
-        files, of_host = (sorted(Entry(*entry) for entry in part) for part in (entries, host))
+        files, of_host = (sorted(RestartFile(*entry) for entry in part) for part in (entries, host))
         ids = [entry.block for entry in files]
         if len(set(ids)) != len(ids) or (blocks is not None and set(ids) != set(blocks)):
             wanted = set(ids) if blocks is None else set(blocks)
@@ -163,8 +163,8 @@ class Restart:
     path: Path
     year: int
     attrs: Mapping[str, Any]
-    files: Mapping[int, Entry]
-    host: Mapping[int, Entry] = field(default_factory=dict)
+    files: Mapping[int, RestartFile]
+    host: Mapping[int, RestartFile] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path | str, year: int | None = None, *, direction: int = 1) -> Restart:
@@ -205,7 +205,9 @@ class Restart:
                 where=path / MANIFEST,
                 remedy="continue with the version that wrote it",
             )
-        files, host = ({item["block"]: Entry(**item) for item in content.get(key, [])} for key in ("files", "host"))
+        files, host = (
+            {item["block"]: RestartFile(**item) for item in content.get(key, [])} for key in ("files", "host")
+        )
         return cls(path, content["year"], content["attrs"], files, host)
 
     @property
@@ -232,7 +234,7 @@ class Restart:
         """The arrays of a range of the host's cells, empty where nothing was written; errors as :meth:`read_block`."""
         return self._read(self.host[number]) if number in self.host else {}
 
-    def _read(self, entry: Entry) -> dict[str, NDArray[Any]]:
+    def _read(self, entry: RestartFile) -> dict[str, NDArray[Any]]:
         from safetensors.numpy import load
 
         remedy = _remedy(self.path.parent, self.year)

@@ -18,7 +18,7 @@ from mpi4py import MPI
 from ai4land_coupler.api import Ai4LandError, Mesh
 from ai4land_coupler.grids import partition
 from ai4land_coupler.regrid.backends import esmf_runtime
-from ai4land_coupler.regrid.backends.esmf import EsmfOptions, EsmfRegridder
+from ai4land_coupler.regrid.backends.esmf import EsmfRegridder, EsmfRegridOptions
 
 
 def share(mesh: Mesh, rank: int, size: int, layout: str) -> Mesh:
@@ -35,7 +35,7 @@ def regrid(name: str, case: Case, comm: MPI.Comm, folder: Path) -> None:
     layout = {1: "stretches", 2: "stretches", 3: "dealt"}[comm.size]
     source = share(source, comm.rank, comm.size, layout)
     destination = share(destination, comm.rank, comm.size, "last" if case.last else layout)
-    regridder = EsmfRegridder(EsmfOptions(closed_form=False, points="esmf", **case.options))
+    regridder = EsmfRegridder(EsmfRegridOptions(closed_form=False, points="esmf", **case.options))
     weights = regridder.build(source, destination, case.method, case.norm, comm)
     row = np.repeat(destination.cell_ids, np.diff(weights.indptr))
     np.savez(
@@ -57,7 +57,7 @@ def faults(comm: MPI.Comm) -> dict[str, Callable[[], object]]:
     source, destination = (partition(mesh, comm.rank, comm.size) for mesh in FEW_POINTS.grids())
     missing = source.corner_lat.copy()
     missing[-1, 0] = np.nan if last else missing[-1, 0]
-    build = EsmfRegridder(EsmfOptions(closed_form=False)).build
+    build = EsmfRegridder(EsmfRegridOptions(closed_form=False)).build
     return {
         "clockwise": lambda: build(
             replace(source, corner_lon=-source.corner_lon) if last else source, destination, comm=comm
@@ -73,7 +73,7 @@ def faults(comm: MPI.Comm) -> dict[str, Callable[[], object]]:
 
 def report_faults(comm: MPI.Comm, folder: Path) -> None:
     parts = (partition(mesh, comm.rank, comm.size) for mesh in FEW_POINTS.grids())
-    EsmfRegridder(EsmfOptions(closed_form=False)).build(*parts, comm=comm)
+    EsmfRegridder(EsmfRegridOptions(closed_form=False)).build(*parts, comm=comm)
     told = {}
     for name, call in faults(comm).items():
         try:
@@ -105,7 +105,7 @@ def many_builds(count: int) -> None:
     used = []
     for i in range(count + 1):
         method = ("conservative", "bilinear", "nearest")[i % 3]
-        EsmfRegridder(EsmfOptions(closed_form=False, points="esmf")).build(source, destination, method)  # type: ignore[arg-type]
+        EsmfRegridder(EsmfRegridOptions(closed_form=False, points="esmf")).build(source, destination, method)  # type: ignore[arg-type]
         if i % max(count // 10, 1) == 0:
             used.append(round(psutil.Process().memory_info().rss / 2**20, 1))
     print(json.dumps(used))

@@ -11,7 +11,7 @@ import numpy as np
 from mpi4py import MPI
 from regrid_cases import octahedral_mesh
 
-from ai4land_coupler.api import Ai4LandError
+from ai4land_coupler.api import Ai4LandError, Regridder
 from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.regrid.backends.yac import YacRegridder
@@ -104,10 +104,10 @@ def faults(comm: MPI.Comm) -> dict[str, str]:
     return told
 
 
-class Broken:
+class Broken(Regridder):
     """A backend that fails on one rank."""
 
-    alone = True
+    single_rank = True
 
     def build(self, *arguments: object) -> None:
         raise RuntimeError("no weights today")

@@ -18,7 +18,7 @@ from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh, Method, Norm
 from ai4land_coupler.grids import latlon_mesh, partition, read_mesh
 from ai4land_coupler.grids.mesh import validate
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 
 
 @cache
@@ -70,7 +70,7 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
     source, destination, codes = source.take(land), destination.take(host), codes[land]
 
     method, norm = METHODS.get(case, ("conservative", "destination"))
-    options = YacOptions(closed_form=case != "library")
+    options = YacRegridOptions(closed_form=case != "library")
     weights = YacRegridder(options).build(source, destination, method, norm, comm)
     plan = RegridPlan(weights, source.cell_ids, comm)
     fields = np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None]

@@ -13,11 +13,11 @@ from regrid_cases import matrix, octahedral_mesh, reduced_mesh
 from ai4land_coupler.api import LatLonGrid, Mesh
 from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.grids.mesh import unit_vectors
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 from ai4land_coupler.regrid.methods.closed_form import value_points
 
 REGRIDDER = YacRegridder()
-NO_FILL = YacRegridder(YacOptions(unmapped="none"))
+NO_FILL = YacRegridder(YacRegridOptions(unmapped="none"))
 
 
 @pytest.mark.real_data
@@ -114,7 +114,7 @@ def test_points_beyond_the_source_take_the_nearest_or_nothing():
     np.testing.assert_array_equal(filled.destination_fraction, 1.0)
     assert filled.source_ids[filled.indptr[1] : filled.indptr[2]].tolist() == [2 * 6 + 2]
     assert filled.source_ids[filled.indptr[2] : filled.indptr[3]].tolist() == [4 * 6]
-    near = YacRegridder(YacOptions(max_distance=1e6)).build(source, host, method="bilinear")
+    near = YacRegridder(YacRegridOptions(max_distance=1e6)).build(source, host, method="bilinear")
     assert near.destination_fraction.tolist() == [1, 1, 1, 0]
 
 

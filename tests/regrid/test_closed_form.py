@@ -10,7 +10,7 @@ from regrid_cases import LATLON, box_mesh, exact_latlon_weights, matrix, octahed
 from ai4land_coupler.api import ConfigError, GridError, LatLonGrid, Mesh
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.grids import latlon_mesh
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 from ai4land_coupler.regrid.methods import closed_form
 
 REGRIDDER = YacRegridder()
@@ -47,7 +47,7 @@ def test_any_two_regions(west, south, step, other, shift):
 def dense_areas(source: Mesh, destination: Mesh) -> np.ndarray:
     """Every box with every box, one pair at a time."""
     found = np.zeros((destination.size, source.size))
-    (sw, sd, ss, sn), (dw, dd, ds, dn) = closed_form.boxes(source), closed_form.boxes(destination)
+    (sw, sd, ss, sn), (dw, dd, ds, dn) = closed_form.cell_boxes(source), closed_form.cell_boxes(destination)
     for turn in (-720, -360, 0, 360, 720):
         width = np.minimum(sw + sd, (dw + dd)[:, None] + turn) - np.maximum(sw, dw[:, None] + turn)
         low, high = np.maximum(ss, ds[:, None]), np.minimum(sn, dn[:, None])
@@ -68,7 +68,7 @@ def test_boxes_thrown_at_random(seed):
         return box_mesh(west, south, west + width, np.minimum(south + height, 89.999 + 0.001 * (south > -90)))
 
     source, destination = throw(40), throw(30)
-    rows, cols, areas = closed_form.box_overlaps(closed_form.boxes(source), closed_form.boxes(destination))
+    rows, cols, areas = closed_form.box_overlaps(closed_form.cell_boxes(source), closed_form.cell_boxes(destination))
     found = np.zeros((destination.size, source.size))
     np.add.at(found, (rows, cols), areas)
     expected = dense_areas(source, destination)
@@ -88,9 +88,9 @@ def test_reduced_grids_both_ways():
 
 def test_small_pieces_give_the_same(monkeypatch):
     source, destination = (latlon_mesh(grid, "grid") for grid in LATLON["globes"])
-    whole = closed_form.box_overlaps(closed_form.boxes(source), closed_form.boxes(destination))
+    whole = closed_form.box_overlaps(closed_form.cell_boxes(source), closed_form.cell_boxes(destination))
     monkeypatch.setattr(closed_form, "_CHUNK", 64)
-    pieces = closed_form.box_overlaps(closed_form.boxes(source), closed_form.boxes(destination))
+    pieces = closed_form.box_overlaps(closed_form.cell_boxes(source), closed_form.cell_boxes(destination))
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one[np.lexsort(whole[1::-1])], other[np.lexsort(pieces[1::-1])])
 
@@ -126,7 +126,7 @@ def test_cells_that_are_no_boxes_go_to_the_library():
     assert found.destination_fraction[0] == pytest.approx(1.0, rel=1e-12)
     assert REGRIDDER.build(octahedral_mesh(1), octahedral_mesh(2)).provenance["backend"] == "yac"
     assert REGRIDDER.build(cap, octahedral_mesh(1)).provenance["backend"] == "yac"
-    assert YacRegridder(YacOptions(closed_form=False)).build(grid, grid).provenance["backend"] == "yac"
+    assert YacRegridder(YacRegridOptions(closed_form=False)).build(grid, grid).provenance["backend"] == "yac"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_yac_would_abort_on_is_refused(lon, lat):
     odd = Mesh("odd", np.arange(1), np.array([lon]), np.array([lat]), "latlon", np.ones(1, bool), 1)
     for meshes in ((octahedral_mesh(1), odd), (odd, octahedral_mesh(1))):
         with pytest.raises(GridError, match=r"YAC does not know such cells[\s\S]*where: odd, cell 0"):
-            YacRegridder(YacOptions(closed_form=False)).build(*meshes)
+            YacRegridder(YacRegridOptions(closed_form=False)).build(*meshes)
 
 
 def test_a_norm_that_nobody_knows_is_refused():

@@ -13,7 +13,7 @@ from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 
 needs.yac()
 
@@ -31,7 +31,7 @@ def mesh(name: str, sample_data: Path | None) -> Mesh:
 
 
 def check(source: Mesh, destination: Mesh, closed_form: bool = True) -> LocalWeights:
-    weights = YacRegridder(YacOptions(closed_form=closed_form)).build(source, destination)
+    weights = YacRegridder(YacRegridOptions(closed_form=closed_form)).build(source, destination)
     # the areas are those of the sphere, and none is lost or made
     for area in (weights.source_area, weights.destination_area):
         assert area.sum() == pytest.approx(4 * np.pi * EARTH_RADIUS**2, rel=1e-11)

@@ -11,11 +11,11 @@ from regrid_cases import matrix, octahedral_mesh, random_voronoi_mesh, reduced_m
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
 from ai4land_coupler.grids import latlon_mesh
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 
 needs.yac()
 
-OURS, YAC = YacRegridder(), YacRegridder(YacOptions(closed_form=False))
+OURS, YAC = YacRegridder(), YacRegridder(YacRegridOptions(closed_form=False))
 GLOBE = latlon_mesh(LatLonGrid(0, 7.5, 48, -90, 7.5, 24), "globe")
 
 

@@ -29,7 +29,7 @@ from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.backends import esmf_mesh, esmf_runtime
-from ai4land_coupler.regrid.backends.esmf import EsmfOptions, EsmfRegridder, ai4land_register
+from ai4land_coupler.regrid.backends.esmf import EsmfRegridder, EsmfRegridOptions, ai4land_register
 from ai4land_coupler.regrid.backends.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes
 from ai4land_coupler.regrid.backends.yac import YacRegridder
 
@@ -323,7 +323,7 @@ def test_without_esmf_the_remedy_is_named(monkeypatch):
     monkeypatch.setenv("ESMFMKFILE", "/nowhere/esmf.mk")
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     with pytest.raises(PluginError, match=r"needs ESMF and esmpy(.|\n)*(not installed|not found)(.|\n)*conda-forge"):
-        EsmfRegridder(EsmfOptions(closed_form=False)).build(mesh, octahedral_mesh(0))
+        EsmfRegridder(EsmfRegridOptions(closed_form=False)).build(mesh, octahedral_mesh(0))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_the_plugin_registers_the_backend():
 
     ai4land_register(Offers())
     factory, options = offered["esmf"]
-    assert options is EsmfOptions
+    assert options is EsmfRegridOptions
     assert factory(options(subdivide=0)).options.subdivide == 0
 
 
@@ -411,7 +411,7 @@ def test_great_circles_and_meridians_are_left_alone():
 def test_corners_that_differ_by_rounding_are_one_node():
     lon = np.array([10.0, 10 + 1e-13, 370.0, 10.0, 77.0, 13.0, 360 - 1e-13, 0.0])
     lat = np.array([5.0, 5 - 1e-13, 5.0, 5.1, 90.0, 90.0, 0.0, 0.0])
-    nodes = name_nodes(esmf_mesh.Polygons(lon, lat, np.array([8])), None)
+    nodes = name_nodes(esmf_mesh.EsmfPolygons(lon, lat, np.array([8])), None)
     assert [len(set(nodes.place[part])) for part in ([0, 1, 2], [4, 5], [6, 7])] == [1, 1, 1]
     assert len(set(nodes.place)) == 4
     assert sorted(nodes.ids) == [1, 2, 3, 4]

@@ -13,7 +13,7 @@ import pytest
 from ranks import mpirun
 from regrid_cases import octahedral_mesh
 
-from ai4land_coupler.api import FieldError, LocalWeights, Mesh
+from ai4land_coupler.api import FieldError, LocalWeights, Mesh, Regridder
 from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.core.state import LandState
@@ -207,10 +207,10 @@ def test_bad_fields_are_refused() -> None:
         land.apply({block: part[None, 1:].astype(float) for block, part in parts.items()})
 
 
-class Counted:
+class Counted(Regridder):
     """A backend that counts how often it is asked."""
 
-    alone, methods = True, YacRegridder.methods
+    single_rank, methods = True, YacRegridder.methods
 
     def __init__(self) -> None:
         self.asked = 0
@@ -261,7 +261,7 @@ def test_weights_of_others_give_the_same_exports() -> None:
     mesh, grid, block = CASES["globe"]
     land, state, view = a_land(grid, block)
     comm = Communicator()
-    given = SimpleNamespace(given=True, build=YacRegridder().build)
+    given = SimpleNamespace(single_rank=False, reads_weights=True, build=YacRegridder().build)
     ours, theirs = HostGrid(mesh, land, YacRegridder(), comm), HostGrid(mesh, land, given, comm)
     np.testing.assert_allclose(ours.area, theirs.area, rtol=1e-12)
     fractions = ours.land_cover_fraction(state)

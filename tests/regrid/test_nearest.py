@@ -10,7 +10,7 @@ from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LatLonGrid
 from ai4land_coupler.grids import latlon_mesh
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 from ai4land_coupler.regrid.methods.closed_form import value_points
 
 
@@ -57,7 +57,7 @@ def test_a_limit_of_distance():
     # cells on the equator, 111.195 km apart
     step = np.deg2rad(1.0) * EARTH_RADIUS * np.cos(np.deg2rad(0.5))
     for reach, count in ((10.5 * step, 11), (10.4 * step, 11), (9.99 * step, 10)):
-        found = YacRegridder(YacOptions(max_distance=reach)).build(source, host, method="nearest")
+        found = YacRegridder(YacRegridOptions(max_distance=reach)).build(source, host, method="nearest")
         assert found.destination_fraction.sum() == count
         assert (np.diff(found.indptr) == found.destination_fraction).all()
 

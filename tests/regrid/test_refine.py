@@ -12,7 +12,7 @@ from regrid_cases import octahedral_mesh
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.grids.mesh import Mesh, unit_vectors
-from ai4land_coupler.regrid.land.outline import NOWHERE, Boxes, Outline
+from ai4land_coupler.regrid.land.outline import NOWHERE, GridBoxes, Outline
 from ai4land_coupler.regrid.land.refine import CUT, refine
 
 
@@ -204,7 +204,7 @@ def test_reach_of_boxes() -> None:
     rng = np.random.default_rng(2)
     row0, col0 = rng.integers(0, 66, 200), rng.integers(0, 130, 200)
     row1, col1 = row0 + rng.integers(1, 6, 200), col0 + rng.integers(1, 12, 200)
-    boxes = Boxes.of(grid, row0, row1, col0, col1)
+    boxes = GridBoxes.of(grid, row0, row1, col0, col1)
     edges = grid.lat_edges
     for u, v in np.ndindex(7, 7):
         lat = edges[row0] + (edges[row1] - edges[row0]) * u / 6

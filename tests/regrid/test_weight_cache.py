@@ -13,7 +13,7 @@ import pytest
 from weight_cases import exact_file, meshes
 
 from ai4land_coupler import LandComponent
-from ai4land_coupler.api import GridError
+from ai4land_coupler.api import GridError, Regridder
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends.from_file import FileOptions, FileRegridder
@@ -126,11 +126,11 @@ def test_tables_without_records(tmp_path):
     assert found.tables["links"]["value"].dtype == np.float64
 
 
-class Counted:
+class Counted(Regridder):
     """A backend that counts how often it is asked; weights from a file."""
 
     methods = frozenset({"conservative"})
-    alone = True
+    single_rank = True
 
     def __init__(self, path):
         self.inner, self.asked = FileRegridder(FileOptions(path=path)), 0
@@ -148,7 +148,7 @@ def counted(tmp_path):
 def test_weights_are_made_once_for_a_pair_of_grids(tmp_path, counted):
     cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
     assert cached.methods == counted.methods
-    assert cached.alone
+    assert cached.single_rank
     source, destination = meshes()
     made = cached.build(source, destination)
     rng = np.random.default_rng(4)

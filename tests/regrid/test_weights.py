@@ -18,7 +18,7 @@ from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends import yac, yac_library
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder, ai4land_register
+from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions, ai4land_register
 
 needs.yac()
 
@@ -56,7 +56,7 @@ def test_weights_are_those_of_esmf(sample_data, weights, destination, step):
 
 
 #: YAC also for pairs that have a closed form.
-YAC_ALONE = YacRegridder(YacOptions(closed_form=False))
+YAC_ALONE = YacRegridder(YacRegridOptions(closed_form=False))
 
 
 @pytest.mark.parametrize("case", LATLON)
@@ -217,5 +217,5 @@ def test_the_plugin_registers_the_backend():
 
     ai4land_register(Offers())
     factory, options = offered["yac"]
-    assert options is YacOptions
+    assert options is YacRegridOptions
     assert isinstance(factory(options()), YacRegridder)

@@ -22,13 +22,13 @@ import sys
 import numpy as np
 from ai4land_coupler.api import LatLonGrid, Mesh
 from ai4land_coupler.grids import latlon_mesh
-from ai4land_coupler.regrid.backends.yac import YacOptions, YacRegridder
+from ai4land_coupler.regrid.backends.yac import YacRegridOptions, YacRegridder
 
 assert "mpi4py.MPI" not in sys.modules
 lon, lat = np.array([[0.0, 20, 20, 0]]), np.array([[0.0, 0, 20, 20]])
 host = Mesh("host", np.arange(1), lon, lat, "great_circle", np.ones(1, bool), 1)
 grid = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "grid")
-weights = YacRegridder(YacOptions(closed_form=False)).build(grid, host)
+weights = YacRegridder(YacRegridOptions(closed_form=False)).build(grid, host)
 print(weights.values.sum())
 print(*{line.split()[-1] for line in open("/proc/self/maps") if re.search(r"/libmpi(ch)?\\.so", line)})
 """

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
 from ai4land_coupler.store.restart import (
-    Entry,
+    RestartFile,
     Restart,
     RestartWriter,
     block_arrays,
@@ -53,7 +53,7 @@ def state_of(year: int) -> LandState:
     )
 
 
-def write(folder: Path, year: int, attrs: dict[str, Any] | None = None) -> list[Entry]:
+def write(folder: Path, year: int, attrs: dict[str, Any] | None = None) -> list[RestartFile]:
     writer, state = RestartWriter(folder, year), state_of(year)
     for block in range(BLOCKS):
         writer.write_block(block, block_arrays(state, block))

@@ -21,9 +21,9 @@ from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_c
 from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
 from ai4land_coupler.regrid.backends import esmf_runtime
 from ai4land_coupler.regrid.backends.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes
+from ai4land_coupler.regrid.methods.built_in import RegridOptions, built_in_weights, check_request
 from ai4land_coupler.regrid.methods.closed_form import value_points
-from ai4land_coupler.regrid.methods.conserve import Overlaps, covered_scale
-from ai4land_coupler.regrid.methods.request import RegridOptions, check_request, without_library
+from ai4land_coupler.regrid.methods.conserve import OverlapAreas, covered_scale
 
 _ESMF_METHOD: dict[Method, str] = {
     "conservative": "CONSERVE",
@@ -38,7 +38,7 @@ _COVERED = 1e-8
 _ESMF_ERRORS = (ValueError, RuntimeError, TypeError, KeyError)
 
 
-class EsmfOptions(RegridOptions):
+class EsmfRegridOptions(RegridOptions):
     """Options of the ESMF backend.
 
     Parameters
@@ -61,8 +61,8 @@ class EsmfRegridder(Regridder):
 
     methods: frozenset[Method] = frozenset(_ESMF_METHOD)
 
-    def __init__(self, options: EsmfOptions | None = None) -> None:
-        self.options = options or EsmfOptions()
+    def __init__(self, options: EsmfRegridOptions | None = None) -> None:
+        self.options = options or EsmfRegridOptions()
 
     @property
     def version(self) -> str:
@@ -105,7 +105,7 @@ class EsmfRegridder(Regridder):
         validate(source, comm)
         validate(destination, comm)
         if method in _CONSERVATIVE or self.options.points == "shared":
-            found = without_library(source, destination, method, norm, self.options, comm)
+            found = built_in_weights(source, destination, method, norm, self.options, comm)
             if found is not None:
                 return found
         if method == "conservative2nd":
@@ -272,7 +272,7 @@ def _scale(
     corners = np.zeros((needed.size, 3))
     known = Mesh(source.name, needed, corners, corners, source.edges, np.ones(needed.size, bool), source.global_size)
     order = np.argsort(np.argsort(owner, kind="stable"))
-    overlaps = Overlaps(column.ravel(), destination.cell_ids[row], values * destination_area[row])
+    overlaps = OverlapAreas(column.ravel(), destination.cell_ids[row], values * destination_area[row])
     candidates = Candidates(known, owner, sent, order)
     return covered_scale(overlaps, candidates, source_area, comm)[column.ravel()]
 
@@ -290,11 +290,11 @@ def _pole_triangles(mesh: Mesh) -> GridError | None:
     )
 
 
-def _create(options: EsmfOptions) -> EsmfRegridder:
+def _create(options: EsmfRegridOptions) -> EsmfRegridder:
     """Conservative, bilinear and nearest weights by ESMF on all ranks together; needs esmpy."""
     return EsmfRegridder(options)
 
 
 @hookimpl
 def ai4land_register(registry: Registry) -> None:
-    registry.regridder("esmf", _create, EsmfOptions)
+    registry.regridder("esmf", _create, EsmfRegridOptions)

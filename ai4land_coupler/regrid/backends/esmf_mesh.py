@@ -22,7 +22,7 @@ _UNIT = 2 * POINT_TOLERANCE
 _TURN = round(360.0 / _UNIT)
 
 
-class Polygons(NamedTuple):
+class EsmfPolygons(NamedTuple):
     """Coordinates of the corners of all cells, cell after cell, and how many corners each cell has, (cells,)."""
 
     lon: NDArray[np.float64]
@@ -59,7 +59,7 @@ def _distinct(lon: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sort(lon[first])
 
 
-def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] | None) -> Polygons:
+def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] | None) -> EsmfPolygons:
     """The cells with great-circle edges; edges along parallels become chains of short arcs.
 
     A parallel is cut into pieces, and each piece becomes two arcs that meet halfway, a little off the parallel: so
@@ -80,7 +80,7 @@ def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] |
     count = used.sum(axis=1)
     lon, lat = mesh.corner_lon[used], mesh.corner_lat[used]
     if mesh.edges != "latlon" or pieces == 0:
-        return Polygons(lon, lat, count)
+        return EsmfPolygons(lon, lat, count)
     lon2, lat2 = (values[used] for values in next_corners(mesh))
     span = lon_difference(lon2, lon)
     parallel = (np.abs(lat2 - lat) <= POINT_TOLERANCE) & ~at_pole(lat) & (np.abs(span) > POINT_TOLERANCE)
@@ -114,7 +114,7 @@ def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] |
     out_lat[halfway] = _equal_area_latitude(out_lat[halfway], (stop - start)[halfway])
     out_lon = np.where(halfway, (start + stop) / 2, start)
     cell = np.repeat(np.arange(mesh.size), count)
-    return Polygons(out_lon, out_lat, np.bincount(cell, weights=points, minlength=mesh.size).astype(np.int64))
+    return EsmfPolygons(out_lon, out_lat, np.bincount(cell, weights=points, minlength=mesh.size).astype(np.int64))
 
 
 def _equal_area_latitude(lat: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ class Nodes:
     place: NDArray[np.int32]
 
 
-def name_nodes(polygons: Polygons, comm: Any) -> Nodes:
+def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     """Give corners one id, one owner and the same coordinates on all ranks. Collective.
 
     Corners are one node where their coordinates round to the same multiple of twice the ``POINT_TOLERANCE``. The

@@ -24,8 +24,8 @@ from ai4land_coupler.grids.candidates import Spheres, blocks_of, candidates_by_s
 from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.regrid.backends.yac_library import import_yac
+from ai4land_coupler.regrid.methods.built_in import RegridOptions, built_in_weights, check_request
 from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
-from ai4land_coupler.regrid.methods.request import RegridOptions, check_request, without_library
 
 #: Cells of both sides in one call of YAC: bounds its memory, 0.8 kB a cell.
 _BLOCK = 50_000
@@ -33,7 +33,7 @@ _BLOCK = 50_000
 _names = itertools.count()
 
 
-class YacOptions(RegridOptions):
+class YacRegridOptions(RegridOptions):
     """Options of the YAC backend: those of every backend."""
 
 
@@ -43,8 +43,8 @@ class YacRegridder(Regridder):
     methods: frozenset[Method] = frozenset({"conservative", "bilinear", "nearest"})
     single_rank = True
 
-    def __init__(self, options: YacOptions | None = None) -> None:
-        self._options = options or YacOptions()
+    def __init__(self, options: YacRegridOptions | None = None) -> None:
+        self._options = options or YacRegridOptions()
 
     @property
     def version(self) -> str:
@@ -83,7 +83,7 @@ class YacRegridder(Regridder):
         check_request("YAC", self.methods, method, norm)
         validate(source, comm)
         validate(destination, comm)
-        found = without_library(source, destination, method, norm, self._options, comm)
+        found = built_in_weights(source, destination, method, norm, self._options, comm)
         return found or self._conservative(source, destination, norm, comm)
 
     def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:
@@ -202,11 +202,11 @@ def _yac_grid(mesh: Mesh) -> Any:
     return grid
 
 
-def _create(options: YacOptions) -> YacRegridder:
+def _create(options: YacRegridOptions) -> YacRegridder:
     """Weights by YAC, on the sphere, edges as great circles or meridians and parallels."""
     return YacRegridder(options)
 
 
 @hookimpl
 def ai4land_register(registry: Registry) -> None:
-    registry.regridder("yac", _create, YacOptions)
+    registry.regridder("yac", _create, YacRegridOptions)

@@ -26,7 +26,7 @@ NOWHERE, SEVERAL = -1, -2
 
 
 @dataclass(frozen=True)
-class Boxes:
+class GridBoxes:
     """Boxes of a latitude-longitude grid: their centres, and how far they reach; all (n,)."""
 
     lon: Floats
@@ -46,8 +46,8 @@ class Boxes:
     radius: Floats
 
     @classmethod
-    def of(cls, grid: LatLonGrid, row0: Ints, row1: Ints, col0: Ints, col1: Ints) -> Boxes:
-        """Boxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
+    def of(cls, grid: LatLonGrid, row0: Ints, row1: Ints, col0: Ints, col1: Ints) -> GridBoxes:
+        """GridBoxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
         edges = grid.lat_edges
         first, last = edges[row0], edges[row1]
         lat, half_lat = (first + last) / 2, np.abs(last - first) / 2
@@ -128,7 +128,7 @@ class Outline:
         """Pairs of a point (n, 3) and a cell that may come as near to it as ``radius`` (n,)."""
         return self._cell_balls.near(points, radius)
 
-    def crosses(self, boxes: Boxes, box: Ints, edge: Ints) -> NDArray[np.bool_]:
+    def crosses(self, boxes: GridBoxes, box: Ints, edge: Ints) -> NDArray[np.bool_]:
         """Whether an edge crosses a box, for each pair (n,)."""
         if self._latlon:
             slack = np.rad2deg(SLACK)
@@ -155,7 +155,7 @@ class Outline:
         crossed[near] = apart <= (radius[near] + self._edge_reach[edge[near]] + SLACK) ** 2
         return np.asarray(crossed)
 
-    def holds(self, boxes: Boxes, box: Ints, cell: Ints) -> NDArray[np.bool_]:
+    def holds(self, boxes: GridBoxes, box: Ints, cell: Ints) -> NDArray[np.bool_]:
         """Whether a cell holds the centre of a box, for each pair (n,).
 
         Counts the edges that the meridian of the centre crosses, eastward ones for and westward ones against, on its
@@ -179,12 +179,12 @@ class Outline:
             count += np.where(counted, np.where(eastward != southern, 1, -1), 0)
         return count > 0
 
-    def locate(self, boxes: Boxes, box: Ints) -> Ints:
+    def locate(self, boxes: GridBoxes, box: Ints) -> Ints:
         """The cell that holds the centre of each of some boxes, ``NOWHERE`` or ``SEVERAL``, (n,)."""
         place, cell = self.cells_near(boxes.point[:, box].T, np.zeros(len(box)))
         return self.choose(boxes, box, place, cell)
 
-    def choose(self, boxes: Boxes, box: Ints, place: Ints, cell: Ints) -> Ints:
+    def choose(self, boxes: GridBoxes, box: Ints, place: Ints, cell: Ints) -> Ints:
         """As ``locate``, among candidates: pairs of a place in ``box`` and a cell."""
         held = self.holds(boxes, box[place], cell)
         place, cell = place[held], cell[held]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
-from ai4land_coupler.regrid.land.outline import NOWHERE, SEVERAL, Boxes, Ints, Outline
+from ai4land_coupler.regrid.land.outline import NOWHERE, SEVERAL, GridBoxes, Ints, Outline
 
 #: Fine cells along each side of the largest boxes, and the parts along each side into which a box is split.
 TILE, SPLIT = 64, 4
@@ -57,7 +57,7 @@ def refine(outline: Outline, grid: LatLonGrid, box: Box, land: NDArray[np.bool_]
     pair_box = pair_edge = np.empty(0, np.int64)
     while len(row):
         # boxes at the end of the block are cut off there
-        boxes = Boxes.of(
+        boxes = GridBoxes.of(
             grid,
             box.row0 + row,
             np.minimum(box.row0 + row + size, box.row1),
@@ -94,7 +94,7 @@ def _with_land(counts: Ints, row: Ints, col: Ints, size: int) -> NDArray[np.bool
     return np.asarray(inside > 0)
 
 
-def _cell_of(outline: Outline, boxes: Boxes, free: Ints, pair_box: Ints, pair_edge: Ints) -> Ints:
+def _cell_of(outline: Outline, boxes: GridBoxes, free: Ints, pair_box: Ints, pair_edge: Ints) -> Ints:
     """The cell that holds each box that no edge crosses, (n,).
 
     Cells beside the edges that crossed the larger box are tried first; they nearly always have it.

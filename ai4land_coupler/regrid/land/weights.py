@@ -23,7 +23,7 @@ from ai4land_coupler.grids.mesh import Mesh, validate
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.regrid.land.dealt import DealtLand
-from ai4land_coupler.regrid.land.outline import Boxes, Ints, Outline
+from ai4land_coupler.regrid.land.outline import GridBoxes, Ints, Outline
 from ai4land_coupler.regrid.land.refine import CUT, refine
 from ai4land_coupler.regrid.methods.conserve import STRIP
 
@@ -84,8 +84,7 @@ def land_weights(
         On every rank: the mesh is malformed.
     """
     validate(mesh, comm)
-    alone = regridder.single_rank
-    if comm is None or not alone:
+    if comm is None or not regridder.single_rank:
         return _overlaps(plan, land, mesh, regridder, comm, comm)
     dealt = DealtLand(plan, land, comm)
     found = _overlaps(plan, dealt.land, mesh, regridder, comm, None)
@@ -227,7 +226,7 @@ def _near_blocks(outline: Outline | None, plan: BlockPlan, blocks: Ints) -> Ints
         return np.empty(0, np.int64)
     pieces = [piece for block in blocks for piece in _pieces(plan.blocks[int(block)].core)]
     row0, row1, col0, col1 = np.array(pieces, np.int64).T
-    boxes = Boxes.of(plan.fine, row0, row1, col0, col1)
+    boxes = GridBoxes.of(plan.fine, row0, row1, col0, col1)
     return np.unique(outline.cells_near(boxes.point.T, boxes.radius)[1])
 
 

@@ -25,19 +25,19 @@ _ROW = 1e-6
 _WIDEST = 179.0
 
 
-class Boxes(NamedTuple):
-    """West edge as the mesh gives it, width, south and north edge of each cell, degrees, (n,)."""
+class CellBoxes(NamedTuple):
+    """Cells as boxes: west edge as the mesh gives it, width, south and north edge of each cell, degrees, (n,)."""
 
     west: NDArray[np.float64]
     width: NDArray[np.float64]
     south: NDArray[np.float64]
     north: NDArray[np.float64]
 
-    def take(self, index: NDArray[np.int64] | slice) -> Boxes:
-        return Boxes(*(edge[index] for edge in self))
+    def take(self, index: NDArray[np.int64] | slice) -> CellBoxes:
+        return CellBoxes(*(edge[index] for edge in self))
 
 
-def boxes(mesh: Mesh) -> Boxes:
+def cell_boxes(mesh: Mesh) -> CellBoxes:
     """The box around each cell. Cells of half the globe's width and more have none that means anything."""
     lon = mesh.corner_lon
     # the longitude of a corner at a pole says nothing
@@ -46,7 +46,7 @@ def boxes(mesh: Mesh) -> Boxes:
     with np.errstate(invalid="ignore"):
         steps = lon_difference(lon, some)
     west, east = _least(steps), -_least(-steps)
-    return Boxes(some[:, 0] + west, east - west, _least(mesh.corner_lat), -_least(-mesh.corner_lat))
+    return CellBoxes(some[:, 0] + west, east - west, _least(mesh.corner_lat), -_least(-mesh.corner_lat))
 
 
 def is_box(mesh: Mesh) -> NDArray[np.bool_]:
@@ -54,7 +54,7 @@ def is_box(mesh: Mesh) -> NDArray[np.bool_]:
     if mesh.size == 0:
         return np.zeros(0, bool)
     # every edge follows a meridian or a parallel, so a cell is its box where it has the area of its box
-    area, box = cell_area(mesh), boxes(mesh)
+    area, box = cell_area(mesh), cell_boxes(mesh)
     fits = np.abs(_area(box.width, box.south, box.north) - area) <= 1e-9 * area
     return np.asarray(fits & (box.width < _WIDEST))
 
@@ -71,7 +71,7 @@ def value_places(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     lon, lat = mesh.centres()
     if mesh.centre_lon is None and mesh.edges == "latlon" and mesh.size:
-        box, fits = boxes(mesh), is_box(mesh)
+        box, fits = cell_boxes(mesh), is_box(mesh)
         lon = np.where(fits, box.west + box.width / 2, lon)
         lat = np.where(fits, (box.south + box.north) / 2, lat)
     return lon, lat
@@ -83,7 +83,9 @@ def all_boxes(mesh: Mesh, comm: Any) -> bool:
     return alike if comm is None else all(comm.allgather(alike))
 
 
-def box_overlaps(source: Boxes, destination: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def box_overlaps(
+    source: CellBoxes, destination: CellBoxes
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Every pair of boxes that overlap: destination index, source index, area (m2)."""
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     if source.west.size and destination.west.size:
@@ -92,7 +94,7 @@ def box_overlaps(source: Boxes, destination: Boxes) -> tuple[NDArray[np.int64], 
     return rows, cols, areas
 
 
-def _sweep(source: Boxes, destination: Boxes) -> list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+def _sweep(source: CellBoxes, destination: CellBoxes) -> list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     # rows of the source, by ascending south edge; cells of a row by ascending west edge
     keys, row = np.unique(np.round(source.south / _ROW) + 1j * np.round(source.north / _ROW), return_inverse=True)
     longitude = np.mod(source.west, 360.0)
@@ -118,8 +120,8 @@ def _sweep(source: Boxes, destination: Boxes) -> list[tuple[NDArray[Any], NDArra
 
 
 def _along(
-    source: Boxes,
-    destination: Boxes,
+    source: CellBoxes,
+    destination: CellBoxes,
     cell: NDArray[np.int64],
     row: NDArray[np.int64],
     order: NDArray[np.int64],
@@ -145,7 +147,7 @@ def _along(
     return found
 
 
-def _overlap(source: Boxes, destination: Boxes) -> NDArray[np.float64]:
+def _overlap(source: CellBoxes, destination: CellBoxes) -> NDArray[np.float64]:
     """Area that pairs of boxes, each less than half the globe wide, have in common (m2)."""
     # from west edge to west edge the shorter way, so that the digits of small cells are kept
     offset = lon_difference(destination.west, source.west)

@@ -28,7 +28,7 @@ _ROUNDS = 200
 _RELAXATION = 1.8
 
 
-class Overlaps(NamedTuple):
+class OverlapAreas(NamedTuple):
     """What overlaps on this rank: candidate (local index), destination cell (global id), area (m2); each (nnz,)."""
 
     candidate: NDArray[np.int64]
@@ -67,7 +67,7 @@ def weights_of_overlaps(
     order = np.argsort(row * candidates.mesh.size + col, kind="stable")
     row, col, area = row[order], col[order], area[order]
     source_area, destination_area = cell_area(source), cell_area(destination)
-    overlaps = Overlaps(col, destination.cell_ids[row], area)
+    overlaps = OverlapAreas(col, destination.cell_ids[row], area)
     values = balanced(row, overlaps, candidates, source_area, destination_area, comm, strip) / destination_area[row]
     fraction = np.bincount(row, weights=values, minlength=destination.size)
     return LocalWeights(
@@ -82,7 +82,7 @@ def weights_of_overlaps(
 
 
 def covered_scale(
-    overlaps: Overlaps,
+    overlaps: OverlapAreas,
     candidates: Candidates,
     source_area: NDArray[np.float64],
     comm: Any,
@@ -111,7 +111,7 @@ def covered_scale(
 
 def balanced(
     row: NDArray[np.int64],
-    overlaps: Overlaps,
+    overlaps: OverlapAreas,
     candidates: Candidates,
     source_area: NDArray[np.float64],
     destination_area: NDArray[np.float64],
@@ -170,7 +170,7 @@ class _SourceSums:
     def __init__(
         self,
         row: NDArray[np.int64],
-        overlaps: Overlaps,
+        overlaps: OverlapAreas,
         row_ids: NDArray[np.int64],
         candidates: Candidates,
         source_area: NDArray[np.float64],

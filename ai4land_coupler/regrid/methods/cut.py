@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, merge_corners, next_corners
-from ai4land_coupler.regrid.methods.closed_form import Boxes, boxes, expand
+from ai4land_coupler.regrid.methods.closed_form import CellBoxes, cell_boxes, expand
 
 #: Longitudes and latitudes this close are one line of a grid (degrees; 0.1 mm).
 _SAME = 1e-9
@@ -50,7 +50,7 @@ def grid_lines(mesh: Mesh, comm: Any) -> Lines | None:
     sizes = [mesh.size] if comm is None else comm.allgather(mesh.size)
     if sum(sizes) != mesh.global_size:
         return None
-    box = boxes(mesh)
+    box = cell_boxes(mesh)
     sides = [np.unique(_east(np.concatenate([box.west, box.west + box.width])))]
     sides.append(np.unique(np.concatenate([box.south, box.north])))
     if max(side.size for side in sides) > _LINES:
@@ -77,7 +77,7 @@ def can_cut(mesh: Mesh, lines: Lines, comm: Any) -> bool:
 
 
 def cut_overlaps(
-    mesh: Mesh, grid: Boxes, lines: Lines
+    mesh: Mesh, grid: CellBoxes, lines: Lines
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Every overlap of a great-circle cell and a box: index of the cell, index of the box, area (m2).
 
@@ -131,7 +131,7 @@ def _work(mesh: Mesh, lines: Lines) -> NDArray[np.int64]:
     return np.asarray(np.minimum(columns, lines.lon.size) * rows, np.int64)
 
 
-def _places(box: Boxes, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64] | None:
+def _places(box: CellBoxes, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Column x rows + row of each box, ``None`` where one does not lie between neighbouring lines."""
 
     def line(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -38,7 +38,7 @@ class RegridOptions(Options):
     max_distance: float | None = Field(default=None, gt=0.0)
 
 
-def without_library(
+def built_in_weights(
     source: Mesh, destination: Mesh, method: Method, norm: Norm, options: RegridOptions, comm: Any
 ) -> LocalWeights | None:
     """Make the weights where no library is needed, else ``None`` (on every rank alike). Collective.
@@ -62,7 +62,7 @@ def _between_boxes(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> Lo
     candidates = find_candidates(source, destination, comm)
     taken = np.flatnonzero(destination.mask)
     row, col, area = closed_form.box_overlaps(
-        closed_form.boxes(candidates.mesh), closed_form.boxes(destination.take(taken))
+        closed_form.cell_boxes(candidates.mesh), closed_form.cell_boxes(destination.take(taken))
     )
     row, made_by = taken[row], _made_by(norm)
     return weights_of_overlaps(row, col, area, source, destination, candidates, norm, made_by, comm, closed_form.STRIP)
@@ -79,9 +79,9 @@ def _cut(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights
     taken = np.flatnonzero(destination.mask)
     here = destination.take(taken)
     if from_boxes:
-        row, col, area = cut_overlaps(here, closed_form.boxes(candidates.mesh), lines)
+        row, col, area = cut_overlaps(here, closed_form.cell_boxes(candidates.mesh), lines)
     else:
-        col, row, area = cut_overlaps(candidates.mesh, closed_form.boxes(here), lines)
+        col, row, area = cut_overlaps(candidates.mesh, closed_form.cell_boxes(here), lines)
     return weights_of_overlaps(
         taken[row], col, area, source, destination, candidates, norm, _made_by(norm), comm, closed_form.STRIP
     )
