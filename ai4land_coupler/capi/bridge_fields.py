@@ -15,7 +15,7 @@ from ai4land_coupler.errors import FieldError, nearest
 
 if TYPE_CHECKING:
     from ai4land_coupler.component.component import LandComponent
-    from ai4land_coupler.host.table import ExportInfo, ImportInfo
+    from ai4land_coupler.host.field_info import ExportInfo, ImportInfo
 
 #: By the value of ``direction`` in ``a4l_field_count``: ``A4L_EXPORT``, ``A4L_IMPORT``.
 DIRECTIONS = ("export", "import")

@@ -14,7 +14,7 @@ from ai4land_coupler.errors import FieldError, StateError, TimeError, nearest
 
 if TYPE_CHECKING:
     from ai4land_coupler.component.component import LandComponent
-    from ai4land_coupler.host.table import ExportInfo
+    from ai4land_coupler.host.field_info import ExportInfo
 
 
 class Export(NamedTuple):

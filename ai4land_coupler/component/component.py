@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api.hooks import StepEvent
 from ai4land_coupler.component.output import RunOutput
-from ai4land_coupler.component.stepper import Present, Stepper
+from ai4land_coupler.component.stepper import RunState, Stepper
 from ai4land_coupler.config.sections import Config, load_config
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
@@ -31,11 +31,11 @@ from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.host.exchange import HostGrid
-from ai4land_coupler.host.grids import HOST, HostSide
+from ai4land_coupler.host.field_info import ExportInfo, ImportInfo
+from ai4land_coupler.host.field_table import make_field_table
+from ai4land_coupler.host.grids import HOST, HostGrids
 from ai4land_coupler.host.imports import HostImports
-from ai4land_coupler.host.offers import make_offers
 from ai4land_coupler.host.restart import HostRestart, write_host_restart
-from ai4land_coupler.host.table import ExportInfo, ImportInfo
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.inputs.readers import StaticReader
@@ -90,7 +90,7 @@ class LandComponent:
                 _refuse_backward(self.config)
         self.status = Status.CREATED
         self.step_count = 0
-        self._hosts = HostSide(self.comm)
+        self._hosts = HostGrids(self.comm)
         self._time = HostTime(HostCalendar(), HostDate(self.config.time.start))
 
     # ---- life cycle -------------------------------------------------------------------------------------------
@@ -134,23 +134,23 @@ class LandComponent:
         with self.comm.guard():
             branch = _start(start, restart) == "branch"
             setup = self._setup = make_setup(self.config, self.comm.rank, self.comm.size)
-            offers = self._offers = make_offers(setup)
-            forcing = self._forcing = LandForcing(setup, offers.passed_needs)
+            field_table = self._field_table = make_field_table(setup)
+            forcing = self._forcing = LandForcing(setup, field_table.pass_through_inputs)
         check_same(setup.regrid_backend, self.comm.mpi)
         first = self._first = FirstState(setup, forcing)
         with self.comm.guard():
             source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
             state = first.from_map() if source is None else first.from_restart(source, branch=branch)
-            self._present = Present(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
-            self._past = HostRestart(source, state.year, branch=branch)
-            self._imports = HostImports(setup, offers, self._hosts, self._past.date, self.comm)
+            self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
+            self._host_restart = HostRestart(source, state.year, branch=branch)
+            self._imports = HostImports(setup, field_table, self._hosts, self._host_restart.date, self.comm)
             gaps = find_gaps(setup, forcing, state)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
             refuse_large_gaps(setup, parts)
         self.model = self._make_model()
         self._stepper = Stepper(self.model, forcing, self._hosts, self._imports, self.comm)
-        self._time = HostTime(self._time.calendar, self._past.date)
+        self._time = HostTime(self._time.calendar, self._host_restart.date)
         self.status = Status.INITIALIZED
 
     def set_grid(self, mesh: Mesh, name: str = HOST) -> None:
@@ -187,7 +187,7 @@ class LandComponent:
             No such field can be anchored. What is wrong with values is found by :meth:`realize`, on every rank.
         """
         self._expect(Status.INITIALIZED)
-        self._hosts.set_surface(grid, name, values, self._offers.profile)
+        self._hosts.set_surface(grid, name, values, self._field_table.profile)
 
     def set_named_grid(self, name: str, as_name: str = HOST) -> None:
         """Use a grid of the configuration's ``hosts``, split evenly over the ranks."""
@@ -200,11 +200,13 @@ class LandComponent:
         self._hosts.agree(self.calendar)
         with self.comm.guard():
             self._imports.windows.check()
-        self._hosts.realize(self._setup, self._offers, self._forcing, self.state, self._past, self.model.timers)
+        self._hosts.realize(
+            self._setup, self._field_table, self._forcing, self.state, self._host_restart, self.model.timers
+        )
         with self.comm.guard():
-            self._past.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
-        self._present = self._stepper.start(self._present, self._past.exports)
-        self._output = RunOutput(self._setup, self._offers.exports, self._hosts.grids, self.comm)
+            self._host_restart.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
+        self._run_state = self._stepper.start(self._run_state, self._host_restart.exports)
+        self._output = RunOutput(self._setup, self._field_table.exports, self._hosts.grids, self.comm)
         self.step_count += 1
         self.status = Status.REALIZED
 
@@ -235,15 +237,15 @@ class LandComponent:
 
     def run_date(self, year: int, month: int = 1, day: int = 1, seconds: float = 0) -> None:
         """:meth:`run` for a date in numbers; ``seconds`` count from midnight."""
-        if self._time.quiet(year, month, day, seconds):
+        if self._time.no_step_is_due(year, month, day, seconds):
             return
         self._expect(Status.REALIZED)
         date = self._time.calendar.parse((year, month, day, seconds))
         self._time.check(date, self.clock)
-        if self._present.due(date.year):
+        if self._run_state.due(date.year):
             self._agree_on(date)
-            while self._present.due(date.year):
-                self._present = self._stepper.step(self._present, self._time.calendar)
+            while self._run_state.due(date.year):
+                self._run_state = self._stepper.step(self._run_state, self._time.calendar)
                 self._imports.windows.forget(self.state.year)
                 self.step_count += 1
         self._time.move(date)
@@ -261,7 +263,7 @@ class LandComponent:
             self._imports.windows,
             self._hosts.meshes,
             self._hosts.surfaces,
-            self._present.fields,
+            self._run_state.fields,
             self.comm,
         )
         gathered = self.comm.gather((entries, host))
@@ -277,7 +279,7 @@ class LandComponent:
         self.comm.free()
         self._hosts.release()
         if self.status in (Status.INITIALIZED, Status.REALIZED):
-            self._present = self._present.without_fields()
+            self._run_state = self._run_state.without_fields()
         self._time = HostTime(self._time.calendar, self._time.now)
         self.status = Status.FINALIZED
 
@@ -286,17 +288,17 @@ class LandComponent:
     @property
     def state(self) -> LandState:
         """The land, on the blocks of this rank."""
-        return self._present.state
+        return self._run_state.state
 
     @property
     def clock(self) -> Clock:
         """The years of the run, at that of the state."""
-        return self._present.clock
+        return self._run_state.clock
 
     @property
     def diagnostics(self) -> Mapping[str, NDArray[np.float64]]:
         """Sums over all blocks, of the step that led to the state; nothing before the first."""
-        return self._present.diagnostics
+        return self._run_state.diagnostics
 
     @property
     def year(self) -> int:
@@ -308,7 +310,7 @@ class LandComponent:
     def next_year(self) -> int | None:
         """The year of ``export(..., at="next")``: one step of the predictor on; ``None`` where there is none."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        return self._present.next_year
+        return self._run_state.next_year
 
     @property
     def calendar(self) -> str:
@@ -361,7 +363,7 @@ class LandComponent:
     def exports(self) -> dict[str, ExportInfo]:
         """The fields on offer."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        return dict(self._offers.exports)
+        return dict(self._field_table.exports)
 
     def imports(self) -> dict[str, ImportInfo]:
         """The fields that predictors want of the host."""
@@ -391,9 +393,9 @@ class LandComponent:
         """
         self._expect(Status.REALIZED)
         self._hosts.grid(grid)
-        if name not in self._offers.exports:
-            raise FieldError("no export has this name", found=name, remedy=nearest(name, self._offers.exports))
-        return self._present.export(self._offers.exports[name], grid, at, self._time.calendar)
+        if name not in self._field_table.exports:
+            raise FieldError("no export has this name", found=name, remedy=nearest(name, self._field_table.exports))
+        return self._run_state.export(self._field_table.exports[name], grid, at, self._time.calendar)
 
     def import_(
         self, name: str, values: NDArray[Any], at: Any = None, units: str | None = None, since: Any = None
@@ -442,7 +444,7 @@ class LandComponent:
 
     def write_output(self, store: OutputStore) -> None:
         """Write the state into the run's output store; it counts once the year is committed there. Collective."""
-        self._output.write(store, self._present)
+        self._output.write(store, self._run_state)
 
     def provenance(self) -> dict[str, Any]:
         """Where results come from, as plain JSON. Collective."""
@@ -486,7 +488,7 @@ class LandComponent:
         """Whether dates of the host's calendar are in use."""
         if self.status is Status.CREATED:
             return False
-        return self._time.now != self._past.date or self._imports.dated
+        return self._time.now != self._host_restart.date or self._imports.dated
 
     def _agree_on(self, date: HostDate) -> None:
         """Ranks that run to different dates would wait for each other in different steps."""

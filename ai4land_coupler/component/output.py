@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.allocation.areas import class_area
-from ai4land_coupler.component.stepper import Present
+from ai4land_coupler.component.stepper import RunState
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.host.exchange import HostGrid
-from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.inputs.adapters import texts_in
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.parallel import Communicator, exchange_windows
@@ -64,9 +64,9 @@ class RunOutput:
             chunk=min(256, shard),
         )
 
-    def write(self, store: OutputStore, present: Present) -> None:
+    def write(self, store: OutputStore, run_state: RunState) -> None:
         """Write the state that a run stands at, each rank its shards; :meth:`OutputStore.commit` makes it count."""
-        state, year = present.state, present.state.year
+        state, year = run_state.state, run_state.state.year
         boxes = store.shard_boxes()
         shards = [{i: box for i, box in enumerate(boxes) if i % self._comm.size == r} for r in range(self._comm.size)]
         cover = self._shards(state.cover, shards, self._setup.legend.ocean[0], np.uint8)
@@ -75,7 +75,7 @@ class RunOutput:
             for item in store.land_fields
             if any(self._comm.allgather(item.name in state.fields))  # none in the first year: no predictor has run
         }
-        hosts = {name: self._host_fields(name, store.host_fields, present) for name in self._hosts}
+        hosts = {name: self._host_fields(name, store.host_fields, run_state) for name in self._hosts}
         area = self._class_area(state.cover)
         with self._comm.guard():
             for key, codes in cover.items():
@@ -88,7 +88,7 @@ class RunOutput:
             if self._comm.rank == 0:
                 store.write_diagnostic("class_area", year, area)
                 for series in self._diagnostics():
-                    values = present.diagnostics.get(series.name, np.zeros(max(1, len(series.labels))))
+                    values = run_state.diagnostics.get(series.name, np.zeros(max(1, len(series.labels))))
                     store.write_diagnostic(series.name, year, values if series.labels else float(values[0]))
                 for name, (ids, parts) in hosts.items():
                     for field_name, values in parts.items():
@@ -130,7 +130,7 @@ class RunOutput:
         return exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
 
     def _host_fields(
-        self, host: str, names: tuple[str, ...], present: Present
+        self, host: str, names: tuple[str, ...], run_state: RunState
     ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """The fields of a host grid on rank 0, with the global ids of their cells; NaN for what is not made yet."""
         mesh = self._hosts[host].mesh
@@ -139,7 +139,7 @@ class RunOutput:
         for name in names:
             types = self._exports[name].types
             blank = np.full((len(types), mesh.size) if types else mesh.size, np.nan)
-            parts = self._comm.gather(present.fields.get((host, name), blank))
+            parts = self._comm.gather(run_state.fields.get((host, name), blank))
             if parts is not None:
                 gathered[name] = np.concatenate(parts, axis=-1)
         return (np.empty(0, np.int64) if ids is None else np.concatenate(ids)), gathered

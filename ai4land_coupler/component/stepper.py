@@ -17,17 +17,17 @@ from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import FieldError, StateError, TimeError
-from ai4land_coupler.host.grids import Fields, HostSide
+from ai4land_coupler.host.field_info import ExportInfo
+from ai4land_coupler.host.grids import Fields, HostGrids
 from ai4land_coupler.host.imports import HostImports
-from ai4land_coupler.host.table import ExportInfo
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.model import LandModel, StepResult
 from ai4land_coupler.parallel import Communicator
 
 
 @dataclass(frozen=True)
-class BegunStep:
-    """A step of which the part that waits for no import is taken: where it ends, what it was begun with, what it
+class StartedStep:
+    """A step of which the part that waits for no import is taken: where it ends, what it was started with, what it
     made so far."""
 
     clock: Clock
@@ -36,17 +36,17 @@ class BegunStep:
 
 
 @dataclass(frozen=True)
-class Present:
+class RunState:
     """Where a run stands: a value, so that a step that fails leaves all of it as it was.
 
     Attributes
     ----------
     lookahead:
-        Whether the next step is to be begun at once.
+        Whether the next step is to be started at once.
     fields:
         The exports of the state.
     ahead, next_fields:
-        The step that was begun, and the exports of its state; nothing without lookahead, and at the end of the run.
+        The step that was started, and the exports of its state; nothing without lookahead, and at the end of the run.
     diagnostics:
         Sums over all blocks, of the step that led here.
     """
@@ -55,7 +55,7 @@ class Present:
     clock: Clock
     lookahead: bool
     fields: Fields = field(default_factory=dict)
-    ahead: BegunStep | None = None
+    ahead: StartedStep | None = None
     next_fields: Fields = field(default_factory=dict)
     diagnostics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Present:
         """Whether a step ends by that year."""
         return not self.clock.done and (year - self.clock.next().now) * self.clock.direction >= 0
 
-    def without_fields(self) -> Present:
+    def without_fields(self) -> RunState:
         """The state alone."""
         return replace(self, fields={}, ahead=None, next_fields={})
 
@@ -133,12 +133,12 @@ class Stepper:
     """
 
     def __init__(
-        self, model: LandModel, forcing: LandForcing, hosts: HostSide, imports: HostImports, comm: Communicator
+        self, model: LandModel, forcing: LandForcing, hosts: HostGrids, imports: HostImports, comm: Communicator
     ) -> None:
         self._model, self._land_forcing, self._hosts, self._imports = model, forcing, hosts, imports
         self._comm = comm
 
-    def start(self, present: Present, kept: Fields) -> Present:
+    def start(self, run_state: RunState, kept: Fields) -> RunState:
         """Where a run stands once its host grids have weights.
 
         Parameters
@@ -146,36 +146,36 @@ class Stepper:
         kept:
             Exports of a restart that cannot be made from its state.
         """
-        ahead = self._begin_ahead(present, present.state, present.clock)
-        fields = self._fields(present.state, None) | kept
-        following = {} if ahead is None else self._fields(ahead.result.state, present.state)
-        return replace(present, fields=fields, ahead=ahead, next_fields=following)
+        ahead = self._begin_ahead(run_state, run_state.state, run_state.clock)
+        fields = self._fields(run_state.state, None) | kept
+        following = {} if ahead is None else self._fields(ahead.result.state, run_state.state)
+        return replace(run_state, fields=fields, ahead=ahead, next_fields=following)
 
-    def step(self, present: Present, calendar: HostCalendar) -> Present:
+    def step(self, run_state: RunState, calendar: HostCalendar) -> RunState:
         """Where a run stands one step on."""
-        begun = present.ahead or self._begin(present.state, present.clock.next())
-        imports = self._imports.read(begun.clock, calendar)
-        before = present.state
-        result = self._model.complete(before, begun.result, begun.forcing, imports)
+        started = run_state.ahead or self._begin(run_state.state, run_state.clock.next())
+        imports = self._imports.read(started.clock, calendar)
+        before = run_state.state
+        result = self._model.complete(before, started.result, started.forcing, imports)
         diagnostics = self._comm.sum_by_block(result.diagnostics)
-        ahead = self._begin_ahead(present, result.state, begun.clock)
-        if present.ahead is not None and not self._model.late:
-            fields = present.next_fields  # made from the same state a step ago
+        ahead = self._begin_ahead(run_state, result.state, started.clock)
+        if run_state.ahead is not None and not self._model.late:
+            fields = run_state.next_fields  # made from the same state a step ago
         else:
             fields = self._fields(result.state, before)
         following = {} if ahead is None else self._fields(ahead.result.state, result.state)
-        return Present(result.state, begun.clock, present.lookahead, fields, ahead, following, diagnostics)
+        return RunState(result.state, started.clock, run_state.lookahead, fields, ahead, following, diagnostics)
 
     def inputs(self, clock: Clock, calendar: HostCalendar) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
         """Forcing and imports of the step that ends at the year of ``clock``."""
         return self._forcing(clock), self._imports.read(clock, calendar)
 
-    def _begin(self, state: LandState, clock: Clock) -> BegunStep:
+    def _begin(self, state: LandState, clock: Clock) -> StartedStep:
         forcing = self._forcing(clock)
-        return BegunStep(clock, forcing, self._model.begin(state, forcing, clock))
+        return StartedStep(clock, forcing, self._model.begin(state, forcing, clock))
 
-    def _begin_ahead(self, present: Present, state: LandState, clock: Clock) -> BegunStep | None:
-        return self._begin(state, clock.next()) if present.lookahead and not clock.done else None
+    def _begin_ahead(self, run_state: RunState, state: LandState, clock: Clock) -> StartedStep | None:
+        return self._begin(state, clock.next()) if run_state.lookahead and not clock.done else None
 
     def _forcing(self, clock: Clock) -> StepForcing:
         with self._comm.guard(), self._model.timers("read forcing"):

@@ -67,7 +67,7 @@ class LandCells:
         }
 
 
-class Overlaps(Protocol):
+class HostWeights(Protocol):
     """How the land and a host grid overlap: sums over land, given by block, on the cells that this rank owns."""
 
     provenance: Mapping[str, str]
@@ -78,8 +78,8 @@ class Overlaps(Protocol):
     def apply(self, values: Mapping[int, NDArray[Any]], samples: int = 1) -> NDArray[np.float64]: ...
 
 
-class GivenWeights:
-    """Overlaps by weights that somebody else made, for every fine cell by its global id. Collective."""
+class CellWeights:
+    """HostWeights by weights that somebody else made, for every fine cell by its global id. Collective."""
 
     def __init__(self, land: LandCells, mesh: Mesh, regridder: Regridder, comm: Any) -> None:
         self._index = {block: np.flatnonzero(mask) for block, mask in land.masks().items()}
@@ -112,9 +112,9 @@ class HostGrid:
 
     def __init__(self, mesh: Mesh, land: LandCells, regridder: Regridder, comm: Communicator) -> None:
         self.mesh, self._land, self._regridder, self._comm = mesh, land, regridder, comm
-        self.weights: Overlaps
+        self.weights: HostWeights
         if regridder.reads_weights:
-            self.weights = GivenWeights(land, mesh, regridder, comm.mpi)
+            self.weights = CellWeights(land, mesh, regridder, comm.mpi)
         else:
             overlaps = kept_land_weights(land.plan, land.masks(), mesh, regridder, comm.mpi)
             self.weights = LandPlan(land.plan, overlaps, mesh, comm.mpi)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.host.exchange import HostGrid
-from ai4land_coupler.host.offers import TRANSITIONS, HostOffers
+from ai4land_coupler.host.field_table import TRANSITIONS, FieldTable
 from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.surface import HostSurface
@@ -21,9 +21,9 @@ class HostFields:
     ----------
     surface:
         The host's own surface, already checked.
-    offers:
+    field_table:
         The exports on offer, and the profile whose surface types and variables are made too.
-    through:
+    pass_through:
         ``None`` where nothing of the forcing is passed on.
     """
 
@@ -31,13 +31,13 @@ class HostFields:
         self,
         host: HostGrid,
         surface: HostSurface,
-        offers: HostOffers,
-        through: PassThrough | None,
+        field_table: FieldTable,
+        pass_through: PassThrough | None,
         comm: Communicator,
     ) -> None:
         self.host, self.surface = host, surface
-        self._table, self._profile = offers.exports, offers.profile
-        self._through, self._comm = through, comm
+        self._table, self._profile = field_table.exports, field_table.profile
+        self._pass_through, self._comm = pass_through, comm
         self._prepared = False
 
     def at(self, state: LandState, before: LandState | None, made: list[str]) -> dict[str, NDArray[np.float64]]:
@@ -74,8 +74,8 @@ class HostFields:
             fields[name] = values if samples > 1 else values[0]
         if self._profile is not None:
             fields |= self._profiled(self._profile, state, mapped)
-        if self._through is not None:
-            fields |= self._through.fields(state.year)
+        if self._pass_through is not None:
+            fields |= self._pass_through.fields(state.year)
         for values in fields.values():
             values.flags.writeable = False
         return fields

@@ -14,8 +14,8 @@ from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateErro
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.mesh import Mesh, validate
 from ai4land_coupler.host.exchange import HostGrid, LandCells
+from ai4land_coupler.host.field_table import FieldTable
 from ai4land_coupler.host.fields import HostFields
-from ai4land_coupler.host.offers import HostOffers
 from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.restart import HostRestart
@@ -33,7 +33,7 @@ HOST = "host"
 Fields = dict[tuple[str, str], NDArray[np.float64]]
 
 
-class HostSide:
+class HostGrids:
     """The host grids of a run: first what the host says of them, then the weights from the land, then fields.
 
     Attributes
@@ -105,7 +105,7 @@ class HostSide:
 
     def agree(self, calendar: str) -> None:
         """Refuse ranks that gave different grids, surfaces or calendars. Collective."""
-        given = {grid: surface.given for grid, surface in sorted(self.surfaces.items())}
+        given = {grid: surface.given_parts for grid, surface in sorted(self.surfaces.items())}
         facts = self._comm.allgather((sorted(self.meshes), calendar, given))
         with self._comm.guard():
             if any(other != facts[0] for other in facts):
@@ -117,10 +117,10 @@ class HostSide:
     def realize(
         self,
         setup: LandSetup,
-        offers: HostOffers,
+        field_table: FieldTable,
         forcing: LandForcing,
         state: LandState,
-        past: HostRestart,
+        restart: HostRestart,
         timers: Timers,
     ) -> None:
         """Check what hosts gave, and make the weights of each grid. Collective.
@@ -131,7 +131,7 @@ class HostSide:
             Read for the variables that are passed on.
         state:
             The one that the run begins with; which of its cells are land never changes.
-        past:
+        restart:
             What a restart holds of the grids.
         """
         if not self.meshes:  # a run without host grids needs no backend
@@ -144,7 +144,7 @@ class HostSide:
                 validate(mesh, self._comm.mpi)
                 check_coverage(mesh, self._comm.mpi)
             with timers("regrid weights"):
-                self._realize_grid(name, mesh, land, regridder, setup, offers, forcing, past)
+                self._realize_grid(name, mesh, land, regridder, setup, field_table, forcing, restart)
 
     def _realize_grid(
         self,
@@ -153,20 +153,20 @@ class HostSide:
         land: LandCells,
         regridder: Regridder,
         setup: LandSetup,
-        offers: HostOffers,
+        field_table: FieldTable,
         forcing: LandForcing,
-        past: HostRestart,
+        restart: HostRestart,
     ) -> None:
         host = HostGrid(mesh, land, regridder, self._comm)
         surface = self.surface(name)
         with self._comm.guard():
-            surface.check(mesh, setup.legend.classes, offers.profile)
-        past.read(name, mesh, surface, self._comm)
-        through = None
-        if offers.passed:
+            surface.check(mesh, setup.legend.classes, field_table.profile)
+        restart.read(name, mesh, surface, self._comm)
+        pass_through = None
+        if field_table.pass_through:
             holders = sorted({int(rank) for rank in setup.workers})
-            through = PassThrough(offers.passed, forcing.reader, holders, mesh, regridder, self._comm)
-        self._makers[name] = HostFields(host, surface, offers, through, self._comm)
+            pass_through = PassThrough(field_table.pass_through, forcing.reader, holders, mesh, regridder, self._comm)
+        self._makers[name] = HostFields(host, surface, field_table, pass_through, self._comm)
         self.grids[name] = host
 
     def fields(self, state: LandState, before: LandState | None) -> Fields:

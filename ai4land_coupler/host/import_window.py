@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.core.units import convert
 from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
-from ai4land_coupler.host.table import ImportInfo
+from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.inputs.quality import field_rule
 
 #: No value stands for more than a month: a field that is forgotten must not look as if it had been given.
@@ -44,7 +44,7 @@ class ImportWindow:
         self.last: HostDate | None = None
 
     @property
-    def given(self) -> bool:
+    def has_values(self) -> bool:
         return self.fixed is not None or bool(self.months)
 
     def add(self, values: NDArray[np.float64], since: HostDate, until: HostDate, calendar: HostCalendar) -> None:
@@ -189,7 +189,7 @@ class ImportWindows:
 
     def items(self) -> Iterable[tuple[str, ImportWindow]]:
         """The fields that were given."""
-        return [(name, window) for name, window in sorted(self._windows.items()) if window.given]
+        return [(name, window) for name, window in sorted(self._windows.items()) if window.has_values]
 
     def _keep(self, fault: Ai4LandError) -> None:
         self._fault = self._fault or fault

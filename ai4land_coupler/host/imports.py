@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.errors import FieldError, nearest
-from ai4land_coupler.host.grids import HOST, HostSide
+from ai4land_coupler.host.field_table import FieldTable, configured_import
+from ai4land_coupler.host.grids import HOST, HostGrids
 from ai4land_coupler.host.import_window import ImportWindows
-from ai4land_coupler.host.offers import HostOffers, configured_import
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.parallel import Communicator
 
@@ -35,9 +35,9 @@ class HostImports:
     """
 
     def __init__(
-        self, setup: LandSetup, offers: HostOffers, hosts: HostSide, began: HostDate, comm: Communicator
+        self, setup: LandSetup, field_table: FieldTable, hosts: HostGrids, began: HostDate, comm: Communicator
     ) -> None:
-        self.table = offers.imports
+        self.table = field_table.imports
         self.windows = ImportWindows(self.table)
         self._setup, self._hosts, self._began, self._comm = setup, hosts, began, comm
 
@@ -67,13 +67,13 @@ class HostImports:
     def _read(self, name: str, clock: Clock, calendar: HostCalendar) -> NDArray[np.float32]:
         window, mesh = self.windows[name], self._hosts.meshes.get(HOST)
         cells = 0 if mesh is None else mesh.size
-        if not any(self._comm.allgather(window.given)):
+        if not any(self._comm.allgather(window.has_values)):
             with self._comm.guard():
                 values = configured_import(self._setup, name)
             return values
         host = self._hosts.grid(HOST)
         with self._comm.guard():
-            if cells and not window.given:
+            if cells and not window.has_values:
                 raise FieldError(
                     f"import {name!r} was given on some ranks only",
                     expected=f"values from every rank that owns cells: {cells} on this one",

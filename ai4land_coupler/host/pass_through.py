@@ -23,7 +23,7 @@ from ai4land_coupler.api import Regridder
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.grids.mesh import Mesh
-from ai4land_coupler.host.table import YEAR_WINDOW, ExportInfo
+from ai4land_coupler.host.field_info import YEAR_WINDOW, ExportInfo
 from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_coupler.inputs.readers import ForcingReader
 from ai4land_coupler.parallel import Communicator
@@ -40,7 +40,7 @@ _RULES: tuple[tuple[str, Literal["cell", "amount", "crop"]], ...] = (
 )
 
 
-class Passed(NamedTuple):
+class PassedVariable(NamedTuple):
     """A variable that goes on to hosts: how it is averaged, and over which crop."""
 
     name: str
@@ -60,7 +60,7 @@ class Passed(NamedTuple):
         return ExportInfo(self.name, self.units, (), "cell", f"{self.name} of the forcing, {over}", window=YEAR_WINDOW)
 
 
-def passed(names: Sequence[str], forcing: Catalogue) -> list[Passed]:
+def passed_variables(names: Sequence[str], forcing: Catalogue) -> list[PassedVariable]:
     """The variables of the configuration's ``exports.pass_through``.
 
     Raises
@@ -87,7 +87,7 @@ def passed(names: Sequence[str], forcing: Catalogue) -> list[Passed]:
                     where="exports.pass_through",
                     remedy=nearest(wanted, forcing.names),
                 )
-        found.append(Passed(name, forcing.offer(name)[1].units, rule[1], crop))
+        found.append(PassedVariable(name, forcing.offer(name)[1].units, rule[1], crop))
     return found
 
 
@@ -97,7 +97,7 @@ class PassThrough:
     Parameters
     ----------
     variables:
-        See :func:`passed`.
+        See :func:`passed_variables`.
     reader:
         The forcing; read on the ranks that predict only.
     holders:
@@ -106,7 +106,7 @@ class PassThrough:
 
     def __init__(
         self,
-        variables: Sequence[Passed],
+        variables: Sequence[PassedVariable],
         reader: ForcingReader,
         holders: Sequence[int],
         mesh: Mesh,

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ai4land_coupler.core.legend import OUTSIDE, Legend
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.inputs.climate_zones import bioclimates
 
 #: The export that holds the share of each surface type; hosts give their own under this name.

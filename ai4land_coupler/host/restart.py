@@ -15,8 +15,8 @@ from ai4land_coupler.core.calendar import HostDate
 from ai4land_coupler.errors import GridError, StateError, TimeError
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.host.field_table import TRANSITIONS
 from ai4land_coupler.host.import_window import ImportWindows
-from ai4land_coupler.host.offers import TRANSITIONS
 from ai4land_coupler.host.surface import PARTS, HostSurface
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.parallel import Communicator
@@ -173,7 +173,7 @@ class HostRestart:
             if name not in imports:
                 continue
             window = imports[name]
-            if window.given or window.last is not None:
+            if window.has_values or window.last is not None:
                 continue
             window.last = None if item["last"] is None else HostDate(*item["last"])
             fixed = self._imports.get(name)

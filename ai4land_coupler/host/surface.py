@@ -89,7 +89,7 @@ class HostSurface:
         self._fill: RegridPlan | None = None
 
     @property
-    def given(self) -> tuple[bool, bool, bool]:
+    def given_parts(self) -> tuple[bool, bool, bool]:
         """Which ``PARTS`` are there; what the host itself gave, until :meth:`check` adds the land of its classes."""
         return (self.land is not None, self.base is not None, self.types is not None)
 
@@ -101,7 +101,7 @@ class HostSurface:
         FieldError
             Wrong shape, values that are no shares, or classes that do not sum to the land fraction.
         """
-        self.parts = self.given
+        self.parts = self.given_parts
         if self.base is not None and self.types is not None:
             raise FieldError(
                 "the host gave its own surface twice",

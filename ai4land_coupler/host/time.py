@@ -28,7 +28,7 @@ class HostTime:
         """The last date that the host ran to; at first, when its run begins."""
         return HostDate(*self._now)
 
-    def quiet(self, year: int, month: int, day: int, seconds: float) -> bool:
+    def no_step_is_due(self, year: int, month: int, day: int, seconds: float) -> bool:
         """Move on within a year of which every step is taken; False where more must be looked at.
 
         A model calls this at each of its time steps, so that it is comparisons of numbers only.

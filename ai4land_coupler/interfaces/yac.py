@@ -31,8 +31,8 @@ from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
-from ai4land_coupler.host.offers import make_offers
-from ai4land_coupler.host.table import ExportInfo
+from ai4land_coupler.host.field_info import ExportInfo
+from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.regrid.backends.yac_library import import_yac
 
@@ -133,9 +133,9 @@ def check(config: Config, options: YacOptions) -> str:
     mesh = read_mesh(config.resolve(host.grid), host.edges)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
-    offers = make_offers(make_setup(config))
+    field_table = make_field_table(make_setup(config))
     if options.coupling is not None:
-        _check_coupling(options, grid, [*offers.exports], [*offers.imports])
+        _check_coupling(options, grid, [*field_table.exports], [*field_table.imports])
     return grid
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.host.offers import make_offers
+from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
 from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
@@ -134,7 +134,7 @@ def check_inputs(
     report = InputReport(config.quality.policy)
     try:
         setup = make_setup(config)
-        offers = make_offers(setup)
+        field_table = make_field_table(setup)
     except Ai4LandError as error:
         report.blame(error)
         return report
@@ -144,7 +144,7 @@ def check_inputs(
         entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
     for kind, entry in entries:
         report.add_adapter(kind, entry)
-    checker = _Checker(setup, LandForcing(setup, offers.passed_needs), report)
+    checker = _Checker(setup, LandForcing(setup, field_table.pass_through_inputs), report)
     try:
         land = checker.land()
     except Ai4LandError as error:

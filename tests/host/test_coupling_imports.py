@@ -16,8 +16,8 @@ from ranks import mpirun
 from ai4land_coupler import LandComponent
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.errors import FieldError, GridError, TimeError
+from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
-from ai4land_coupler.host.table import ImportInfo
 from ai4land_coupler.inputs.quality import field_rule
 
 needs.yac()
@@ -44,7 +44,7 @@ class TestMeans:
         np.testing.assert_allclose(means[:3, 0], [january, february, 270], rtol=1e-15)
         np.testing.assert_allclose(means[:, 1], means[:, 0] + 1, rtol=1e-15)
         window.forget(2016)
-        assert not window.given
+        assert not window.has_values
 
     @given(hours=st.lists(st.integers(1, 700), min_size=15, max_size=60), seed=st.integers(0, 99))
     def test_against_the_mean_of_all_hours(self, hours: list[int], seed: int) -> None:
@@ -107,7 +107,7 @@ class TestFaults:
     ) -> None:
         calendar, mask = HostCalendar(), np.array([True, True, True])
         windows.add(NAME, np.array(values), units, mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
-        assert not windows[NAME].given
+        assert not windows[NAME].has_values
         with pytest.raises(FieldError, match=text):
             windows.check()
         windows.check()  # told once

@@ -16,8 +16,8 @@ from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import write_published
 from ai4land_coupler.grids import latlon_mesh
-from ai4land_coupler.host.offers import make_offers
-from ai4land_coupler.host.pass_through import PassThrough, passed
+from ai4land_coupler.host.field_table import make_field_table
+from ai4land_coupler.host.pass_through import PassThrough, passed_variables
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_coupler.inputs.readers import ForcingReader
@@ -68,7 +68,7 @@ def test_hand_worked(plugins: Any) -> None:
     forcing = Catalogue("forcing", [NamedAdapter("given", Given())])
     mesh = latlon_mesh(LatLonGrid(0.0, 2.0, 3, 0.0, -1.0, 1), "host")  # two cells over the forcing, one beyond it
     regridder = plugins.create("regridder", "yac", {}, "regrid", base=Path())
-    variables = passed(("primf_harv", "primf_bioh", "fertl_c3ann"), forcing)
+    variables = passed_variables(("primf_harv", "primf_bioh", "fertl_c3ann"), forcing)
     through = PassThrough(variables, ForcingReader(forcing, GRID), [0], mesh, regridder, Communicator())
     found = through.fields(2000)
     np.testing.assert_allclose(found["primf_harv"], [0.2, 0.1, 0], rtol=1e-6)  # without data nothing was cut
@@ -119,7 +119,7 @@ def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
 def test_a_year_without_transitions(raw: Raw) -> None:
     """They end a year before the states; what is there stays there."""
     component = realized(raw, time={"start": 2015, "stop": 2022}, exports={"pass_through": ["primf_harv"]})
-    forcing = LandForcing(component.setup, make_offers(component.setup).passed_needs)
+    forcing = LandForcing(component.setup, make_field_table(component.setup).pass_through_inputs)
     needs = forcing.needs()
     assert all(("primf_harv", "1") in needs[year] for year in range(2015, 2023))  # as `ai4land prepare` copies them
     with pytest.raises(TimeError, match="primf_harv"):

@@ -11,7 +11,7 @@ from typing import Any
 from ai4land_coupler.config.sections import PluginChoice
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
-from ai4land_coupler.host.offers import make_offers
+from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
 from ai4land_coupler.inputs.quality import field_rule
@@ -52,7 +52,7 @@ def _maps(setup: LandSetup, maps: Iterable[int]) -> Variable:
 def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
     years: dict[str, set[int]] = {}
     wanted: dict[str, set[str]] = {}
-    passed = make_offers(setup).passed_needs
+    passed = make_field_table(setup).pass_through_inputs
     for year, needs in LandForcing(setup, passed).needs().items():
         for name, units in needs:
             years.setdefault(name, set()).add(year)

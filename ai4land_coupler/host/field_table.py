@@ -14,9 +14,9 @@ from ai4land_coupler.core.fields import FieldSpec
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.units import factor
 from ai4land_coupler.errors import ConfigError, FieldError
-from ai4land_coupler.host.pass_through import Passed, passed
+from ai4land_coupler.host.field_info import MONTHS_WINDOW, STATE_WINDOW, STEP_WINDOW, ExportInfo, ImportInfo
+from ai4land_coupler.host.pass_through import PassedVariable, passed_variables
 from ai4land_coupler.host.profiles import HostProfile, get_profile, profile_exports
-from ai4land_coupler.host.table import MONTHS_WINDOW, STATE_WINDOW, STEP_WINDOW, ExportInfo, ImportInfo
 from ai4land_coupler.land.predictors import order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
 
@@ -25,7 +25,7 @@ TRANSITIONS = "land_cover_transition"
 
 
 @dataclass(frozen=True)
-class HostOffers:
+class FieldTable:
     """What hosts are offered and asked for.
 
     Attributes
@@ -34,22 +34,22 @@ class HostOffers:
         By name.
     profile:
         The host profile of the configuration; ``None`` without one.
-    passed:
+    pass_through:
         Variables of the forcing that hosts get as they are.
     """
 
     exports: Mapping[str, ExportInfo]
     imports: Mapping[str, ImportInfo]
     profile: HostProfile | None
-    passed: tuple[Passed, ...]
+    pass_through: tuple[PassedVariable, ...]
 
     @property
-    def passed_needs(self) -> set[tuple[str, str]]:
+    def pass_through_inputs(self) -> set[tuple[str, str]]:
         """What is read of the forcing for hosts every year, as names and units."""
-        return {pair for item in self.passed for pair in item.needs}
+        return {pair for item in self.pass_through for pair in item.needs}
 
 
-def make_offers(setup: LandSetup) -> HostOffers:
+def make_field_table(setup: LandSetup) -> FieldTable:
     """The offers of a run.
 
     Raises
@@ -63,9 +63,9 @@ def make_offers(setup: LandSetup) -> HostOffers:
     profile = None if named is None else get_profile(named, config.base)
     if profile is not None:
         profile.table(setup.legend)  # refuses a legend that it has no rules for
-    through = tuple(passed(config.exports.pass_through, setup.forcing))
+    pass_through = tuple(passed_variables(config.exports.pass_through, setup.forcing))
     _refuse_lookahead(setup)
-    return HostOffers(_exports(setup, profile, through), _imports(setup), profile, through)
+    return FieldTable(_exports(setup, profile, pass_through), _imports(setup), profile, pass_through)
 
 
 def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
@@ -86,7 +86,9 @@ def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
     return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *setup.plan.forcing.shape))
 
 
-def _exports(setup: LandSetup, profile: HostProfile | None, through: Sequence[Passed]) -> dict[str, ExportInfo]:
+def _exports(
+    setup: LandSetup, profile: HostProfile | None, pass_through: Sequence[PassedVariable]
+) -> dict[str, ExportInfo]:
     late = waiting_for_imports(order_predictors(setup.predictors))
     continuous, waiting = {}, set()
     for entry in setup.predictors:
@@ -101,7 +103,7 @@ def _exports(setup: LandSetup, profile: HostProfile | None, through: Sequence[Pa
         table[TRANSITIONS] = transitions_info(setup.legend, ahead=ahead)
     if profile is not None:
         table |= profile_exports(profile, ahead=ahead)
-    return table | {item.name: replace(item.info, ahead=ahead) for item in through}
+    return table | {item.name: replace(item.info, ahead=ahead) for item in pass_through}
 
 
 def _import_specs(setup: LandSetup) -> dict[str, FieldSpec]:
