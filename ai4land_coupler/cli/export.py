@@ -49,7 +49,7 @@ def export(
     luh2: fractions at 0.25 degrees, laid out as LUH2 states. cmip: variables of the CMIP6 tables, in per cent.
     clm: a land-use time series (flanduse_timeseries) that starts from CLM's own surface data set.
     """
-    from ai4land_coupler.exports import export as write
+    from ai4land_coupler.formats import export as write
 
     extra = {}
     for text in attrs:

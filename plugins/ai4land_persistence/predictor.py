@@ -14,7 +14,7 @@ from ai4land_coupler import api
 FAVOUR = 12.0
 
 
-class Options(api.Options):
+class PersistenceOptions(api.Options):
     """Options of ``persistence``: the legend that it speaks, and the step and direction of the run."""
 
     legend: str
@@ -25,7 +25,7 @@ class Options(api.Options):
 class Persistence(api.Predictor):
     """Predicts the class of the step before."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PersistenceOptions) -> None:
         self.legend = api.get_legend(options.legend)
         self.spec = api.PredictorSpec(
             inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),

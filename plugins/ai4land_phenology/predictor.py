@@ -48,7 +48,7 @@ def _defaults() -> dict[str, ClassOptions]:
     }
 
 
-class Options(api.Options):
+class PhenologyOptions(api.Options):
     """Options of ``phenology``: the legend, the behaviour of its classes, and the delay."""
 
     legend: str
@@ -61,7 +61,7 @@ class Options(api.Options):
 class Phenology(api.Predictor):
     """Predicts ``lai`` (m2 m-2) of each month from land cover, air temperature and the month before."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PhenologyOptions) -> None:
         self.options = options
         names = api.get_legend(options.legend).classes
         for name in options.classes:

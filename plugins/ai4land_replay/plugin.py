@@ -1,9 +1,9 @@
 """Registers the predictor ``replay``."""
 
 from ai4land_coupler.api import Registry, hookimpl
-from ai4land_replay.predictor import Options, Replay
+from ai4land_replay.predictor import Replay, ReplayOptions
 
 
 @hookimpl
 def ai4land_register(registry: Registry) -> None:
-    registry.predictor("replay", Replay, Options)
+    registry.predictor("replay", Replay, ReplayOptions)

@@ -23,7 +23,7 @@ from ai4land_replay.maps import open_maps
 CERTAIN = 50.0
 
 
-class Options(api.Options):
+class ReplayOptions(api.Options):
     """Options of ``replay``: where the maps are, and the legend, step and direction of the run."""
 
     path: Path = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
@@ -35,7 +35,7 @@ class Options(api.Options):
 class Replay(api.Predictor):
     """Predicts the stored map of the year. Cells that it does not cover keep the class of the step before."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ReplayOptions) -> None:
         self.legend = api.get_legend(options.legend)
         self.spec = api.PredictorSpec(
             inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),

@@ -16,11 +16,11 @@ FORMAT: Final = "ai4land-unet/1"
 COVER = "land_cover"
 
 
-class _Part(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Channel(_Part):
+class Channel(_CardPart):
     """One field at one offset, and how it is encoded.
 
     ``one_hot`` takes a channel for each class and one for land; ``index`` takes one, (class + 1) / classes and zero
@@ -60,7 +60,7 @@ class Channel(_Part):
         return classes + 1 if self.encoding == "one_hot" else 1
 
 
-class Architecture(_Part):
+class Architecture(_CardPart):
     """Shape of the network. ``in_channels`` follows from the channels and is checked against them."""
 
     in_channels: int = Field(ge=1)
@@ -69,7 +69,7 @@ class Architecture(_Part):
     classes: int = Field(ge=2)
 
 
-class Training(_Part):
+class Training(_CardPart):
     """Where the weights come from, so that they can be made again."""
 
     record: dict[str, Any]
@@ -82,7 +82,7 @@ class Training(_Part):
     threads: int
 
 
-class Card(_Part):
+class Card(_CardPart):
     """``card.json`` of a bundle."""
 
     format: Literal["ai4land-unet/1"] = FORMAT

@@ -39,7 +39,7 @@ class UNetOptions(Options):
         return str(beside) if (beside / "card.json").is_file() or Path(value).name != value else value
 
 
-class Architecture(Options):
+class ArchitectureOptions(Options):
     """Shape of the network: channels of the first level, poolings, and how it is shown the previous map."""
 
     width: int = Field(16, ge=1)
@@ -97,7 +97,7 @@ class TrainerOptions(Options):
     name: str
     description: str = ""
     licence: str = "unspecified"
-    architecture: Architecture = Architecture()
+    architecture: ArchitectureOptions = ArchitectureOptions()
     optimisation: Optimisation
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
 from ai4land_coupler.experiments.prepare import PreparedLayout, inspect_prepared, journal, prepare
 from ai4land_coupler.experiments.prepare import run as preparing
-from ai4land_coupler.experiments.prepare.layout import CELLS, Variable
+from ai4land_coupler.experiments.prepare.layout import CELLS, PreparedVariable
 from ai4land_coupler.experiments.prepare.shard import CHECKSUM, LEVEL, encode_shard
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
@@ -450,13 +450,17 @@ def test_pieces_are_bounded_and_cover_every_cell_once(
 ) -> None:
     land = LatLonGrid(-180.0, 360 / nlon, nlon, 90.0, -180 / nlat, nlat)
     coarse = LatLonGrid(-180.0, 360 / forcing[1], forcing[1], 90.0, -180 / forcing[0], forcing[0])
-    names = [Variable("forcing", f"v{i}", "1", "", (2000, 2001), "x") for i in range(variables)]
+    names = [PreparedVariable("forcing", f"v{i}", "1", "", (2000, 2001), "x") for i in range(variables)]
     layout = PreparedLayout(
         land,
         "hilda-v1.0-f",
         coarse,
         coarse,
-        (Variable("maps", "land_cover", "1", "", (2000,), "x"), *names, Variable("static", "s", "1", "", None, "x")),
+        (
+            PreparedVariable("maps", "land_cover", "1", "", (2000,), "x"),
+            *names,
+            PreparedVariable("static", "s", "1", "", None, "x"),
+        ),
     )
     covered: dict[tuple[str, str, Any], int] = {}
     pieces = list(layout.pieces())

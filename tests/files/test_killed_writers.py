@@ -19,7 +19,7 @@ from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare import prepare
 from ai4land_coupler.experiments.twin import TwinOptions, generate
-from ai4land_coupler.exports import export
+from ai4land_coupler.formats import export
 from ai4land_coupler.regrid.cache import WeightCache
 from ai4land_coupler.regrid.files.output import open_output
 from ai4land_coupler.regrid.weight_files.read import GridSide, WeightFile

@@ -13,7 +13,7 @@ from typing import Any
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare.layout import Piece
-from ai4land_coupler.experiments.prepare.work import Made
+from ai4land_coupler.experiments.prepare.piece_maker import MadePiece
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, unseal, write_durably
 
 #: A batch ends when it has so many pieces or bytes, or is so old (seconds): that much work a kill may cost.
@@ -35,11 +35,11 @@ class Journal:
 
     def __init__(self, folder: Path, store: Path) -> None:
         self._folder, self._store = folder, store
-        self._batch: list[Made] = []
+        self._batch: list[MadePiece] = []
         self._begun = 0.0
         self._next = 1 + max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
 
-    def add(self, made: Made) -> Sequence[Made]:
+    def add(self, made: MadePiece) -> Sequence[MadePiece]:
         """Take a piece that was written; returns those that are entered now.
 
         Raises
@@ -54,7 +54,7 @@ class Journal:
         full = len(self._batch) >= PIECES or size >= BYTES or time.monotonic() - self._begun > AGE
         return self.flush() if full else ()
 
-    def flush(self) -> Sequence[Made]:
+    def flush(self) -> Sequence[MadePiece]:
         """Enter the pieces that wait; returns them."""
         batch, self._batch = self._batch, []
         if batch:

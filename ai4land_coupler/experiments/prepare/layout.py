@@ -43,7 +43,7 @@ COLUMNS: Mapping[Part, int] = {"maps": 1 << 16, "forcing": 1 << 16, "static": 1 
 
 
 @dataclass(frozen=True)
-class Variable:
+class PreparedVariable:
     """A variable of a store. ``years`` are those that are stored, rising; ``None`` where it has none."""
 
     part: Part
@@ -92,9 +92,9 @@ class PreparedLayout:
     legend: str
     forcing: LatLonGrid | None
     lattice: LatLonGrid | None
-    variables: tuple[Variable, ...]
+    variables: tuple[PreparedVariable, ...]
 
-    def of(self, part: Part) -> tuple[Variable, ...]:
+    def of(self, part: Part) -> tuple[PreparedVariable, ...]:
         return tuple(v for v in self.variables if v.part == part)
 
     def grid(self, part: Part) -> LatLonGrid | None:
@@ -157,7 +157,10 @@ class PreparedLayout:
         variables = [{**v, "years": None if v["years"] is None else tuple(v["years"])} for v in content["variables"]]
         grids = {key: None if content[key] is None else LatLonGrid(*content[key]) for key in ("forcing", "lattice")}
         return cls(
-            LatLonGrid(*content["land"]), content["legend"], **grids, variables=tuple(Variable(**v) for v in variables)
+            LatLonGrid(*content["land"]),
+            content["legend"],
+            **grids,
+            variables=tuple(PreparedVariable(**v) for v in variables),
         )
 
 
@@ -209,7 +212,7 @@ def make_groups(path: Path, layout: PreparedLayout, attrs: Mapping[str, Any]) ->
             )
 
 
-def _attributes(layout: PreparedLayout, variable: Variable) -> dict[str, Any]:
+def _attributes(layout: PreparedLayout, variable: PreparedVariable) -> dict[str, Any]:
     attrs: dict[str, Any] = {"long_name": variable.long_name or variable.name, "source": variable.source}
     if variable.years is not None:
         attrs |= {"coordinates": "time", "years": list(variable.years)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ai4land_coupler.config.sections import PluginChoice
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, Variable
+from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayout, PreparedVariable
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
@@ -43,13 +43,13 @@ def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:
     )
 
 
-def _maps(setup: LandSetup, maps: Iterable[int]) -> Variable:
+def _maps(setup: LandSetup, maps: Iterable[int]) -> PreparedVariable:
     info = setup.initial.adapter.fields()[LAND_COVER]
     years = tuple(sorted({setup.initial_year, *maps}))
-    return Variable("maps", LAND_COVER, "1", info.long_name, years, setup.initial.name)
+    return PreparedVariable("maps", LAND_COVER, "1", info.long_name, years, setup.initial.name)
 
 
-def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
+def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[PreparedVariable]:
     years: dict[str, set[int]] = {}
     wanted: dict[str, set[str]] = {}
     passed = make_field_table(setup).pass_through_inputs
@@ -72,13 +72,13 @@ def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[Variable]:
         fixed = all(info.years is None for _, info in offers)
         source = ", ".join(dict.fromkeys(entry.name for entry, _ in offers))
         stored = None if fixed else tuple(sorted(years[name]))
-        yield Variable("forcing", name, choices.pop(), offers[0][1].long_name, stored, source)
+        yield PreparedVariable("forcing", name, choices.pop(), offers[0][1].long_name, stored, source)
 
 
-def _static(setup: LandSetup) -> Iterator[Variable]:
+def _static(setup: LandSetup) -> Iterator[PreparedVariable]:
     for name in sorted(static_needs(setup)):
         entry, info = setup.static.offer(name)
-        yield Variable("static", name, info.units, info.long_name, None, entry.name)
+        yield PreparedVariable("static", name, info.units, info.long_name, None, entry.name)
 
 
 def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.errors import ConfigError, DataError, RunError
-from ai4land_coupler.experiments.prepare.beside import write_beside
+from ai4land_coupler.experiments.prepare.companion_files import write_companion_files
 from ai4land_coupler.experiments.prepare.journal import REMEDY, Journal
 from ai4land_coupler.experiments.prepare.layout import (
     ATTRIBUTE,
@@ -32,9 +32,16 @@ from ai4land_coupler.experiments.prepare.layout import (
     PreparedLayout,
     make_groups,
 )
+from ai4land_coupler.experiments.prepare.piece_maker import (
+    GDAL_CACHE,
+    WORKERS,
+    MadePiece,
+    PieceMaker,
+    make_in_worker,
+    start_worker,
+)
 from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
 from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
-from ai4land_coupler.experiments.prepare.work import GDAL_CACHE, WORKERS, Made, Workshop, make_in_worker, start_worker
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.land.setup import LandSetup, make_setup
@@ -112,7 +119,7 @@ def prepare(
     pieces = list(layout.pieces())
     if done:
         quality = Counter(read_description(store)["quality"])
-        beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
+        beside = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
         if work.exists():  # a run was killed when it had put the store into place, or one of other inputs is at work
             with suppress(RunError, OSError), _locked(work):
                 shutil.rmtree(work, ignore_errors=True)
@@ -123,13 +130,13 @@ def prepare(
         entered = journal.read(pieces)
         missing = [piece for piece in pieces if piece.id not in entered]
         count = jobs if jobs is not None else len(os.sched_getaffinity(0))
-        made = _make(Workshop(config, layout, work / "store"), missing, count)
+        made = _make(PieceMaker(config, layout, work / "store"), missing, count)
         _enter(journal, made, len(pieces) - len(missing), len(pieces), progress or (lambda done, total, what: None))
         entered = journal.read(pieces)
         mended = {Mended(*key): n for piece in pieces for *key, n in entered[piece.id]["mended"]}
         quality = total(mended | joints)
         _seal(work / "store", [file for entry in entered.values() for file in entry["files"]], quality)
-        beside = write_beside(config, setup.plugins, layout, store, plan["provenance"])
+        beside = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
         _put_into_place(work, store)
     return Prepared(store, *beside, layout, len(pieces), len(missing), quality)
 
@@ -218,12 +225,12 @@ def _attributes(plan: dict[str, Any], key: str, quality: Counter[str] | None) ->
     return {"provenance": plan["provenance"], ATTRIBUTE: json.dumps(described)}
 
 
-def _enter(journal: Journal, made: Iterator[Made], done: int, total: int, tell: Progress) -> None:
+def _enter(journal: Journal, made: Iterator[MadePiece], done: int, total: int, tell: Progress) -> None:
     """Enter the pieces as they are made, and tell of those that are entered."""
     numbers = itertools.count(done + 1)
     tell(done, total, "")
 
-    def tell_of(entered: Iterable[Made]) -> None:
+    def tell_of(entered: Iterable[MadePiece]) -> None:
         for piece, *_ in entered:
             tell(next(numbers), total, f"{piece.part} {piece.year or ''}".strip())
 
@@ -236,14 +243,14 @@ def _enter(journal: Journal, made: Iterator[Made], done: int, total: int, tell: 
     tell_of(journal.flush())
 
 
-def _make(workshop: Workshop, pieces: Sequence[Piece], jobs: int) -> Iterator[Made]:
+def _make(maker: PieceMaker, pieces: Sequence[Piece], jobs: int) -> Iterator[MadePiece]:
     """Make pieces, in this process or over several, and yield each when it is written."""
     if jobs <= 1 or len(pieces) <= 1:
-        yield from map(workshop.make, pieces)
+        yield from map(maker.make, pieces)
         return
     # spawn: the libraries that were loaded here (HDF5, GDAL, threads of torch and zarr) do not survive a fork
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(pieces)), context, start_worker, (workshop, os.getpid()))
+    pool = ProcessPoolExecutor(min(jobs, len(pieces)), context, start_worker, (maker, os.getpid()))
     try:
         for future in as_completed([pool.submit(make_in_worker, piece) for piece in pieces]):
             yield future.result()

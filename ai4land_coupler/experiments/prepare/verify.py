@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.experiments.prepare.layout import ATTRIBUTE, FORMAT, MARKER, PreparedLayout, Variable
+from ai4land_coupler.experiments.prepare.layout import ATTRIBUTE, FORMAT, MARKER, PreparedLayout, PreparedVariable
 from ai4land_coupler.files.durable import unseal
 from ai4land_coupler.store.format import array_files, digests, measure_files, root_attributes, short
 
@@ -110,7 +110,7 @@ def inspect_prepared(path: Path | str, *, verify: bool = False) -> dict[str, Any
 
 
 def _files(
-    path: Path, name: str, array: zarr.Array[Any], layout: PreparedLayout, variable: Variable | None
+    path: Path, name: str, array: zarr.Array[Any], layout: PreparedLayout, variable: PreparedVariable | None
 ) -> Iterator[tuple[Path, Any]]:
     """The files that an array must have; a variable has only those of its own years."""
     if variable is None or variable.years is None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import Predictor, TrainingChannel
+from ai4land_coupler.api import LOGITS, Predictor, TrainingChannel
 from ai4land_coupler.core.fields import Batch, FieldSpec, PredictorSpec, Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Legend
@@ -78,7 +78,7 @@ class MapPairs:
             group = [c for c in self.channels if c.name == name]
             first, offsets = group[0], tuple(c.offset for c in group)
             inputs.append(FieldSpec(name, first.units, first.source, offsets=offsets, fill=first.fill))
-        outputs = (FieldSpec("land_cover_logits", "1", source="output"),)
+        outputs = (FieldSpec(LOGITS, "1", source="output"),)
         return PredictorSpec(tuple(inputs), outputs, self.legend.name, self.step, self.direction)
 
     def inputs(self, pair: tuple[int, int]) -> TileInputs:
@@ -149,7 +149,7 @@ class MapPairs:
                 mask = judged[place]
                 previous.append(before[place][mask])
                 observed.append(after[place][mask])
-                logits.append(answer["land_cover_logits"][:, mask].T)
+                logits.append(answer[LOGITS][:, mask].T)
         if not sum(part.size for part in previous):
             return {}
         return change_scores(

@@ -20,12 +20,11 @@ from ai4land_coupler.experiments.training.config import ChannelSection, Region, 
 from ai4land_coupler.experiments.training.data import MapPairs, held_out_blocks
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
+from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 from ai4land_coupler.inputs.readers import ForcingReader
 from ai4land_coupler.registry.loading import Plugins
 
 _COVER = "land_cover"
-#: LUH2's lattice: the blocks that maps are scored by where there is no forcing.
-_QUARTER_DEGREE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
 #: The angle that a missing aspect stands for: its cosine is zero.
 _NO_ASPECT = 90.0
 
@@ -134,7 +133,7 @@ def _read_forcing(
     """The forcing cells that hold the land grid, and (name, year of the map) to their values."""
     units = _units(config, "forcing")
     if not units:
-        return forcing_lattice(fine, _QUARTER_DEGREE), {}
+        return forcing_lattice(fine, LUH2_LATTICE), {}
     reader = ForcingReader(catalogue, forcing_lattice(fine, catalogue.lattice))
     coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
     offsets = {offset for group in config.channels if group.source == "forcing" for offset in group.offsets}

@@ -10,9 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import ConfigError
-
-#: The lattice of LUH2: 0.25 degree, first row at the North Pole, first column at 180 W.
-FORCING_LATTICE = LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)
+from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 
 
 class TwinOptions(BaseModel):
@@ -68,7 +66,7 @@ class TwinOptions(BaseModel):
     @cached_property
     def forcing_grid(self) -> LatLonGrid:
         """The 0.25-degree cells of the region."""
-        return FORCING_LATTICE.sub(self.forcing_box)
+        return LUH2_LATTICE.sub(self.forcing_box)
 
     @cached_property
     def forcing_box(self) -> Box:

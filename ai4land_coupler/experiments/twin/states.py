@@ -21,7 +21,8 @@ from ai4land_coupler.experiments.twin.landscape import (
     Landscape,
 )
 
-#: Fractions, in the order of LUH2, and what is not a fraction.
+#: The states of LUH2 that are fractions, in the order of the files. The adapter ``luh2`` has its own list on purpose:
+#: the twin's files test that adapter, so the two must not share names.
 # fmt: off
 FRACTIONS = (
     "primf", "primn", "secdf", "secdn", "urban", "c3ann", "c4ann", "c3per", "c4per", "c3nfx", "pastr", "range"

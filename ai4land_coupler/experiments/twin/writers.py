@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.experiments.twin.landscape import FOREST, Landscape
-from ai4land_coupler.experiments.twin.options import FORCING_LATTICE, TwinOptions
+from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.experiments.twin.states import FRACTIONS, MISSING, STATES, States
 from ai4land_coupler.inputs.climate_zones import ZONES
+from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 
 _LONG_NAMES = {
     "primf": "forested primary land",
@@ -65,7 +66,7 @@ def write_map(path: Path, grid: LatLonGrid, codes: NDArray[np.uint8]) -> None:
 def _frame(options: TwinOptions) -> tuple[LatLonGrid, Box]:
     """Grid of the coarse files, and where the region sits in it."""
     if options.global_forcing:
-        return FORCING_LATTICE, options.forcing_box
+        return LUH2_LATTICE, options.forcing_box
     return options.forcing_grid, options.forcing_grid.box
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats.store_reader import StoreReader
 
 #: Time axes of all CF exports of all runs count from here.
 EPOCH = datetime.date(1850, 1, 1)
@@ -26,34 +26,34 @@ _ROWS = 64
 
 
 @contextmanager
-def dataset(path: Path, source: Source, attrs: Mapping[str, Any]) -> Iterator[Any]:
+def dataset(path: Path, reader: StoreReader, attrs: Mapping[str, Any]) -> Iterator[Any]:
     """A new netCDF-4 file with the global attributes of the store's run, then ``attrs`` over them."""
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.set_fill_off()
-        file.setncatts({**_run(source), **attrs})
+        file.setncatts({**_run(reader), **attrs})
         yield file
 
 
-def _run(source: Source) -> dict[str, Any]:
+def _run(reader: StoreReader) -> dict[str, Any]:
     from ai4land_coupler.version import __version__
 
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    facts = source.attrs
+    facts = reader.attrs
     title = str(facts.get("title") or "Land use and land cover")
     return {
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": title,
-        "summary": f"{title}: land use and land cover of {source.years[0]} to {source.years[-1]}, predicted by "
-        f"ai4land_coupler; legend {source.legend.title}.",
+        "summary": f"{title}: land use and land cover of {reader.years[0]} to {reader.years[-1]}, predicted by "
+        f"ai4land_coupler; legend {reader.legend.title}.",
         "keywords": "land use, land cover, land use change, area fraction",
         "source": f"ai4land_coupler {__version__}: machine-learning prediction of land use and land cover",
         "processing_level": "model output",
-        "history": f"{now} exported by ai4land_coupler {__version__} from {source.path.name}",
+        "history": f"{now} exported by ai4land_coupler {__version__} from {reader.path.name}",
         "date_created": now,
         "standard_name_vocabulary": "CF Standard Name Table v93",
-        "legend": source.legend.name,
+        "legend": reader.legend.name,
         **({"provenance": facts["provenance"]} if "provenance" in facts else {}),
     }
 

@@ -11,8 +11,8 @@ import pytest
 from export_stores import make_store
 
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.exports import Format, cf, export
-from ai4land_coupler.exports.cmip_fields import month_bounds
+from ai4land_coupler.formats import Format, cf, export
+from ai4land_coupler.formats.cmip_fields import month_bounds
 
 
 @pytest.mark.parametrize("year", [1, 850, 1582, 1583, 1850, 1900, 2000, 2015, 2100, 2401, 9999])

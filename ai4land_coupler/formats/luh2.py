@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ai4land_coupler.core.legend import Crosswalk, get_crosswalk
-from ai4land_coupler.exports import cf
-from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats import cf
+from ai4land_coupler.formats.coarsen import Coarsening, class_areas, covering_grid
+from ai4land_coupler.formats.store_reader import StoreReader
 
 CROSSWALK = "luh2-hilda"
 #: Cell of LUH2 (degrees).
@@ -35,21 +35,21 @@ def variable_names(crosswalk: Crosswalk) -> dict[str, str]:
     return names
 
 
-def write(source: Source, path: Path, attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
+def write(reader: StoreReader, path: Path, attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
     """Write one file on the cells of the 0.25 degree lattice that cover the store's grid."""
     crosswalk = get_crosswalk(CROSSWALK)
-    groups = crosswalk.group_of_class(source.legend)
+    groups = crosswalk.group_of_class(reader.legend)
     names = variable_names(crosswalk)
-    coarsening = Coarsening.between(source.grid, covering_grid(source.grid, STEP))
-    grid, first = coarsening.coarse, source.years[0]
+    coarsening = Coarsening.between(reader.grid, covering_grid(reader.grid, STEP))
+    grid, first = coarsening.coarse, reader.years[0]
     described = {
         "data_structure": "grid",
         "frequency": "yr",
         "grid": "gn",
         **cf.extent(grid),
-        **cf.coverage(source.years),
+        **cf.coverage(reader.years),
     }
-    with cf.dataset(path, source, {**described, **attrs}) as file:
+    with cf.dataset(path, reader, {**described, **attrs}) as file:
         cf.add_latlon(file, grid)
         file.createDimension("time", None)
         time = file.createVariable("time", "f8", ("time",))
@@ -79,9 +79,9 @@ def write(source: Source, path: Path, attrs: Mapping[str, Any], tick: Callable[[
                     "land_classes": " ".join(crosswalk.classes[group]),
                 }
             )
-        for step, year in enumerate(source.years):
+        for step, year in enumerate(reader.years):
             time[step] = year - first
-            shares = class_areas(source, year, coarsening, tick) / grid.row_area[:, None]
+            shares = class_areas(reader, year, coarsening, tick) / grid.row_area[:, None]
             empty = shares.sum(axis=0) < LEAST
             for number, name in enumerate(names.values()):
                 share = shares[groups == number].sum(axis=0)

@@ -15,7 +15,7 @@ import xarray as xr
 from export_stores import GRID, HOST_CELLS, LEGEND, YEARS, codes_of, host_fractions, lai_of
 
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.exports import export
+from ai4land_coupler.formats import export
 
 
 def told(*command: str | Path) -> str:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.exports import cf, cmip_fields
-from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats import cf, cmip_fields
+from ai4land_coupler.formats.coarsen import Coarsening, class_areas, covering_grid
+from ai4land_coupler.formats.store_reader import StoreReader
 
 MISSING = np.float32(1e20)
 #: Cells with a smaller share of mapped land hold nothing but rounding errors of edges that coincide.
@@ -27,7 +27,7 @@ CELL_METHODS = "area: mean where land over all_area_types time: mean"
 
 
 @dataclass(frozen=True)
-class Variable:
+class CmipVariable:
     """One variable: ``types`` maps each type to the classes of the view that make it up, in order.
 
     ``dimension`` names the dimension of the types; empty where the variable has one type, a scalar coordinate.
@@ -60,7 +60,7 @@ class Variable:
 
 
 @cache
-def variables() -> tuple[Variable, ...]:
+def variables() -> tuple[CmipVariable, ...]:
     """All variables that maps can give, as ``schemas/cmip-variables.yaml`` defines them."""
     text = (resources.files("ai4land_coupler.schemas") / "cmip-variables.yaml").read_text()
     found = []
@@ -68,7 +68,7 @@ def variables() -> tuple[Variable, ...]:
         types = item["types"] if "types" in item else {item["type"]: item["classes"]}
         scalar = {"long_name": "surface type"} | ({} if "residual" in types else {"standard_name": "area_type"})
         found.append(
-            Variable(
+            CmipVariable(
                 name=name,
                 table=item["table"],
                 frequency=item["frequency"],
@@ -83,24 +83,24 @@ def variables() -> tuple[Variable, ...]:
     return tuple(found)
 
 
-def files(source: Source, folder: Path) -> list[Path]:
+def files(reader: StoreReader, folder: Path) -> list[Path]:
     """A file for each variable and then for each field, named in the manner of CMIP6 output."""
-    grid = "gr" if source.host is None else "gn"
-    span = f"{source.years[0]:04d}-{source.years[-1]:04d}"
+    grid = "gr" if reader.host is None else "gn"
+    span = f"{reader.years[0]:04d}-{reader.years[-1]:04d}"
     fractions = [folder / f"{v.name}_{v.frequency}_ai4land_{grid}_{span}.nc" for v in variables()]
-    return fractions + [folder / cmip_fields.file_name(name, source) for name in cmip_fields.names(source)]
+    return fractions + [folder / cmip_fields.file_name(name, reader) for name in cmip_fields.names(reader)]
 
 
 def write(
-    source: Source, targets: Sequence[Path], resolution: float, attrs: Mapping[str, Any], tick: Callable[[], None]
+    reader: StoreReader, targets: Sequence[Path], resolution: float, attrs: Mapping[str, Any], tick: Callable[[], None]
 ) -> None:
     """Write all variables, year by year; on a latitude-longitude grid of ``resolution`` degrees or on the host's."""
-    if source.host is None:
-        coarsening = Coarsening.between(source.grid, covering_grid(source.grid, resolution))
+    if reader.host is None:
+        coarsening = Coarsening.between(reader.grid, covering_grid(reader.grid, resolution))
         place: Mapping[str, Any] = cf.extent(coarsening.coarse)
     else:
-        coarsening, place = None, {"host_grid": source.host.attrs["host"]}
-    described = {"frequency": "yr", **place, **cf.coverage(source.years), **attrs}
+        coarsening, place = None, {"host_grid": reader.host.attrs["host"]}
+    described = {"frequency": "yr", **place, **cf.coverage(reader.years), **attrs}
     with ExitStack() as stack:
         opened = []
         for variable, path in zip(variables(), targets, strict=False):
@@ -110,30 +110,32 @@ def write(
                 "frequency": variable.frequency,
                 "defined_in": f"CMIP6 table {variable.table}, data request 01.00.33",
             }
-            file = stack.enter_context(cf.dataset(path, source, facts))
-            _define(file, variable, source, coarsening)
-            opened.append((file, variable, variable.membership(source.legend)))
-        for step, year in enumerate(source.years):
-            shares = _shares(source, year, coarsening, tick)
+            file = stack.enter_context(cf.dataset(path, reader, facts))
+            _define(file, variable, reader, coarsening)
+            opened.append((file, variable, variable.membership(reader.legend)))
+        for step, year in enumerate(reader.years):
+            shares = _shares(reader, year, coarsening, tick)
             empty = shares.sum(axis=0) < LEAST
             for file, variable, membership in opened:
                 percent = np.where(empty, MISSING, 100.0 * np.tensordot(membership, shares, axes=1)).astype(np.float32)
                 file[variable.name][step] = percent if variable.dimension else percent[0]
-    for name, path in zip(cmip_fields.names(source), targets[len(variables()) :], strict=True):
-        cmip_fields.write(name, source, path, resolution, attrs)
+    for name, path in zip(cmip_fields.names(reader), targets[len(variables()) :], strict=True):
+        cmip_fields.write(name, reader, path, resolution, attrs)
 
 
-def _shares(source: Source, year: int, coarsening: Coarsening | None, tick: Callable[[], None]) -> NDArray[np.float64]:
+def _shares(
+    reader: StoreReader, year: int, coarsening: Coarsening | None, tick: Callable[[], None]
+) -> NDArray[np.float64]:
     """Share of the cell that each class of the view covers, (class, ...)."""
     if coarsening is not None:
-        return class_areas(source, year, coarsening, tick) / coarsening.coarse.row_area[:, None]
-    return source.host_field("land_cover_fraction", year)
+        return class_areas(reader, year, coarsening, tick) / coarsening.coarse.row_area[:, None]
+    return reader.host_field("land_cover_fraction", year)
 
 
-def _define(file: Any, variable: Variable, source: Source, coarsening: Coarsening | None) -> None:
+def _define(file: Any, variable: CmipVariable, reader: StoreReader, coarsening: Coarsening | None) -> None:
     """Dimensions, coordinates and the empty variable of one file."""
-    starts = np.array([cf.new_years_day(year) for year in source.years], np.float64)
-    ends = np.array([cf.new_years_day(year + 1) for year in source.years], np.float64)
+    starts = np.array([cf.new_years_day(year) for year in reader.years], np.float64)
+    ends = np.array([cf.new_years_day(year + 1) for year in reader.years], np.float64)
     if variable.frequency == "yrPt":
         cf.add_time(file, starts, None, "end of the year before")
     else:
@@ -150,7 +152,7 @@ def _define(file: Any, variable: Variable, source: Source, coarsening: Coarsenin
         found["comment"] = variable.comment
     coordinates = [] if variable.dimension else ["type"]
     if coarsening is None:
-        cf.add_cells(file, source.host)
+        cf.add_cells(file, reader.host)
         space: tuple[str, ...] = ("cell",)
         coordinates += ["lat", "lon"]
         found["CDI_grid_type"] = "unstructured"

@@ -13,7 +13,7 @@ from export_stores import GRID, LEGEND, YEARS, codes_of, make_store
 from ai4land_coupler.cli import cli
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import ConfigError, DataError
-from ai4land_coupler.exports import export
+from ai4land_coupler.formats import export
 
 LON, LAT = np.arange(356.0, 360.0, 0.5), np.arange(51.5, 54.5, 0.5)  # 0 to 360, as CLM has them
 SHAPE = (LAT.size, LON.size)

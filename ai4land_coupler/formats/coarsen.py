@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats.store_reader import StoreReader
 
 #: How far an edge may miss one of the lattice and still be taken for it (cells of the lattice).
 _ON_EDGE = 1e-6
@@ -86,12 +86,14 @@ class Coarsening:
                 total[number, row, col] += (cols @ (rows @ layer.astype(np.float64)).T).T
 
 
-def class_areas(source: Source, year: int, coarsening: Coarsening, tick: Callable[[], None]) -> NDArray[np.float64]:
+def class_areas(
+    reader: StoreReader, year: int, coarsening: Coarsening, tick: Callable[[], None]
+) -> NDArray[np.float64]:
     """Area of each class of the view in each coarse cell (m2), float64 (class, lat, lon), read window by window."""
-    total = np.zeros((len(source.legend.view), *coarsening.coarse.shape))
-    for box in source.windows():
-        classes = source.legend.to_view(source.codes(year, box))
+    total = np.zeros((len(reader.legend.view), *coarsening.coarse.shape))
+    for box in reader.windows():
+        classes = reader.legend.to_view(reader.codes(year, box))
         if (classes != OUTSIDE).any():
-            coarsening.add(total, box, classes == np.arange(len(source.legend.view))[:, None, None])
+            coarsening.add(total, box, classes == np.arange(len(reader.legend.view))[:, None, None])
         tick()
     return total

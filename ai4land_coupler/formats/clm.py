@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.exports import cf
-from ai4land_coupler.exports.clm_surface import ClmSurface, read_surface
-from ai4land_coupler.exports.coarsen import overlap_lengths
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats import cf
+from ai4land_coupler.formats.clm_surface import ClmSurface, read_surface
+from ai4land_coupler.formats.coarsen import overlap_lengths
+from ai4land_coupler.formats.store_reader import StoreReader
 from ai4land_coupler.host.profiles import HostProfile, anchored, get_profile
 from ai4land_coupler.inputs.climate_zones import bioclimate_at
 
@@ -28,23 +28,25 @@ _SERIES = {"PCT_NAT_PFT": "natpft", "PCT_CFT": "cft", "PCT_CROP": None, "PCT_URB
 _GRID = ("lsmlat", "lsmlon")
 
 
-def write(source: Source, path: Path, surface_file: Path, attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
+def write(
+    reader: StoreReader, path: Path, surface_file: Path, attrs: Mapping[str, Any], tick: Callable[[], None]
+) -> None:
     """Write one file on the grid of the surface data set."""
     profile = get_profile("clm")
     surface = read_surface(surface_file, profile)
-    cover_of = _TypeCover(source, surface, profile)
+    cover_of = _TypeCover(reader, surface, profile)
     host = surface.cover.reshape(len(profile.types), -1)
     start: NDArray[np.float64] | None = None
     largest: dict[str, NDArray[np.float64]] = {}
-    with cf.dataset(path, source, {"Conventions": "NCAR-CSM", "surface_data": surface_file.name, **attrs}) as file:
+    with cf.dataset(path, reader, {"Conventions": "NCAR-CSM", "surface_data": surface_file.name, **attrs}) as file:
         _define(file, surface, profile)
-        for step, year in enumerate(source.years):
+        for step, year in enumerate(reader.years):
             cover = cover_of(year, tick).reshape(host.shape)
             start = cover if start is None else start
             now, cut = anchored(profile, cover, start, host)
             values = profile.values(now)
             file["YEAR"][step] = file["time"][step] = year
-            file["input_pftdata_filename"][step] = _characters(source.path.name)
+            file["input_pftdata_filename"][step] = _characters(reader.path.name)
             file["CUT_BELOW_ZERO"][step] = 100 * cut.reshape(surface.cover.shape[1:])
             for name in _SERIES:
                 value = values[name].reshape(*values[name].shape[:-1], *surface.cover.shape[1:])
@@ -57,10 +59,10 @@ def write(source: Source, path: Path, surface_file: Path, attrs: Mapping[str, An
 class _TypeCover:
     """Share of each cell that each type covers in a year: conservative sums of class x bioclimate."""
 
-    def __init__(self, source: Source, surface: ClmSurface, profile: HostProfile) -> None:
-        self._source, self._profile = source, profile
-        self._table = profile.table(source.legend)
-        fine = source.grid
+    def __init__(self, reader: StoreReader, surface: ClmSurface, profile: HostProfile) -> None:
+        self._reader, self._profile = reader, profile
+        self._table = profile.table(reader.legend)
+        fine = reader.grid
         sines = np.sin(np.deg2rad(surface.lat_edges))
         self._rows = overlap_lengths(sines, np.sin(np.deg2rad(fine.lat_edges)))
         # the two grids may count longitudes from another meridian
@@ -78,10 +80,10 @@ class _TypeCover:
 
     def __call__(self, year: int, tick: Callable[[], None]) -> NDArray[np.float64]:
         total = np.zeros((self._table.shape[1], *self._area.shape))
-        for box in self._source.windows():
-            native = self._source.codes(year, box)
-            lat, lon = self._source.grid.lat[slice(*box[:2])], self._source.grid.lon[slice(*box[2:])]
-            codes = self._profile.codes(self._source.legend, native, bioclimate_at(lon, lat))
+        for box in self._reader.windows():
+            native = self._reader.codes(year, box)
+            lat, lon = self._reader.grid.lat[slice(*box[:2])], self._reader.grid.lon[slice(*box[2:])]
+            codes = self._profile.codes(self._reader.legend, native, bioclimate_at(lon, lat))
             rows, cols = self._rows[:, slice(*box[:2])], self._cols[:, slice(*box[2:])]
             for code in np.unique(codes[codes >= 0]):
                 total[code] += (cols @ (rows @ (codes == code).astype(np.float64)).T).T

@@ -8,8 +8,8 @@ import pytest
 from export_stores import make_store
 
 from ai4land_coupler.errors import ConfigError, DataError, RunError, TimeError
-from ai4land_coupler.exports import export
-from ai4land_coupler.exports.source import chosen_years
+from ai4land_coupler.formats import export
+from ai4land_coupler.formats.store_reader import chosen_years
 
 COMMITTED = [2015, 2018, 2021]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.exports import cf
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats import cf
+from ai4land_coupler.formats.store_reader import StoreReader
 from ai4land_coupler.store.layout import FLOAT_FILL, YEAR
 
 #: In the name of a file: one file for each year.
@@ -18,21 +18,21 @@ _RESULT = {"coverage_content_type": "modelResult"}
 _TIME = "start of the year that the map stands for"
 
 
-def files(source: Source, path: Path) -> list[Path]:
+def files(reader: StoreReader, path: Path) -> list[Path]:
     """One file, or one for each year where the name holds ``{year}``."""
     if YEAR_FIELD in path.name:
-        return [path.with_name(path.name.replace(YEAR_FIELD, str(year))) for year in source.years]
+        return [path.with_name(path.name.replace(YEAR_FIELD, str(year))) for year in reader.years]
     return [path]
 
 
-def write(source: Source, targets: list[Path], attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
+def write(reader: StoreReader, targets: list[Path], attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
     """Write the years, all into one target or one into each."""
-    parts = [source.years] if len(targets) == 1 else [(year,) for year in source.years]
+    parts = [reader.years] if len(targets) == 1 else [(year,) for year in reader.years]
     for path, years in zip(targets, parts, strict=True):
-        if source.host is None:
-            _write_land(source, path, years, attrs, tick)
+        if reader.host is None:
+            _write_land(reader, path, years, attrs, tick)
         else:
-            _write_host(source, path, years, attrs, tick)
+            _write_host(reader, path, years, attrs, tick)
 
 
 def _add_years(file: Any, years: Sequence[int]) -> None:
@@ -42,16 +42,16 @@ def _add_years(file: Any, years: Sequence[int]) -> None:
 
 
 def _write_land(
-    source: Source, path: Path, years: Sequence[int], attrs: Mapping[str, Any], tick: Callable[[], None]
+    reader: StoreReader, path: Path, years: Sequence[int], attrs: Mapping[str, Any], tick: Callable[[], None]
 ) -> None:
-    grid, legend = source.grid, source.legend
+    grid, legend = reader.grid, reader.legend
     found = {**cf.extent(grid), **cf.coverage(years), **attrs}
-    with cf.dataset(path, source, found) as file:
+    with cf.dataset(path, reader, found) as file:
         _add_years(file, years)
         cf.add_latlon(file, grid)
         cf.add_cell_area(file, "cell_area", grid)
         codes = [*legend.ocean, *legend.codes]
-        variables = {"land_cover": _map(file, source, "land_cover", "u1")}
+        variables = {"land_cover": _map(file, reader, "land_cover", "u1")}
         variables["land_cover"].setncatts(
             {
                 "long_name": "land use and land cover",
@@ -61,16 +61,16 @@ def _write_land(
                 **_RESULT,
             }
         )
-        for name in source.land_fields():
-            variables[name] = _map(file, source, name, "f4")
+        for name in reader.land_fields():
+            variables[name] = _map(file, reader, name, "f4")
             variables[name].setncatts(
-                {"long_name": name, "coverage_content_type": "modelResult", **_described(source.land[name].attrs)}
+                {"long_name": name, "coverage_content_type": "modelResult", **_described(reader.land[name].attrs)}
             )
-        _add_class_area(file, source, years)
+        _add_class_area(file, reader, years)
         for step, year in enumerate(years):
-            for box in source.windows():
+            for box in reader.windows():
                 for name, variable in variables.items():
-                    values = source.field(name, year, box)
+                    values = reader.field(name, year, box)
                     at = (step, *(slice(None) for _ in values.shape[:-2]), *box.slices())
                     variable[at] = values if name == "land_cover" else np.ma.masked_invalid(values)
                 tick()
@@ -81,9 +81,9 @@ def _described(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attrs.items() if key not in ("missing_value", "cell_measures", "coordinates")}
 
 
-def _map(file: Any, source: Source, name: str, kind: str) -> Any:
+def _map(file: Any, reader: StoreReader, name: str, kind: str) -> Any:
     """A variable (time, ..., lat, lon), chunked as the store's own chunks are."""
-    array = source.land[name]
+    array = reader.land[name]
     dims = tuple("time" if dim == YEAR else str(dim) for dim in array.dims)
     for dim in dims[1:-2]:
         if dim not in file.dimensions:
@@ -93,7 +93,7 @@ def _map(file: Any, source: Source, name: str, kind: str) -> Any:
             coordinate.setncatts({"long_name": long_name, "units": "1"})
             coordinate[:] = array[dim].values
     rows, cols = array.encoding["chunks"][-2:]
-    chunks = (*(1 for _ in dims[:-2]), min(rows, source.grid.nlat), min(cols, source.grid.nlon))
+    chunks = (*(1 for _ in dims[:-2]), min(rows, reader.grid.nlat), min(cols, reader.grid.nlon))
     fill = {"fill_value": np.float32(FLOAT_FILL)} if kind == "f4" else {"fill_value": False}
     variable = file.createVariable(
         name, kind, dims, zlib=True, complevel=cf.LEVEL, shuffle=kind == "f4", chunksizes=chunks, **fill
@@ -102,28 +102,28 @@ def _map(file: Any, source: Source, name: str, kind: str) -> Any:
     return variable
 
 
-def _add_classes(file: Any, source: Source) -> None:
+def _add_classes(file: Any, reader: StoreReader) -> None:
     cf.add_text(
-        file, "land_class", source.legend.classes, {"long_name": "class of land use and land cover"}, "land_class"
+        file, "land_class", reader.legend.classes, {"long_name": "class of land use and land cover"}, "land_class"
     )
 
 
-def _add_class_area(file: Any, source: Source, years: Sequence[int]) -> None:
-    _add_classes(file, source)
+def _add_class_area(file: Any, reader: StoreReader, years: Sequence[int]) -> None:
+    _add_classes(file, reader)
     area = file.createVariable("class_area", "f8", ("time", "land_class"))
     area.setncatts({"long_name": "area of each class on the grid", "units": "m2", **_RESULT})
-    area[:] = source.land.class_area.sel({YEAR: list(years)}).values
+    area[:] = reader.land.class_area.sel({YEAR: list(years)}).values
 
 
 def _write_host(
-    source: Source, path: Path, years: Sequence[int], attrs: Mapping[str, Any], tick: Callable[[], None]
+    reader: StoreReader, path: Path, years: Sequence[int], attrs: Mapping[str, Any], tick: Callable[[], None]
 ) -> None:
-    host = source.host
+    host = reader.host
     assert host is not None
-    with cf.dataset(path, source, {**cf.coverage(years), "host_grid": host.attrs["host"], **attrs}) as file:
+    with cf.dataset(path, reader, {**cf.coverage(years), "host_grid": host.attrs["host"], **attrs}) as file:
         _add_years(file, years)
         cf.add_cells(file, host)
-        _add_classes(file, source)
+        _add_classes(file, reader)
         for name, array in host.data_vars.items():
             dims = tuple("time" if dim == YEAR else str(dim) for dim in array.dims)
             variable = file.createVariable(
@@ -140,5 +140,5 @@ def _write_host(
                 }
             )
             for step, year in enumerate(years):
-                variable[step] = np.ma.masked_invalid(source.host_field(str(name), year))
+                variable[step] = np.ma.masked_invalid(reader.host_field(str(name), year))
         tick()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
-from ai4land_coupler.exports.coarsen import Coarsening, class_areas, covering_grid, overlap_lengths
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats.coarsen import Coarsening, class_areas, covering_grid, overlap_lengths
+from ai4land_coupler.formats.store_reader import StoreReader
 from ai4land_coupler.store.output import open_store
 
 
@@ -34,7 +34,7 @@ def test_overlap_adds_up_to_what_both_axes_cover(coarse: list[float], fine: list
 
 @pytest.mark.parametrize("step", [0.25, 0.5, 1.0])
 def test_area_of_each_class_is_conserved(store: Path, step: float) -> None:
-    source = Source.open(store)
+    source = StoreReader.open(store)
     coarsening = Coarsening.between(source.grid, covering_grid(source.grid, step))
     for year in source.years:
         found = class_areas(source, year, coarsening, lambda: None)
@@ -45,7 +45,7 @@ def test_area_of_each_class_is_conserved(store: Path, step: float) -> None:
 
 def test_one_coarse_cell_against_polygons(store: Path) -> None:
     """Every overlap of fine and coarse cells, worked out one by one from the corners."""
-    source = Source.open(store)
+    source = StoreReader.open(store)
     coarse = covering_grid(source.grid, 0.25)
     found = class_areas(source, 2018, Coarsening.between(source.grid, coarse), lambda: None)
     classes = source.legend.to_view(source.codes(2018, source.grid.box))

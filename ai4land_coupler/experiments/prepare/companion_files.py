@@ -20,7 +20,7 @@ from ai4land_coupler.regrid.auto import resolve
 HEADER = "# Made by ai4land prepare: the same run, reading its inputs from the prepared store."
 
 
-def write_beside(
+def write_companion_files(
     config: Config, plugins: Plugins, layout: PreparedLayout, store: Path, provenance: dict[str, Any]
 ) -> tuple[Path, Path]:
     """Write ``STORE.run.yaml`` and ``STORE.stac.json``; returns both paths.

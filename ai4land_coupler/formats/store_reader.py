@@ -26,7 +26,7 @@ _YEARS = re.compile(r"(?P<first>\d{1,4})?(?P<range>:)?(?P<last>\d{1,4})?")
 
 
 @dataclass(frozen=True)
-class Source:
+class StoreReader:
     """A store's land grid, or one of its host grids, and the years that are exported, in rising order."""
 
     path: Path
@@ -37,7 +37,7 @@ class Source:
     years: tuple[int, ...]
 
     @classmethod
-    def open(cls, path: Path | str, years: str | None = None, host: str | None = None) -> Source:
+    def open(cls, path: Path | str, years: str | None = None, host: str | None = None) -> StoreReader:
         """Open a store.
 
         Parameters

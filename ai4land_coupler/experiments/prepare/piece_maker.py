@@ -40,7 +40,7 @@ GDAL_CACHE = "64"
 WORKERS = "workers"
 
 
-class Made(NamedTuple):
+class MadePiece(NamedTuple):
     """A piece that was written: its files, relative to the store, with their sizes, and what was mended in it."""
 
     piece: Piece
@@ -49,15 +49,15 @@ class Made(NamedTuple):
 
 
 @dataclass
-class Workshop:
+class PieceMaker:
     """Everything that pieces of one store are made with; picklable before its first use."""
 
     config: Config
     layout: PreparedLayout
     store: Path
-    _tools: _Tools | None = field(default=None, repr=False)
+    _reader: _PieceReader | None = field(default=None, repr=False)
 
-    def make(self, piece: Piece) -> Made:
+    def make(self, piece: Piece) -> MadePiece:
         """Make one piece; it is not durable yet.
 
         Raises
@@ -65,18 +65,18 @@ class Workshop:
         Ai4LandError
             As the adapters do; ``RunError`` when the disk refuses.
         """
-        if self._tools is None:
-            self._tools = _Tools(self.config, self.layout, self.store)
-        values, mended = self._tools.read(piece)
+        if self._reader is None:
+            self._reader = _PieceReader(self.config, self.layout, self.store)
+        values, mended = self._reader.read(piece)
         files: dict[str, int] = {}
         for name, array in values.items():
             file = self._write(f"{piece.part}/{name}", piece, array)
             files[file.relative_to(self.store).as_posix()] = file.stat().st_size
-        return Made(piece, files, [[*key, n] for key, n in mended.items() if n])
+        return MadePiece(piece, files, [[*key, n] for key, n in mended.items() if n])
 
     def _write(self, name: str, piece: Piece, values: NDArray[Any]) -> Path:
-        assert self._tools is not None
-        array = self._tools.arrays[name]
+        assert self._reader is not None
+        array = self._reader.arrays[name]
         at = () if piece.year is None else (self.layout.years(piece.part).index(piece.year),)
         file = array_file(self.store, name, array, (*at, piece.box.row0, piece.box.col0))
         shards, chunks = array.shards[-2:], array.chunks[-2:]
@@ -87,7 +87,7 @@ class Workshop:
         return file
 
 
-class _Tools:
+class _PieceReader:
     """Open adapters and arrays of one process."""
 
     def __init__(self, config: Config, layout: PreparedLayout, store: Path) -> None:
@@ -147,20 +147,20 @@ class _Tools:
 
 # ---- in a worker process ------------------------------------------------------------------------------------------
 
-_workshop: Workshop | None = None
+_piece_maker: PieceMaker | None = None
 _lock: IO[str] | None = None
 
 
-def start_worker(workshop: Workshop, parent: int) -> None:
+def start_worker(maker: PieceMaker, parent: int) -> None:
     """Initialise a worker: keep what pieces are made with, and end with the parent, however that ends."""
-    global _workshop, _lock  # noqa: PLW0603 - the one place where a pool's workers can keep something
-    _lock = (workshop.store.parent / WORKERS).open("w")
+    global _piece_maker, _lock  # noqa: PLW0603 - the one place where a pool's workers can keep something
+    _lock = (maker.store.parent / WORKERS).open("w")
     fcntl.flock(_lock, fcntl.LOCK_SH)
     if os.getppid() != parent:  # another process may have begun before the lock was held
         os._exit(1)
     _keep_freed_memory()
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
-    _workshop = workshop
+    _piece_maker = maker
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -180,7 +180,7 @@ def _keep_freed_memory() -> None:
         mallopt(trim_threshold, 256 << 20)
 
 
-def make_in_worker(piece: Piece) -> Made:
-    """Make a piece with the workshop of this process."""
-    assert _workshop is not None
-    return _workshop.make(piece)
+def make_in_worker(piece: Piece) -> MadePiece:
+    """Make a piece with the maker of this process."""
+    assert _piece_maker is not None
+    return _piece_maker.make(piece)

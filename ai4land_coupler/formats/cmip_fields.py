@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ai4land_coupler.exports import cf
-from ai4land_coupler.exports.coarsen import Coarsening, covering_grid
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats import cf
+from ai4land_coupler.formats.coarsen import Coarsening, covering_grid
+from ai4land_coupler.formats.store_reader import StoreReader
 
 MISSING = np.float32(1e20)
 #: Cells with a smaller share of land with values hold nothing but rounding errors of edges that coincide.
@@ -29,15 +29,15 @@ def definitions() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def names(source: Source) -> list[str]:
+def names(reader: StoreReader) -> list[str]:
     """Those that the store holds for each month of its land grid; none on a host grid."""
-    if source.host is not None:
+    if reader.host is not None:
         return []
-    return [name for name in source.land_fields() if name in definitions() and "month" in source.land[name].dims]
+    return [name for name in reader.land_fields() if name in definitions() and "month" in reader.land[name].dims]
 
 
-def file_name(name: str, source: Source) -> str:
-    first, last = source.years[0], source.years[-1]
+def file_name(name: str, reader: StoreReader) -> str:
+    first, last = reader.years[0], reader.years[-1]
     return f"{name}_{definitions()[name]['frequency']}_ai4land_gr_{first:04d}01-{last:04d}12.nc"
 
 
@@ -49,22 +49,22 @@ def month_bounds(year: int) -> NDArray[np.float64]:
     return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.float64)
 
 
-def write(name: str, source: Source, path: Path, resolution: float, attrs: Mapping[str, Any]) -> None:
+def write(name: str, reader: StoreReader, path: Path, resolution: float, attrs: Mapping[str, Any]) -> None:
     """Write one field of all years, month by month."""
     item = definitions()[name]
-    coarsening = Coarsening.between(source.grid, covering_grid(source.grid, resolution))
+    coarsening = Coarsening.between(reader.grid, covering_grid(reader.grid, resolution))
     grid = coarsening.coarse
-    bounds = np.concatenate([month_bounds(year) for year in source.years])
+    bounds = np.concatenate([month_bounds(year) for year in reader.years])
     facts = {
         **cf.extent(grid),
-        **cf.coverage(source.years),
+        **cf.coverage(reader.years),
         "time_coverage_resolution": "P1M",
         **attrs,
         "variable_id": name,
         "frequency": item["frequency"],
         "defined_in": f"CMIP6 table {item['table']}, data request 01.00.33",
     }
-    with cf.dataset(path, source, facts) as file:
+    with cf.dataset(path, reader, facts) as file:
         cf.add_time(file, bounds.mean(axis=1), bounds, "time")
         cf.add_latlon(file, grid)
         cf.add_cell_area(file, "areacella", grid)
@@ -77,17 +77,17 @@ def write(name: str, source: Source, path: Path, resolution: float, attrs: Mappi
         variable.setncatts(
             {**described, "cell_measures": "area: areacella", "grid_mapping": cf.CRS, "missing_value": MISSING}
         )
-        for step, year in enumerate(source.years):
-            means = land_means(name, source, year, coarsening)
+        for step, year in enumerate(reader.years):
+            means = land_means(name, reader, year, coarsening)
             variable[12 * step : 12 * step + 12] = np.where(np.isnan(means), MISSING, means).astype(np.float32)
 
 
-def land_means(name: str, source: Source, year: int, coarsening: Coarsening) -> NDArray[np.float64]:
+def land_means(name: str, reader: StoreReader, year: int, coarsening: Coarsening) -> NDArray[np.float64]:
     """Mean of each sample over the land that has values, by area, float64 (samples, lat, lon); NaN where none has."""
-    samples = source.land[name].shape[1]
+    samples = reader.land[name].shape[1]
     sums, areas = (np.zeros((samples, *coarsening.coarse.shape)) for _ in range(2))
-    for box in source.windows():
-        values = source.field(name, year, box)
+    for box in reader.windows():
+        values = reader.field(name, year, box)
         known = np.isfinite(values)
         if known.any():
             coarsening.add(sums, box, np.where(known, values, 0.0))

@@ -1,4 +1,4 @@
-"""Output in the formats that other programs read; see docs/exports.md."""
+"""Output in the formats that other programs read; see docs/formats.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ai4land_coupler.errors import ConfigError, nearest
-from ai4land_coupler.exports import clm, cmip, geotiff, luh2, netcdf
-from ai4land_coupler.exports.files import check_targets
-from ai4land_coupler.exports.source import Source
 from ai4land_coupler.files.durable import new_paths
+from ai4land_coupler.formats import clm, cmip, geotiff, luh2, netcdf
+from ai4land_coupler.formats.files import check_targets
+from ai4land_coupler.formats.store_reader import StoreReader
 
 Format = Literal["netcdf", "geotiff", "luh2", "cmip", "clm"]
 
@@ -66,7 +66,7 @@ def export(
     Raises
     ------
     ConfigError, TimeError, DataError
-        The request does not fit the store, or files exist; see :class:`Source` and :func:`files.check_targets`.
+        The request does not fit the store, or files exist; see :class:`StoreReader` and :func:`files.check_targets`.
     RunError
         The disk refuses.
     """
@@ -74,9 +74,9 @@ def export(
     if kind not in get_args(Format):
         raise ConfigError("unknown export format", found=kind, remedy=nearest(kind, get_args(Format)))
     _check(kind, host, resolution, surface, attrs)
-    source = Source.open(store, years, host)
+    reader = StoreReader.open(store, years, host)
     extra = dict(attrs or {})
-    done, total = 0, len(source.years) * sum(1 for _ in source.windows())
+    done, total = 0, len(reader.years) * sum(1 for _ in reader.windows())
 
     def tick() -> None:
         nonlocal done
@@ -84,25 +84,25 @@ def export(
         progress(done, total)
 
     if kind == "netcdf":
-        targets = netcdf.files(source, path)
+        targets = netcdf.files(reader, path)
     elif kind == "geotiff":
-        targets = geotiff.files(source, path)
+        targets = geotiff.files(reader, path)
     elif kind in ("luh2", "clm"):
         targets = [path]
     else:
-        targets = cmip.files(source, path)
-    check_targets(targets, source.path, overwrite)
-    with new_paths(targets, "an export could not be written") as asides:
+        targets = cmip.files(reader, path)
+    check_targets(targets, reader.path, overwrite)
+    with new_paths(targets, "an export could not be written") as temporary:
         if kind == "netcdf":
-            netcdf.write(source, asides, extra, tick)
+            netcdf.write(reader, temporary, extra, tick)
         elif kind == "geotiff":
-            geotiff.write(source, asides, tick)
+            geotiff.write(reader, temporary, tick)
         elif kind == "luh2":
-            luh2.write(source, asides[0], extra, tick)
+            luh2.write(reader, temporary[0], extra, tick)
         elif surface is not None:
-            clm.write(source, asides[0], Path(surface), extra, tick)
+            clm.write(reader, temporary[0], Path(surface), extra, tick)
         else:
-            cmip.write(source, asides, resolution or DEFAULT_RESOLUTION, extra, tick)
+            cmip.write(reader, temporary, resolution or DEFAULT_RESOLUTION, extra, tick)
     progress(total, total)
     return targets
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.exports.source import Source
+from ai4land_coupler.formats.store_reader import StoreReader
 
 #: Edge of a tile; TIFF 6.0 wants multiples of 16.
 _TILE = 256
@@ -37,8 +37,8 @@ def file_name(legend: Legend, year: int) -> str:
     return f"hilda_plus_{year}_states_ai4land-v{version.replace('.', '-')}_wgs84-nn.tif"
 
 
-def files(source: Source, folder: Path) -> list[Path]:
-    return [folder / file_name(source.legend, year) for year in source.years]
+def files(reader: StoreReader, folder: Path) -> list[Path]:
+    return [folder / file_name(reader.legend, year) for year in reader.years]
 
 
 def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
@@ -50,13 +50,13 @@ def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     return table
 
 
-def write(source: Source, targets: list[Path], tick: Callable[[], None]) -> None:
+def write(reader: StoreReader, targets: list[Path], tick: Callable[[], None]) -> None:
     """Write one file for each year; north is up, whichever way the rows of the store run."""
     import rasterio
     from rasterio.transform import Affine
     from rasterio.windows import Window
 
-    grid, legend = source.grid, source.legend
+    grid, legend = reader.grid, reader.legend
     flipped = grid.dlat > 0
     north = grid.lat0 + grid.nlat * grid.dlat if flipped else grid.lat0
     profile: dict[str, Any] = {
@@ -75,17 +75,17 @@ def write(source: Source, targets: list[Path], tick: Callable[[], None]) -> None
         "BIGTIFF": "IF_SAFER",
     }
     tags = {
-        "TITLE": source.attrs.get("title", ""),
+        "TITLE": reader.attrs.get("title", ""),
         "LEGEND": f"{legend.name}: {legend.title}",
         "CLASSES": "; ".join(f"{code} {name}" for code, name in legend.names.items()),
         "SOURCE": "ai4land_coupler, a prediction; not HILDA+ data",
     }
-    for year, path in zip(source.years, targets, strict=True):
+    for year, path in zip(reader.years, targets, strict=True):
         with rasterio.open(path, "w", **profile) as target:
             target.write_colormap(1, colour_table(legend))
             target.update_tags(**tags, YEAR=str(year))
-            for box in source.windows():
-                codes = source.codes(year, box)
+            for box in reader.windows():
+                codes = reader.codes(year, box)
                 row = grid.nlat - box.row1 if flipped else box.row0
                 window = Window(box.col0, row, codes.shape[1], codes.shape[0])
                 target.write(np.flipud(codes) if flipped else codes, 1, window=window)
