@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.coverage import Expect, check_coverage
-from ai4land_coupler.grids.mesh import Edges, Mesh, merge_corners, validate
+from ai4land_coupler.grids.mesh import Edges, Mesh, merge_corners
 from ai4land_coupler.parallel.collective import agree
 
 Units = Literal["degrees", "radians"]
@@ -58,7 +59,7 @@ def mesh_from_arrays(
     Raises
     ------
     GridError
-        On every rank of ``comm``: whatever :func:`ai4land_coupler.grids.mesh.validate` and
+        On every rank of ``comm``: whatever :func:`ai4land_coupler.grids.checks.validate` and
         :func:`ai4land_coupler.grids.check_coverage` refuse; shapes that do not fit; degrees given as radians.
         Clockwise cells are refused: a host's arrays are not turned behind its back.
     """

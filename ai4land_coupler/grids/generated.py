@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.gaussian import gaussian_mesh
 from ai4land_coupler.grids.latlon import latlon_mesh
-from ai4land_coupler.grids.mesh import Edges, Mesh, validate
+from ai4land_coupler.grids.mesh import Edges, Mesh
 from ai4land_coupler.grids.spheres import cubed_sphere_mesh, icosahedral_mesh
 
 #: The most cells that a name may ask for; more are not a host's grid but a slip of the finger.

@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.checks import check_coordinates, check_radians, validate
 from ai4land_coupler.grids.coverage import Expect, check_total, tiles_sphere
 from ai4land_coupler.grids.mesh import (
     FLAT,
     Edges,
     Mesh,
     centres_off,
-    check_coordinates,
-    check_radians,
     flatness,
     latlon_edges,
     merge_corners,
     unit_vectors,
-    validate,
 )
 from ai4land_coupler.grids.overlaps import overlapping
 
@@ -65,7 +63,7 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     Raises
     ------
     GridError
-        Its cells are malformed (:func:`ai4land_coupler.grids.mesh.validate`), turn both ways, overlap, leave gaps in
+        Its cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), turn both ways, overlap, leave gaps in
         what ``expect`` says is global, or do not have the areas that the file says.
     """
     if len(polygons.lon) == 0:

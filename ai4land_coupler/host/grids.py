@@ -12,7 +12,8 @@ from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
-from ai4land_coupler.grids.mesh import Mesh, validate
+from ai4land_coupler.grids.checks import validate
+from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.host.exchange import HostGrid, LandCells
 from ai4land_coupler.host.field_table import FieldTable
 from ai4land_coupler.host.fields import HostFields

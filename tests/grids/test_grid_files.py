@@ -17,8 +17,9 @@ from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
 from ai4land_coupler.errors import DataError, GridError
 from ai4land_coupler.grids import check_coverage, cubed_sphere_mesh, icosahedral_mesh, latlon_mesh, read_mesh
 from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.hash import grid_hash
-from ai4land_coupler.grids.mesh import Mesh, lon_lat, unit_vectors, validate
+from ai4land_coupler.grids.mesh import Mesh, lon_lat, unit_vectors
 
 
 @dataclass

@@ -10,8 +10,9 @@ import pytest
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import DataError, GridError
 from ai4land_coupler.grids import latlon_mesh, partition, read_mesh
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.hash import grid_hash
-from ai4land_coupler.grids.mesh import Mesh, merge_corners, validate
+from ai4land_coupler.grids.mesh import Mesh, merge_corners
 
 GLOBE = LatLonGrid(0.0, 30.0, 12, 90.0, -30.0, 6)
 

@@ -14,9 +14,10 @@ from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids import check_coverage, gaussian_mesh, mesh_from_arrays
 from ai4land_coupler.grids.areas import cell_area
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.coverage import tiles_sphere
 from ai4land_coupler.grids.hash import grid_hash
-from ai4land_coupler.grids.mesh import Mesh, lon_lat, merge_corners, unit_vectors, validate
+from ai4land_coupler.grids.mesh import Mesh, lon_lat, merge_corners, unit_vectors
 from ai4land_coupler.grids.overlaps import overlapping
 
 seeds = st.integers(0, 2**32 - 1)

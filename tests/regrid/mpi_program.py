@@ -16,7 +16,7 @@ from regrid_cases import octahedral_mesh, reduced_mesh, uk_land
 
 from ai4land_coupler.api import Ai4LandError, LatLonGrid, Mesh, Method, Norm
 from ai4land_coupler.grids import latlon_mesh, partition, read_mesh
-from ai4land_coupler.grids.mesh import validate
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 

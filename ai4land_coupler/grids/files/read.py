@@ -59,8 +59,8 @@ def read_mesh(
     DataError
         The file is missing, unreadable, truncated, of no known layout, or lacks units or bounds.
     GridError
-        Its cells are malformed (:func:`ai4land_coupler.grids.mesh.validate`), or more of them overlap than the rules of
-        docs/grids.md mask.
+        Its cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), or more of them overlap than the
+        rules of docs/grids.md mask.
     """
     path = Path(path)
     if not path.is_file():

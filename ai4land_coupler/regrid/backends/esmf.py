@@ -17,7 +17,8 @@ from pydantic import Field
 from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Registry, Regridder, RunError, hookimpl
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Candidates
-from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners, validate
+from ai4land_coupler.grids.checks import validate
+from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners
 from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
 from ai4land_coupler.regrid.backends import esmf_runtime
 from ai4land_coupler.regrid.backends.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes

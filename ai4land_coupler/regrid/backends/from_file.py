@@ -27,7 +27,7 @@ from ai4land_coupler.api import (
     hookimpl,
 )
 from ai4land_coupler.grids.areas import cell_area
-from ai4land_coupler.grids.mesh import validate
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.parallel.collective import agree, rank_and_size
 from ai4land_coupler.regrid.weight_files.link_sums import LinkSums
 from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, giving, read_part

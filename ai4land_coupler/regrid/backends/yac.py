@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, PluginError, Registry, Regridder, hookimpl
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Spheres, blocks_of, candidates_by_spheres, enclosing_spheres
-from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners, validate
+from ai4land_coupler.grids.checks import validate
+from ai4land_coupler.grids.mesh import POINT_TOLERANCE, lon_difference, merge_corners
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.regrid.backends.yac_library import import_yac
 from ai4land_coupler.regrid.methods.built_in import RegridOptions, built_in_weights, check_request

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import Mesh, Regridder
+from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.hash import grid_hash
-from ai4land_coupler.grids.mesh import validate
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.regrid.cache import WeightCache, weight_key
 from ai4land_coupler.regrid.cached import CachedRegridder

@@ -68,7 +68,7 @@ class GridBoxes:
 
 
 class Outline:
-    """Cells of a mesh, whose corners must be valid (:func:`ai4land_coupler.grids.mesh.validate`), none of them masked.
+    """Cells of a mesh with valid corners (:func:`ai4land_coupler.grids.checks.validate`); none of them is masked.
 
     ``edge_cells`` holds the two cells beside each edge, int64 (edges, 2), -1 where there is none.
     """

@@ -19,7 +19,8 @@ from ai4land_coupler.api import Regridder
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.grids.candidates import find_candidates
-from ai4land_coupler.grids.mesh import Mesh, validate
+from ai4land_coupler.grids.checks import validate
+from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.regrid.land.dealt import DealtLand
