@@ -18,7 +18,7 @@ from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.errors import FieldError, GridError, TimeError
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
 from ai4land_coupler.host.table import ImportInfo
-from ai4land_coupler.inputs.quality import field_rule
+from ai4land_coupler.inputs.checks import field_rule
 
 needs.yac()
 

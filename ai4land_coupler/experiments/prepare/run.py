@@ -58,7 +58,7 @@ class Prepared:
     layout: PreparedLayout
     pieces: int
     made: int
-    quality: Counter[str]
+    mended: Counter[str]
 
 
 def prepare(

@@ -21,14 +21,14 @@ from ai4land_coupler.store.layout import YEAR
 NAME = f"{YEAR}/quality.json"
 
 
-def write_quality(store: Path, policy: str, mended: Mapping[Mended, int]) -> None:
+def write_mended(store: Path, policy: str, mended: Mapping[Mended, int]) -> None:
     """Write the counts durably; those of years that an earlier part of the run read are kept."""
     by_year: dict[str, dict[str, int]] = {}
     for year in sorted({key.year for key in mended}, key=lambda y: -1 if y is None else y):
         counts = total({key: n for key, n in mended.items() if key.year == year})
         if counts:
             by_year["static" if year is None else str(year)] = dict(sorted(counts.items()))
-    before = read_quality(store)
+    before = read_mended(store)
     years = (before["years"] if before else {}) | {year: n for year, n in by_year.items() if year != "static"}
     static = by_year.get("static", {})
     everything: Counter[str] = Counter(static)
@@ -43,7 +43,7 @@ def write_quality(store: Path, policy: str, mended: Mapping[Mended, int]) -> Non
     write_durably(store / NAME, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def read_quality(store: Path) -> dict[str, Any] | None:
+def read_mended(store: Path) -> dict[str, Any] | None:
     """The counts of a store; ``None`` where there are none.
 
     Raises
