@@ -66,10 +66,6 @@ class Plugins:
         return self._offers["predictor"]
 
     @property
-    def trainers(self) -> Mapping[str, Offer]:
-        return self._offers["trainer"]
-
-    @property
     def adapters(self) -> Mapping[str, Offer]:
         return self._offers["adapter"]
 
