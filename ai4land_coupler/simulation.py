@@ -17,7 +17,7 @@ from ai4land_coupler.config.sections import Config, OutputSection
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.inputs.catalogue import total as total_mended
-from ai4land_coupler.inputs.quality_log import write_quality
+from ai4land_coupler.inputs.mended_log import write_mended
 from ai4land_coupler.store.format import holds_no_year
 from ai4land_coupler.store.output import OutputStore
 from ai4land_coupler.store.restart import discard_after, prune, years
@@ -33,7 +33,7 @@ class Summary:
     store: Path
     years: tuple[int, ...]
     seconds: dict[str, float] = field(default_factory=dict)
-    quality: Counter[str] = field(default_factory=Counter)
+    mended: Counter[str] = field(default_factory=Counter)
     changed_share: dict[int, float] = field(default_factory=dict)
     unmet_area: dict[int, float] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class Simulation:
                 self._tell(summary, done, total, begin)
             summary.seconds = dict(component.timers.seconds)
             warnings: Counter[str] = sum(self.comm.allgather(component.warnings), Counter())
-            summary.quality = total_mended(self._mended()) + warnings
+            summary.mended = total_mended(self._mended()) + warnings
             return summary
 
     # ---- output -----------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Simulation:
         mended = self._mended()
         with timers("write output"), self.comm.guard():
             if self.comm.rank == 0:
-                write_quality(self._store_path, self.config.quality.policy, mended)
+                write_mended(self._store_path, self.config.quality.policy, mended)
                 store.commit(year)
                 if self.config.restart.keep:
                     prune(self._restart_folder, self.config.restart.keep, direction=self.component.clock.direction)

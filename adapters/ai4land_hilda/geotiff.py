@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, GridError, LatLonGrid
+from ai4land_coupler.api import DataError, GridError, InputFile, LatLonGrid
 from ai4land_hilda.codes import to_codes
-from ai4land_luh2.sources import Source
 
 
 @contextmanager
-def open_geotiff(file: Source) -> Iterator[Any]:
+def open_geotiff(file: InputFile) -> Iterator[Any]:
     """Open a GeoTIFF for reading; ``DataError`` when it is missing, unreadable or has several bands."""
     import rasterio
     from rasterio.errors import RasterioError
@@ -29,7 +28,7 @@ def open_geotiff(file: Source) -> Iterator[Any]:
         raise DataError("an input file cannot be read", expected="a GeoTIFF", found=error, where=file.name) from error
 
 
-def read_grid(file: Source) -> LatLonGrid:
+def read_grid(file: InputFile) -> LatLonGrid:
     """The grid that the geotransform tells; rows and columns of HILDA+ v1.0 differ in step, neither is 0.01.
 
     Raises

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from ai4land_coupler.api import ConfigError, DataError, TimeError
-from ai4land_luh2.sources import Source, find
+from ai4land_coupler.api import ConfigError, DataError, InputFile, TimeError, find_files
 
 #: ``-v1-0-f_``, ``_vGLOB-1.0-f_`` and ``_GLOB-1-0-f_`` have forest types, the same without ``-f`` one forest class;
 #: ``-v2_``, ``_GLOB-2-0_``, ``_GLOB-2-0-f_``, ``_GLOB-2-1-crop_`` have forest types and tree crops.
@@ -25,7 +24,7 @@ def legend_of(name: str) -> str | None:
     return f"hilda-v{match['major']}.{match['minor'] or 0}{forest}"
 
 
-def choose_legend(files: list[Source], legend: str | None) -> str:
+def choose_legend(files: list[InputFile], legend: str | None) -> str:
     """The legend that the names of all files imply, which must be the one of the configuration if that names one.
 
     Raises
@@ -66,7 +65,7 @@ def year_of(name: str) -> int | None:
     return int(found[0]) if len(found) == 1 else None
 
 
-def year_in_name(file: Source) -> int:
+def year_in_name(file: InputFile) -> int:
     """The year in the name of a file; ``TimeError`` where the name does not tell."""
     year = year_of(file.stem)
     if year is None:
@@ -80,7 +79,7 @@ def year_in_name(file: Source) -> int:
     return year
 
 
-def find_files(location: Path | str) -> list[Source]:
+def find_maps(location: Path | str) -> list[InputFile]:
     """The files that a path or URL means, in order of their names.
 
     A file; a name with ``{year}`` or with wildcards; or a folder, of which the files of states are taken (not those
@@ -92,8 +91,8 @@ def find_files(location: Path | str) -> list[Source]:
         When there are none.
     """
     if isinstance(location, str):
-        return list(find(location.replace(_TEMPLATE, "[0-9]" * 4)))
-    return [Source(str(path), path) for path in _find_paths(location)]
+        return list(find_files(location.replace(_TEMPLATE, "[0-9]" * 4)))
+    return [InputFile(str(path), path) for path in _find_paths(location)]
 
 
 def _find_paths(path: Path) -> list[Path]:

@@ -14,24 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, TimeError
+from ai4land_coupler.api import (
+    DataError,
+    InputFile,
+    MapAxes,
+    TimeError,
+    open_netcdf,
+    read_axes,
+    read_years,
+    time_dimension,
+)
 from ai4land_hilda.codes import to_codes
-from ai4land_luh2.netcdf import open_netcdf
-from ai4land_luh2.sources import Source
-from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
 
 VARIABLE = "LULC_states"
 #: Year of index 0 of the published files.
 FIRST_YEAR = 1899
 
 
-def is_netcdf(file: Source) -> bool:
+def is_netcdf(file: InputFile) -> bool:
     """Whether the name of a file is that of netCDF."""
     return file.stem.lower().endswith((".nc", ".nc4", ".netcdf"))
 
 
 @contextmanager
-def open_states(file: Source) -> Iterator[tuple[Any, MapAxes]]:
+def open_states(file: InputFile) -> Iterator[tuple[Any, MapAxes]]:
     """The variable of the states (a netCDF4.Variable) and its axes.
 
     Raises
@@ -53,7 +59,7 @@ def open_states(file: Source) -> Iterator[tuple[Any, MapAxes]]:
         yield dataset[VARIABLE], read_axes(dataset, VARIABLE, f"{file.name}, variable {VARIABLE!r}")
 
 
-def years_of(file: Source) -> tuple[int, ...]:
+def years_of(file: InputFile) -> tuple[int, ...]:
     """Year of each step of a file, which may have no time axis: empty then.
 
     Raises
@@ -90,7 +96,7 @@ def read_codes(
 
 
 @contextmanager
-def open_year(file: Source, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
+def open_year(file: InputFile, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
     """What reads a window (rows, columns) of the map of a year."""
     with open_states(file) as (variable, axes):
         step = years.index(year) if year in years else 0

@@ -16,7 +16,9 @@ from ai4land_coupler.api import (
     DataError,
     FieldInfo,
     GridError,
+    InputFile,
     LatLonGrid,
+    Location,
     Options,
     Registry,
     Request,
@@ -28,8 +30,7 @@ from ai4land_coupler.api import (
 )
 from ai4land_hilda import geotiff, netcdf
 from ai4land_hilda.codes import NO_DATA
-from ai4land_hilda.names import choose_legend, find_files, is_many, year_in_name, year_of
-from ai4land_luh2.sources import Location, Source
+from ai4land_hilda.names import choose_legend, find_maps, is_many, year_in_name, year_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,7 +66,7 @@ class HildaAdapter(DataAdapter):
         self._path = options.path
         if options.legend is not None:
             get_legend(options.legend)  # a misspelt name is told before a missing file
-        found = find_files(options.path)
+        found = find_maps(options.path)
         self._legend = get_legend(choose_legend(found, options.legend))
         self._steps = {file: netcdf.years_of(file) for file in found if netcdf.is_netcdf(file)}
         self._files = self._years(found, options.year)
@@ -135,7 +136,7 @@ class HildaAdapter(DataAdapter):
         }
         return dataset
 
-    def _years(self, found: list[Source], year: int | None) -> dict[int, Source]:
+    def _years(self, found: list[InputFile], year: int | None) -> dict[int, InputFile]:
         """Year to file, in order of the years."""
         if year is not None:
             steps = self._steps.get(found[0], ())
@@ -147,7 +148,7 @@ class HildaAdapter(DataAdapter):
                     where=self._path,
                 )
             return {year: found[0]}
-        files: dict[int, Source] = {}
+        files: dict[int, InputFile] = {}
         for file in found:
             for each in self._steps.get(file) or (year_in_name(file),):
                 if each in files:
@@ -166,7 +167,7 @@ class HildaAdapter(DataAdapter):
         return steps[0] if len(steps) == 1 else year if steps else year_of(file.stem) or year
 
     @contextmanager
-    def _open(self, file: Source, year: int, where: str) -> Iterator[Any]:
+    def _open(self, file: InputFile, year: int, where: str) -> Iterator[Any]:
         if file in self._steps:
             with netcdf.open_year(file, self._steps[file], year, where) as read:
                 yield read
@@ -174,7 +175,7 @@ class HildaAdapter(DataAdapter):
             with geotiff.open_geotiff(file) as source:
                 yield partial(geotiff.read_codes, source, where)
 
-    def _file(self, year: int) -> Source:
+    def _file(self, year: int) -> InputFile:
         if year not in self._files:
             raise TimeError(
                 f"the year {year} is not in the land-cover maps",
@@ -194,7 +195,7 @@ class HildaAdapter(DataAdapter):
         return file
 
 
-def _read_grid(file: Source) -> LatLonGrid:
+def _read_grid(file: InputFile) -> LatLonGrid:
     if not netcdf.is_netcdf(file):
         return geotiff.read_grid(file)
     with netcdf.open_states(file) as (_, axes):

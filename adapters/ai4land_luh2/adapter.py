@@ -16,7 +16,9 @@ from ai4land_coupler.api import (
     DataAdapter,
     DataError,
     FieldInfo,
+    InputFile,
     LatLonGrid,
+    Location,
     Options,
     Request,
     TimeError,
@@ -27,7 +29,6 @@ from ai4land_luh2.balance import count_unbalanced, flows_between, imbalance
 from ai4land_luh2.closure import COUNTS, Checker
 from ai4land_luh2.describe import describe
 from ai4land_luh2.series import Array, Joint, Series, check_grid, open_series
-from ai4land_luh2.sources import Location, Source
 from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, Kind
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ class LandUseAdapter(DataAdapter):
     def __init__(
         self,
         options: LandUseOptions,
-        files: Mapping[Kind, Sequence[Source]],
+        files: Mapping[Kind, Sequence[InputFile]],
         attrs: Mapping[str, str],
-        history: Sequence[Source] = (),
+        history: Sequence[InputFile] = (),
     ) -> None:
         self._options = options
         self._attrs = dict(attrs)

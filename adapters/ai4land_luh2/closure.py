@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError, LatLonGrid
-from ai4land_luh2.variables import Variable
+from ai4land_luh2.variables import LuhVariable
 
 Array = NDArray[np.floating[Any]]
 
@@ -111,7 +111,7 @@ class Checker:
             )
         return wrong
 
-    def within(self, name: str, array: Array, variable: Variable, year: int | None) -> Counter[str]:
+    def within(self, name: str, array: Array, variable: LuhVariable, year: int | None) -> Counter[str]:
         """Check and mend the values (lat, lon) of a variable that takes no part in the closure, in place.
 
         Returns

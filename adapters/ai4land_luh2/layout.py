@@ -11,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ai4land_coupler.api import DataError, GridError, LatLonGrid
-from ai4land_luh2.netcdf import open_netcdf, values
-from ai4land_luh2.sources import Source
+from ai4land_coupler.api import DataError, GridError, InputFile, LatLonGrid, open_netcdf, read_values
 from ai4land_luh2.times import years_of
 
 
@@ -33,7 +31,7 @@ class Layout:
         Year of each time step; empty for a static file.
     """
 
-    source: Source
+    source: InputFile
     units: Mapping[str, str]
     grid: LatLonGrid
     years: tuple[int, ...]
@@ -56,7 +54,7 @@ class Layout:
         return max(self.years)
 
 
-def read_layout(source: Source, known: Iterable[str], timed: bool) -> Layout:
+def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
     """Read which of the known variables a file holds, its grid and its years.
 
     Raises
@@ -89,7 +87,7 @@ def read_layout(source: Source, known: Iterable[str], timed: bool) -> Layout:
                     found=dims or "no such variable",
                     where=source.name,
                 )
-        centres = {name: values(dataset[name], slice(None)) for name in ("lon", "lat")}
+        centres = {name: read_values(dataset[name], slice(None)) for name in ("lon", "lat")}
         grid = LatLonGrid.from_centres(centres["lon"], centres["lat"], where=source.name)
         _check_lattice(grid, source)
         years: tuple[int, ...] = ()
@@ -97,11 +95,11 @@ def read_layout(source: Source, known: Iterable[str], timed: bool) -> Layout:
             time = dataset["time"]
             calendar = str(getattr(time, "calendar", "standard"))  # the default of CF
             units = str(getattr(time, "units", ""))
-            years = years_of(values(time, slice(None)), units, calendar, f"{source.name}, variable 'time'")
+            years = years_of(read_values(time, slice(None)), units, calendar, f"{source.name}, variable 'time'")
         return Layout(source, {name: str(getattr(dataset[name], "units", "")) for name in found}, grid, years)
 
 
-def _check_lattice(grid: LatLonGrid, source: Source) -> None:
+def _check_lattice(grid: LatLonGrid, source: InputFile) -> None:
     """Refuse coordinates that are shifted by half a cell: those of cell corners, or centres that were rounded."""
     for name, edge, step, origin in (("lon", grid.lon0, grid.dlon, -180.0), ("lat", grid.lat0, grid.dlat, 90.0)):
         cells = (edge - origin) / step

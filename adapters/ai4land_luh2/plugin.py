@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ai4land_coupler.api import DataAdapter, Registry, hookimpl
+from ai4land_coupler.api import DataAdapter, InputFile, Location, Registry, find_files, hookimpl
 from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
-from ai4land_luh2.sources import Location, Source, find
 from ai4land_luh2.variables import Kind
 
 
@@ -22,11 +21,11 @@ class Luh2Options(LandUseOptions):
 
 def luh2(options: Luh2Options) -> DataAdapter:
     """The history of land use: LUH2 v2h, LUH3, or files in their layout."""
-    files: dict[Kind, tuple[Source, ...]] = {"states": find(options.states)}
+    files: dict[Kind, tuple[InputFile, ...]] = {"states": find_files(options.states)}
     for kind in ("transitions", "management", "static"):
         location: Location | None = getattr(options, kind)
         if location is not None:
-            files[kind] = find(location)
+            files[kind] = find_files(location)
     name = "LUH3" if "UofMD-landState-3" in files["states"][0].stem else "LUH2"
     return LandUseAdapter(options, files, {"source": name, "file": files["states"][0].stem})
 

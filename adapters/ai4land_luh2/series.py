@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, GridError, LatLonGrid, Registration, TimeError, register
+from ai4land_coupler.api import (
+    DataError,
+    GridError,
+    InputFile,
+    LatLonGrid,
+    Registration,
+    TimeError,
+    open_netcdf,
+    read_native_values,
+    register,
+)
 from ai4land_luh2.layout import Layout, read_layout
-from ai4land_luh2.netcdf import native_values, open_netcdf
-from ai4land_luh2.sources import Source
-from ai4land_luh2.variables import CROPS, FRACTIONS, KINDS, Kind, Variable
+from ai4land_luh2.variables import CROPS, FRACTIONS, KINDS, Kind, LuhVariable
 
 Array = NDArray[np.floating[Any]]
 
@@ -61,7 +69,7 @@ class Series:
     layouts: tuple[Layout, ...]
 
     @cached_property
-    def variables(self) -> Mapping[str, Variable]:
+    def variables(self) -> Mapping[str, LuhVariable]:
         """The variables that a file holds for the years that are read from it."""
         held = set().union(*(layout.units for layout, years in self._owned() if years or self.kind == "static"))
         return {name: variable for name, variable in KINDS[self.kind].items() if name in held}
@@ -177,7 +185,7 @@ def _comparable(earlier: Layout, later: Layout) -> dict[str, tuple[tuple[str, ..
 
 
 def _read(
-    layout: Layout, wanted: Mapping[str, Variable], place: Registration, step: tuple[int, ...]
+    layout: Layout, wanted: Mapping[str, LuhVariable], place: Registration, step: tuple[int, ...]
 ) -> dict[str, Array]:
     arrays = {}
     with open_netcdf(layout.path, layout.where) as dataset:
@@ -191,13 +199,13 @@ def _read(
             scale = variable.scale(layout.units[name], f"{layout.where}, variable {name!r}")
             exact = scale == 1 and dataset[name].dtype == np.float32
             array = place.gather(
-                partial(native_values, dataset[name], *step), np.nan, np.float32 if exact else np.float64
+                partial(read_native_values, dataset[name], *step), np.nan, np.float32 if exact else np.float64
             )
             arrays[name] = array if scale == 1 else scale * array
     return arrays
 
 
-def open_series(kind: Kind, sources: Iterable[Source], history: Iterable[Source] = ()) -> Series:
+def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[InputFile] = ()) -> Series:
     """Read the layouts of files of one kind and put them in order.
 
     Parameters

@@ -34,7 +34,7 @@ _LARGEST = {"1": 1.0, "kg m-2": 1e4, "year": 1e5, "m2": 1e10, "kg ha-1 yr-1": 1e
 
 
 @dataclass(frozen=True)
-class Variable:
+class LuhVariable:
     """A variable in our units.
 
     Parameters
@@ -52,8 +52,8 @@ class Variable:
         return factor(_SPELLINGS.get(found.strip(), found), self.units, where=where)
 
 
-def _variables(entries: Mapping[str, tuple[str, str]]) -> dict[str, Variable]:
-    return {name: Variable(units, text, _LARGEST[units]) for name, (units, text) in entries.items()}
+def _variables(entries: Mapping[str, tuple[str, str]]) -> dict[str, LuhVariable]:
+    return {name: LuhVariable(units, text, _LARGEST[units]) for name, (units, text) in entries.items()}
 
 
 _NAMES = {
@@ -131,14 +131,14 @@ STATIC = _variables(
         "carea": ("m2", "area of the grid cell"),
         "ptbio": ("kg m-2", "potential biomass carbon density"),
     }
-) | {"ccode": Variable("1", "country code (ISO 3166-1 numeric)", 1000.0)}
+) | {"ccode": LuhVariable("1", "country code (ISO 3166-1 numeric)", 1000.0)}
 
 #: Variables of each kind of file.
-KINDS: Mapping[Kind, Mapping[str, Variable]] = {
+KINDS: Mapping[Kind, Mapping[str, LuhVariable]] = {
     "states": STATES,
     "transitions": TRANSITIONS,
     "management": MANAGEMENT,
     "static": STATIC,
 }
 
-ALL: Mapping[str, Variable] = {name: variable for known in KINDS.values() for name, variable in known.items()}
+ALL: Mapping[str, LuhVariable] = {name: variable for known in KINDS.values() for name, variable in known.items()}

@@ -13,23 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
+    MISSING_ABOVE,
     DataAdapter,
     DataError,
     FieldInfo,
     GridError,
+    InputFile,
     LatLonGrid,
+    MapAxes,
     Registration,
     Request,
     TimeError,
     convert,
     factor,
+    find_files,
     nearest,
+    open_netcdf,
+    read_axes,
+    read_years,
     register,
+    time_dimension,
 )
-from ai4land_luh2.netcdf import MISSING_ABOVE, open_netcdf
-from ai4land_luh2.sources import Source, find
-from ai4land_netcdf.axes import MapAxes, read_axes, read_years, time_dimension
-from ai4land_netcdf.options import NetcdfOptions, Variable
+from ai4land_netcdf.options import NetcdfOptions, NetcdfVariable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +51,7 @@ _AREA_SLACK = 0.01
 class Step:
     """A step of a variable along time; ``index`` is ``None`` where it has no time."""
 
-    source: Source
+    source: InputFile
     index: int | None
 
 
@@ -55,12 +60,12 @@ class NetcdfAdapter(DataAdapter):
 
     def __init__(self, options: NetcdfOptions) -> None:
         self._options = options
-        self._sources = find(options.path)
+        self._sources = find_files(options.path)
         self._units: dict[str, str] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
         #: Our name to year to its steps; the year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
-        self._axes: dict[Source, dict[str, MapAxes]] = {}
+        self._axes: dict[InputFile, dict[str, MapAxes]] = {}
         for source in self._sources:
             self._survey(source)
         grids = {axes.grid: f"{s.name}, variable {v!r}" for s, found in self._axes.items() for v, axes in found.items()}
@@ -131,7 +136,7 @@ class NetcdfAdapter(DataAdapter):
 
     # --- what the files hold
 
-    def _survey(self, file: Source) -> None:
+    def _survey(self, file: InputFile) -> None:
         self._axes[file] = {}
         with open_netcdf(file.path, file.name) as dataset:
             for name, variable in self._options.variables.items():
@@ -173,7 +178,7 @@ class NetcdfAdapter(DataAdapter):
                     step = Step(file, None if time is None else index)
                     self._steps[name].setdefault(year, []).append(step)
 
-    def _check_units(self, name: str, variable: Variable, where: str) -> None:
+    def _check_units(self, name: str, variable: NetcdfVariable, where: str) -> None:
         if variable.kind in ("fraction", "area"):
             factor(self._units[name], "1" if variable.kind == "fraction" else "m2", where=where)
         elif variable.kind == "density":

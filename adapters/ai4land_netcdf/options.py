@@ -6,13 +6,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ai4land_coupler.api import Options
-from ai4land_luh2.sources import Location
+from ai4land_coupler.api import Location, Options
 
 Kind = Literal["fraction", "area", "density", "category"]
 
 
-class Variable(BaseModel):
+class NetcdfVariable(BaseModel):
     """How a variable of the file becomes one of ours.
 
     Parameters
@@ -66,6 +65,6 @@ class NetcdfOptions(Options):
     """
 
     path: Location
-    variables: dict[str, Variable] = Field(min_length=1)
+    variables: dict[str, NetcdfVariable] = Field(min_length=1)
     reduce: Literal["mean"] | None = None
     check_bounds: bool = True

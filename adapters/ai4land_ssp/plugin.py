@@ -6,9 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from ai4land_coupler.api import DataAdapter, DataError, Registry, hookimpl
+from ai4land_coupler.api import DataAdapter, DataError, InputFile, Location, Registry, find_files, hookimpl
 from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
-from ai4land_luh2.sources import Location, Source, find
 from ai4land_luh2.variables import Kind
 from ai4land_ssp.published import MARKERS, published_files, published_name, short_names
 
@@ -73,18 +72,18 @@ def scenario_name(options: SspOptions, file: str) -> str:
 
 def ssp(options: SspOptions) -> DataAdapter:
     """A future of LUH2 or LUH3, joined to its history where one is given; the attribute ``scenario`` names it."""
-    files: dict[Kind, tuple[Source, ...]] = {}
+    files: dict[Kind, tuple[InputFile, ...]] = {}
     if options.folder is not None and options.scenario is not None:
         files = published_files(options.folder, options.scenario, ("states", "transitions", "management"))
     elif options.states is not None:
-        files["states"] = find(options.states)
+        files["states"] = find_files(options.states)
     for kind in ("transitions", "management", "static"):
         location: Location | None = getattr(options, kind)
         if location is not None:
-            files[kind] = find(location)
+            files[kind] = find_files(location)
     own = files["states"][0].stem
     name = scenario_name(options, own)
-    history = () if options.history is None else find(options.history)
+    history = () if options.history is None else find_files(options.history)
     source = "LUH3 future" if name in MARKERS else "LUH2 future"
     return LandUseAdapter(options, files, {"source": source, "scenario": name, "file": own}, history)
 

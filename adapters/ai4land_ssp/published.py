@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ai4land_coupler.api import ConfigError, DataError, nearest
-from ai4land_luh2.sources import Source, matching
+from ai4land_coupler.api import ConfigError, DataError, InputFile, find_in_folder, nearest
 from ai4land_luh2.variables import Kind
 
 #: LUH2 scenarios of ScenarioMIP in CMIP6, as the names of the files spell them (534 without OS).
@@ -48,7 +47,7 @@ def _patterns(kind: Kind, name: str) -> Iterator[str]:
         yield f"multiple-{kind}_input4MIPs_landState_*_UofMD-{middle}_gn_*.nc"
 
 
-def published_files(folder: Path | str, scenario: str, kinds: tuple[Kind, ...]) -> dict[Kind, tuple[Source, ...]]:
+def published_files(folder: Path | str, scenario: str, kinds: tuple[Kind, ...]) -> dict[Kind, tuple[InputFile, ...]]:
     """The files of a scenario in a folder, by kind, with its extension where there is one.
 
     Parameters
@@ -68,14 +67,15 @@ def published_files(folder: Path | str, scenario: str, kinds: tuple[Kind, ...]) 
     base = scenario.removesuffix("-ext")
     if base not in known:
         raise ConfigError("unknown scenario", found=scenario, remedy=nearest(scenario, known))
-    files: dict[Kind, tuple[Source, ...]] = {}
+    files: dict[Kind, tuple[InputFile, ...]] = {}
     for kind in kinds:
-        found = [matching(folder, pattern) for pattern in _patterns(kind, known[base])]
+        found = [find_in_folder(folder, pattern) for pattern in _patterns(kind, known[base])]
         if kind == "states" and not (found[0] and (found[1] or base == scenario)):
             raise DataError(
                 f"a folder does not hold the states of scenario {scenario!r}",
                 expected=" and ".join([*_patterns(kind, known[base])][: 1 if base == scenario else 2]),
-                found=", ".join(sorted(s.stem for s in matching(folder, "multiple-states*.nc"))) or "no such files",
+                found=", ".join(sorted(s.stem for s in find_in_folder(folder, "multiple-states*.nc")))
+                or "no such files",
                 where=folder,
                 remedy="download the file under its published name, or give its path as `states`",
             )

@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataAdapter, DataError, FieldInfo, GridError, LatLonGrid, Request, factor, nearest
-from ai4land_luh2.netcdf import native_values, open_netcdf
-from ai4land_luh2.sources import Source as File
-from ai4land_luh2.sources import find
+from ai4land_coupler.api import (
+    DataAdapter,
+    DataError,
+    FieldInfo,
+    GridError,
+    InputFile,
+    LatLonGrid,
+    Request,
+    factor,
+    find_files,
+    nearest,
+    open_netcdf,
+    read_native_values,
+)
 from ai4land_static.geometry import Geometry, read_geometry
 from ai4land_static.known import DERIVED, KNOWN
 from ai4land_static.means import cell_means
 from ai4land_static.options import StaticOptions
-from ai4land_static.sources import Source, find_sources
+from ai4land_static.sources import FieldSource, find_sources
 from ai4land_static.terrain import aspect, gradient, slope, whole_turn
 
 if TYPE_CHECKING:
@@ -205,7 +215,7 @@ class StaticAdapter(DataAdapter):
                 found[name] = total
         return found
 
-    def _values(self, dataset: Any, window: Geometry, name: str, source: Source, variable: str) -> Array:
+    def _values(self, dataset: Any, window: Geometry, name: str, source: FieldSource, variable: str) -> Array:
         where = f"{self._path}, variable {variable!r}"
         array = window.read(dataset[variable], self._whole(dataset[variable]))
         if source.kind == "count":
@@ -235,12 +245,12 @@ class StaticAdapter(DataAdapter):
             size = variable.size * max(variable.dtype.itemsize, 4)
             if size + sum(array.nbytes for array in self._kept.values()) > KEPT:
                 return None
-            self._kept[name] = native_values(variable, *[slice(None)] * variable.ndim)
+            self._kept[name] = read_native_values(variable, *[slice(None)] * variable.ndim)
         return self._kept[name]
 
 
-def _one_file(options: StaticOptions) -> File:
-    found = find(options.path)
+def _one_file(options: StaticOptions) -> InputFile:
+    found = find_files(options.path)
     if len(found) > 1:
         raise DataError(
             "a pattern matches several files, where static fields are read from one",

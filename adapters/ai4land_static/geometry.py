@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import EARTH_RADIUS, GridError, LatLonGrid, Registration
-from ai4land_luh2.netcdf import values
+from ai4land_coupler.api import EARTH_RADIUS, GridError, LatLonGrid, Registration, read_values
 from ai4land_static.rotated import RotatedPole
 
 Array = NDArray[np.float64]
@@ -135,7 +134,7 @@ class Geometry:
         def block(rows: slice, cols: slice) -> Array:
             index = {self.dims[0]: rows, self.dims[1]: cols}
             place = tuple(index.get(d, 0) for d in dims)
-            part = values(variable, *place) if whole is None else whole[place].astype(np.float64)
+            part = read_values(variable, *place) if whole is None else whole[place].astype(np.float64)
             return part.T if transposed else part
 
         return np.asarray(Registration(self.rows, self.cols).gather(block, np.nan, np.float64))
@@ -204,8 +203,8 @@ def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
             where=where,
             remedy="regrid the file to latitude-longitude first",
         )
-    lat, rows = _rising(values(dataset[axes[0]], slice(None)), where)
-    lon, cols = _rising(values(dataset[axes[1]], slice(None)), where)
+    lat, rows = _rising(read_values(dataset[axes[0]], slice(None)), where)
+    lon, cols = _rising(read_values(dataset[axes[1]], slice(None)), where)
     if abs(lon[-1] - lon[0] + (lon[1] - lon[0]) - 360.0) < (lon[1] - lon[0]) / 2:
         lon = np.concatenate([lon[-2:] - 360.0, lon, lon[:2] + 360.0])
         cols = np.concatenate([cols[-2:], cols, cols[:2]])

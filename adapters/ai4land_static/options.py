@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ai4land_coupler.api import Options
-from ai4land_luh2.sources import Location
+from ai4land_coupler.api import Location, Options
 
 #: Mean of all biomes: 30, 50 and 75 % of the roots are in the upper 10, 20 and 40 cm. Jackson et al. 1996,
 #: Oecologia 108, 389-411, https://doi.org/10.1007/BF00333714

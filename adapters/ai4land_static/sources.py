@@ -15,7 +15,7 @@ _FLAGS = ("flag_values", "flag_meanings")
 
 
 @dataclass(frozen=True)
-class Source:
+class FieldSource:
     """The variables of a file that make a field, as a weighted sum.
 
     Parameters
@@ -42,7 +42,7 @@ class Source:
         return f"mean over depth, {' + '.join(parts)} ({self.units[self.variables[0]] or 'no units'})"
 
 
-def find_sources(dataset: Any, options: StaticOptions) -> dict[str, Source]:
+def find_sources(dataset: Any, options: StaticOptions) -> dict[str, FieldSource]:
     """Our name to what it is made of.
 
     Raises
@@ -77,7 +77,7 @@ def _source(
     entry: StaticVariable,
     variables: tuple[str, ...],
     weights: tuple[float, ...],
-) -> Source:
+) -> FieldSource:
     units = {}
     for variable in variables:
         if variable not in dataset.variables:
@@ -94,13 +94,13 @@ def _source(
     first = variables[0]
     if entry.kind == "category":
         flags = {a: dataset[first].getncattr(a) for a in _FLAGS if hasattr(dataset[first], a)}
-        return Source(variables, weights, {first: "1"}, "1", "category", flags)
+        return FieldSource(variables, weights, {first: "1"}, "1", "category", flags)
     delivered = KNOWN[name].units if name in KNOWN else "m-2" if entry.kind == "count" else units[first]
     for variable, given in units.items():
         where = f"{options.path}, variable {variable!r}"
         # A count has no units, whatever a file calls its people; as a density it must be what the field is.
         factor("m-2" if entry.kind == "count" else given, delivered, where=where)
-    return Source(variables, weights, units, delivered, entry.kind)
+    return FieldSource(variables, weights, units, delivered, entry.kind)
 
 
 def _single(dataset: Any, options: StaticOptions) -> dict[str, StaticVariable]:

@@ -20,6 +20,7 @@ from ai4land_coupler.api.contract import (
     TrainResult,
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
+from ai4land_coupler.config.faults import fault_lines
 from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
@@ -38,12 +39,16 @@ from ai4land_coupler.errors import (
     TimeError,
     nearest,
 )
+from ai4land_coupler.files.axes import MapAxes, read_axes, read_years, time_dimension
 from ai4land_coupler.files.durable import new_paths
+from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
+from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
     "EARTH_RADIUS",
     "LOGITS",
+    "MISSING_ABOVE",
     "OUTSIDE",
     "Ai4LandError",
     "Batch",
@@ -56,11 +61,14 @@ __all__ = [
     "FieldInfo",
     "FieldSpec",
     "GridError",
+    "InputFile",
     "KeyedRng",
     "LandState",
     "LatLonGrid",
     "Legend",
     "LocalWeights",
+    "Location",
+    "MapAxes",
     "Mesh",
     "Method",
     "Norm",
@@ -82,10 +90,19 @@ __all__ = [
     "TrainingData",
     "convert",
     "factor",
+    "fault_lines",
+    "find_files",
+    "find_in_folder",
     "get_crosswalk",
     "get_legend",
     "hookimpl",
     "nearest",
     "new_paths",
+    "open_netcdf",
+    "read_axes",
+    "read_native_values",
+    "read_values",
+    "read_years",
     "register",
+    "time_dimension",
 ]

@@ -17,7 +17,7 @@ from ai4land_coupler.cli.terminal import out, size
 def inspect(store: Path, verify: bool) -> None:
     """What an output store or a prepared store holds; with --verify, whether every byte is sound."""
     from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
-    from ai4land_coupler.inputs.quality_log import read_quality
+    from ai4land_coupler.inputs.mended_log import read_mended
     from ai4land_coupler.store.output import inspect as inspect_store
 
     if is_prepared(store):
@@ -36,7 +36,7 @@ def inspect(store: Path, verify: bool) -> None:
         table.add_row(name, " x ".join(map(str, array["shape"])), array["units"] or "", size(array["bytes"]))
     out.print(table)
     out.print(f"in all {size(facts['bytes'])}")
-    quality = read_quality(store)
+    quality = read_mended(store)
     for fault, count in (quality["total"] if quality else {}).items():
         out.print(f"mended while reading: {fault}: {count}", markup=False)
     if verify:

@@ -46,6 +46,6 @@ def prepare(
         )
     facts = inspect_prepared(done.store)
     out.print(f"{done.made} of {done.pieces} pieces made, {size(facts['bytes'])} in {done.store}", soft_wrap=True)
-    for fault, count in sorted(done.quality.items()):
+    for fault, count in sorted(done.mended.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
     out.print(f"ai4land run {done.configuration} reads it", markup=False, soft_wrap=True)

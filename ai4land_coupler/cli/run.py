@@ -45,6 +45,6 @@ def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: P
         out.print(
             f"land that changed in a step: {100 * mean:.2f} % on average; demand unmet at the end: {unmet:.0f} km2"
         )
-    for fault, count in sorted(summary.quality.items()):
+    for fault, count in sorted(summary.mended.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
     out.print(f"years {summary.years[0]} to {summary.years[-1]} are in {summary.store}", markup=False, soft_wrap=True)

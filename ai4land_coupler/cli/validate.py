@@ -34,6 +34,6 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     out.print(f"years: {clock.start} to {clock.stop} in {len(clock.years()) - 1} steps of {clock.step}")
     for entry in component.setup.predictors:
         out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
-    for fault, count in sorted(component.input_quality.items()):
+    for fault, count in sorted(component.mended_counts.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
     out.print("[green]the configuration is good[/]")

@@ -354,7 +354,7 @@ class LandComponent:
         return self._first.warnings
 
     @property
-    def input_quality(self) -> Counter[str]:
+    def mended_counts(self) -> Counter[str]:
         """What was mended while reading, on this rank, by adapter and fault; and what differs from a restart."""
         return total(self.mended) + self._first.warnings
 

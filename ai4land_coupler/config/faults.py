@@ -31,10 +31,14 @@ def config_error(error: pydantic.ValidationError, where: str, model: type[BaseMo
     An error whose message holds one line for each fault: the path of the key (``tiles.size``, ``runs[2].seed``),
     what was expected, what was found, and the nearest right key where an unknown one was given.
     """
-    faults = error.errors(include_url=False)
-    lines = [_line(fault, model) for fault in faults]
+    lines = fault_lines(error, model)
     count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
     return ConfigError(f"the configuration has {count}\n" + "\n".join(f"  {line}" for line in lines), where=where)
+
+
+def fault_lines(error: pydantic.ValidationError, model: type[BaseModel]) -> list[str]:
+    """One line for each fault of a failed validation, as in :func:`config_error`."""
+    return [_line(fault, model) for fault in error.errors(include_url=False)]
 
 
 def _line(fault: Any, model: type[BaseModel]) -> str:

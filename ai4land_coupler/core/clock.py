@@ -9,11 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from ai4land_coupler.errors import ConfigError, TimeError
-
-Direction = Literal["forward", "backward"]
 
 
 @dataclass(frozen=True, order=True)

@@ -18,7 +18,7 @@ from ai4land_coupler.core.registration import register
 from ai4land_coupler.core.units import factor
 from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
 from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
-from ai4land_coupler.inputs.quality import Policy, check_delivery, check_lattice, check_sums, check_values, field_rule
+from ai4land_coupler.inputs.checks import Policy, check_delivery, check_lattice, check_sums, check_values, field_rule
 from ai4land_coupler.registry.loading import Plugins
 
 
@@ -63,7 +63,7 @@ class Catalogue:
         return {name for fields in self._fields for name in fields}
 
     @property
-    def quality(self) -> Counter[str]:
+    def mended_counts(self) -> Counter[str]:
         """What was mended, by adapter and fault."""
         return total(self.mended)
 
@@ -113,7 +113,7 @@ class Catalogue:
         Raises
         ------
         DataError
-            No adapter has a variable, or its values are faulty (see :mod:`ai4land_coupler.inputs.quality`).
+            No adapter has a variable, or its values are faulty (see :mod:`ai4land_coupler.inputs.checks`).
         TimeError
             None has it for that year; says which years there are.
         """

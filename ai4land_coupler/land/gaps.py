@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup
 

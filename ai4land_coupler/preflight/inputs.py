@@ -16,7 +16,7 @@ from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
-from ai4land_coupler.inputs.quality import LandGaps, gaps_on_land, refuse_gaps, sum_members
+from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps, sum_members
 from ai4land_coupler.land.first_state import count_no_data, read_cover
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup, make_setup

@@ -24,7 +24,7 @@ from ai4land_coupler.api.hooks import HookSpecs
 from ai4land_coupler.config.faults import config_error
 from ai4land_coupler.core.fields import PredictorSpec
 from ai4land_coupler.errors import Ai4LandError, PluginError, nearest
-from ai4land_coupler.registry.offers import Collector, Failure, Kind, Offer, Source
+from ai4land_coupler.registry.offers import Collector, Failure, Kind, Offer, PluginSource
 
 GROUP = "ai4land"
 #: Our own distribution is always allowed: its code runs already.
@@ -64,10 +64,6 @@ class Plugins:
     @property
     def predictors(self) -> Mapping[str, Offer]:
         return self._offers["predictor"]
-
-    @property
-    def trainers(self) -> Mapping[str, Offer]:
-        return self._offers["trainer"]
 
     @property
     def adapters(self) -> Mapping[str, Offer]:
@@ -185,12 +181,12 @@ def load_plugins(allow: Sequence[str] | None = None) -> Plugins:
     return Plugins(manager, offers.values(), failures)
 
 
-def _sources(allow: Sequence[str] | None) -> list[Source]:
+def _sources(allow: Sequence[str] | None) -> list[PluginSource]:
     """The entry points of our group that may be imported, sorted by distribution and name."""
     found = []
     for entry in metadata.entry_points(group=GROUP):
         assert entry.dist is not None  # entry points of an installed environment have one
-        found.append(Source(entry.name, entry.value, entry.dist.name, entry.dist.version))
+        found.append(PluginSource(entry.name, entry.value, entry.dist.name, entry.dist.version))
     found.sort(key=lambda s: (_normal(s.distribution), s.plugin))
     if allow is None:
         return found
@@ -212,7 +208,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _load(manager: pluggy.PluginManager, source: Source) -> list[Offer]:
+def _load(manager: pluggy.PluginManager, source: PluginSource) -> list[Offer]:
     """Import one plugin, register its hooks and collect its offers; a plugin that fails leaves nothing behind."""
     module = metadata.EntryPoint(source.plugin, source.module, GROUP).load()
     if not isinstance(module, ModuleType):

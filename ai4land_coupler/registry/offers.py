@@ -16,7 +16,7 @@ Kind = Literal["predictor", "trainer", "adapter", "regridder"]
 
 
 @dataclass(frozen=True)
-class Source:
+class PluginSource:
     """Where a plugin comes from: its entry point, and the distribution that was installed."""
 
     plugin: str
@@ -36,7 +36,7 @@ class Offer:
     name: str
     factory: Callable[..., Any]
     options: type[BaseModel]
-    source: Source
+    source: PluginSource
 
     @property
     def plugin(self) -> str:
@@ -69,7 +69,7 @@ class Offer:
 class Failure:
     """A plugin that could not be used. It harms no other; its reason is told when a name is not found."""
 
-    source: Source
+    source: PluginSource
     reason: str
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Failure:
 class Collector(Registry):
     """The registry that one plugin is given: refuses offers that could not work."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PluginSource) -> None:
         self.offers: list[Offer] = []
         self._source = source
 

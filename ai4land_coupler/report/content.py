@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import OUTSIDE, Legend, get_crosswalk, get_legend
 from ai4land_coupler.errors import ConfigError, DataError
-from ai4land_coupler.inputs.quality_log import read_quality
+from ai4land_coupler.inputs.mended_log import read_mended
 from ai4land_coupler.store.output import inspect, open_store
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def collect_content(store: str | Path) -> PageContent:
         "area": numbers(data["class_area"].values / KM2),
         **_series(data, legend, provenance),
         "run": _run_facts(summary, provenance),
-        "quality": _quality(data, read_quality(Path(store))),
+        "quality": _quality(data, read_mended(Path(store))),
         "inputs": [
             [str(item.get("name")), int(item.get("bytes", 0)), str(item.get("sha256", "")), str(item.get("of", ""))]
             for item in provenance.get("inputs", [])

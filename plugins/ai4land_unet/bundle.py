@@ -21,6 +21,7 @@ from ai4land_coupler.api import (
     FieldSpec,
     Legend,
     PredictorSpec,
+    fault_lines,
     get_legend,
     nearest,
     new_paths,
@@ -156,7 +157,7 @@ def _read_card(path: Path) -> Card:
     try:
         return Card.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(fault_lines(error, Card))
         raise DataError("the card of a bundle is malformed", found=faults, where=path) from None
 
 

@@ -230,7 +230,7 @@ def test_a_file_that_is_no_netcdf_is_refused(tmp_path):
     (tmp_path / "states.nc").write_bytes(b"<html>404</html>")
     with pytest.raises(DataError, match="cannot be read") as error:
         adapter_of(tmp_path / "states.nc")
-    assert "a netCDF file" in str(error.value)
+    assert "as netCDF" in str(error.value)
 
 
 def test_a_truncated_file_is_refused(tmp_path):

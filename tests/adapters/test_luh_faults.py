@@ -11,10 +11,9 @@ import pytest
 import xarray as xr
 from adapter_files import LAT, LON, fractions, write_fields, write_states
 
-from ai4land_coupler.api import Ai4LandError, DataError, GridError, Request, TimeError
+from ai4land_coupler.api import Ai4LandError, DataError, GridError, Request, TimeError, open_netcdf
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import KINDS, write_published
-from ai4land_luh2.netcdf import open_netcdf
 from ai4land_luh2.plugin import Luh2Options, luh2
 
 YEAR = 2014

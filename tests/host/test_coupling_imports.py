@@ -8,6 +8,8 @@ import needs
 import numpy as np
 import pytest
 import yaml
+from ai4land_coupler.host.table import ImportInfo
+from ai4land_coupler.inputs.quality import field_rule
 from coupling import PERSISTENCE, PHENOLOGY, Raw, config_of, realized
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.errors import FieldError, GridError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
-from ai4land_coupler.inputs.quality import field_rule
+from ai4land_coupler.inputs.checks import field_rule
 
 needs.yac()
 

@@ -24,8 +24,8 @@ from ai4land_coupler.errors import Ai4LandError, DataError, FieldError, GridErro
 from ai4land_coupler.experiments.twin import TwinReport
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
-from ai4land_coupler.inputs.quality import LandGaps, check_values, field_rule, field_rules, refuse_gaps
-from ai4land_coupler.inputs.quality_log import read_quality, write_quality
+from ai4land_coupler.inputs.checks import LandGaps, check_values, field_rule, field_rules, refuse_gaps
+from ai4land_coupler.inputs.mended_log import read_mended, write_mended
 from ai4land_coupler.preflight.inputs import check_inputs
 
 Raw = dict[str, Any]
@@ -83,13 +83,13 @@ class TestDelivery:
         adapter = ThirdParty(primf=0.5, urban=0.25)
         found, made = read(adapter)
         np.testing.assert_array_equal(found["primf"], 0.5)
-        assert made.quality == {"third: patched": 2}
+        assert made.mended_counts == {"third: patched": 2}
 
     def test_a_window_that_is_read_again_counts_once(self) -> None:
         made = Catalogue("forcing", [NamedAdapter("third", ThirdParty(primf=0.5))])
         for _ in range(3):
             made.read({"primf": "1"}, GRID, 2010)
-        assert made.quality == {"third: patched": 2}
+        assert made.mended_counts == {"third: patched": 2}
 
     @pytest.mark.parametrize("shift", [(0.125, 0.0), (0.0, 0.125), (0.0, 180.0)])
     def test_other_cells(self, shift: tuple[float, float]) -> None:
@@ -160,12 +160,12 @@ class TestPolicy:
         found, made = read(ThirdParty(urban=with_cell(value)), policy="mend")
         assert np.isnan(found["urban"][1, 2])
         assert np.isfinite(found["urban"]).sum() == GRID.size - 1
-        assert made.quality[f"third: {fault}"] == 1
+        assert made.mended_counts[f"third: {fault}"] == 1
 
     def test_slightly_beyond_is_clipped_and_counted(self) -> None:
         found, made = read(ThirdParty(urban=with_cell(-0.005)))
         assert found["urban"][1, 2] == 0
-        assert made.quality["third: clipped"] == 1
+        assert made.mended_counts["third: clipped"] == 1
 
     def test_sums(self) -> None:
         parts = {"primf": with_cell(0.8), "urban": with_cell(0.6), "secma": with_cell(80.0)}
@@ -177,7 +177,7 @@ class TestPolicy:
         found, made = read(adapter, "primf", "urban", policy="mend")
         assert found["primf"][1, 2] == pytest.approx(0.8 / 1.4)
         assert found["urban"][1, 2] == pytest.approx(0.6 / 1.4)
-        assert made.quality["third: renormalised"] == 1
+        assert made.mended_counts["third: renormalised"] == 1
 
     def test_all_cropland_is_no_part_of_a_sum_that_has_its_parts(self) -> None:
         read(ThirdParty(crop=0.8, c3ann=0.5, c4ann=0.3, primf=0.1))
@@ -189,7 +189,7 @@ class TestPolicy:
         with pytest.raises(DataError) as caught:
             read(adapter)
         assert "'urban' has data in other cells than 'primf'" in str(caught.value)
-        assert read(adapter, policy="mend")[1].quality["third: partly_missing"] == 1
+        assert read(adapter, policy="mend")[1].mended_counts["third: partly_missing"] == 1
 
     def test_a_year_that_lost_a_patch(self) -> None:
         adapter = ThirdParty(primf=with_cell(0.3))
@@ -218,7 +218,7 @@ class TestPolicy:
         mending = Catalogue("forcing", adapters, "mend")
         for year in (2014, 2015):
             mending.read({"primf": "1"}, GRID, year)
-        assert mending.quality["history to scenario: jump"] == 1
+        assert mending.mended_counts["history to scenario: jump"] == 1
 
 
 def test_gaps_on_land() -> None:
@@ -390,12 +390,12 @@ def test_mended_counts_are_kept_with_the_results(raw: Raw, tmp_path: Path, spoil
     raw["quality"] = {"policy": "mend"}
     raw["output"]["overwrite"] = True
     summary = Simulation(parse_config(raw, tmp_path, "run.yaml")).run()
-    kept = read_quality(tmp_path / "run.zarr")
+    kept = read_mended(tmp_path / "run.zarr")
     assert kept is not None
     assert kept["policy"] == "mend"
     assert kept["years"]["2016"]["ssp: removed"] == kept["years"]["2017"]["ssp: removed"] == 1
     assert "ssp: removed" not in kept["years"].get("2018", {})
-    assert kept["total"]["ssp: removed"] == summary.quality["ssp: removed"] == 2
+    assert kept["total"]["ssp: removed"] == summary.mended["ssp: removed"] == 2
     shown = CliRunner().invoke(cli, ["inspect", str(tmp_path / "run.zarr"), "--verify"])
     assert "mended while reading: ssp: removed: 2" in shown.stdout
 
@@ -418,10 +418,10 @@ def test_a_year_that_is_missing_later_is_found_before_the_run_starts(raw: Raw, t
 
 def test_a_continued_run_adds_to_the_counts(tmp_path: Path) -> None:
     (tmp_path / "year").mkdir()
-    write_quality(tmp_path, "mend", {Mended("ssp", "clipped", 2015, "a"): 3, Mended("soil", "outside", None, "b"): 5})
+    write_mended(tmp_path, "mend", {Mended("ssp", "clipped", 2015, "a"): 3, Mended("soil", "outside", None, "b"): 5})
     again = {Mended("ssp", "clipped", 2016, "a"): 4, Mended("ssp", "clipped", 2017, "a"): 0}
-    write_quality(tmp_path, "mend", again | {Mended("soil", "outside", None, "b"): 5})
-    assert read_quality(tmp_path) == {
+    write_mended(tmp_path, "mend", again | {Mended("soil", "outside", None, "b"): 5})
+    assert read_mended(tmp_path) == {
         "policy": "mend",
         "total": {"soil: outside": 5, "ssp: clipped": 7},
         "static": {"soil: outside": 5},
@@ -429,7 +429,7 @@ def test_a_continued_run_adds_to_the_counts(tmp_path: Path) -> None:
     }
     (tmp_path / "year" / "quality.json").write_text("{")
     with pytest.raises(DataError, match="quality"):
-        read_quality(tmp_path)
+        read_mended(tmp_path)
 
 
 def test_an_adapters_own_policy_wins(raw: Raw, tmp_path: Path, spoil: Any) -> None:

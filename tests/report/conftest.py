@@ -10,7 +10,7 @@ from browser import Browser
 from known_store import Known, random_maps, write_store
 
 from ai4land_coupler.inputs.catalogue import Mended
-from ai4land_coupler.inputs.quality_log import write_quality
+from ai4land_coupler.inputs.mended_log import write_mended
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
     folder = tmp_path_factory.mktemp("known")
     store = write_store(folder / "run.zarr", random_maps(4), (2015, 2018, 2021, 2024, 2027), provenance=provenance)
     mended = {Mended("<i>ssp", "renormalised", 2018, "grid"): 7, Mended("<i>ssp", "renormalised", None, "grid"): 2}
-    write_quality(store.path, "mend", mended)
+    write_mended(store.path, "mend", mended)
     return store
 
 

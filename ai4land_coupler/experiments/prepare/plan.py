@@ -14,7 +14,7 @@ from ai4land_coupler.experiments.prepare.layout import LAND_COVER, PreparedLayou
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
-from ai4land_coupler.inputs.quality import field_rule
+from ai4land_coupler.inputs.checks import field_rule
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup
 

@@ -68,7 +68,7 @@ class Prepared:
     layout: PreparedLayout
     pieces: int
     made: int
-    quality: Counter[str]
+    mended: Counter[str]
 
 
 def prepare(

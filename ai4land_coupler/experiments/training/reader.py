@@ -76,7 +76,7 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
         static=static,
         held_out=held_out,
         scored_pairs=config.validation.pairs,
-        record=_record(config, plugins, fine, pairs) | {"mended": dict(forcing.quality + statics.quality)},
+        record=_record(config, plugins, fine, pairs) | {"mended": dict(forcing.mended_counts + statics.mended_counts)},
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.coverage import Expect
 from ai4land_coupler.grids.files import cf, connectivity, corners, mpas
 from ai4land_coupler.grids.files.variables import GridFile
@@ -72,7 +70,8 @@ def read_mesh(
                 where=path,
             )
         return made
-    with _opened(path) as dataset:
+    with open_netcdf(path, what="a grid file") as dataset:
+        dataset.set_auto_maskandscale(False)
         file = GridFile(dataset, path, variable, mask)
         for layout in _LAYOUTS:
             polygons = layout(file)
@@ -87,37 +86,3 @@ def read_mesh(
                 where=path,
             )
     return mesh_of(polygons, path, edges, expect)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import netCDF4
-
-    try:
-        with netCDF4.Dataset(path) as dataset:
-            dataset.set_auto_maskandscale(False)
-            if dataset.data_model in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"):
-                _refuse_truncated(path)
-            yield dataset
-    except (OSError, RuntimeError) as error:  # RuntimeError: the file ends before its data
-        raise _unreadable(path, error) from error
-
-
-def _refuse_truncated(path: Path) -> None:
-    """Refuse a netCDF-3 file that ends before its data, where the netCDF library would read zeros without a word."""
-    from scipy.io import netcdf_file
-
-    try:
-        with netcdf_file(path, mmap=True):  # lays out all variables, and reads none
-            pass
-    except (ValueError, IndexError, TypeError) as error:
-        raise _unreadable(path, f"{path.stat().st_size} bytes, fewer than its variables have") from error
-
-
-def _unreadable(path: Path, found: object) -> DataError:
-    return DataError(
-        "a grid file cannot be read as netCDF",
-        found=found,
-        where=path,
-        remedy="compare its size and checksum with the source's; it may be truncated",
-    )

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, FieldError, GridError, nearest
+from ai4land_coupler.files.netcdf import refuse_truncated
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.weight_files.read import GridSide
 
@@ -35,6 +36,7 @@ def open_fields(path: Path) -> Iterator[xr.Dataset]:
         if path.is_dir():
             dataset = xr.open_zarr(path, consolidated=False, **raw)
         else:
+            refuse_truncated(path)
             dataset = xr.open_dataset(path, engine="netcdf4", cache=False, **raw)
     except (OSError, ValueError, KeyError) as error:
         raise DataError("the input cannot be read as netCDF or Zarr", found=error, where=path) from error

@@ -6,7 +6,6 @@ scipy, Zarr by zarr, and only netCDF-4 and CDF-5 by the netCDF library.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.netcdf import open_classic, open_dataset
 
 
 class ArrayFile(Protocol):
@@ -143,26 +143,13 @@ class _Zarr:
 
 @contextmanager
 def _open_classic(path: Path) -> Iterator[ArrayFile]:
-    from scipy.io import netcdf_file
-
-    try:
-        file = netcdf_file(path, mmap=True)
-    except Exception as error:
-        error.__traceback__ = None  # its frames hold a part of the map, which could not be closed
-        raise
-    try:
+    with open_classic(path) as file:
         yield _Classic(file)
-    finally:
-        with warnings.catch_warnings():  # the traceback of an error may still hold a part of the map
-            warnings.simplefilter("ignore", RuntimeWarning)
-            file.close()
 
 
 @contextmanager
 def _open_netcdf(path: Path) -> Iterator[ArrayFile]:
-    import netCDF4
-
-    with netCDF4.Dataset(path) as dataset:
+    with open_dataset(path) as dataset:
         dataset.set_auto_mask(False)
         yield _NetCDF(dataset)
 

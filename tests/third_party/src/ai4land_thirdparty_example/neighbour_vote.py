@@ -7,7 +7,7 @@ from ai4land_coupler import api
 
 class Options(api.Options):
     legend: str
-    own_vote: float = 1.5  # how many neighbours the cell's own class is worth; above 1, a tie changes nothing
+    own_vote: float = 1.5  # weight of the cell's own class, in neighbours; above 1, a tie changes nothing
 
 
 class NeighbourVote(api.Predictor):
@@ -16,7 +16,7 @@ class NeighbourVote(api.Predictor):
         self.classes = len(api.get_legend(options.legend).view)
         self.spec = api.PredictorSpec(
             inputs=(api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),),
-            outputs=(api.FieldSpec("land_cover_logits", "1", source="output"),),
+            outputs=(api.FieldSpec(api.LOGITS, "1", source="output"),),
             legend=options.legend,
             halo=1,
         )
@@ -27,7 +27,7 @@ class NeighbourVote(api.Predictor):
         own = cover[:, None] == np.arange(self.classes)[:, None, None]  # (B, class, Y, X)
         padded = np.pad(own, ((0, 0), (0, 0), (1, 1), (1, 1))).astype(np.float32)
         votes = sum(padded[:, :, i : i + rows, j : j + cols] for i in range(3) for j in range(3))
-        return {"land_cover_logits": votes + np.float32(self.options.own_vote - 1) * own}
+        return {api.LOGITS: votes + np.float32(self.options.own_vote - 1) * own}
 
 
 @api.hookimpl

@@ -1,4 +1,4 @@
-"""An adapter: land-use states that sum to one, the same on any machine, on any grid that is asked for."""
+"""An adapter: made-up land-use states that sum to 1, on any grid."""
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ STATES = ("urban", "c3ann", "pastr", "secdf", "secdn")
 class Options(api.Options):
     first: int = 1850
     last: int = 2100
-    growth: float = 0.002  # share of the land that cropland gains each year
+    growth: float = 0.002  # growth of cropland in a year, as a share of the land
 
 
 class SyntheticForcing(api.DataAdapter):

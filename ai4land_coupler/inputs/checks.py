@@ -1,7 +1,7 @@
-"""Are the values that an adapter delivers what their names say? Checked for every adapter, also third parties'.
+"""Input checks: whether an adapter, also one of a third party, delivers what the names of its variables say.
 
-What a variable can hold lies in ``schemas/fields.yaml``. Under the policy ``stop`` a fault ends the run and is named;
-under ``mend`` faulty values are corrected or made missing, and counted.
+``schemas/fields.yaml`` holds the values that each variable can have. Under the policy ``stop`` a fault ends the run
+with an error. Under ``mend`` faulty values are corrected or made missing, and counted.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from ai4land_coupler.core.fields import FieldInfo
 from ai4land_coupler.core.grid import LatLonGrid
@@ -26,65 +27,59 @@ from ai4land_coupler.errors import DataError, FieldError, GridError, TimeError, 
 Policy = Literal["stop", "mend"]
 Values = NDArray[np.float32]
 
-#: How far a fraction, or a sum of fractions, may leave its range: rounding and packing of real data sets. Other
-#: fields: this share of their range.
+#: A fraction, or a sum of fractions, may be beyond its bounds by this much: real data sets are rounded and packed.
 TOLERANCE = 0.01
+#: Other fields may be beyond their bounds by this share of their range.
 _SLACK = 1e-5
-#: Differences that single precision alone makes, as a share of the range.
+#: Single precision alone causes differences of this share of the range.
 _ROUNDING = 1e-6
-#: No field is as large: such values are fill values (1e20, 9.97e36) that nothing masked, or averages with them.
+#: No field has larger values. They are fill values (1e20, 9.97e36) that were not masked, or averages with them.
 _FILL_ABOVE = 1e17
-#: Cell centres may be off by this share of a cell.
+#: Cell centres may be shifted by this share of a cell.
 _REGISTRATION = 1e-3
-#: Coordinates in single precision put a lattice's edges off by less than this share of a cell.
+#: Coordinates in single precision shift the cell edges of a grid by less than this share of a cell.
 _OFF_LATTICE = 0.05
-#: Areas on a sphere and on the ellipsoid differ by up to 0.7 %; square metres and kilometres by much more.
+#: Areas on the sphere and on the ellipsoid differ by up to 0.7 %; areas in m2 and km2 differ by much more.
 _AREA = 0.02
 
 
-@dataclass(frozen=True)
-class FieldRule:
-    """What a variable can hold; see ``schemas/fields.yaml``. Bounds that do not exist are infinite."""
+def _bounds(pair: Any) -> Any:
+    low, high = pair
+    return (-np.inf if low is None else low, np.inf if high is None else high)
+
+
+#: Lowest and highest value; infinite if there is no bound.
+Bounds = Annotated[tuple[float, float], BeforeValidator(_bounds)]
+
+
+class FieldRule(BaseModel):
+    """Which values a variable can have; the keys are explained in ``schemas/fields.yaml``."""
+
+    model_config = ConfigDict(frozen=True)
 
     long_name: str
     kind: str
-    units: str | None
-    valid: tuple[float, float]
-    valid_on_land: tuple[float, float]
-    sum: str | None
-    parts: tuple[str, ...]
-    mask: str | None
-    lattice: str | None
+    units: str | None = None
+    valid: Bounds
+    valid_on_land: Bounds
+    sum: str | None = None
+    parts: tuple[str, ...] = ()
+    mask: str | None = None
+    lattice: str | None = None
+    share_of: str | None = None
+    stars: tuple[str, ...] = ()
 
 
 @cache
 def field_rules() -> dict[str, FieldRule]:
-    """The field dictionary, by name or pattern."""
+    """The rules of all fields, by name or pattern."""
     raw = yaml.safe_load((resources.files("ai4land_coupler.schemas") / "fields.yaml").read_text())
-    return {
-        name: FieldRule(
-            item["long_name"],
-            item["kind"],
-            item.get("units"),
-            _bounds(item["valid"]),
-            _bounds(item.get("valid_on_land", item["valid"])),
-            item.get("sum"),
-            tuple(item.get("parts", ())),
-            item.get("mask"),
-            item.get("lattice"),
-        )
-        for name, item in raw.items()
-    }
-
-
-def _bounds(pair: list[float | None]) -> tuple[float, float]:
-    low, high = pair
-    return (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+    return {name: FieldRule.model_validate({"valid_on_land": item["valid"], **item}) for name, item in raw.items()}
 
 
 @cache
 def field_rule(name: str) -> FieldRule | None:
-    """The rule of a variable, ``None`` where we know nothing about it."""
+    """The rule of a variable, or ``None`` if there is no rule for it."""
     rules = field_rules()
     if name in rules:
         return rules[name]
@@ -94,20 +89,19 @@ def field_rule(name: str) -> FieldRule | None:
 def check_delivery(
     dataset: Any, names: Iterable[str], fields: Mapping[str, FieldInfo], grid: LatLonGrid, year: int | None, where: str
 ) -> None:
-    """Check that an adapter delivered what it was asked for: variables, units, cells and year.
+    """Check that an adapter delivered what was requested: variables, units, cells and year.
 
     Parameters
     ----------
     dataset:
         What ``DataAdapter.read`` returned.
     fields:
-        What the adapter says that it has.
+        What ``DataAdapter.fields`` returned.
 
     Raises
     ------
     DataError, FieldError, GridError, TimeError
-        A variable that is not there; units that are not the declared ones; coordinates or shape of another grid;
-        another year.
+        A variable is missing, or the units, the coordinates, the shape or the year are not those of the request.
     """
     for name in names:
         if name not in dataset:
@@ -169,82 +163,96 @@ def check_values(
 
     Returns
     -------
-    The values, and what was mended: ``infinite``, ``fill_value`` and ``out_of_range`` values became missing,
-    ``clipped`` ones were brought to the bound that they left by no more than the tolerance.
+    The values, and the counts of the mended ones: ``infinite``, ``fill_value`` and ``out_of_range`` values became
+    missing; ``clipped`` values were beyond a bound by no more than the tolerance, and were set to the bound.
 
     Raises
     ------
     DataError
-        Under the policy ``stop``, with the worst value and its place; always for cell areas that are not those of
-        the grid.
+        Under the policy ``stop``, with the worst value and its place. Under both policies if cell areas are not those
+        of the grid.
     """
+    checker = ValueChecker(name, grid, where, policy)
+    values = checker.without_fill_values(values)
     rule = field_rule(name)
-    counts: Counter[str] = Counter()
-    # The smallest and the largest value tell whether there is any fault: cells are searched only then.
-    least, most = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    if least < -_FILL_ABOVE or most > _FILL_ABOVE:
-        infinite = np.isinf(values)
-        filled = ~infinite & (np.abs(values) > _FILL_ABOVE)
-        for fault, wrong, remedy in (
-            ("infinite", infinite, "find out which step of the preparation divided by zero or overflowed"),
-            ("fill_value", filled, "declare the fill value of the file as _FillValue, and mask it before regridding"),
-        ):
-            expected = "a finite value, or a declared fill value"
-            values = _without(name, values, wrong, fault, expected, remedy, grid, where, policy, counts)
-        least, most = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     if rule is None:
-        return values, counts
+        return values, checker.mended
     scale = 1.0 if rule.units is None else factor(units, rule.units, where=f"{where}, variable {name}")
-    low, high = (bound / scale for bound in rule.valid)
-    span = high - low if np.isfinite(high - low) else 0.0
-    slack = (TOLERANCE if rule.kind == "fraction" else _SLACK) * span
-    expected = f"{low:g} to {high:g} {units}"
-    remedy = (
-        "values up to 100 are per cent under wrong units; correct the attribute `units` of the file, or its values"
-        if rule.kind == "fraction"
-        else "correct the attribute `units` of the file, or declare its fill value as _FillValue"
-    )
-    # A bound that is rounded to single precision excludes no value that the exact one admits.
-    if least < low - _ROUNDING * span or most > high + _ROUNDING * span:
-        wrong = (values < low - slack) | (values > high + slack)
-        values = _without(name, values, wrong, "out_of_range", expected, remedy, grid, where, policy, counts)
-        outside = (values < low - _ROUNDING * span) | (values > high + _ROUNDING * span)
-        if outside.any():
-            counts["clipped"] += int(outside.sum())
-            values = np.clip(values, np.float32(low), np.float32(high))
+    values = checker.within_bounds(values, rule, units, scale)
     if rule.kind == "cell_area":
         _check_area(name, values * scale, grid, where)
-    return values, counts
+    return values, checker.mended
 
 
-def _without(
-    name: str,
-    values: Values,
-    wrong: NDArray[np.bool_],
-    fault: str,
-    expected: str,
-    remedy: str,
-    grid: LatLonGrid,
-    where: str,
-    policy: Policy,
-    counts: Counter[str],
-) -> Values:
-    """Values with the wrong ones made missing and counted, or the error that names the worst of them."""
-    number = int(wrong.sum())
-    if number == 0:
-        return values
-    if policy == "stop":
-        cell = int(np.argmax(np.where(wrong, np.abs(values), -1.0)))
-        row, col = divmod(cell, grid.nlon)
-        raise DataError(
-            f"variable {name!r} holds values that it cannot have in {number} cells ({fault.replace('_', ' ')})",
-            expected=expected,
-            found=f"{values[row, col]:.6g} at {grid.lat[row]:.4f} N {grid.lon[col]:.4f} E",
-            where=where,
-            remedy=f"{remedy}; `quality.policy: mend` makes such cells missing and counts them",
+class ValueChecker:
+    """Checks the values of one variable, and counts in ``mended`` those that it corrected."""
+
+    def __init__(self, name: str, grid: LatLonGrid, where: str, policy: Policy) -> None:
+        self._name, self._grid, self._where, self._policy = name, grid, where, policy
+        self.mended: Counter[str] = Counter()
+
+    def without_fill_values(self, values: Values) -> Values:
+        """Make infinite values and undeclared fill values missing."""
+        least, most = _range(values)
+        if not (least < -_FILL_ABOVE or most > _FILL_ABOVE):
+            return values
+        infinite = np.isinf(values)
+        filled = ~infinite & (np.abs(values) > _FILL_ABOVE)
+        expected = "a finite value, or a declared fill value"
+        remedy = "find out which step of the preparation divided by zero or overflowed"
+        values = self._without(values, infinite, "infinite", expected, remedy)
+        remedy = "declare the fill value of the file as _FillValue, and mask it before regridding"
+        return self._without(values, filled, "fill_value", expected, remedy)
+
+    def within_bounds(self, values: Values, rule: FieldRule, units: str, scale: float) -> Values:
+        """Make values missing that are beyond the bounds of a rule by more than the tolerance, and clip the others.
+
+        ``scale`` converts ``units`` to the units of the rule.
+        """
+        low, high = (bound / scale for bound in rule.valid)
+        span = high - low if np.isfinite(high - low) else 0.0
+        # A bound that is rounded to single precision must not exclude a value that the exact bound allows.
+        rounding = _ROUNDING * span
+        least, most = _range(values)
+        if not (least < low - rounding or most > high + rounding):
+            return values
+        slack = (TOLERANCE if rule.kind == "fraction" else _SLACK) * span
+        remedy = (
+            "values up to 100 are per cent under wrong units; correct the attribute `units` of the file, or its values"
+            if rule.kind == "fraction"
+            else "correct the attribute `units` of the file, or declare its fill value as _FillValue"
         )
-    counts[fault] += number
-    return np.where(wrong, np.float32(np.nan), values)
+        wrong = (values < low - slack) | (values > high + slack)
+        values = self._without(values, wrong, "out_of_range", f"{low:g} to {high:g} {units}", remedy)
+        outside = (values < low - rounding) | (values > high + rounding)
+        if not outside.any():
+            return values
+        self.mended["clipped"] += int(outside.sum())
+        return np.clip(values, np.float32(low), np.float32(high))
+
+    def _without(self, values: Values, wrong: NDArray[np.bool_], fault: str, expected: str, remedy: str) -> Values:
+        """Make the wrong values missing and count them, or raise an error that names the worst of them."""
+        number = int(wrong.sum())
+        if number == 0:
+            return values
+        if self._policy == "stop":
+            row, col = divmod(int(np.argmax(np.where(wrong, np.abs(values), -1.0))), self._grid.nlon)
+            lat, lon = self._grid.lat[row], self._grid.lon[col]
+            raise DataError(
+                f"variable {self._name!r} holds values that it cannot have in {number} cells "
+                f"({fault.replace('_', ' ')})",
+                expected=expected,
+                found=f"{values[row, col]:.6g} at {lat:.4f} N {lon:.4f} E",
+                where=self._where,
+                remedy=f"{remedy}; `quality.policy: mend` makes such cells missing and counts them",
+            )
+        self.mended[fault] += number
+        return np.where(wrong, np.float32(np.nan), values)
+
+
+def _range(values: Values) -> tuple[float, float]:
+    """The smallest and the largest value, NaN if all are missing: they show quickly whether there is any fault."""
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 
 
 def _check_area(name: str, area: NDArray[np.floating[Any]], grid: LatLonGrid, where: str) -> None:
@@ -262,7 +270,7 @@ def _check_area(name: str, area: NDArray[np.floating[Any]], grid: LatLonGrid, wh
 
 
 def sum_members(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each sum that closes; one that stands for its parts only where none of them is there."""
+    """The fields of each sum. A field that is the sum of others counts only if none of these is given."""
     given = list(names)
     found: dict[str, list[str]] = {}
     for name in given:
@@ -273,9 +281,9 @@ def sum_members(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[dict[str, Values], Counter[str]]:
-    """Check that the fields of a cell that share a sum add up to no more than 1.
+    """Check that the fields of each sum add up to at most 1 in each cell.
 
-    Larger sums are scaled to 1 under the policy ``mend``, and counted as ``renormalised``.
+    Under the policy ``mend``, larger sums are scaled to 1 and counted as ``renormalised``.
     """
     values, counts = dict(read), Counter[str]()
     for total_name, members in sum_members(read).items():
@@ -302,8 +310,7 @@ def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[
 
 
 def _surely_closed(fields: list[Values]) -> bool:
-    """Whether sums in single precision, without what is missing or negative, are below the limit by far more than
-    they are rounded."""
+    """Whether all sums are clearly below the limit. A quick test in single precision, without negative values."""
     total = np.zeros_like(fields[0])
     for values in fields:
         total += np.fmax(values, np.float32(0))
@@ -311,12 +318,12 @@ def _surely_closed(fields: list[Values]) -> bool:
 
 
 def check_lattice(fields: Mapping[str, FieldInfo], grid: LatLonGrid, where: str) -> None:
-    """Check that a published grid's cells lie where they are published: a file shifted by half a cell reads well.
+    """Check that the cells of a published grid are at their published places: else a shifted file is not noticed.
 
     Raises
     ------
     GridError
-        Edges that are not on whole cells from 180 W and 90 N, for variables whose rule says that they are.
+        The rule of a variable says that cell edges are at whole cells from 180 W and 90 N, but they are not.
     """
     known = [variable for variable in fields if (rule := field_rule(variable)) and rule.lattice == "edges"]
     if not known:
@@ -335,7 +342,7 @@ def check_lattice(fields: Mapping[str, FieldInfo], grid: LatLonGrid, where: str)
 
 @dataclass(frozen=True)
 class LandGaps:
-    """Cells of land, those of them where a variable has no data, and those whose value land cannot have."""
+    """Numbers of land cells: all, those without data of a variable, and those with a value that land cannot have."""
 
     land: int
     missing: int
@@ -346,7 +353,7 @@ class LandGaps:
 
 
 def gaps_on_land(name: str, values: Values, land: NDArray[np.bool_], units: str) -> LandGaps:
-    """Compare a variable with the land map, cell by cell."""
+    """Count the gaps and the impossible values of a variable on the cells of the land map."""
     rule = field_rule(name)
     impossible = 0
     if rule is not None:
@@ -357,12 +364,13 @@ def gaps_on_land(name: str, values: Values, land: NDArray[np.bool_], units: str)
 
 
 def refuse_gaps(name: str, gaps: LandGaps, limit: float, where: str, policy: Policy) -> None:
-    """Refuse a variable that says too little about the land, or what no land has.
+    """Refuse a variable that has too many gaps on land, or values that land cannot have.
 
     Raises
     ------
     DataError
-        More than the share ``limit`` of the land is missing (all of it: under either policy).
+        Under the policy ``stop``: more than the share ``limit`` of the land has no data, or a value is impossible.
+        Under both policies: no land has data.
     """
     if not gaps.land:
         return

@@ -1,4 +1,4 @@
-"""Where the files of a data set are: local paths, globs, and URLs that fsspec knows."""
+"""Finds the files of a data set by a local path, a glob or a URL that fsspec knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from ai4land_coupler.api import DataError
+from ai4land_coupler.errors import DataError
 
 
 def _location(value: Any) -> Any:
@@ -22,40 +22,40 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-#: A path, a glob or a URL. Paths may be relative to the configuration file.
+#: Type of an option that is a path, a glob or a URL. Paths may be relative to the configuration file.
 Location = Annotated[Path | str, BeforeValidator(_location)]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file: the name that messages give it, and where its bytes are on this machine."""
+class InputFile:
+    """A file: its name in messages (a path or URL), and the path of the file or of its copy on this machine."""
 
     name: str
     path: Path
 
     @property
     def stem(self) -> str:
-        """The file's own name, without folder or host."""
+        """The name of the file without its folder or host."""
         return self.name.rpartition("/")[2]
 
 
-def find(location: Path | str) -> tuple[Source, ...]:
-    """The files that a path, a glob or a URL stands for, in the order of their names.
+def find_files(location: Path | str) -> tuple[InputFile, ...]:
+    """Find the files of a path, a glob or a URL, in the order of their names.
 
-    A file behind a URL is copied to a local cache once in a process (fsspec's ``simplecache``; the environment
-    variable ``FSSPEC_SIMPLECACHE_CACHE_STORAGE`` keeps the copies in a folder): netCDF reads local files.
+    netCDF reads local files only. A process therefore copies the file of a URL once to a local cache (fsspec's
+    ``simplecache``; the environment variable ``FSSPEC_SIMPLECACHE_CACHE_STORAGE`` sets a folder that keeps the copies).
 
     Raises
     ------
     DataError
-        When nothing matches a glob, or a URL cannot be read. A plain path is returned even where there is no file:
-        opening it says more.
+        Nothing matches a glob, or a URL cannot be read. A plain path is returned even if there is no such file:
+        opening it raises an error that says more.
     """
     if isinstance(location, str):
-        return tuple(Source(url, _fetch(url)) for url in _expand(location))
+        return tuple(InputFile(url, _fetch(url)) for url in _expand(location))
     text = str(location)
     if location.is_file() or not glob.has_magic(text):
-        return (Source(text, location),)
+        return (InputFile(text, location),)
     matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
         raise DataError(
@@ -64,14 +64,14 @@ def find(location: Path | str) -> tuple[Source, ...]:
             found="no such file",
             remedy="check the pattern in the configuration, and that the files have their published names",
         )
-    return tuple(Source(match, Path(match)) for match in matches)
+    return tuple(InputFile(match, Path(match)) for match in matches)
 
 
-def matching(folder: Path | str, pattern: str) -> tuple[Source, ...]:
-    """The files of a folder (below it too, where it is local) that match a pattern; none where none does."""
+def find_in_folder(folder: Path | str, pattern: str) -> tuple[InputFile, ...]:
+    """Find the files of a folder (if it is local, of its folders too) that match a pattern. Returns () if none does."""
     if isinstance(folder, str):
-        return tuple(Source(url, _fetch(url)) for url in _glob(f"{folder.rstrip('/')}/{pattern}"))
-    return tuple(Source(str(path), path) for path in sorted(folder.rglob(pattern)))
+        return tuple(InputFile(url, _fetch(url)) for url in _glob(f"{folder.rstrip('/')}/{pattern}"))
+    return tuple(InputFile(str(path), path) for path in sorted(folder.rglob(pattern)))
 
 
 def _expand(url: str) -> list[str]:
@@ -100,7 +100,7 @@ def _glob(url: str) -> list[str]:
 
 @cache
 def _fetch(url: str) -> Path:
-    """A local copy of the file behind a URL; the file itself where the URL is one of this machine."""
+    """Path of a local copy of the file of a URL, or of the file itself if the URL names one on this machine."""
     import fsspec
 
     try:

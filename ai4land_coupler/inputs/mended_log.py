@@ -1,7 +1,7 @@
-"""What was mended in the inputs of a run, kept with its results: ``year/quality.json`` of the output store.
+"""Counts of the mended values of a run, in ``year/quality.json`` of the store.
 
-``total`` counts by adapter and fault; ``years`` has the same for each year of the data, ``static`` for what has no
-year. A continued run adds to what the run before it wrote.
+``total`` counts by adapter and fault. ``years`` has these counts for each year of the data, ``static`` those of static
+fields. A restarted run adds its counts to those of the run before it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ai4land_coupler.files.durable import write_durably
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.store.layout import YEAR
 
-#: Beside the commit marker: zarr warns about files in its groups that it does not know.
+#: In the folder of the commit marker: zarr warns about unknown files in its groups.
 NAME = f"{YEAR}/quality.json"
 
 
-def write_quality(store: Path, policy: str, mended: Mapping[Mended, int]) -> None:
-    """Write the counts durably; those of years that an earlier part of the run read are kept."""
+def write_mended(store: Path, policy: str, mended: Mapping[Mended, int]) -> None:
+    """Write the counts durably, and keep those of the years that an earlier part of the run read."""
     by_year: dict[str, dict[str, int]] = {}
     for year in sorted({key.year for key in mended}, key=lambda y: -1 if y is None else y):
         counts = total({key: n for key, n in mended.items() if key.year == year})
         if counts:
             by_year["static" if year is None else str(year)] = dict(sorted(counts.items()))
-    before = read_quality(store)
+    before = read_mended(store)
     years = (before["years"] if before else {}) | {year: n for year, n in by_year.items() if year != "static"}
     static = by_year.get("static", {})
     everything: Counter[str] = Counter(static)
@@ -43,13 +43,13 @@ def write_quality(store: Path, policy: str, mended: Mapping[Mended, int]) -> Non
     write_durably(store / NAME, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def read_quality(store: Path) -> dict[str, Any] | None:
-    """The counts of a store; ``None`` where there are none.
+def read_mended(store: Path) -> dict[str, Any] | None:
+    """Read the counts of a store. Returns ``None`` if it has none.
 
     Raises
     ------
     DataError
-        When the file is damaged.
+        The file is damaged.
     """
     path = store / NAME
     try:
