@@ -16,9 +16,7 @@ from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.core.units import convert
 from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
-from ai4land_coupler.host.table import ImportInfo
 from ai4land_coupler.inputs.checks import field_rule
-from ai4land_coupler.inputs.quality import field_rule
 
 #: No value stands for more than a month: a field that is forgotten must not look as if it had been given.
 LONGEST = 31 * DAY

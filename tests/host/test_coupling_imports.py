@@ -8,8 +8,6 @@ import needs
 import numpy as np
 import pytest
 import yaml
-from ai4land_coupler.host.table import ImportInfo
-from ai4land_coupler.inputs.quality import field_rule
 from coupling import PERSISTENCE, PHENOLOGY, Raw, config_of, realized
 from hypothesis import given
 from hypothesis import strategies as st
