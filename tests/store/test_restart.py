@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
 from ai4land_coupler.store.restart import (
-    RestartFile,
     Restart,
+    RestartFile,
     RestartWriter,
     block_arrays,
     check_compatible,
