@@ -1,24 +1,26 @@
-"""Files and folders that appear when they are whole: written aside, fsynced, renamed. The one place that does this.
+"""Write files and folders atomically: as a temporary file, which is fsynced and then renamed.
 
-A rename within one folder is atomic (POSIX ``rename``), so a reader sees the old file or the new one, never a
-part. The fsync of the file before the rename, and of the folder after it, keep that true over a loss of power.
+A rename within one folder is atomic (POSIX ``rename``), so a reader sees the complete old file or the complete new
+file. The fsync of the file before the rename, and of the folder after it, ensure this also after a loss of power. All
+writers of the package use this module.
 
-A writer that is killed leaves what it had not renamed yet. Each writer therefore begins by clearing the folder that it
-writes to (:func:`clear_dead`); what runs only read (a cache) and folders that a run may not write to again (restarts)
-are cleared where the run begins. Temporary names tell whose they are, so that no writer takes away another's::
+A killed writer leaves a temporary file. Each writer therefore first removes dead temporary files from the folder that
+it writes to (:func:`clear_dead`). A folder that a run may only read (a cache) or may not write to again (restarts) is
+cleared when the run starts. The name of a temporary file identifies its writer, so that no writer removes the file of
+another one::
 
     <target>.<host name>.<machine, since it was started>-<process>-<its start>-<number>.aside
 
-The machine is a digest of what Linux calls the boot id and of the namespace that process numbers belong to. A
-temporary file is taken for dead
+The machine is a digest of the boot id of Linux and of the namespace of process numbers. A temporary file is dead
 
-* when it was made here and no such process lives, or one that started at another time and has its number now;
-* when its host has this one's name and it was last changed before this machine was started;
-* else, as nothing can be asked about processes of other machines, when it was last changed :data:`AGE` ago. A writer
-  that was halted for so long and then goes on may find its file gone: it fails then, and nothing is half written.
+* if it was made on this machine and its process does not live (a process with the same number but another start time is
+  a different process);
+* if it was made on a host of the same name, and was last changed before this machine was started;
+* otherwise, because nothing is known about processes of other machines, if it was last changed :data:`AGE` ago. If a
+  writer was suspended for so long and then continues, its file may be gone: it then fails, and no partial file appears.
 
-Names of earlier versions, ``<target>.<process>.aside``, told no machine: dead when no such process lives here, or by
-age. Nothing with another name is ever touched.
+Names of earlier versions, ``<target>.<process>.aside``, contain no machine. Such a file is dead if no such process
+lives here, or by its age. Files with other names are never touched.
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ from typing import Any
 
 from ai4land_coupler.errors import DataError, RunError
 
-#: Seconds without a change after which a temporary file of a machine that cannot be asked is taken for dead.
+#: A temporary file of another machine counts as dead after this time (s) without a change.
 AGE = 24 * 3600.0
-#: Files that are brought to disk at once.
+#: Files that are fsynced at the same time.
 SYNCS = 8
-#: Bytes of a target's name that go into a temporary one as they are: file systems take 255 in all.
+#: Longest name (bytes) of a target that is used unchanged in a temporary name; file systems allow 255 in all.
 _NAME = 150
 
 _OURS = re.compile(
@@ -53,7 +55,7 @@ _OURS = re.compile(
     r"-[0-9]{1,20}\.aside",
     re.DOTALL | re.ASCII,
 )
-#: Of earlier versions: by process, and by a random number (the weight cache).
+#: Names of earlier versions: with a process number, or with a random number (the weight cache).
 _EARLIER = re.compile(r"(?P<target>.+)\.(?:(?P<pid>[0-9]{1,10})|[0-9a-f]{32})\.aside", re.DOTALL | re.ASCII)
 
 _numbers = itertools.count()
@@ -64,13 +66,13 @@ _log = logging.getLogger(__name__)
 
 
 def write_durably(path: Path, content: bytes, *, sync_folder: bool = True) -> None:
-    """Replace a file as a whole: aside, fsync, rename, fsync of the folder.
+    """Replace a file atomically: write a temporary file, fsync it, rename it, fsync the folder.
 
     Parameters
     ----------
     sync_folder:
-        False for one of many files of a folder: the caller fsyncs the folder when all are there
-        (:func:`sync_path`), and clears it (:func:`clear_dead`).
+        False for one of many files of a folder. The caller then fsyncs the folder once (:func:`sync_path`) and removes
+        its dead temporary files (:func:`clear_dead`).
     """
     if sync_folder:
         clear_dead(path.parent, [path.name])
@@ -90,16 +92,16 @@ def write_durably(path: Path, content: bytes, *, sync_folder: bool = True) -> No
 
 @contextmanager
 def new_paths(paths: Sequence[Path], what: str) -> Iterator[list[Path]]:
-    """Give a temporary path for each of ``paths``, where the block makes a file or a folder (a Zarr store).
+    """Yield a temporary path for each of ``paths``, at which the block makes a file or a folder (a Zarr store).
 
-    When the block ends without an error, all are brought to disk and renamed, in their order and in the place of what
-    is there; a folder takes the place of a folder only, a file that of a file. Folders above them are made. After an
-    error in the block nothing is left, and what was there is as it was.
+    If the block ends without an error, all temporary files are fsynced and renamed in their order. They replace
+    existing files; a folder can only replace a folder, and a file only a file. Missing parent folders are made. After
+    an error in the block the temporary files are removed, and existing files are unchanged.
 
     Raises
     ------
     RunError
-        Saying ``what`` failed: the disk is full or may not be written, or the netCDF library says so.
+        Its message is ``what``: the disk is full or may not be written, or the netCDF library failed to write.
     """
     folders = sorted({path.parent for path in paths})
     where = paths[0] if len(paths) == 1 else folders[0]
@@ -134,9 +136,9 @@ def new_path(path: Path, what: str) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path``, on its file system, gone when the block ends.
+    """Yield a temporary folder in the folder of ``path``, and so on its file system; removed when the block ends.
 
-    For makers of several files, which rename them one by one.
+    For writers of several files, which rename them one by one.
     """
     clear_dead(path.parent, [path.name])
     aside = aside_of(path)
@@ -151,7 +153,7 @@ def _put_in_place(aside: Path, path: Path) -> None:
     if not (_is_folder(aside) and _is_folder(path)):
         aside.replace(path)
         return
-    # a folder that holds files cannot be renamed over: for a moment there is none
+    # a rename cannot replace a folder that holds files, so for a moment there is no folder
     old = aside_of(path)
     path.replace(old)
     try:
@@ -166,7 +168,7 @@ def _put_in_place(aside: Path, path: Path) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """A new temporary path beside ``path``; nothing is made. Most writers want :func:`new_paths`."""
+    """A new temporary path in the folder of ``path``. Makes no file. Most writers should use :func:`new_paths`."""
     name = os.fsencode(path.name)
     if len(name) > _NAME:
         digest = hashlib.sha256(name).hexdigest()[:16]
@@ -178,21 +180,21 @@ def aside_of(path: Path) -> Path:
 
 
 def clear_dead(folder: Path, earlier: Collection[str] | None = ()) -> list[Path]:
-    """Remove temporary files and folders whose writer is dead; see the text of this module.
+    """Remove temporary files and folders whose writer is dead (see the docstring of this module).
 
-    What cannot be removed stays, silently: the folder may not be ours to write.
+    Files that cannot be removed stay without a message, because the folder may be read-only for us.
 
     Parameters
     ----------
     folder:
-        It alone, no folder in it; it may be absent.
+        Its subfolders are not searched. It may be absent.
     earlier:
-        Targets whose temporary files are removed under the names of earlier versions too. Others could own such names:
-        give the targets that are to be written, or ``None`` for all, in a folder that is ours alone.
+        Targets whose temporary files with names of earlier versions are also removed. Other programs could use such
+        names, so give the targets that are about to be written; or ``None`` for all, in a folder that only we use.
 
     Returns
     -------
-    What was removed.
+    The removed paths.
     """
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".aside")]  # noqa: PTH208 - names, fast
@@ -210,7 +212,7 @@ def clear_dead(folder: Path, earlier: Collection[str] | None = ()) -> list[Path]
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all in it, where there is one and as far as that is allowed."""
+    """Remove a file, a link, or a folder with its content, if it exists and as far as permissions allow."""
     if _is_folder(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -219,12 +221,12 @@ def remove(path: Path) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a folder, and not a link to one."""
+    """Whether the path is a folder and not a link to a folder."""
     return path.is_dir() and not path.is_symlink()
 
 
 def _is_dead(path: Path, earlier: Collection[str] | None) -> bool:
-    """Whether a path has a temporary name, and its writer is dead."""
+    """Whether a path has a temporary name and its writer is dead."""
     ours = _OURS.fullmatch(path.name)
     if ours is not None:
         if ours["host"] != _host():
@@ -240,7 +242,7 @@ def _is_dead(path: Path, earlier: Collection[str] | None) -> bool:
 
 
 def _untouched_since(path: Path, moment: float) -> bool:
-    """Whether a file, or a folder and all in it, was last changed before a moment (seconds since 1970)."""
+    """Whether a file, or a folder with its content, was last changed before a moment (seconds since 1970)."""
     try:
         if path.lstat().st_mtime >= moment:
             return False
@@ -248,24 +250,23 @@ def _untouched_since(path: Path, moment: float) -> bool:
         files = (os.path.join(folder, name) for folder, below, names in inside for name in (*below, *names))  # noqa: PTH118
         return all(os.lstat(file).st_mtime < moment for file in files)
     except OSError:
-        return False  # it changes at this moment
+        return False  # it is changing right now
 
 
 def _lives(pid: int, start: int) -> bool:
-    """Whether a process of this machine lives; of its start, 0 tells nothing. In doubt it does."""
+    """Whether a process of this machine lives (in doubt: true). A ``start`` of 0 means that its start is unknown."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        pass  # it is somebody else's
+        pass  # it belongs to another user
     found = _start_of(pid)
     return found is None or start in (0, found)
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process was started (ticks since the machine was), -1 for one that has ended; ``None`` where that
-    cannot be known (proc(5))."""
+    """Start of a process in ticks since the start of the machine; -1 if it has ended, ``None`` if unknown (proc(5))."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
         fields = text[text.rindex(b")") + 2 :].split()
@@ -281,7 +282,7 @@ def _host() -> str:
 
 @cache
 def _machine() -> str:
-    """Tells the machine since it was started, and the namespaces of its process numbers and of their starts."""
+    """Identifies the machine since its last start, and the namespaces of its process numbers and start times."""
     facts = []
     with suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -293,18 +294,18 @@ def _machine() -> str:
 
 @cache
 def _machine_start() -> float:
-    """When this machine was started (seconds since 1970); 0 where that cannot be known."""
+    """Time of the last start of this machine (seconds since 1970); 0 if unknown."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/stat").read_text().splitlines()
         return float(next(line.split()[1] for line in lines if line.startswith("btime ")))
     return 0.0
 
 
-# ---- bringing to disk ---------------------------------------------------------------------------------------------
+# ---- fsync --------------------------------------------------------------------------------------------------------
 
 
 def sync_path(path: Path) -> None:
-    """Fsync a file or a folder, whichever process wrote it."""
+    """Fsync a file or a folder; any process may have written it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -312,16 +313,16 @@ def sync_path(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        # Some file systems cannot fsync a folder, and some folders may be entered but not read.
+        # Some file systems cannot fsync a folder, and some folders cannot be opened for reading.
         if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP, errno.EACCES)):
             raise
 
 
 def sync_files(paths: Iterable[Path], root: Path) -> None:
-    """Fsync files, then every folder from theirs up to ``root``, deepest first."""
+    """Fsync files, then all their parent folders up to ``root``, deepest first."""
     folders: set[Path] = {root}
     files = list(paths)
-    # Several at once: file systems bring them to disk together, and the wait is the disk's.
+    # Several at the same time, because file systems write them to disk together.
     with ThreadPoolExecutor(min(len(files), SYNCS) or 1) as pool:
         for _ in pool.map(sync_path, files):
             pass
@@ -332,7 +333,7 @@ def sync_files(paths: Iterable[Path], root: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Fsync a file, or all files of a folder and its folders."""
+    """Fsync a file, or a folder with all files and folders in it."""
     if path.is_dir():
         sync_files((file for file in path.rglob("*") if file.is_file()), path)
     else:
@@ -341,7 +342,7 @@ def sync_tree(path: Path) -> None:
 
 @contextmanager
 def disk_errors(what: str, where: Path) -> Iterator[None]:
-    """Turn a full disk, a quota or a lack of rights into a :class:`RunError` that names the file."""
+    """Turn errors of the disk (full, quota, access rights) into a :class:`RunError` that names the file."""
     try:
         yield
     except OSError as error:
@@ -358,7 +359,7 @@ def disk_errors(what: str, where: Path) -> Iterator[None]:
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """JSON text of ``content`` that carries its own SHA-256."""
+    """JSON text of ``content`` together with its SHA-256."""
     body = json.dumps(content, sort_keys=True, allow_nan=False)
     return json.dumps(
         {"sha256": hashlib.sha256(body.encode()).hexdigest(), "content": json.loads(body)}, indent=1
@@ -371,7 +372,7 @@ def unseal(text: bytes, where: Path, remedy: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        When the text is not sealed JSON, or does not fit its digest.
+        The text is not sealed JSON, or its digest is wrong.
     """
     try:
         outer = json.loads(text)

@@ -18,7 +18,7 @@ from ai4land_coupler.host.profiles import HostProfile
 from ai4land_coupler.inputs.climate_zones import bioclimate_at
 from ai4land_coupler.parallel import BlockPlan, Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
-from ai4land_coupler.regrid.land.cache import kept_land_weights
+from ai4land_coupler.regrid.land.cache import cached_land_weights
 from ai4land_coupler.regrid.land.plan import LandPlan
 
 
@@ -116,7 +116,7 @@ class HostGrid:
         if regridder.reads_weights:
             self.weights = CellWeights(land, mesh, regridder, comm.mpi)
         else:
-            overlaps = kept_land_weights(land.plan, land.masks(), mesh, regridder, comm.mpi)
+            overlaps = cached_land_weights(land.plan, land.masks(), mesh, regridder, comm.mpi)
             self.weights = LandPlan(land.plan, overlaps, mesh, comm.mpi)
         self._to_forcing: tuple[Any, Any] | None = None
 

@@ -1,4 +1,4 @@
-"""Ranks, blocks of land, and how arrays travel between them."""
+"""Ranks, blocks of land, and the exchange of arrays between them."""
 
 from ai4land_coupler.parallel.block_plan import Block, BlockPlan
 from ai4land_coupler.parallel.communicator import Communicator

@@ -1,7 +1,7 @@
-"""The land decomposition: blocks of whole forcing cells, fixed by the grids and never by the number of ranks.
+"""The land decomposition: blocks of whole forcing cells. It depends on the grids and never on the number of ranks.
 
-A fine cell belongs to the forcing cell that holds its centre, a forcing cell to one block. 0.25 degrees are
-25.03 cells of HILDA+, so blocks differ by a row or a column in size; nothing here assumes that they do not.
+A fine cell belongs to the forcing cell that holds its centre, and a forcing cell belongs to one block. 0.25 degrees are
+25.03 cells of HILDA+, so the sizes of blocks differ by a row or a column.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ai4land_coupler.errors import GridError
 
 @dataclass(frozen=True)
 class Block:
-    """One block: its forcing cells and the fine cells that belong to them, both as boxes of their grids."""
+    """One block: a box of forcing cells, and the box of fine cells that belong to them."""
 
     id: int
     forcing: Box
@@ -86,7 +86,7 @@ class BlockPlan:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """Blocks in row-major order; a block's id is its place here."""
+        """Blocks in row-major order; the id of a block is its index here."""
         rows, cols = self._row_cuts, self._col_cuts
         blocks: list[Block] = []
         for r0, r1 in pairwise(rows):
@@ -141,13 +141,13 @@ class BlockPlan:
 
     @property
     def hash(self) -> str:
-        """Names the plan in restarts: results depend on it to the last bit."""
+        """Identifies the plan in restarts, because the last bits of results depend on it."""
         text = f"{self.fine.hash} {self.forcing.hash} {self.block}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _cuts(group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where a monotonous group index changes, with both ends."""
+    """The indices where a monotonic group index changes, with both ends."""
     return np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [group.size]]).astype(np.int64)
 
 

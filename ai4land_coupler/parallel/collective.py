@@ -1,7 +1,7 @@
-"""Arrays and errors between the ranks of a communicator; ``None`` stands for a single process.
+"""Exchange arrays and errors between the ranks of a communicator; ``None`` means a single process.
 
-Global ids are found again through a distributed directory: the home of id ``i`` is rank ``i % size``, which
-knows who owns it. No rank holds an array of the whole globe.
+A distributed directory tells which rank owns a global id: rank ``i % size`` keeps the entry of id ``i``. No rank holds
+an array of the whole globe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def rank_and_size(comm: Any) -> tuple[int, int]:
 
 
 def agree(error: BaseException | None, comm: Any) -> None:
-    """Raise on every rank when one has an error: its own where it has one, that of the first rank elsewhere."""
+    """Raise on every rank if any rank has an error: its own error, or else the error of the first such rank."""
     if comm is not None:
         failures = comm.allgather(None if error is None else _facts(error))
         first = next((rank for rank, facts in enumerate(failures) if facts is not None), None)
@@ -34,11 +34,11 @@ def agree(error: BaseException | None, comm: Any) -> None:
 
 
 def _facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
-    """The kind of an error and its texts. Plain strings, and never an error of its own: others wait for them."""
+    """The kind of an error and its texts, as plain strings. Never raises: other ranks wait for the result."""
     name = type(error).__name__
     if not isinstance(error, Ai4LandError):
         return "RemoteError", {"what": "another rank failed", "found": f"{name}: {_text(error)}", "where": None}
-    # a plugin's own kind may have another constructor, or be unknown elsewhere: the kind it is based on travels
+    # a plugin's own kind may have another constructor, or be unknown on other ranks: its base class is sent instead
     kind = next(k.__name__ for k in type(error).__mro__ if getattr(errors, k.__name__, None) is k)
     texts = {key: getattr(error, key, None) for key in ("what", "expected", "found", "where", "remedy")}
     facts = {key: None if value is None else _text(value) for key, value in texts.items()}
@@ -48,12 +48,12 @@ def _facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # a plugin's exception may fail at this too
+    except Exception:  # the text of a plugin's exception may fail too
         return f"a {type(value).__name__} that has no text"
 
 
 def split_by_rank(values: NDArray[Any], target: NDArray[np.integer[Any]], size: int) -> list[NDArray[Any]]:
-    """The rows of ``values`` for each rank, in their order; ``target`` is the rank of each row."""
+    """The rows of ``values`` for each rank, in their original order; ``target`` is the rank of each row."""
     order = np.argsort(target, kind="stable")
     return np.split(values[order], np.searchsorted(target[order], np.arange(1, size)))
 
@@ -73,7 +73,7 @@ def exchange(parts: Sequence[NDArray[Any]], comm: Any) -> list[NDArray[Any]]:
     comm.Alltoall(counts, arriving)
     outgoing = np.ascontiguousarray(np.concatenate(parts))
     incoming = np.empty((int(arriving.sum()), *trailing), dtype)
-    # one MPI item a row, so that counts stay far from the limit of 2**31 - 1
+    # one MPI item is one row, so that counts stay far below the limit of 2**31 - 1
     row = MPI.BYTE.Create_contiguous(dtype.itemsize * int(np.prod(trailing, dtype=np.int64))).Commit()
     try:
         comm.Alltoallv(
@@ -96,7 +96,7 @@ def repeated_id(ids: NDArray[np.int64], comm: Any) -> int | None:
 
 
 def owners(owned: NDArray[np.int64], wanted: NDArray[np.int64], comm: Any) -> NDArray[np.int64]:
-    """The rank that owns each wanted global id, -1 where none does; shape of ``wanted``. Collective."""
+    """The rank that owns each wanted global id, or -1 if no rank owns it; shape of ``wanted``. Collective."""
     _, size = rank_and_size(comm)
     known = exchange(split_by_rank(owned, owned % size, size), comm)
     ids = np.concatenate(known)
@@ -116,3 +116,47 @@ def owners(owned: NDArray[np.int64], wanted: NDArray[np.int64], comm: Any) -> ND
     answer = np.empty(wanted.shape, np.int64)
     answer[np.argsort(home, kind="stable")] = np.concatenate(exchange(replies, comm))
     return answer
+
+
+def local_index(owned: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Index in ``owned`` (unsorted, unique) of each of ``ids``, all of which it must hold."""
+    order = np.argsort(owned)
+    return order[np.searchsorted(owned, ids, sorter=order)]
+
+
+def indices_to_send(
+    owned: NDArray[np.int64], wanted: NDArray[np.int64], owner: NDArray[np.int64], comm: Any
+) -> list[NDArray[np.intp]]:
+    """For each rank, the local indices of the owned cells that it wants. Collective.
+
+    ``owner`` is the rank of each wanted global id, from :func:`owners`.
+    """
+    _, size = rank_and_size(comm)
+    asked = exchange(split_by_rank(wanted, owner, size), comm)
+    ends = np.cumsum([len(part) for part in asked])
+    return np.split(local_index(owned, np.concatenate(asked)), ends[:-1])
+
+
+def send_to_owners(
+    owned: NDArray[np.int64], ids: NDArray[np.int64], columns: Sequence[NDArray[Any]], comm: Any
+) -> list[NDArray[Any]]:
+    """Send records to the ranks that own their global ids. Collective.
+
+    Parameters
+    ----------
+    owned:
+        Global ids that this rank owns.
+    ids:
+        Global id of each record of this rank, (n,). Records whose id no rank owns are dropped.
+    columns:
+        Values (n, ...) of the records.
+
+    Returns
+    -------
+    The columns of the records that arrived here, by sending rank.
+    """
+    _, size = rank_and_size(comm)
+    distinct, inverse = np.unique(ids, return_inverse=True)
+    target = owners(owned, distinct, comm)[inverse.ravel()]
+    taken = target >= 0
+    return [np.concatenate(exchange(split_by_rank(column[taken], target[taken], size), comm)) for column in columns]

@@ -1,8 +1,9 @@
-"""A communicator that turns one rank's failure into every rank's error.
+"""A communicator that turns the failure of one rank into an error on every rank.
 
-The component never touches COMM_WORLD: it duplicates the communicator that it is given, so its messages
-cannot meet the host's. Local work that may fail runs inside :meth:`Communicator.guard`; the ranks agree at its
-end, before any of them enters the next collective call. Without that one raising rank leaves the rest hanging.
+The component never uses COMM_WORLD. It duplicates the communicator that it gets, so that its messages do not mix with
+those of the host. Local work that may fail runs in :meth:`Communicator.guard`. At its end the ranks tell each other
+whether they failed, before any rank enters the next collective call. Otherwise one failed rank would leave the other
+ranks waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ai4land_coupler.parallel.collective import agree
 
 
 class Communicator:
-    """A private copy of an MPI communicator, or a single process where ``comm`` is ``None``."""
+    """A private copy of an MPI communicator, or a single process if ``comm`` is ``None``."""
 
     def __init__(self, comm: Any = None) -> None:
         self._comm: Any = None
@@ -40,11 +41,11 @@ class Communicator:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Run local work; raise on every rank when it failed on one. No collective call may happen inside."""
+        """Run local work; raise on every rank if it failed on one. The block must not contain a collective call."""
         error: BaseException | None = None
         try:
             yield
-        except BaseException as caught:  # SystemExit of a plugin must not leave the others waiting
+        except BaseException as caught:  # SystemExit of a plugin must not leave other ranks waiting
             error = caught
         agree(error, self._comm)
 
@@ -61,8 +62,9 @@ class Communicator:
         return list(values) if self._comm is None else list(self._comm.alltoall(values))
 
     def sum_by_block(self, own: Mapping[int, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-        """Sums over the blocks of all ranks, by name; added in the order of blocks, so that their bits do not depend
-        on the number of ranks. Collective.
+        """Sums over the blocks of all ranks, by name. Collective.
+
+        Values are added in the order of blocks, so the sums have the same bits on any number of ranks.
 
         Parameters
         ----------
@@ -79,7 +81,7 @@ class Communicator:
         return sums
 
     def free(self) -> None:
-        """Give the duplicate back. After MPI_Finalize there is nothing left to free (it would abort the host)."""
+        """Free the duplicate. After MPI_Finalize nothing is freed, because that would abort the host."""
         if self._comm is not None:
             from mpi4py import MPI
 

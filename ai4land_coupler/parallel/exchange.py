@@ -1,4 +1,4 @@
-"""Move arrays from the blocks that hold them to any windows that need them: halos, output shards, gathers."""
+"""Assemble windows (halos, output shards, whole maps) from blocks that are on any ranks."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def exchange_windows(
     owner:
         Rank of each block.
     blocks:
-        This rank's blocks, arrays (*leading, rows, cols) of their cores. A block may be absent (no predictor was
-        run on it, as it holds no land): its cells get ``fill``.
+        This rank's blocks, arrays (*leading, rows, cols) of their cores. A block may be absent (for example a block
+        without land, on which no predictor runs); its cells get ``fill``.
     wanted:
-        For **every** rank, the windows it wants by key; the same on all ranks. Columns wrap on a periodic
-        grid; cells beyond the domain get ``fill``.
+        For **every** rank, the windows that it wants, by key; the same argument on all ranks. Columns wrap on a
+        periodic grid. Cells outside the domain get ``fill``.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def exchange_windows(
                 if block_id in blocks:
                     rows, cols = part.slices(plan.blocks[block_id].core)
                     pieces.append(np.ascontiguousarray(blocks[block_id][..., rows, cols]))
-                else:  # the receiver counts on a piece, as it cannot know what is absent here
+                else:  # the receiver expects a piece, because it does not know that the block is absent here
                     pieces.append(None)
         outgoing.append(pieces)
     arrived = [iter(pieces) for pieces in comm.alltoall(outgoing)]
@@ -66,7 +66,7 @@ def exchange_windows(
 
 
 def _pieces(plan: BlockPlan, box: Box) -> Iterator[tuple[int, Box, tuple[slice, slice]]]:
-    """Parts of blocks that make up a window: block, part in the grid, place in the window. Same order everywhere."""
+    """Parts of blocks that make up a window: block, part in the grid, slices of the window. Same order on all ranks."""
     turns: Sequence[int] = (0,)
     if plan.fine.periodic:
         turns = range(box.col0 // plan.fine.nlon, (box.col1 - 1) // plan.fine.nlon + 1)

@@ -1,4 +1,4 @@
-"""The MPI libraries that are loaded in this process: there should be one."""
+"""The MPI libraries that are loaded in this process. There should be only one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 def loaded_libraries() -> dict[str, ctypes.CDLL]:
     """The MPI libraries of this process, by path.
 
-    A library counts where it defines ``PMPI_Initialized`` itself: Fortran bindings and profilers do not.
+    A library counts if it defines ``PMPI_Initialized`` itself. Fortran bindings and profilers do not.
     """
     mappings = _mappings()
     candidates = {path for _, _, path in mappings if Path(path).name.startswith("libmpi") and ".so" in Path(path).name}
     found: dict[str, ctypes.CDLL] = {}
     for candidate in (None, *sorted(candidates)):
-        try:  # None: whatever the executable and its libraries show, an MPI linked statically included
+        try:  # None: the symbols of the executable and its libraries, including a statically linked MPI
             library = ctypes.CDLL(candidate, mode=os.RTLD_LAZY | (os.RTLD_NOLOAD if candidate else 0))
             function = library.PMPI_Initialized
         except (OSError, AttributeError):
@@ -28,7 +28,7 @@ def loaded_libraries() -> dict[str, ctypes.CDLL]:
 
 
 def _mappings() -> list[tuple[int, int, str]]:
-    """Start, end and file of what is mapped into this process; see proc(5). Empty where the system does not tell."""
+    """Start, end and file of the mappings of this process; see proc(5). Empty if the system does not tell."""
     mappings = []
     table = Path("/proc/self/maps")
     for line in table.read_text(errors="replace").splitlines() if table.exists() else ():

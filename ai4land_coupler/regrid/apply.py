@@ -1,43 +1,40 @@
-"""Apply regrid weights: of classes, by codes, and of continuous fields. Works for the weights of any backend."""
+"""Apply the weights of any regridding backend to class codes and to continuous fields.
+
+Missing values spread here; :mod:`ai4land_coupler.regrid.files.averaging` has the other rules for missing values.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import FieldError, GridError, LocalWeights
-from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
-
-#: What becomes of missing values.
-Missing = Literal["spread", "renormalise"]
-
-#: Shares that differ by less are equal: rounding must not choose.
-TIE = 1e-12
+from ai4land_coupler.parallel.collective import agree, exchange, indices_to_send, owners, rank_and_size
 
 
 class RegridPlan:
-    """Weights of this rank's destination cells, and the way by which source values get here.
+    """Weights of this rank's destination cells, and the exchange that brings source values to this rank.
 
-    Sums run over the source cells of a row by ascending global id, so results have the same bits on any number of
-    ranks. Every rank calls every method, also without cells.
+    The sum of each row runs by ascending global source id, so results have the same bits on any number of ranks. Every
+    rank must call every method, even if it has no cells.
 
     Parameters
     ----------
     weights:
         Rows are the owned destination cells, each sorted by global source id.
     source_ids_owned:
-        Global ids of the source cells whose values this rank holds, int64 (n_owned,), in the order in which
-        values are given; unique over all ranks.
+        Global ids of the source cells whose values this rank holds, int64 (n_owned,), in the order of the values;
+        unique over all ranks.
     comm:
         mpi4py communicator, private to the component; ``None`` for a single process. Collective.
 
     Raises
     ------
     GridError
-        On every rank: a source cell that the weights need belongs to no rank.
+        On every rank: no rank owns a source cell that the weights need.
     """
 
     def __init__(self, weights: LocalWeights, source_ids_owned: NDArray[np.int64], comm: Any = None) -> None:
@@ -51,10 +48,9 @@ class RegridPlan:
         _, size = rank_and_size(comm)
         owner = owners(np.asarray(source_ids_owned, np.int64), needed, comm)
         agree(_unowned(needed[owner < 0]), comm)
-        wanted = exchange(split_by_rank(needed, owner, size), comm)
-        by_id = np.argsort(source_ids_owned)
-        sent = [by_id[np.searchsorted(source_ids_owned, ids, sorter=by_id)] for ids in wanted]
-        # columns count values as they arrive, or as they are held where none travel; rows stay sorted by global id
+        sent = indices_to_send(source_ids_owned, needed, owner, comm)
+        # Columns have the order in which values arrive; on one rank this is the order of the owned cells. The entries
+        # of a row stay sorted by global id.
         self._sent = sent if size > 1 else None
         if size > 1:
             arrival = np.empty(needed.size, np.int64)
@@ -64,7 +60,7 @@ class RegridPlan:
         n_columns = needed.size if size > 1 else self._n_owned
         entries = np.asarray(weights.values, np.float64), arrival[place.ravel()], indptr
         matrix = sp.csr_matrix(entries, (self._n_destination, n_columns))
-        # rows that use neighbouring columns follow each other, or most values would come from memory, not the cache
+        # rows that use neighbouring columns follow each other: else most values come from memory, not from the cache
         first = np.append(matrix.indices, 0)[np.minimum(matrix.indptr[:-1], matrix.nnz)]
         self._order = None if (np.diff(first) >= 0).all() else np.argsort(first, kind="stable")
         self._matrix = matrix if self._order is None else matrix[self._order]
@@ -76,10 +72,10 @@ class RegridPlan:
         Parameters
         ----------
         codes_owned:
-            Integer code of each owned source cell, (n_owned,); negative codes count nowhere. One byte a cell
-            travels between ranks as long as there are fewer than 128 codes.
+            Integer code of each owned source cell, (n_owned,); negative codes are not counted. Ranks send one byte
+            per cell if there are fewer than 128 codes.
         n_codes:
-            Codes are 0 to ``n_codes - 1``; a code may stand for class x zone.
+            Codes are 0 to ``n_codes - 1``; a code may combine class and zone.
 
         Returns
         -------
@@ -100,89 +96,47 @@ class RegridPlan:
         sums = np.bincount(key, weights=self._matrix.data[taken], minlength=self._n_destination * n_codes)
         return np.ascontiguousarray(self._in_place(sums.reshape(self._n_destination, n_codes)).T)
 
-    def largest_share(self, codes_owned: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.int64]:
-        """Code that covers the largest share of each destination cell. Collective.
-
-        Fractions come first (:meth:`aggregate`), the dominant code last. Of codes whose shares differ by less than
-        ``TIE`` the lowest is taken.
-
-        Returns
-        -------
-        int64 (n_destination_owned,); -1 where no code covers anything.
-
-        Raises
-        ------
-        FieldError
-            As :meth:`aggregate`.
-        """
-        shares = self.aggregate(codes_owned, n_codes)
-        most = shares.max(axis=0)
-        return np.where(most > 0.0, np.argmax(shares >= most - TIE, axis=0), -1)
-
-    def apply(
-        self, values_owned: NDArray[Any], missing: Missing = "spread", min_valid: float = 0.0
-    ) -> NDArray[np.floating[Any]]:
+    def apply(self, values_owned: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Regrid continuous fields: the sum of weight times value. Collective.
 
-        Fastest where the fields of a cell lie together in memory, as in ``np.empty((n_owned, k)).T``.
+        It is fastest if the fields of a cell are contiguous in memory, as in ``np.empty((n_owned, k)).T``.
 
         Parameters
         ----------
         values_owned:
             Real (..., n_owned); the leading axes, the dtype and the order in memory are the same on all ranks.
-            Missing values are NaN, or masked.
-        missing:
-            ``spread``: a missing value spreads to every destination cell that has a share in its cell.
-            ``renormalise``: a destination cell gets the mean over its sources that are not missing, and is missing
-            where there are none.
-        min_valid:
-            With ``renormalise``: the least sum of the weights of sources that are not missing, 0 to 1; cells with less
-            are missing. With the norm ``destination`` this is the share of the cell.
+            Missing values are NaN, or masked. A missing value spreads to every destination cell that overlaps its cell.
 
         Returns
         -------
-        (..., n_destination_owned): float32 where the values are float32, summed in float32; else float64. With
-        ``spread`` and weights of the norm ``destination`` a mean over the whole destination cell, where parts that no
-        source covers count as zero (divide by ``destination_fraction`` for a mean over the covered part).
+        (..., n_destination_owned): float32 if the values are float32, summed in float32; else float64. With weights of
+        the norm ``destination`` it is a mean over the whole destination cell, and parts that no source covers count as
+        zero (divide by ``destination_fraction`` for a mean over the covered part).
 
         Raises
         ------
         FieldError
-            On every rank: the last axis is not that of the owned source cells, values are not real, or the choice of
-            ``missing`` or ``min_valid`` is unknown.
+            On every rank: the last axis does not fit the owned source cells, or values are not real.
         """
         values = values_owned if isinstance(values_owned, np.ma.MaskedArray) else np.asarray(values_owned)
-        agree(self._bad_values(values, missing, min_valid), self._comm)
+        agree(self._bad_values(values), self._comm)
         dtype = np.float32 if values.dtype == np.float32 else np.float64
         values = np.ma.filled(values.astype(dtype, copy=False), np.nan)
         leading = values.shape[:-1]
         n_fields = int(np.prod(leading))
         fields = values.reshape(n_fields, self._n_owned).T
-        beside = n_fields > 1 and fields.flags.c_contiguous
-        halo = self._halo(fields)
-        if beside:
-            found = np.ascontiguousarray(self._product(halo, missing, min_valid).T)
-        else:  # one after the other, as they lie in memory: laying them side by side would take longer
+        interleaved = n_fields > 1 and fields.flags.c_contiguous
+        halo, matrix = self._halo(fields), self._matrix_of(fields.dtype)
+        if interleaved:
+            found = np.ascontiguousarray(self._in_place(matrix @ halo).T)
+        else:  # one field after the other, as they are in memory: interleaving them would take longer
             found = np.empty((n_fields, self._n_destination), dtype)
             for field in range(n_fields):
-                found[field] = self._product(np.ascontiguousarray(halo[:, field]), missing, min_valid)
+                found[field] = self._in_place(matrix @ np.ascontiguousarray(halo[:, field]))
         return found.reshape(*leading, self._n_destination)
 
-    def _product(self, halo: NDArray[Any], missing: Missing, min_valid: float) -> NDArray[Any]:
-        """The destination's values (n_destination, ...) from those of the columns (n_columns, ...)."""
-        matrix = self._matrix_of(halo.dtype)
-        if missing == "spread":
-            return self._in_place(matrix @ halo)
-        invalid = np.isnan(halo)
-        share = matrix @ (~invalid).astype(halo.dtype)
-        sums = matrix @ np.where(invalid, 0, halo)
-        enough = min_valid - 16 * np.finfo(halo.dtype).eps
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = np.where((share > 0) & (share >= enough), sums / share, np.nan)
-        return self._in_place(means.astype(halo.dtype, copy=False))
-
     def _in_place(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Rows of the matrix (n_destination, ...), in the order of the destination cells."""
+        """Bring rows of the matrix (n_destination, ...) into the order of the destination cells."""
         if self._order is None:
             return np.asarray(rows)
         found = np.empty_like(rows)
@@ -193,7 +147,7 @@ class RegridPlan:
         if dtype != np.float32:
             return self._matrix
         if self._single is None:
-            # the positions are shared with the matrix of double precision
+            # the indices are shared with the matrix of double precision
             entries = self._matrix.data.astype(np.float32), self._matrix.indices, self._matrix.indptr
             self._single = sp.csr_matrix(entries, self._matrix.shape, copy=False)
         return self._single
@@ -204,13 +158,7 @@ class RegridPlan:
             return owned
         return np.concatenate(exchange([owned[index] for index in self._sent], self._comm))
 
-    def _bad_values(self, values: NDArray[Any], missing: str, min_valid: float) -> FieldError | None:
-        if missing not in get_args(Missing) or not 0.0 <= min_valid <= 1.0:
-            return FieldError(
-                "fields cannot be regridded like this",
-                expected=f"missing one of {', '.join(get_args(Missing))}; min_valid from 0 to 1",
-                found=f"{missing}, {min_valid}",
-            )
+    def _bad_values(self, values: NDArray[Any]) -> FieldError | None:
         if not (np.issubdtype(values.dtype, np.floating) or values.dtype.kind in "iub"):
             return FieldError("values cannot be regridded", expected="real numbers", found=values.dtype)
         return self._bad_shape(values.shape[-1:])

@@ -1,4 +1,4 @@
-"""The backend ``auto``: whichever regridding library this machine has."""
+"""The backend ``auto``: the regridding library that is installed on this machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ AUTO = "auto"
 
 
 def resolve(backend: str, ranks: int) -> str:
-    """The registered name of the backend that a configuration names, on so many ranks.
+    """The registered name of the backend that a configuration names, on this number of ranks.
 
-    ``auto`` is ``esmf`` where ESMF can be used, else ``yac``; every other name is its own. Nothing is imported.
+    Returns ``esmf`` for ``auto`` if ESMF can be used, else ``yac``. Other names are returned unchanged. Imports
+    nothing.
     """
     if backend != AUTO:
         return backend
@@ -21,7 +22,7 @@ def resolve(backend: str, ranks: int) -> str:
 
 
 def check_same(backend: str, comm: Any) -> None:
-    """Refuse ranks that would use different backends, as machines of different software do. Collective.
+    """Refuse to run if ranks would use different backends, because different software is installed. Collective.
 
     Raises
     ------

@@ -1,16 +1,16 @@
-"""Regrid weights kept on disk, so that a grid is met once: by any number of ranks, and by several runs at a time.
+"""A cache of regrid weights on disk, for any number of ranks and for several runs at the same time.
 
 An entry is a folder, named by its key::
 
-    <folder>/<key>/manifest.json     what it holds, with its own SHA-256 and that of each part
-    <folder>/<key>/part-0000.npz     the records of some ranks: arrays TABLE/COLUMN, numpy's format
+    <folder>/<key>/manifest.json     names of tables and parts, with its own SHA-256 and that of each part
+    <folder>/<key>/part-0000.npz     the records of some ranks: arrays TABLE/COLUMN in the format of numpy
 
-A *table* is a set of columns of equal length; the column ``id`` (int64) says which cell a record belongs to. Records
-are found again by id, sorted by id, whatever ranks wrote them: so they are the same on any number of ranks.
+A *table* is a set of columns of equal length. The column ``id`` (int64) is the cell that a record belongs to. Records
+are read by id and sorted by id, so they are the same on any number of ranks, whichever ranks wrote them.
 
-A folder is written aside and renamed when it is complete: a reader sees an entry as a whole or not at all. Of two runs
-that make the same entry at the same time, the first one's stays. Damage is found by the digests; the entry is then
-made anew. A cache that cannot be read or written costs time, never a run: that is logged.
+An entry is written to a temporary folder, which is renamed when it is complete. So a reader sees a complete entry or
+none. If two runs make the same entry at the same time, the first one stays. Digests reveal damage; a damaged entry is
+made again. If the cache cannot be read or written, the run logs this and makes the weights itself.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.files.durable import aside_of, clear_dead, remove, seal, sync_path, unseal, write_durably
-from ai4land_coupler.parallel.collective import exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.parallel.collective import exchange, rank_and_size, send_to_owners, split_by_rank
 
 #: Columns (n, ...) by name, ``id`` (int64) among them.
 Table = Mapping[str, NDArray[Any]]
 
-#: Layout of the entries, and meaning of what the coupler keeps in them: another number, another key.
+#: Version of the layout and meaning of entries. It is a part of the key.
 FORMAT = 1
-#: Files that one entry has at most, however many ranks there are.
+#: Largest number of files of one entry, for any number of ranks.
 _PARTS = 64
 _MANIFEST = "manifest.json"
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedTables:
-    """What was kept under a key: the records of the ids that were asked for, by table, and facts about them."""
+    """An entry of the cache: the records of the requested ids by table, and text attributes (``about``)."""
 
     tables: dict[str, dict[str, NDArray[Any]]]
     about: dict[str, str]
@@ -58,19 +58,19 @@ def weight_key(source: str, destination: str, method: str, norm: str, backend: s
     source, destination:
         Hashes of the whole grids.
     backend:
-        All else that decides the weights: name, version and options of what makes them.
+        Everything else that the weights depend on: name, version and options of the backend.
     """
     facts = json.dumps([FORMAT, source, destination, method, norm, backend])
     return f"{method}-{norm}-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
 
 
 class WeightCache:
-    """Tables of records on disk, by key. Collective over ``comm`` in every method.
+    """Tables of records on disk, by key. Every method is collective over ``comm``.
 
     Parameters
     ----------
     folder:
-        Seen by all ranks; made where it does not exist. Whatever lies in it may be deleted between runs.
+        All ranks must see it; it is made if it does not exist. Its content may be deleted between runs.
     comm:
         mpi4py communicator; ``None`` for a single process.
     """
@@ -79,21 +79,21 @@ class WeightCache:
         self.folder = Path(folder)
         self._comm = comm
         self._rank, self._size = rank_and_size(comm)
-        if self._rank == 0:  # a run that finds all it wants writes nothing
+        if self._rank == 0:  # here, because a run that finds all its weights writes nothing
             clear_dead(self.folder, None)
 
     def load(self, key: str, wanted: Mapping[str, NDArray[np.int64]]) -> CachedTables | None:
-        """Records of an entry.
+        """Read records of an entry.
 
         Parameters
         ----------
         wanted:
-            Table to the ids that this rank wants, int64 (n,), each wanted by one rank at most.
+            For each table, the ids that this rank wants, int64 (n,). Only one rank may want a given id.
 
         Returns
         -------
-        The records by ascending id, those of one id in the order in which they were saved; ``None`` on every rank
-        where there is no such entry, or it is damaged.
+        The records by ascending id; records of one id keep the order in which they were saved. ``None`` on every rank
+        if there is no such entry or it is damaged.
         """
         manifest = self._manifest(key)
         if manifest is None:
@@ -106,7 +106,7 @@ class WeightCache:
             except (OSError, ValueError, KeyError) as error:
                 reason = f"{part['file']}: {error}"
                 break
-        if self._told(reason, f"cached regrid weights are damaged and are made anew: {self.folder / key}"):
+        if self._log_failure(reason, f"cached regrid weights are damaged and are made anew: {self.folder / key}"):
             if self._rank == 0:
                 self._remove(key)
             return None
@@ -122,22 +122,22 @@ class WeightCache:
         return CachedTables(tables, manifest["about"])
 
     def save(self, key: str, tables: Mapping[str, Table], about: Mapping[str, str]) -> bool:
-        """Keep tables under a key; what is there already stays.
+        """Write tables under a key. An existing entry stays unchanged.
 
         Parameters
         ----------
         tables:
-            This rank's records. Names, columns, types and trailing shapes are those of all ranks; the records of one
-            id are all on one rank.
+            This rank's records. Names, columns, types and trailing shapes must be the same on all ranks. All records
+            of one id must be on one rank.
 
         Returns
         -------
-        Whether they were kept, the same on all ranks; the reason why not is logged.
+        Whether the entry was written, the same on all ranks. If not, the reason is logged.
         """
         name = aside_of(self.folder / key).name
         name = name if self._comm is None else self._comm.bcast(name)
-        aside, reason = self.folder / name, None
-        # some ranks write for the others, so that thousands of ranks do not make thousands of files
+        temporary, reason = self.folder / name, None
+        # some ranks also write the records of other ranks, so that thousands of ranks do not make thousands of files
         step = -(-self._size // _PARTS)
         writer = np.arange(self._size) // step * step
         gathered = {
@@ -148,11 +148,11 @@ class WeightCache:
             for column, values in sorted(columns.items())
         }
         try:
-            aside.mkdir(parents=True, exist_ok=True)
-            written = self._write_part(aside, gathered)
+            temporary.mkdir(parents=True, exist_ok=True)
+            written = self._write_part(temporary, gathered)
         except OSError as error:
             written, reason = None, str(error)
-        failed = self._told(reason, f"regrid weights are not cached, {self.folder} cannot be written")
+        failed = self._log_failure(reason, f"regrid weights are not cached, {self.folder} cannot be written")
         entries = [written] if self._comm is None else self._comm.gather(written)
         if self._rank == 0 and entries is not None:
             try:
@@ -162,16 +162,17 @@ class WeightCache:
                         "parts": [entry for entry in entries if entry is not None],
                         "about": dict(about),
                     }
-                    write_durably(aside / _MANIFEST, seal(content))
-                    self._put_in_place(aside, self.folder / key)
+                    write_durably(temporary / _MANIFEST, seal(content))
+                    self._put_in_place(temporary, self.folder / key)
             except OSError as error:
                 reason = str(error)
             finally:
-                remove(aside)
-        return not (failed or self._told(reason, f"regrid weights are not cached, {self.folder} cannot be written"))
+                remove(temporary)
+        message = f"regrid weights are not cached, {self.folder} cannot be written"
+        return not (failed or self._log_failure(reason, message))
 
     def _manifest(self, key: str) -> dict[str, Any] | None:
-        """What an entry holds, as rank 0 reads it; ``None`` on every rank where there is none."""
+        """The manifest of an entry, read by rank 0; ``None`` on every rank if there is no intact entry."""
         found: dict[str, Any] | None = None
         if self._rank == 0:
             path = self.folder / key / _MANIFEST
@@ -183,46 +184,42 @@ class WeightCache:
         return found if self._comm is None else self._comm.bcast(found)
 
     def _deliver(self, columns: Mapping[str, NDArray[Any]], wanted: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Send records that were read here to the ranks that want their ids."""
-        ids, record = np.unique(columns["id"], return_inverse=True)
-        target = owners(np.asarray(wanted, np.int64), ids, self._comm)[record.ravel()]
-        taken = target >= 0
-        arrived = {
-            name: np.concatenate(exchange(split_by_rank(values[taken], target[taken], self._size), self._comm))
-            for name, values in sorted(columns.items())
-        }
+        """Send the records that this rank read to the ranks that want their ids."""
+        names = sorted(columns)
+        parts = send_to_owners(np.asarray(wanted, np.int64), columns["id"], [columns[n] for n in names], self._comm)
+        arrived = dict(zip(names, parts, strict=True))
         order = np.argsort(arrived["id"], kind="stable")
         return {name: values[order] for name, values in arrived.items()}
 
-    def _write_part(self, aside: Path, columns: Mapping[str, NDArray[Any]]) -> dict[str, str] | None:
-        """Write the records that were gathered here; name and digest, ``None`` where there are none."""
+    def _write_part(self, temporary: Path, columns: Mapping[str, NDArray[Any]]) -> dict[str, str] | None:
+        """Write the records that were gathered here. Returns name and digest, or ``None`` if there are no records."""
         if not any(len(values) for values in columns.values()):
             return None
-        path = aside / f"part-{self._rank:04d}.npz"
+        path = temporary / f"part-{self._rank:04d}.npz"
         np.savez(path, **columns)  # type: ignore[arg-type]
         sync_path(path)
         return {"file": path.name, "sha256": _digest(path)}
 
-    def _put_in_place(self, aside: Path, entry: Path) -> None:
-        """Rename a complete entry to its name; where one is there already, it stays."""
+    def _put_in_place(self, temporary: Path, entry: Path) -> None:
+        """Rename a complete entry to its final name. An existing entry stays."""
         try:
-            aside.replace(entry)
+            temporary.replace(entry)
         except OSError:
-            if not (entry / _MANIFEST).is_file():  # else another run was faster, with the same weights
+            if not (entry / _MANIFEST).is_file():  # otherwise another run has written the same weights first
                 raise
         sync_path(self.folder)
 
     def _remove(self, key: str) -> None:
-        """Take a damaged entry away. Where that fails, it is in the way of a better one, and found damaged again."""
-        aside = aside_of(self.folder / key)
+        """Remove a damaged entry. If that fails, it stays, and the next run finds it damaged again."""
+        temporary = aside_of(self.folder / key)
         try:
-            (self.folder / key).replace(aside)
+            (self.folder / key).replace(temporary)
         except OSError as error:
             _log.warning("a damaged entry of the cache cannot be removed: %s", error)
-        remove(aside)
+        remove(temporary)
 
-    def _told(self, reason: str | None, what: str) -> bool:
-        """Whether any rank has a reason; rank 0 logs the first."""
+    def _log_failure(self, reason: str | None, what: str) -> bool:
+        """Whether any rank failed (has a reason). Rank 0 logs the first reason. Collective."""
         reasons = [reason] if self._comm is None else self._comm.allgather(reason)
         first = next((text for text in reasons if text is not None), None)
         if first is not None and self._rank == 0:

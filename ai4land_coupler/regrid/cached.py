@@ -1,4 +1,4 @@
-"""A regridding backend whose weights are kept on disk (:mod:`ai4land_coupler.regrid.cache`)."""
+"""A regridding backend with a cache of its weights on disk (:mod:`ai4land_coupler.regrid.cache`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from ai4land_coupler.regrid.cache import CachedTables, WeightCache, weight_key
 
 
 def with_cache(regridder: Regridder, folder: Path | None, *facts: object) -> Regridder:
-    """The backend, with a cache where there is a folder for it and its weights are not read from a file anyway.
+    """Add a cache to a backend. Returns the backend unchanged if ``folder`` is ``None`` or it reads weights from a
+    file.
 
-    ``facts`` name the backend, its version and its options; the version of the library is its attribute ``version``.
+    ``facts`` are the name of the backend, its version and its options. The attribute ``version`` of the backend, the
+    version of its library, is added to them.
     """
     if folder is None or regridder.reads_weights:
         return regridder
@@ -27,21 +29,21 @@ def with_cache(regridder: Regridder, folder: Path | None, *facts: object) -> Reg
 
 
 class CachedRegridder(Regridder):
-    """Asks the cache first, and the backend where it has nothing.
+    """Reads weights from the cache, or makes them with the backend if the cache does not have them.
 
-    Weights out of the cache are those that some ranks made, to the bit, whatever ranks ask for them.
+    Weights from the cache have the same bits as those that were written, on any number of ranks.
 
     Parameters
     ----------
     inner:
         The backend.
     folder:
-        Of the cache; seen by all ranks.
+        Folder of the cache; all ranks must see it.
     identity:
-        Names the backend, its version and its options: under another one weights are made anew.
+        Identifies the backend, its version and its options. Another identity does not use these weights.
 
-    ``inner``, ``folder`` and ``identity`` are public, for weights that are made in other ways and kept in the same
-    place.
+    ``inner``, ``folder`` and ``identity`` are public, because :mod:`ai4land_coupler.regrid.land.cache` stores its
+    overlaps in the same folder.
     """
 
     def __init__(self, inner: Regridder, folder: str | Path, identity: str) -> None:
@@ -61,7 +63,7 @@ class CachedRegridder(Regridder):
         norm: Norm = "destination",
         comm: Any = None,
     ) -> LocalWeights:
-        """As the backend's own; errors are the same. Collective over ``comm``."""
+        """As ``build`` of the backend, with the same errors. Collective over ``comm``."""
         validate(source, comm)
         validate(destination, comm)
         cache = WeightCache(self.folder, comm)
@@ -92,19 +94,19 @@ def _tables(weights: LocalWeights, source: Mesh, destination: Mesh) -> dict[str,
 
 
 def _from_entry(entry: CachedTables, source: Mesh, destination: Mesh) -> LocalWeights:
-    """Records by ascending id as the weights of the owned cells, in the order of the meshes."""
-    links, onto, given = (entry.tables[name] for name in ("links", "destination", "source"))
-    place = np.argsort(np.argsort(destination.cell_ids))  # of an owned cell, among those by ascending id
-    ends = np.searchsorted(links["id"], onto["id"][place], side="right")
-    starts = np.searchsorted(links["id"], onto["id"][place], side="left")
+    """Bring records, which are sorted by id, into the order of the owned cells of the meshes."""
+    links, cells, source_cells = (entry.tables[name] for name in ("links", "destination", "source"))
+    place = np.argsort(np.argsort(destination.cell_ids))  # index of each owned cell in ascending order of ids
+    ends = np.searchsorted(links["id"], cells["id"][place], side="right")
+    starts = np.searchsorted(links["id"], cells["id"][place], side="left")
     indptr = np.concatenate([[0], np.cumsum(ends - starts)])
     taken = np.repeat(starts - indptr[:-1], ends - starts) + np.arange(indptr[-1])
     return LocalWeights(
         indptr=indptr,
         source_ids=links["source"][taken],
         values=links["value"][taken],
-        destination_fraction=onto["fraction"][place],
-        source_area=given["area"][np.argsort(np.argsort(source.cell_ids))],
-        destination_area=onto["area"][place],
+        destination_fraction=cells["fraction"][place],
+        source_area=source_cells["area"][np.argsort(np.argsort(source.cell_ids))],
+        destination_area=cells["area"][place],
         provenance=entry.about,
     )

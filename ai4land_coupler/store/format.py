@@ -1,4 +1,4 @@
-"""How an output store lies on disk: its folder, its commit marker, its arrays and their files."""
+"""The format of an output store on disk: its folder, its commit marker, its arrays and their files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ai4land_coupler.store.layout import ATTRIBUTE, FLOAT_FILL, FORMAT, UNWRITTE
 if TYPE_CHECKING:
     import zarr
 
-#: Inside the folder of the year coordinate: a foreign file at the root would make every Zarr reader warn.
+#: In the folder of the year coordinate, because a foreign file at the root makes every Zarr reader warn.
 MARKER = f"{YEAR}/commits.json"
-#: Items that a message lists before it only counts them.
+#: A message lists this many items; of longer lists it leaves out the middle.
 LISTED = 12
 
 
 def short(items: Any) -> str:
-    """A list as text, its middle left out where it is long."""
+    """A list as text, without its middle if it is long."""
     if not isinstance(items, list | tuple) or len(items) <= LISTED:
         return str(items)
     head = ", ".join(str(item) for item in items[: LISTED - 1])
@@ -33,17 +33,17 @@ def short(items: Any) -> str:
 
 
 def write_marker(path: Path, years: Sequence[int], metadata: Mapping[str, str]) -> None:
-    """Replace the commit marker: the committed years in run order, and the SHA-256 of each ``zarr.json``."""
+    """Replace the commit marker. It holds the committed years in run order, and the SHA-256 of each ``zarr.json``."""
     write_durably(path / MARKER, seal({"format": FORMAT, "years": list(years), "metadata": dict(metadata)}))
 
 
 def read_marker(path: Path) -> dict[str, Any]:
-    """The commit marker.
+    """Read the commit marker.
 
     Raises
     ------
     DataError
-        When there is no store, only half of one, or the marker is damaged.
+        There is no store, the store is half made, or the marker is damaged.
     """
     if not path.is_dir():
         raise DataError("there is no output store", where=path, remedy="check the path")
@@ -67,7 +67,7 @@ def read_marker(path: Path) -> dict[str, Any]:
 
 
 def root_attributes(path: Path) -> dict[str, Any]:
-    """Attributes of the root group; empty where there is none."""
+    """Attributes of the root group; {} if they cannot be read."""
     try:
         found = json.loads((path / "zarr.json").read_bytes())["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +76,7 @@ def root_attributes(path: Path) -> dict[str, Any]:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What :meth:`StoreLayout.describe` said when the store was made; empty where that cannot be read."""
+    """The description (:meth:`StoreLayout.describe`) that the store was made with; {} if it cannot be read."""
     try:
         found = json.loads(root_attributes(path)[ATTRIBUTE])
     except (KeyError, TypeError, ValueError):
@@ -85,28 +85,28 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def flat_attribute(value: Any) -> Any:
-    """A global attribute that netCDF can hold too: text, number or a list of them; all else as JSON text."""
+    """A global attribute that netCDF can also hold: text, number or a list of them; anything else as JSON text."""
     items = value if isinstance(value, list | tuple) else [value]
     flat = all(isinstance(item, str) for item in items) or all(type(item) in (int, float) for item in items)
     return value if flat and items else json.dumps(value)
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder was made by :func:`make_store`, to the end or not."""
+    """Whether :func:`make_store` made this folder, completely or in part."""
     if ATTRIBUTE in root_attributes(path):
         return True
-    # Killed within its very first file.
+    # The run was killed while it wrote the first file.
     names = [item.name for item in path.iterdir()]
     return bool(names) and all(name.startswith("zarr.") and name.endswith(".partial") for name in names)
 
 
 def holds_no_year(path: Path) -> bool:
-    """Whether a store was killed while it was made, or before its first year was committed."""
+    """Whether this is a store without committed years; it may be half made."""
     return path.is_dir() and is_ours(path) and not ((path / MARKER).is_file() and read_marker(path)["years"])
 
 
 def make_way(path: Path, overwrite: bool) -> None:
-    """Refuse to write over anything; with ``overwrite``, remove a store (and nothing else)."""
+    """Refuse a path that is in use. With ``overwrite``, remove a store there (but nothing else)."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path.is_dir() and is_ours(path)):
@@ -124,7 +124,7 @@ def make_way(path: Path, overwrite: bool) -> None:
             else "remove the folder, or allow overwriting",
         )
     with disk_errors("an output store could not be removed", path):
-        # What tells a store from other folders goes last: a kill in between leaves one that can be removed again.
+        # zarr.json goes last, because it identifies a store: after a kill in between, the rest can still be removed.
         (path / MARKER).unlink(missing_ok=True)
         for item in path.iterdir():
             if item.is_dir():
@@ -135,11 +135,11 @@ def make_way(path: Path, overwrite: bool) -> None:
 
 
 def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> None:
-    """Write the groups, the metadata of all arrays and the coordinates; neither fsync nor marker."""
+    """Write the groups, the metadata of all arrays and the coordinates. Does not fsync and writes no marker."""
     import zarr
     from zarr.codecs import ZstdCodec
 
-    # Zstd frames carry no checksum by default, and then let bit flips through.
+    # Zstd frames have no checksum by default, and then bit flips are not noticed.
     codec = ZstdCodec(level=3, checksum=True)
     conventions = {"Conventions": "CF-1.11"}
     described = {ATTRIBUTE: flat_attribute(layout.describe())}
@@ -157,7 +157,7 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
             compressors=codec,
             dimension_names=fixed.dims,
             attributes=fixed.attrs,
-            # Zarr leaves out a chunk of nothing but the fill value (0), and then it looks lost.
+            # Zarr does not write a chunk that contains only the fill value (0), and then the chunk looks lost.
             config={"write_empty_chunks": True},
         )
         array[...] = fixed.values.astype(object) if text else fixed.values
@@ -178,7 +178,7 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
 
 def digests(path: Path) -> dict[str, str]:
     """SHA-256 of each ``zarr.json`` below a store, by relative path."""
-    # os.walk: a store has thousands of folders, through which pathlib is slow
+    # os.walk, because pathlib is slow on the thousands of folders of a store
     files = sorted(Path(folder, "zarr.json") for folder, _, names in os.walk(path) if "zarr.json" in names)
     return {file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -189,7 +189,7 @@ def open_arrays(path: Path, mode: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises
     ------
     DataError
-        When the metadata cannot be read, or were written by another version of this format.
+        The metadata cannot be read, or have another version of this format.
     """
     import zarr
 
@@ -216,13 +216,13 @@ def open_arrays(path: Path, mode: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def is_yearly(name: str, array: zarr.Array[Any]) -> bool:
-    """Whether an array holds results by year, as against coordinates."""
+    """Whether an array holds results by year (and is not a coordinate)."""
     dims = array.metadata.dimension_names or ("",)  # type: ignore[union-attr]
     return dims[0] == YEAR and name.rsplit("/", 1)[-1] not in (YEAR, "time")
 
 
 def file_grid(array: zarr.Array[Any]) -> tuple[int, ...]:
-    """Shape of what one file of an array holds."""
+    """Shape of the part of an array that one file holds."""
     return array.shards or array.chunks
 
 
@@ -233,7 +233,7 @@ def array_file(path: Path, name: str, array: zarr.Array[Any], at: Sequence[int])
 
 
 def array_files(path: Path, name: str, array: zarr.Array[Any], index: int | None = None) -> Iterator[tuple[Path, Any]]:
-    """All files of an array (of one index along its first dimension), each with its region of the array."""
+    """All files of an array, or of one ``index`` along its first dimension, each with its region of the array."""
     ranges = [range(0, n, size) for n, size in zip(array.shape, file_grid(array), strict=True)]
     if index is not None:
         ranges[0] = range(index, index + 1)
@@ -250,13 +250,13 @@ def measure_files(
     Parameters
     ----------
     verify:
-        Read each of them back, which checks its checksums.
+        Read each file, which checks its checksums.
     broken:
-        Takes the names of those that are missing or cannot be read.
+        The names of files that are missing or cannot be read are added to it.
 
     Returns
     -------
-    Their bytes, and how many were read back.
+    The total size in bytes, and how many files were read.
     """
     size = checked = 0
     for file, region in files:

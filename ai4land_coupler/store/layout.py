@@ -1,7 +1,7 @@
-"""What an output store holds: its arrays, their dimensions, chunks and CF attributes.
+"""The contents of an output store: its arrays, their dimensions, chunks and CF attributes.
 
-Conventions: CF 1.11 (https://cfconventions.org). Dimension ``year`` is an integer coordinate, so that a person
-selects ``.sel(year=2050)``; the CF time coordinate (1 January of the year) goes beside it as ``time``.
+Conventions: CF 1.11 (https://cfconventions.org). The dimension ``year`` is an integer coordinate, so that users can
+select ``.sel(year=2050)``. The store also has the CF time coordinate ``time`` (1 January of the year).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError
 
-#: Stands in a map for "never written"; no legend may use it.
+#: Fill value of maps, which means "never written"; no legend may use it as a code.
 UNWRITTEN = 255
-#: netCDF's default fill value of floats. Not NaN: a shard that equals the fill value everywhere is not written
-#: by Zarr, and then an all-NaN shard could not be told from a lost one.
+#: netCDF's default fill value of floats. It is not NaN, because Zarr does not write a shard that equals the fill value
+#: everywhere, and then an all-NaN shard would look like a lost one.
 FLOAT_FILL = 9.969209968386869e36
 
 FORMAT = 1
@@ -60,7 +60,7 @@ class Diagnostic:
 class HostField:
     """A field on every host grid, float64.
 
-    (year, cell); (year, land_class, cell) with ``by_class``; (year, ``<name>_type``, cell) with ``types`` of its own.
+    (year, cell); (year, land_class, cell) with ``by_class``; (year, ``<name>_type``, cell) with its own ``types``.
     """
 
     name: str
@@ -71,7 +71,7 @@ class HostField:
 
     @property
     def dim(self) -> str | None:
-        """Name of the dimension of types, where there is one."""
+        """Name of the dimension of types, or ``None`` if the field has none."""
         return CLASS if self.by_class else f"{self.name}_type" if self.types else None
 
 
@@ -79,7 +79,7 @@ class HostField:
 class HostLayout:
     """A host grid: cell centres (degrees) and areas (m2), each (cell,), in the order of the global ids.
 
-    ``classes`` names the surface types of the host; empty for the classes of the legend's view.
+    ``classes`` names the surface types of the host; empty means the classes of the legend's view.
     """
 
     cells: int
@@ -92,25 +92,25 @@ class HostLayout:
 
 @dataclass(frozen=True, eq=False)
 class StoreLayout:
-    """The whole layout of a store, fixed when it is made.
+    """The layout of a store, which is fixed when the store is made.
 
     Parameters
     ----------
     grid, legend:
         The land grid, and the legend of the native codes.
     years:
-        All years that the run will write, in run order; they may run backward and by any step.
+        All years that the run will write, in run order; they may go backward and have any step.
     hosts, host_fields:
         Host grids by name; every host has every host field.
     land_fields, diagnostics:
-        Continuous results and time series, besides ``land_cover`` and ``class_area``.
+        Continuous results and time series, in addition to ``land_cover`` and ``class_area``.
     shard, chunk:
-        Edges in cells of a shard (one file) and of the chunks inside it (what a reader decompresses at once).
+        Edge length in cells of a shard (one file) and of the chunks in it (the unit of decompression).
 
     Raises
     ------
     ConfigError
-        Where names collide, years do not run one way, or shards are not whole chunks.
+        Two names are equal, years are not monotonic, or a shard is not a whole number of chunks.
     """
 
     grid: LatLonGrid
@@ -167,7 +167,7 @@ class StoreLayout:
                 )
 
     def labels_of(self, dim: str | None) -> tuple[str, ...]:
-        """The labels of a dimension of diagnostics: those of the first that uses it."""
+        """The labels of a dimension of diagnostics, from the first diagnostic that uses it."""
         if dim == CLASS:
             return self.legend.classes
         return next((item.labels for item in self.diagnostics if item.dim == dim), ())
@@ -179,7 +179,7 @@ class StoreLayout:
 
     @property
     def shards(self) -> tuple[int, int]:
-        """Shard in (lat, lon): whole chunks, no more of them than the grid needs."""
+        """Shard in (lat, lon): whole chunks, but not more than the grid needs."""
         rows, cols = self.chunks
         return (
             min(self.shard // rows, -(-self.grid.nlat // rows)) * rows,
@@ -187,7 +187,7 @@ class StoreLayout:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What must agree between a run and a store that it continues; plain JSON."""
+        """The facts that must agree between a run and a store that it continues; plain JSON."""
         grid = self.grid
         text = {
             "format": FORMAT,
@@ -205,7 +205,7 @@ class StoreLayout:
         return described
 
     def yearly(self) -> list[YearlyArray]:
-        """The arrays that grow by a chunk (or a layer of shards) each year."""
+        """The arrays that get a chunk (or a layer of shards) each year."""
         area = Diagnostic(
             "class_area", "m2", CLASS, self.legend.classes, {"long_name": "area of each class on the land grid"}
         )
@@ -317,7 +317,7 @@ class StoreLayout:
 
 @dataclass(frozen=True)
 class YearlyArray:
-    """An array whose first dimension is the year; without ``shards`` each year is one chunk."""
+    """An array whose first dimension is the year. Without ``shards`` each year is one chunk."""
 
     name: str
     dims: tuple[str, ...]

@@ -1,8 +1,8 @@
 """The output of a run: one sharded Zarr v3 store, preallocated, one year per shard, committed by year.
 
-A year counts once it stands in the commit marker. :meth:`OutputStore.commit` fsyncs the year's files and their
-folders first and then replaces the marker as a whole, so a kill or a power cut leaves the years that were
-committed before, complete, and at worst some files of a year that does not count. Format: Zarr specification v3
+A year counts once the commit marker names it. :meth:`OutputStore.commit` first fsyncs the year's files and their
+folders, and then replaces the marker as a whole. So after a kill or a power cut all years committed before are
+complete, and there are at most some files of a year that does not count. Format: Zarr specification v3
 (https://zarr-specs.readthedocs.io) with its sharding codec, and zstd frames with checksums (RFC 8878).
 """
 
@@ -54,15 +54,15 @@ __all__ = [
 
 
 class OutputStore:
-    """One run's output, open for writing; made by :meth:`create` or :meth:`open`.
+    """The output of one run, open for writing; made by :meth:`create` or :meth:`open`.
 
-    Any rank may write, each shard by one rank only; rank 0 creates, commits and truncates. What was written
-    counts once its year is committed.
+    Any rank may write, but only one rank writes a given shard. Rank 0 creates, commits and truncates. Data count once
+    their year is committed.
 
     Attributes
     ----------
     path, years, grid:
-        Where the store is, the years it is laid out for in run order, and its land grid.
+        Path of the store, all years that it can hold in run order, and its land grid.
     land_fields, host_fields:
         Its continuous fields, and the names of the fields on each host grid.
     """
@@ -82,21 +82,21 @@ class OutputStore:
     def create(
         cls, path: Path | str, layout: StoreLayout, attrs: Mapping[str, Any], *, overwrite: bool = False
     ) -> OutputStore:
-        """Make an empty store; on one rank, before the others :meth:`open` it.
+        """Make an empty store; on one rank, before the other ranks :meth:`open` it.
 
         Parameters
         ----------
         attrs:
-            Global attributes (title, source, history, provenance ...), plain JSON; nested ones go in as JSON text.
+            Global attributes (title, source, history, provenance ...), plain JSON; nested ones are stored as JSON text.
         overwrite:
-            Replace a store that is already there, whole or half made; nothing else is ever replaced.
+            Replace an existing store, complete or half made. Anything else at the path is never replaced.
 
         Raises
         ------
         ConfigError
-            When something is already there, or attributes are not plain JSON.
+            Something exists at the path, or attributes are not plain JSON.
         RunError
-            When the disk refuses.
+            The disk is full or cannot be written.
         """
         path = Path(path)
         try:
@@ -118,9 +118,9 @@ class OutputStore:
         Raises
         ------
         ConfigError
-            When the store was made with another ``layout``: names each difference with both values.
+            The store was made with another ``layout``. The error names each difference with both values.
         DataError
-            When there is no store, only half of one, or a damaged one.
+            There is no store, or it is half made or damaged.
         """
         path = Path(path)
         read_marker(path)
@@ -139,11 +139,11 @@ class OutputStore:
         return cls(path, arrays, description)
 
     def committed_years(self) -> tuple[int, ...]:
-        """The years that count, in run order, as the disk has them now."""
+        """The committed years in run order, as read from the disk now."""
         return tuple(read_marker(self.path)["years"])
 
     def shard_boxes(self) -> list[Box]:
-        """The boxes of the land grid that are written at once, row by row, clipped to the grid."""
+        """The box of the land grid that each shard covers, row by row, clipped to the grid."""
         _, rows, cols = file_grid(self._arrays["land_cover"])
         return [
             Box(r, min(r + rows, self.grid.nlat), c, min(c + cols, self.grid.nlon))
@@ -152,7 +152,7 @@ class OutputStore:
         ]
 
     def write_land_cover(self, year: int, box: Box, codes: NDArray[np.uint8]) -> None:
-        """Write native codes, uint8 of the shape of ``box``, which is one of :meth:`shard_boxes`."""
+        """Write native codes: uint8 of the shape of ``box``, one of :meth:`shard_boxes`."""
         where = f"land_cover, year {year}, {box}"
         if codes.dtype != np.uint8:
             raise FieldError("a land-cover map holds codes", expected="uint8", found=codes.dtype, where=where)
@@ -160,7 +160,7 @@ class OutputStore:
         self.write_field("land_cover", year, box, codes)
 
     def write_field(self, name: str, year: int, box: Box, values: NDArray[Any]) -> None:
-        """Write a land field: the shape of ``box``, with a leading axis where a year has several samples."""
+        """Write a land field of the shape of ``box``, with a leading axis if a year has several samples."""
         array = self._array(name)
         if array.ndim < 3 or name.startswith("hosts/") or box not in self.shard_boxes():
             raise FieldError(
@@ -172,7 +172,7 @@ class OutputStore:
         self._write(name, year, (*(slice(0, n) for n in array.shape[1:-2]), *box.slices()), np.asarray(values))
 
     def write_diagnostic(self, name: str, year: int, values: NDArray[np.floating[Any]] | float) -> None:
-        """Write a year of a time series (``class_area`` too), (n,) or a number; from one rank."""
+        """Write a year of a time series (also ``class_area``), (n,) or a number; from one rank."""
         array = self._array(name)
         if array.ndim > 2 or "/" in name:
             raise FieldError("this array is not a time series", found=name, where=self.path)
@@ -188,7 +188,7 @@ class OutputStore:
     ) -> None:
         """Write a whole host field, (cell,) or (class, cell); from one rank.
 
-        ``cell_ids`` gives the 0-based global id of each column, where they were gathered in another order.
+        ``cell_ids`` gives the 0-based global id of each column; needed if cells are not in the order of their ids.
         """
         array = self._array(f"hosts/{host}/{name}")
         values = np.asarray(values)
@@ -205,7 +205,7 @@ class OutputStore:
         self._write(f"hosts/{host}/{name}", year, tuple(slice(0, n) for n in array.shape[1:]), values)
 
     def sync(self) -> None:
-        """Fsync what this process wrote; every rank calls it before rank 0 commits.
+        """Fsync the files that this process wrote; every rank calls it before rank 0 commits.
 
         On a parallel file system only the node that wrote a file can flush it.
         """
@@ -214,14 +214,14 @@ class OutputStore:
         self._unsynced.clear()
 
     def commit(self, year: int) -> None:
-        """Make a year count; on one rank, after every rank has written its part and called :meth:`sync`.
+        """Commit a year; on one rank, after every rank has written its part and called :meth:`sync`.
 
         Raises
         ------
         StateError
-            When it is not the next year of the run, or some of it was not written.
+            It is not the next year of the run, or a part of it was not written.
         RunError
-            When the disk refuses; the year does not count then.
+            The disk is full or cannot be written. The year does not count then.
         """
         marker = read_marker(self.path)
         done: list[int] = marker["years"]
@@ -253,15 +253,15 @@ class OutputStore:
         self._writable.discard(year)
 
     def truncate(self, after_year: int | None) -> None:
-        """Forget the years after ``after_year`` (all, for ``None``), committed or half written.
+        """Remove the years after ``after_year`` (all years for ``None``), committed or partly written.
 
-        Rank 0 calls it before a run continues, and before the other ranks open the store: it also removes what
-        a killed run left behind. The marker goes first, so a kill in between leaves files that do not count.
+        Rank 0 calls it before a run continues and before the other ranks open the store. It also removes files that a
+        killed run left. The marker is replaced first, so after a kill in between the remaining files do not count.
 
         Raises
         ------
         StateError
-            When ``after_year`` is not committed.
+            ``after_year`` is not committed.
         """
         marker = read_marker(self.path)
         done: list[int] = marker["years"]
@@ -284,7 +284,7 @@ class OutputStore:
                     shutil.rmtree(target)
                 else:
                     target.unlink(missing_ok=True)
-            for name in self._arrays:  # Zarr too writes aside and renames, and may have been killed in between
+            for name in self._arrays:  # Zarr also writes temporary files, and a kill may have left some
                 for left in (self.path / name / "c").glob("*.partial"):
                     left.unlink(missing_ok=True)
         self._writable.clear()
@@ -298,7 +298,7 @@ class OutputStore:
         return self._arrays[name]
 
     def _write(self, name: str, year: int, region: tuple[slice, ...], values: NDArray[Any]) -> None:
-        """Write what one file holds of a year."""
+        """Write the values of a year that one file holds."""
         index = self._index(year)
         shape = tuple(s.stop - s.start for s in region)
         if values.shape != shape:
@@ -311,13 +311,13 @@ class OutputStore:
         array = self._arrays[name]
         file = array_file(self.path, name, array, (index, *(s.start for s in region)))
         with disk_errors("output could not be written", file):
-            # Zarr reads an existing shard before it replaces it, and fails on one that a kill has cut short.
+            # Zarr reads an existing shard before it replaces it, and fails if a kill has cut that shard short.
             file.unlink(missing_ok=True)
             array[(index, *region)] = values
         self._unsynced.add(file)
 
     def _index(self, year: int) -> int:
-        """Position of a year that may be written."""
+        """Index of a year along the dimension of years; refuses years that may not be written."""
         if year not in self.years:
             raise StateError(
                 "a year is not one of the output store's", expected=short(self.years), found=year, where=self.path
@@ -340,7 +340,7 @@ def open_store(path: Path | str, host: str | None = None) -> xr.Dataset:
     Parameters
     ----------
     host:
-        Name of a host grid, for its fields; ``None`` for the land grid.
+        Name of the host grid whose fields to open; ``None`` for the land grid.
 
     Returns
     -------
@@ -349,9 +349,9 @@ def open_store(path: Path | str, host: str | None = None) -> xr.Dataset:
     Raises
     ------
     DataError
-        When there is no store, or its marker or metadata are damaged.
+        There is no store, or its marker or metadata are damaged.
     ConfigError
-        When the store has no such host.
+        The store has no such host.
     """
     import xarray as xr
 
@@ -380,7 +380,7 @@ def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
     Raises
     ------
     DataError
-        Names the files that are missing or (with ``verify``) broken.
+        Files are missing or (with ``verify``) broken. The error names them.
     """
     path = Path(path)
     marker = read_marker(path)
@@ -419,9 +419,10 @@ def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
 
 
 def _agree(key: str, stored: Any, wanted: Any) -> bool:
-    """Whether a part of a store's description lets a run continue it.
+    """Whether a part of a store's description allows a run to continue the store.
 
-    Earlier versions stored fewer host fields, and host fields on the land grid: fields that both have must agree.
+    Earlier versions stored fewer host fields, and stored host fields on the land grid. So only fields that are in both
+    descriptions must agree.
     """
     if key not in ("land_fields", "host_fields") or stored is None:
         return bool(stored == wanted)

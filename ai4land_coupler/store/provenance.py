@@ -1,6 +1,6 @@
-"""What a result was made from: software, machine type, configuration and input files.
+"""Provenance of a result: software, machine type, configuration and input files.
 
-Nothing here tells who ran it or where: no host name, no user name, no folder outside of the working one.
+The record contains no host name, no user name and no folder outside of the working directory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ai4land_coupler.errors import DataError
 
-#: Distributions whose versions are recorded where they are installed.
+#: Distributions whose versions are recorded if they are installed.
 DISTRIBUTIONS = (
     "ai4land_coupler",
     "cftime",
@@ -38,14 +38,14 @@ DISTRIBUTIONS = (
     "yac",
     "zarr",
 )
-#: Files above this size (bytes) are known by their size and both ends.
+#: The digest of a file above this size (bytes) covers its size and both ends only.
 WHOLE = 200_000_000
-#: How much of each end (bytes).
+#: Length of each end (bytes).
 END = 16 * 2**20
 
 
 class FileDigest(NamedTuple):
-    """Digest of an input; ``of`` says what it covers."""
+    """Digest of an input; ``of`` says which part of the input it covers."""
 
     bytes: int
     sha256: str
@@ -58,16 +58,16 @@ def collect(config_text: str, inputs: Iterable[Path], named: Mapping[str, Path] 
     Parameters
     ----------
     config_text:
-        The configuration as the run used it; kept whole, the home folder written as ``~``.
+        The configuration as the run used it; recorded in full, with ``~`` for the home folder.
     inputs:
         Files, or folders such as Zarr stores.
     named:
-        Further inputs: the path or URL that is kept, to the file.
+        Further inputs: maps the path or URL that is recorded to the file.
 
     Raises
     ------
     DataError
-        When an input is missing or cannot be read.
+        An input is missing or cannot be read.
     """
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -88,7 +88,7 @@ def collect(config_text: str, inputs: Iterable[Path], named: Mapping[str, Path] 
 
 
 def software() -> dict[str, str]:
-    """Versions of the distributions that are installed; none of them is imported."""
+    """Versions of the installed distributions. Does not import them."""
     found = {}
     for name in DISTRIBUTIONS:
         try:
@@ -100,7 +100,7 @@ def software() -> dict[str, str]:
 
 @cache
 def revision() -> str | None:
-    """Commit of the checkout that this package runs from, ``-dirty`` where files differ; ``None`` outside of one."""
+    """Commit of the checkout that this package runs from, ``-dirty`` if files differ; ``None`` if there is none."""
     folder = Path(__file__).parent
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
 
@@ -116,7 +116,7 @@ def revision() -> str | None:
         return done.stdout.strip()
 
     try:
-        # An installed copy may lie in somebody else's checkout, where git does not track it.
+        # An installed copy may be inside another project's checkout, where git does not track it.
         git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
@@ -134,9 +134,9 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def instruction_set() -> str:
-    """The vector instructions in use, in torch's words (``AVX512``, ``AVX2`` ...): last bits depend on them.
+    """The vector instructions in use, with torch's names (``AVX512``, ``AVX2`` ...). The last bits depend on them.
 
-    Asks torch where it is loaded already, else the processor.
+    Uses torch if it is already loaded, else the flags of the processor.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -150,9 +150,9 @@ def instruction_set() -> str:
 
 
 def mpi_library() -> str | None:
-    """Name and version of the MPI library where mpi4py is loaded already.
+    """Name and version of the MPI library; ``None`` if mpi4py is not loaded yet.
 
-    The rest of Open MPI's version text names the machine and the user that built it, and is left out.
+    Leaves out the rest of Open MPI's version text, which names the machine and the user that built it.
     """
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is None:
@@ -161,15 +161,15 @@ def mpi_library() -> str | None:
 
 
 def digest(path: Path) -> FileDigest:
-    """Digest of an input file or folder; computed once while its size and time of change stay the same.
+    """Digest of an input file or folder. A file is read again only if its size or modification time changes.
 
-    A file of up to :data:`WHOLE` bytes by its content; a larger one by its size (decimal text), its first and its
-    last :data:`END` bytes; a folder by the relative names and sizes of its files.
+    The digest of a file of up to :data:`WHOLE` bytes covers its content. That of a larger file covers its size (decimal
+    text), its first and its last :data:`END` bytes. That of a folder covers the relative names and sizes of its files.
 
     Raises
     ------
     DataError
-        When it is missing or cannot be read.
+        The input is missing or cannot be read.
     """
     try:
         if path.is_dir():
@@ -205,7 +205,7 @@ def _folder_digest(path: Path) -> FileDigest:
 
 
 def _shortened(text: str) -> str:
-    """An argument (``path`` or ``key=path``) without the folders above the working one."""
+    """An argument (``path`` or ``key=path``) without the folders above the working directory."""
     key, equals, value = text.rpartition("=")
     path = Path(value)
     if path.is_absolute():

@@ -1,6 +1,6 @@
-"""Arrays by the cells of a host's grid in a restart: written and read on any number of ranks.
+"""Arrays on the cells of a host grid in a restart, written and read on any number of ranks.
 
-Cells are dealt out by their global ids, in ranges of fixed length, so that files do not depend on who owns a cell.
+Each file holds a range of global cell ids of fixed length, so files do not depend on which rank owns a cell.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def write_records(
     ids:
         Global ids of the owned cells.
     arrays:
-        By name; a rank without cells may give none.
+        By name; a rank without cells may pass an empty mapping.
     first:
         Number of the file of the first range.
 
     Returns
     -------
-    What this rank wrote, for :meth:`RestartWriter.finish`.
+    The files that this rank wrote, for :meth:`RestartWriter.finish`.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for part in comm.allgather({name: array.shape[:-1] for name, array in arrays.items()}):
@@ -50,8 +50,8 @@ def write_records(
     target = (ids // RANGE) % comm.size
     gathered = {_IDS: np.concatenate(exchange(split_by_rank(ids, target, comm.size), comm.mpi))}
     for name, leading in sorted(shapes.items()):
-        given = arrays.get(name, np.empty((*leading, 0)))
-        rows = np.ascontiguousarray(np.moveaxis(given, -1, 0), np.float64)
+        own = arrays.get(name, np.empty((*leading, 0)))
+        rows = np.ascontiguousarray(np.moveaxis(own, -1, 0), np.float64)
         gathered[name] = np.concatenate(exchange(split_by_rank(rows, target, comm.size), comm.mpi))
     order = np.argsort(gathered[_IDS])
     ranges = gathered[_IDS][order] // RANGE
@@ -65,12 +65,12 @@ def write_records(
 
 
 def read_records(restart: Restart, ids: NDArray[np.int64], first: int = 0) -> dict[str, NDArray[np.float64]]:
-    """The arrays (..., cells) of the cells with these ids; nothing where the restart has no such arrays. Local.
+    """Read the arrays (..., cells) of the cells with these ids. Returns {} if the restart has no host arrays. Local.
 
     Raises
     ------
     DataError
-        The restart does not know a cell, or a file of it is damaged.
+        The restart lacks a cell, or one of its files is damaged.
     """
     if not restart.host or not ids.size:
         return {}

@@ -1,11 +1,11 @@
-"""Restarts: what a run needs to go on from 1 January of a year, exactly.
+"""Restarts: all data that a run needs to continue exactly from 1 January of a year.
 
 A restart is a folder ``<folder>/<year>`` with one safetensors file
 (https://huggingface.co/docs/safetensors) for each block of the land decomposition, and ``manifest.json``, which
-lists every file with its size and SHA-256. Blocks do not depend on the number of ranks, so neither does a restart.
-What a host gave, by its own cells, lies beside them in files of a range of cell ids each, which depend on no rank
-either. File names carry a part of the digest: a restart that is written again lies beside the old one until the new
-manifest replaces the old, and at no moment is there none.
+lists every file with its size and SHA-256. Values that a host gave on its own cells are in further files, each for a
+range of cell ids. Blocks and ranges do not depend on the number of ranks, so a restart does not either. File names
+contain a part of the digest: if a restart is written again, the old files stay until the new manifest replaces the old
+one, so there is a valid restart at every moment.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ai4land_coupler.files.durable import clear_dead, disk_errors, seal, sync_pa
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-#: What may differ between a restart and the run that continues it; the rest must agree. Threads and instruction
-#: set change the last bits, the others nothing.
+#: Attributes that may differ between a restart and the run that continues it; all others must agree. Threads and
+#: instruction set change the last bits of results, the others change nothing.
 MAY_DIFFER = frozenset({"threads", "instruction_set", "config_hash", "software"})
 _ABSENT = "(absent)"
 _COVER = "cover"
@@ -45,12 +45,12 @@ class RestartFile(NamedTuple):
 
 
 class RestartWriter:
-    """Writes the restart of a year. Every rank writes its own blocks; then rank 0 calls :meth:`finish`.
+    """Writes the restart of a year. Every rank writes its own blocks, then rank 0 calls :meth:`finish`.
 
     Attributes
     ----------
     entries:
-        What this rank has written; gather them on rank 0 for :meth:`finish`.
+        The files that this rank has written; gather them on rank 0 for :meth:`finish`.
     """
 
     def __init__(self, folder: Path | str, year: int) -> None:
@@ -61,14 +61,14 @@ class RestartWriter:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def write_block(self, block: int, arrays: Mapping[str, NDArray[Any]]) -> RestartFile:
-        """Write the arrays of a block, of any shape, under names of the caller's choice.
+        """Write the arrays of a block; shapes and names are free.
 
         Raises
         ------
         StateError
-            When an array is neither boolean, integer, nor real floating point.
+            An array is neither boolean, nor integer, nor real floating point.
         RunError
-            When the disk refuses.
+            The disk is full or cannot be written.
         """
         entry = self._write(block, f"block_{block:06d}", arrays, f"block {block}")
         self.entries.append(entry)
@@ -81,7 +81,7 @@ class RestartWriter:
     def _write(self, number: int, stem: str, arrays: Mapping[str, NDArray[Any]], what: str) -> RestartFile:
         from safetensors.numpy import save
 
-        # safetensors takes the memory of an array as it lies: a strided one would be stored in disorder.
+        # safetensors copies the memory of an array as it is: a strided array would be stored in the wrong order.
         ready = {name: np.array(array, order="C", copy=None) for name, array in arrays.items()}
         for name, array in ready.items():
             if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
@@ -106,23 +106,23 @@ class RestartWriter:
         blocks: Collection[int] | None = None,
         host: Iterable[RestartFile] = (),
     ) -> None:
-        """Make the restart count; on one rank, after all ranks have written.
+        """Write the manifest, which makes the restart valid; on one rank, after all ranks have written.
 
         Parameters
         ----------
         attrs:
-            What a run that continues is compared with (see :func:`check_compatible`), plain JSON.
+            Attributes that a continuing run is compared with (see :func:`check_compatible`), plain JSON.
         entries:
-            Those of all ranks.
+            The files that all ranks wrote with :meth:`write_block`.
         blocks:
-            All blocks of the plan, to be sure that none was left out.
+            All blocks of the plan, to check that none is missing.
         host:
-            Entries of :meth:`write_host` of all ranks.
+            The files that all ranks wrote with :meth:`write_host`.
 
         Raises
         ------
         StateError
-            When blocks are missing, unknown, or were written by two ranks.
+            Blocks are missing, unknown, or were written by two ranks.
         """
         files, of_host = (sorted(RestartFile(*entry) for entry in part) for part in (entries, host))
         ids = [entry.block for entry in files]
@@ -173,7 +173,7 @@ class Restart:
         Raises
         ------
         DataError
-            When there is none, or its manifest is damaged.
+            There is no finished restart, or its manifest is damaged.
         """
         folder = Path(folder)
         if year is None:
@@ -215,14 +215,14 @@ class Restart:
         return tuple(sorted(self.files))
 
     def read_block(self, block: int) -> dict[str, NDArray[Any]]:
-        """The arrays of a block, as they were written; its digest is checked.
+        """Read the arrays of a block and check the digest of its file.
 
         Raises
         ------
         DataError
-            When the file is missing, cut short or damaged: names it.
+            The file is missing, cut short or damaged. The error names the file.
         StateError
-            When the restart has no such block.
+            The restart has no such block.
         """
         if block not in self.files:
             raise StateError(
@@ -231,7 +231,7 @@ class Restart:
         return self._read(self.files[block])
 
     def read_host(self, number: int) -> dict[str, NDArray[Any]]:
-        """The arrays of a range of the host's cells, empty where nothing was written; errors as :meth:`read_block`."""
+        """Read the arrays of a range of host cells; {} if nothing was written. Errors as :meth:`read_block`."""
         return self._read(self.host[number]) if number in self.host else {}
 
     def _read(self, entry: RestartFile) -> dict[str, NDArray[Any]]:
@@ -253,14 +253,15 @@ class Restart:
                 where=self.path / entry.file,
                 remedy=remedy,
             )
-        # safetensors returns them in no particular order.
+        # safetensors returns arrays in no particular order.
         return dict(sorted(load(content).items()))
 
 
 def block_arrays(state: LandState, block: int) -> dict[str, NDArray[Any]]:
-    """What a restart holds of a block: ``cover``, and ``memory/<name>`` and ``fields/<name>`` that have the block.
+    """The arrays of a block in a restart: ``cover``, and the ``memory/<name>`` and ``fields/<name>`` of this block.
 
-    Continuous fields are results of the year; predictors may read those of the step before, and hosts ask for them.
+    Continuous fields are results of the year. They are kept because predictors may read them in the next step, and
+    hosts ask for them.
     """
     arrays = {_COVER: state.cover[block]}
     for kind, table in (("memory", state.memory), ("fields", state.fields)):
@@ -269,7 +270,7 @@ def block_arrays(state: LandState, block: int) -> dict[str, NDArray[Any]]:
 
 
 def read_state(restart: Restart, blocks: Iterable[int]) -> LandState:
-    """The land state of a rank's blocks, as :func:`block_arrays` had it; errors as :meth:`Restart.read_block`."""
+    """Read the land state of a rank's blocks (:func:`block_arrays`). Errors as :meth:`Restart.read_block`."""
     cover: dict[int, NDArray[Any]] = {}
     tables: dict[str, dict[str, dict[int, NDArray[Any]]]] = {"memory": {}, "fields": {}}
     for block in blocks:
@@ -283,7 +284,7 @@ def read_state(restart: Restart, blocks: Iterable[int]) -> LandState:
 
 
 def years(folder: Path | str) -> list[int]:
-    """Years with a finished restart, rising. Those without a manifest were interrupted and do not count."""
+    """Years with a finished restart, ascending. A restart without a manifest was interrupted and does not count."""
     folder = Path(folder)
     if not folder.is_dir():
         return []
@@ -297,7 +298,7 @@ def latest(folder: Path | str, direction: int = 1) -> int | None:
 
 
 def prune(folder: Path | str, keep: int, *, direction: int = 1) -> None:
-    """Remove all finished restarts but the ``keep`` last ones."""
+    """Remove all finished restarts except the last ``keep``."""
     if keep < 1:
         raise ConfigError("at least one restart must be kept", found=keep, where="restart.keep")
     found = years(folder)[::direction]
@@ -306,9 +307,9 @@ def prune(folder: Path | str, keep: int, *, direction: int = 1) -> None:
 
 
 def discard_after(folder: Path | str, year: int, *, direction: int = 1) -> None:
-    """Remove the restarts of the years after ``year``; a run that continues from there makes its own.
+    """Remove the restarts of years after ``year``, because a run that continues from there writes its own.
 
-    What killed writers left behind goes too: the run may not write to the same years.
+    Also removes temporary files that killed writers left, because the run may not write to the same years.
     """
     folder = Path(folder)
     for other in years(folder):
@@ -325,17 +326,17 @@ def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     Parameters
     ----------
     attrs, expected:
-        Attributes of the restart, and of this run: grid, legend, block plan, regrid backend, predictors, seed
+        Attributes of the restart and of this run: grid, legend, block plan, regridding backend, predictors, seed
         ... Only the keys of ``expected`` are compared.
 
     Returns
     -------
-    A warning for each difference of :data:`MAY_DIFFER`.
+    A warning for each differing key of :data:`MAY_DIFFER`.
 
     Raises
     ------
     ConfigError
-        For any other difference: names each key with both values.
+        Any other key differs. The error names each such key with both values.
     """
     plain = json.loads(json.dumps(dict(expected)))
     differing = {
@@ -367,7 +368,7 @@ def _remedy(folder: Path, year: int) -> str:
 
 
 def _remove(folder: Path, year: int) -> None:
-    """Remove a restart: the manifest first, so that one half removed does not count."""
+    """Remove a restart. The manifest goes first, so that a partly removed restart does not count."""
     path = _year_path(folder, year)
     with disk_errors("a restart could not be removed", path):
         (path / MANIFEST).unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
         owner, cells = np.zeros_like(owner), np.arange(HOST.size) if rank == size - 1 else np.arange(0)
     backend = YacRegridder()
     if case == "together":
-        backend = SimpleNamespace(build=YacRegridder().build)
+        backend = SimpleNamespace(single_rank=False, build=YacRegridder().build)
     mesh = HOST.take(cells)
     mine = blocks_of(codes(), owner, rank)
     making.BAND = 4_000 if case == "together" else 200_000

@@ -74,7 +74,6 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
     weights = YacRegridder(options).build(source, destination, method, norm, comm)
     plan = RegridPlan(weights, source.cell_ids, comm)
     fields = np.sin(source.cell_ids * 0.37) + np.arange(3)[:, None]
-    holes = np.where(source.cell_ids % 3 == 0, np.nan, fields)
     np.savez(
         folder / f"{case}.{rank}.npz",
         cells=destination.cell_ids,
@@ -87,8 +86,7 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
         aggregate=plan.aggregate(codes, n_codes),
         fields=plan.apply(fields),
         single=plan.apply(np.asfortranarray(fields.astype(np.float32))),
-        renormalised=plan.apply(holes, missing="renormalise", min_valid=0.5),
-        largest=plan.largest_share(codes, n_codes),
+        holes=plan.apply(np.where(source.cell_ids % 3 == 0, np.nan, fields)),
     )
 
 

@@ -57,35 +57,9 @@ def test_a_missing_value_spreads_to_the_cells_it_has_a_share_in():
     assert np.isnan(found).tolist() == [True, False, False]
 
 
-def test_missing_values_are_left_out_of_the_mean():
-    # rows over ids 3, 7, 11, 2**40; values in the order 7, 3, 2**40, 11
+def test_a_masked_value_is_missing():
     values = np.array([[np.nan, 2.0, 4.0, 10.0], [1.0, 1.0, np.nan, np.nan]])
-    found = PLAN.apply(values, missing="renormalise")
-    expected = [[(0.2 * 2 + 0.5 * 4) / 0.7, np.nan, (0.6 * 10 + 0.1 * 4) / 0.7], [1.0, np.nan, np.nan]]
-    np.testing.assert_allclose(found, expected, rtol=1e-15)
-    np.testing.assert_array_equal(
-        np.isnan(PLAN.apply(values, missing="renormalise", min_valid=0.7)), [[0, 1, 0], [1, 1, 1]]
-    )
-    masked = np.ma.masked_invalid(values)
-    np.testing.assert_array_equal(PLAN.apply(masked, missing="renormalise"), found)
-    np.testing.assert_array_equal(PLAN.apply(masked), PLAN.apply(values))
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_renormalised_means_lie_between_their_sources(seed, share):
-    rng = np.random.default_rng(seed)
-    dense = rng.random((6, 30)) * (rng.random((6, 30)) < 0.5)
-    dense /= np.maximum(dense.sum(axis=1, keepdims=True), 1.0)
-    ids, values = np.arange(30), rng.normal(size=(3, 30))
-    values[rng.random((3, 30)) < share] = np.nan
-    found = RegridPlan(local_weights(dense, ids), ids).apply(values, missing="renormalise")
-    for field, row in np.ndindex(3, 6):
-        valid = (dense[row] > 0) & ~np.isnan(values[field])
-        if not valid.any():
-            assert np.isnan(found[field, row])
-        else:
-            expected = np.average(values[field][valid], weights=dense[row][valid])
-            assert found[field, row] == pytest.approx(expected, rel=1e-12, abs=1e-14)
+    np.testing.assert_array_equal(PLAN.apply(np.ma.masked_invalid(values)), PLAN.apply(values))
 
 
 def test_single_precision_stays_single():
@@ -93,8 +67,6 @@ def test_single_precision_stays_single():
     found = PLAN.apply(values)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, PLAN.apply(values.astype(np.float64)), rtol=1e-6, atol=1e-7)
-    full = PLAN.apply(np.ones(4, np.float32), missing="renormalise", min_valid=0.7)
-    np.testing.assert_allclose(full, [1, np.nan, 1], rtol=1e-6)
     assert PLAN.apply(np.array([1, 2, 3, 4])).dtype == np.float64
 
 
@@ -102,25 +74,12 @@ def test_the_layout_in_memory_does_not_matter():
     rng = np.random.default_rng(3)
     dense, ids = rng.random((5, 200)), np.arange(200)
     plan, values = RegridPlan(local_weights(dense, ids), ids), rng.normal(size=(11, 200))
-    beside = np.asfortranarray(values)
-    np.testing.assert_allclose(plan.apply(beside), plan.apply(values), rtol=1e-14)
+    interleaved = np.asfortranarray(values)
+    np.testing.assert_allclose(plan.apply(interleaved), plan.apply(values), rtol=1e-14)
     np.testing.assert_array_equal(plan.apply(values[::2]), plan.apply(values[::2].copy()))
 
 
-def test_the_code_of_the_largest_share():
-    # shares by cell: 0.3 of code 0, 0.7 of code 1; nothing; 0.1 of code 1
-    found = PLAN.largest_share(np.array([0, 1, 1, -1], np.int8), 3)
-    assert found.tolist() == [1, -1, 1]
-    # 0.1 + 0.2 is not 0.3 in floating point: a tie all the same, and the lowest code wins
-    plan = RegridPlan(local_weights(np.array([[0.1, 0.2, 0.3]]), np.arange(3)), np.arange(3))
-    assert plan.largest_share(np.array([2, 2, 1]), 3).tolist() == [1]
-    assert plan.largest_share(np.array([1, 1, 2]), 3).tolist() == [1]
-
-
-def test_choices_that_nobody_knows_are_refused():
-    for wrong in ({"missing": "skip"}, {"missing": "renormalise", "min_valid": 2.0}):
-        with pytest.raises(FieldError, match="cannot be regridded like this"):
-            PLAN.apply(np.zeros(4), **wrong)
+def test_complex_values_are_refused():
     with pytest.raises(FieldError, match=r"expected: real numbers\n  found: complex128"):
         PLAN.apply(np.zeros(4, complex))
 

@@ -24,7 +24,7 @@ from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.backends.yac import YacRegridder
 from ai4land_coupler.regrid.cached import CachedRegridder
 from ai4land_coupler.regrid.land import weights as making
-from ai4land_coupler.regrid.land.cache import kept_land_weights
+from ai4land_coupler.regrid.land.cache import cached_land_weights
 from ai4land_coupler.regrid.land.plan import LandPlan
 from ai4land_coupler.regrid.land.weights import land_weights
 
@@ -228,17 +228,17 @@ def test_weights_are_kept_for_a_land_and_a_host(tmp_path: Path) -> None:
     land = {block: part >= 0 for block, part in blocks_of(plan, codes).items()}
     counted = Counted()
     cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
-    made = kept_land_weights(plan, land, mesh, cached, None)
+    made = cached_land_weights(plan, land, mesh, cached, None)
     assert counted.asked == 1
     shuffled = mesh.take(np.random.default_rng(3).permutation(mesh.size))
-    found = kept_land_weights(plan, land, shuffled, cached, None)
+    found = cached_land_weights(plan, land, shuffled, cached, None)
     assert counted.asked == 1
     for one, other in zip((*made.runs, *made.cuts), (*found.runs, *found.cuts), strict=True):
         np.testing.assert_array_equal(one, other)
     assert found.provenance == made.provenance
-    kept_land_weights(plan, land | {0: ~land[0]}, mesh, cached, None)
-    kept_land_weights(plan, land, mesh.take(np.arange(mesh.size - 1)), cached, None)
-    kept_land_weights(plan_of(grid, block + 1), {}, mesh, cached, None)
+    cached_land_weights(plan, land | {0: ~land[0]}, mesh, cached, None)
+    cached_land_weights(plan, land, mesh.take(np.arange(mesh.size - 1)), cached, None)
+    cached_land_weights(plan_of(grid, block + 1), {}, mesh, cached, None)
     assert counted.asked == 4
 
 
@@ -261,8 +261,8 @@ def test_weights_of_others_give_the_same_exports() -> None:
     mesh, grid, block = CASES["globe"]
     land, state, view = a_land(grid, block)
     comm = Communicator()
-    given = SimpleNamespace(single_rank=False, reads_weights=True, build=YacRegridder().build)
-    ours, theirs = HostGrid(mesh, land, YacRegridder(), comm), HostGrid(mesh, land, given, comm)
+    reader = SimpleNamespace(single_rank=False, reads_weights=True, build=YacRegridder().build)
+    ours, theirs = HostGrid(mesh, land, YacRegridder(), comm), HostGrid(mesh, land, reader, comm)
     np.testing.assert_allclose(ours.area, theirs.area, rtol=1e-12)
     fractions = ours.land_cover_fraction(state)
     np.testing.assert_allclose(fractions, theirs.land_cover_fraction(state), atol=1e-12)

@@ -18,8 +18,14 @@ from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Reg
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Candidates
 from ai4land_coupler.grids.checks import validate
-from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners
-from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners, validate
+from ai4land_coupler.parallel.collective import (
+    agree,
+    indices_to_send,
+    local_index,
+    owners,
+    send_to_owners,
+)
 from ai4land_coupler.regrid.backends import esmf_runtime
 from ai4land_coupler.regrid.backends.esmf_mesh import DenseIds, great_circle_polygons, name_nodes, shared_longitudes
 from ai4land_coupler.regrid.methods.built_in import RegridOptions, built_in_weights, check_request
@@ -157,7 +163,6 @@ def _weights(
     esmpy: Any, source: Mesh, destination: Mesh, method: Method, subdivide: int, comm: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Local destination cell, global source id and value of each weight of this rank, sorted by both."""
-    _, size = rank_and_size(comm)
     given = source.take(np.flatnonzero(source.mask if method != "bilinear" else source.mask | _is_polygon(source)))
     taken = np.flatnonzero(destination.mask)
     wanted = destination.take(taken)
@@ -169,15 +174,11 @@ def _weights(
     )
     numbers_to, numbers_from, values = _factors(esmpy, giving, getting, method, subdivide, comm)
 
-    # each rank holds the weights of its own cells already; where a version of ESMF thinks otherwise, they travel
+    # ESMF should give each rank the weights of its own cells; if a version does not, they are sent to their owners
     ids = getting.numbers.ids(numbers_to)
-    home = owners(wanted.cell_ids, ids, comm)
-    ids, source_ids, values = (
-        np.concatenate(exchange(split_by_rank(part, home, size), comm))
-        for part in (ids, giving.numbers.ids(numbers_from), values)
-    )
-    by_id = np.argsort(wanted.cell_ids)
-    row = taken[by_id[np.searchsorted(wanted.cell_ids, ids, sorter=by_id)]]
+    columns = [ids, giving.numbers.ids(numbers_from), values]
+    ids, source_ids, values = send_to_owners(wanted.cell_ids, ids, columns, comm)
+    row = taken[local_index(wanted.cell_ids, ids)]
     order = np.lexsort((source_ids, row))
     row, source_ids, values = row[order], source_ids[order], values[order]
     first = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(source_ids, prepend=-1))
@@ -264,12 +265,9 @@ def _scale(
     comm: Any,
 ) -> NDArray[np.float64]:
     """Factor for each weight, by which those of wholly covered source cells conserve area to the last digits."""
-    _, size = rank_and_size(comm)
     needed, column = np.unique(ids, return_inverse=True)
     owner = owners(source.cell_ids, needed, comm)
-    by_id = np.argsort(source.cell_ids)
-    wanted = exchange(split_by_rank(needed, owner, size), comm)
-    sent = [by_id[np.searchsorted(source.cell_ids, part, sorter=by_id)] for part in wanted]
+    sent = indices_to_send(source.cell_ids, needed, owner, comm)
     corners = np.zeros((needed.size, 3))
     known = Mesh(source.name, needed, corners, corners, source.edges, np.ones(needed.size, bool), source.global_size)
     order = np.argsort(np.argsort(owner, kind="stable"))

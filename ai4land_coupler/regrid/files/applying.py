@@ -1,4 +1,4 @@
-"""Weights of a file applied to the variables of another, slice by slice."""
+"""Regrid the variables of a file with the weights of a weight file, slice by slice."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ai4land_coupler.regrid.files.output import Output, open_output
 from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
 from ai4land_coupler.version import __version__
 
-#: Bytes of one slice of input and output in float64; a few arrays of this size are held at a time.
+#: Bytes of one slice of input and output in float64. A few arrays of this size are in memory at a time.
 _SLICE = 32 * 2**20
-#: Attributes of a variable that its new grid makes wrong.
+#: Attributes of a variable that are wrong on the new grid.
 _GRID_ATTRIBUTES = frozenset(
     {
         "coordinates",
@@ -48,26 +48,26 @@ def regrid_file(
     overwrite: bool = False,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[str]:
-    """Put variables of a netCDF file or Zarr store on another grid.
+    """Regrid variables of a netCDF file or Zarr store.
 
     Time, levels and all other dimensions stay, with their coordinates and attributes. Values are read, regridded and
-    written by slices, so memory does not grow with the number of fields.
+    written in slices, so memory does not grow with the number of fields.
 
     Parameters
     ----------
     weights:
         Weight file (:mod:`ai4land_coupler.regrid.weight_files.read`).
     source, output:
-        netCDF, or Zarr where the name ends in ``.zarr``.
+        netCDF, or Zarr if the name ends in ``.zarr``.
     variables:
-        Names; default: all data variables on the source grid, and all that are on no grid are copied.
+        Names. Default: all data variables on the source grid are regridded, and variables on no grid are copied.
     rule:
-        ``mean``: weighted mean. ``largest-share``: the category that covers most of the cell, of equal ones the
-        smallest code.
+        ``mean``: weighted mean. ``largest-share``: the category that covers the largest share of the cell; the smallest
+        code if shares are equal.
     missing:
         See :class:`ai4land_coupler.regrid.files.averaging.Averaging`.
     min_share:
-        Values are missing where a smaller share of the cell has any.
+        A value is missing if source values cover less than this share of its cell.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def regrid_file(
 
 
 def _slices(field: Field, cells: int) -> Iterator[tuple[slice, ...]]:
-    """Parts of the other dimensions that are done at once: single steps, several along the last one."""
+    """Parts of the other dimensions to regrid at once: single steps, and several steps along the last dimension."""
     lengths = [field.array.sizes[dim] for dim in field.others]
     if not lengths:
         yield ()
@@ -128,7 +128,7 @@ def _global(dataset: xr.Dataset, weights: Path, source: Path) -> dict[str, Any]:
 
 
 def _copy(out: Output, dataset: xr.Dataset, fields: list[Field], grid: OutputGrid, chosen: bool) -> None:
-    """Write the destination's coordinates, and what the input has beside its grid."""
+    """Write the destination's coordinates, and copy the input variables that are not on the source grid."""
     gone = {dim for field in fields for dim in field.grid_dims}
     kept = {dim for field in fields for dim in field.others}
     for field in fields:
@@ -170,14 +170,14 @@ def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, fi
 
 
 def output_type(field: Field, rule: Rule) -> np.dtype[Any]:
-    """Categories keep their type, and means of floats; means of integers and of packed values are float64."""
+    """Categories and means of floats keep their type; means of integers and of packed values are float64."""
     if rule == "largest-share" or (field.array.dtype.kind == "f" and not field.packed):
         return np.dtype(field.array.dtype.newbyteorder("="))
     return np.dtype(np.float64)
 
 
 def fill_of(field: Field, dtype: np.dtype[Any]) -> Any:
-    """What stands for a missing value: as in the input, else netCDF's own for the type."""
+    """The missing value: that of the input, or else the default of netCDF for the type."""
     import netCDF4
 
     stored = field.missing_values()

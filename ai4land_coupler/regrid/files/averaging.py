@@ -1,4 +1,4 @@
-"""Weighted means and largest shares on a destination grid, with missing values."""
+"""Weighted means and largest shares on a destination grid, with rules for missing values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai4land_coupler.regrid.weight_files.read import WeightFile
 Rule = Literal["mean", "largest-share"]
 Missing = Literal["renormalise", "conserve", "spread"]
 
-#: Shares closer than this are equal: then the smaller code wins, not the rounding.
+#: Shares that differ by less than this are equal. Then the smaller code wins, so that rounding does not decide.
 _TIE = 1e-12
 _MOST_CATEGORIES = 4096
 
@@ -29,11 +29,12 @@ class Averaging:
     rule:
         ``mean`` or ``largest-share``.
     missing:
-        ``renormalise``: the mean of what is there. ``conserve``: the sum of weight times value, so that with weights
-        of the norm ``destination`` the integral over the cell is that of what is there. ``spread``: a value is missing
-        where any of its source cells is.
+        ``renormalise``: the mean of the values that are not missing. ``conserve``: the sum of weight times value; with
+        weights of the norm ``destination`` this keeps the integral of the values over the cell. ``spread``: a
+        destination value is missing if any of its source values is missing.
     min_share:
-        A value is missing where values cover less of its cell. A cell without any is always missing.
+        A destination value is missing if source values cover less than this share of its cell. It is always missing if
+        they cover nothing.
     """
 
     def __init__(self, file: WeightFile, n_source: int, rule: Rule, missing: Missing, min_share: float) -> None:
@@ -53,17 +54,17 @@ class Averaging:
         self._matrix = sp.csr_matrix((values, (file.row, file.col)), shape)
         self._links = sp.csr_matrix((np.ones(values.size), (file.row, file.col)), shape)
         self._sums = np.asarray(self._matrix.sum(axis=1)).ravel()
-        # what part of a cell weights are shares of, where they are not shares of the cell itself
+        # weights of the norm "fraction" are shares of this part of the cell
         fraction = file.destination.fraction
         self._cell = fraction if file.norm == "fraction" and fraction is not None else np.ones(self.n_destination)
 
     def apply(self, values: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-        """Fields (fields, cells) with NaN for missing values, to (fields, destination cells).
+        """Regrid fields (fields, cells), NaN where missing, to (fields, destination cells).
 
         Raises
         ------
         FieldError
-            Categories that are no integers, or too many.
+            With ``largest-share``: values are not integers, or there are too many different ones.
         """
         valid = np.isfinite(values)
         if valid.all():

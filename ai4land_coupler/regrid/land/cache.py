@@ -1,4 +1,4 @@
-"""Overlaps of the land with a host grid kept on disk, with the weights of the backend that made those of cut cells."""
+"""A cache of the overlaps of the land with a host grid, in the folder of the cache of the regridding backend."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ai4land_coupler.regrid.cache import WeightCache, weight_key
 from ai4land_coupler.regrid.cached import CachedRegridder
 from ai4land_coupler.regrid.land.weights import Cuts, LandWeights, Runs, land_weights
 
-#: Meaning of the tables: another number, another key.
+#: Version of the tables. It is a part of the key.
 _FORMAT = 1
 
 
-def kept_land_weights(
+def cached_land_weights(
     plan: BlockPlan, land: Mapping[int, NDArray[np.bool_]], mesh: Mesh, regridder: Regridder, comm: Any
 ) -> LandWeights:
-    """As :func:`land_weights`; where the regridder has a cache, they are made once. Collective.
+    """As :func:`land_weights`, but read from the cache if the regridder has one. Collective.
 
-    Records are kept by block, so that any number of ranks finds its own.
+    The id of a record is its block, so that any number of ranks can read its own records.
     """
     if not isinstance(regridder, CachedRegridder):
         return land_weights(plan, land, mesh, regridder, comm)
@@ -58,7 +58,7 @@ def kept_land_weights(
 
 
 def _land_digest(land: Mapping[int, NDArray[np.bool_]], comm: Any) -> str:
-    """Names the land of all ranks. Collective."""
+    """Digest of the land of all ranks. Collective."""
     own = {block: hashlib.sha256(np.packbits(mask).tobytes()).digest()[:16] for block, mask in land.items()}
     everywhere: dict[int, bytes] = {}
     for part in [own] if comm is None else comm.allgather(own):

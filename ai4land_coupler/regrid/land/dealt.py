@@ -1,4 +1,4 @@
-"""Land dealt out to all ranks, whoever owns it, so that work on it is spread evenly."""
+"""Distribute land evenly over all ranks, independent of which ranks own it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ai4land_coupler.parallel.collective import exchange, split_by_rank
 
 
 class DealtLand:
-    """The blocks with land of all ranks, dealt out in turn. Collective.
+    """Distributes the blocks with land of all ranks in turn (round-robin). Collective.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class DealtLand:
     Attributes
     ----------
     land:
-        The same of the blocks that were dealt to this rank.
+        The same for the blocks that this rank received.
     """
 
     def __init__(self, plan: BlockPlan, land: Mapping[int, NDArray[np.bool_]], comm: Any) -> None:
@@ -35,7 +35,7 @@ class DealtLand:
         self._blocks = np.array(sorted(owner), np.int64)
         self._owner = np.array([owner[block] for block in sorted(owner)], np.int64)
         worker = {block: number % comm.size for number, block in enumerate(sorted(owner))}
-        # a bit a cell; blocks by ascending id, each from its own byte on
+        # one bit per cell; blocks by ascending id, each starts at a new byte
         bits = [
             [np.packbits(land[block]) for block in owned[comm.rank] if worker[block] == rank]
             for rank in range(comm.size)
@@ -52,8 +52,8 @@ class DealtLand:
                     self.land[block] = mask.reshape(core.shape).view(bool)
                     place += length
 
-    def home(self, blocks: NDArray[np.int64], columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Records of the dealt blocks, sent to the owners of the blocks. Collective.
+    def send_to_owners(self, blocks: NDArray[np.int64], columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Send records of the received blocks to the owners of the blocks. Collective.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class DealtLand:
 
         Returns
         -------
-        The columns of this rank's blocks, by ascending block, those of one block in the order in which they were.
+        The columns of this rank's own blocks, by ascending block; records of one block keep their order.
         """
         target = self._owner[np.searchsorted(self._blocks, blocks)]
         arrived = np.concatenate(exchange(split_by_rank(blocks, target, self._comm.size), self._comm))

@@ -84,7 +84,7 @@ class Outline:
         start, end = unit_vectors(lon, lat), unit_vectors(next_lon, next_lat)
         # the corners and edges of cells as columns, to walk along them with pairs of box and cell
         self._corner_lon, self._corner_lat = lon.T.copy(), lat.T.copy()
-        self._next_lon, self._next_lat = next_lon.T.copy(), next_lat.T.copy()
+        self._next_lon = next_lon.T.copy()
         self._meridian = (pole | next_pole).T.copy()
         self._normal = np.moveaxis(np.cross(start, end), 0, 1).copy()
         used = ~np.isnan(lat)

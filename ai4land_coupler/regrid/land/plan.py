@@ -17,7 +17,7 @@ from ai4land_coupler.api import FieldError, GridError
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.parallel import BlockPlan
-from ai4land_coupler.parallel.collective import agree, exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.parallel.collective import agree, exchange, local_index, owners, rank_and_size, split_by_rank
 from ai4land_coupler.regrid.land.weights import LandWeights
 
 
@@ -62,8 +62,7 @@ class LandPlan:
         self._target = owners(mesh.cell_ids, cells, comm)
         agree(_unowned(cells[self._target < 0]), comm)
         arrived_cell, arrived_block = (self._send(values) for values in (cells, block_of))
-        by_id = np.argsort(mesh.cell_ids)
-        row = by_id[np.searchsorted(mesh.cell_ids, arrived_cell, sorter=by_id)]
+        row = local_index(mesh.cell_ids, arrived_cell)
         order = np.lexsort((arrived_block, row))
         # rows add up in the order in which their entries are stored
         self._collect = sp.csr_matrix(

@@ -89,7 +89,10 @@ def land_weights(
         return _overlaps(plan, land, mesh, regridder, comm, comm)
     dealt = DealtLand(plan, land, comm)
     found = _overlaps(plan, dealt.land, mesh, regridder, comm, None)
-    runs, cuts = Runs(*dealt.home(found.runs.block, found.runs)), Cuts(*dealt.home(found.cuts.block, found.cuts))
+    runs, cuts = (
+        Runs(*dealt.send_to_owners(found.runs.block, found.runs)),
+        Cuts(*dealt.send_to_owners(found.cuts.block, found.cuts)),
+    )
     return LandWeights(runs, cuts, found.provenance)
 
 

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import ConfigError, GridError, Mesh, Method
-from ai4land_coupler.parallel.collective import exchange, owners, rank_and_size, split_by_rank
+from ai4land_coupler.parallel.collective import (
+    exchange,
+    local_index,
+    owners,
+    rank_and_size,
+    send_to_owners,
+    split_by_rank,
+)
 from ai4land_coupler.regrid.weight_files.read import (
     QUANTITIES,
     FileNorm,
@@ -87,16 +94,9 @@ def deliver(
     links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], destination: Mesh, comm: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Send links to the ranks that own their destination cells; rows as local indices, sorted. Collective."""
-    _, size = rank_and_size(comm)
-    ids, inverse = np.unique(links[0], return_inverse=True)
-    target = owners(destination.cell_ids, ids, comm)[inverse.ravel()]
-    owned = target >= 0  # a mesh need not have all cells of its grid
-    row, col, values = (
-        np.concatenate(exchange(split_by_rank(column[owned], target[owned], size), comm)) for column in links
-    )
-    by_id = np.argsort(destination.cell_ids)
-    local = by_id[np.searchsorted(destination.cell_ids, row, sorter=by_id)]
-    return merge_links(local.astype(np.int64), col, values)
+    # a mesh may lack cells of its grid: links to them are dropped
+    row, col, values = send_to_owners(destination.cell_ids, links[0], links, comm)
+    return merge_links(local_index(destination.cell_ids, row).astype(np.int64), col, values)
 
 
 def giving(col: NDArray[np.int64], source: Mesh, comm: Any) -> NDArray[np.bool_]:
