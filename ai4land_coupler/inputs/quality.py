@@ -55,6 +55,8 @@ class FieldRule:
     parts: tuple[str, ...]
     mask: str | None
     lattice: str | None
+    share_of: str | None
+    stars: tuple[str, ...]
 
 
 @cache
@@ -72,6 +74,8 @@ def field_rules() -> dict[str, FieldRule]:
             tuple(item.get("parts", ())),
             item.get("mask"),
             item.get("lattice"),
+            item.get("share_of"),
+            tuple(item.get("stars", ())),
         )
         for name, item in raw.items()
     }
