@@ -14,7 +14,9 @@ from ai4land_coupler.errors import ConfigError, nearest
 _LONGEST_INPUT = 60
 
 
-def config_error(error: pydantic.ValidationError, where: str, model: type[BaseModel]) -> ConfigError:
+def config_error(
+    error: pydantic.ValidationError, where: str, model: type[BaseModel], what: str = "the configuration"
+) -> ConfigError:
     """Explain a failed validation.
 
     Parameters
@@ -25,6 +27,8 @@ def config_error(error: pydantic.ValidationError, where: str, model: type[BaseMo
         The file, or the place in it, that was validated.
     model:
         The model that was asked; its keys are offered where one is misspelt.
+    what:
+        What was validated; the message begins with it.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def config_error(error: pydantic.ValidationError, where: str, model: type[BaseMo
     """
     lines = fault_lines(error, model)
     count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
-    return ConfigError(f"the configuration has {count}\n" + "\n".join(f"  {line}" for line in lines), where=where)
+    return ConfigError(f"{what} has {count}\n" + "\n".join(f"  {line}" for line in lines), where=where)
 
 
 def fault_lines(error: pydantic.ValidationError, model: type[BaseModel]) -> list[str]:

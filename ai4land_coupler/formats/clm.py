@@ -1,8 +1,8 @@
 """A land-use time series for CLM (``flanduse_timeseries``) that starts from the host's own surface data set.
 
 Names, dimensions and units are those of CTSM's tools/mksurfdata_esmf. The first year equals the surface data; later
-years add the change of the run (:func:`ai4land_coupler.host.profiles.anchored`). Wood harvest and fertiliser are not in
-a map: CLM runs such a file with ``do_harvest = .false.``.
+years add the change of the run (:func:`ai4land_coupler.host.delta.add_type_change`). Wood harvest and fertiliser are
+not in a map: CLM runs such a file with ``do_harvest = .false.``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ai4land_coupler.formats import cf
 from ai4land_coupler.formats.clm_surface import ClmSurface, read_surface
 from ai4land_coupler.formats.coarsen import overlap_lengths
 from ai4land_coupler.formats.store_reader import StoreReader
-from ai4land_coupler.host.profiles import HostProfile, anchored, get_profile
+from ai4land_coupler.host.delta import add_type_change
+from ai4land_coupler.host.profiles import HostProfile, get_profile
 from ai4land_coupler.inputs.climate_zones import bioclimate_at
 
 #: Variables of the time series and their extra dimension; each has a maximum over time as well.
@@ -43,7 +44,7 @@ def write(
         for step, year in enumerate(reader.years):
             cover = cover_of(year, tick).reshape(host.shape)
             start = cover if start is None else start
-            now, cut = anchored(profile, cover, start, host)
+            now, cut = add_type_change(profile, cover, start, host)
             values = profile.values(now)
             file["YEAR"][step] = file["time"][step] = year
             file["input_pftdata_filename"][step] = _characters(reader.path.name)

@@ -23,13 +23,13 @@ class ExportInfo:
     types:
         Names along the leading axis, in their order (classes, or months as 1 to 12); empty for a field (cells,).
     norm:
-        What a fraction or mean is taken over: the host's whole ``cell``, the ``land`` in it, or the ``types`` named by
-        ``norm_types``.
+        What a fraction or mean refers to: the host's whole ``cell``, the ``land`` in it, or the ``types`` in it that
+        ``norm_types`` names.
     norm_types:
-        A set of surface types of the host profile, where ``norm`` is ``types``; else empty.
+        The set of surface types of the host profile that ``norm`` refers to: always given for ``types``; for ``land``
+        only if the profile has its own set ``land`` (JSBACH: without lakes); else empty.
     grid:
-        ``land`` for a field that is made on the land grid, and averaged to a host's; ``host`` for one that there is on
-        host grids only.
+        ``land``: the field is made on the land grid and averaged to host grids. ``host``: it exists on host grids only.
     long_name, standard_name:
         For a person, and CF's name where there is one.
     window, validity:

@@ -12,8 +12,9 @@ Names and what they are shares of: Hurtt et al. 2020, https://doi.org/10.5194/gm
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,19 +26,25 @@ from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.host.field_info import YEAR_WINDOW, ExportInfo
 from ai4land_coupler.inputs.catalogue import Catalogue
+from ai4land_coupler.inputs.checks import field_rules
 from ai4land_coupler.inputs.readers import ForcingReader
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
 
-_CROPS = "c3ann|c4ann|c3per|c4per|c3nfx"
-_STATES = f"primf|primn|secdf|secdn|urban|{_CROPS}|pastr|range|pltns"
-_RULES: tuple[tuple[str, Literal["cell", "amount", "crop"]], ...] = (
-    (rf"(?:{_STATES})", "cell"),
-    (rf"(?:{_STATES})_to_(?:{_STATES})", "cell"),
-    (r"(?:primf|primn|secmf|secyf|secnf|pltns)_harv", "cell"),
-    (r"(?:primf|primn|secmf|secyf|secnf|pltns)_bioh", "amount"),
-    (rf"(?:fertl|irrig|crpbf|cpbf1|cpbf2|fharv)_({_CROPS})", "crop"),
-)
+#: How a variable is averaged.
+Kind = Literal["cell", "amount", "crop"]
+
+
+@cache
+def shares_of() -> Mapping[str, str]:
+    """What each variable refers to: ``cell``, ``amount``, or the name of a crop; from ``schemas/fields.yaml``."""
+    found = {}
+    for pattern, rule in field_rules().items():
+        if rule.share_of is not None:
+            for parts in product(rule.stars, repeat=pattern.count("*")):
+                name = pattern.replace("*", "{}").format(*parts)
+                found[name] = rule.share_of.replace("*", "".join(parts))
+    return found
 
 
 class PassedVariable(NamedTuple):
@@ -45,7 +52,7 @@ class PassedVariable(NamedTuple):
 
     name: str
     units: str
-    kind: Literal["cell", "amount", "crop"]
+    kind: Kind
     crop: str = ""
 
     @property
@@ -70,15 +77,15 @@ def passed_variables(names: Sequence[str], forcing: Catalogue) -> list[PassedVar
     """
     found = []
     for name in names:
-        rule = next(((m, kind) for pattern, kind in _RULES if (m := re.fullmatch(pattern, name))), None)
-        if rule is None:
+        share_of = shares_of().get(name)
+        if share_of is None:
             raise ConfigError(
                 f"{name!r} cannot be put on another grid: it is not known what it is a share of",
                 expected="states, <state>_to_<state>, *_harv, *_bioh, fertl_<crop>, irrig_<crop>, crpbf_<crop>",
                 found=name,
                 where="exports.pass_through",
             )
-        crop = rule[0][1] if rule[1] == "crop" else ""
+        kind, crop = _kind(share_of)
         for wanted in filter(None, (name, crop)):
             if wanted not in forcing:
                 raise ConfigError(
@@ -87,8 +94,15 @@ def passed_variables(names: Sequence[str], forcing: Catalogue) -> list[PassedVar
                     where="exports.pass_through",
                     remedy=nearest(wanted, forcing.names),
                 )
-        found.append(PassedVariable(name, forcing.offer(name)[1].units, rule[1], crop))
+        found.append(PassedVariable(name, forcing.offer(name)[1].units, kind, crop))
     return found
+
+
+def _kind(share_of: str) -> tuple[Kind, str]:
+    """How a variable is averaged, and the crop."""
+    if share_of == "cell":
+        return "cell", ""
+    return ("amount", "") if share_of == "amount" else ("crop", share_of)
 
 
 class PassThrough:

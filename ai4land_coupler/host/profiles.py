@@ -2,7 +2,8 @@
 
 A profile lists the host's surface types, a crosswalk from the classes of a legend to them (by bioclimate where a class
 does not tell, such as grass in the tropics), and the host's variables. Fractions are made first and dominant types
-last. Where the host's own surface is given, the first year equals it and change is added (:func:`anchored`).
+last. If the host gives its own surface, the first year equals it and change is added
+(:mod:`ai4land_coupler.host.delta`).
 
 A profile of one's own is a YAML file: give its path in place of a name.
 """
@@ -19,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ai4land_coupler.config.faults import config_error
 from ai4land_coupler.core.legend import OUTSIDE, Legend
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.host.field_info import ExportInfo
@@ -26,8 +28,8 @@ from ai4land_coupler.inputs.climate_zones import bioclimates
 
 #: The export that holds the share of each surface type; hosts give their own under this name.
 TYPES = "surface_type_fraction"
-#: Shares that are smaller are rounding errors.
-_LEAST = 1e-12
+#: Smaller shares are rounding errors.
+LEAST_SHARE = 1e-12
 
 
 class _Part(BaseModel):
@@ -115,7 +117,7 @@ class HostProfile(_Part):
             known(rule.to, f"the crosswalk of {rule.class_!r}")
             if any(self.types[name].keep for name in rule.to):
                 raise ValueError(f"the crosswalk of {rule.class_!r} makes a type that is kept as the host has it")
-            if abs(sum(rule.to.values()) - 1) > _LEAST:
+            if abs(sum(rule.to.values()) - 1) > LEAST_SHARE:
                 raise ValueError(f"the shares of {rule.class_!r} sum to {sum(rule.to.values())}, not 1")
             for name in rule.bioclimates:
                 if not self.bioclimates or name not in bioclimates():
@@ -214,71 +216,16 @@ class HostProfile(_Part):
         if variable.kind == "dominant":
             numbers = np.array([item.id for item in self.types.values()], np.float64)[rows]
             largest = numbers[np.argmax(part, axis=0)]
-            return np.where(part.max(axis=0) > _LEAST, largest, float(variable.none))
+            return np.where(part.max(axis=0) > LEAST_SHARE, largest, float(variable.none))
         if variable.of != "cell":
             whole = cover.sum(axis=0) if variable.of not in self.sets else cover[self.members(variable.of)].sum(axis=0)
-            there = whole > _LEAST
+            there = whole > LEAST_SHARE
             part = np.divide(part, whole, out=np.zeros_like(part), where=there)
             if variable.empty is not None:
                 part[np.flatnonzero(rows == self.members((variable.empty,))[0]), :] += ~there
         if variable.kind == "cover":
             part = part.sum(axis=0)
         return part * (100.0 if variable.units == "%" else 1.0)
-
-
-def anchored(
-    profile: HostProfile,
-    now: NDArray[np.float64],
-    start: NDArray[np.float64],
-    host: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Put change on the host's own surface: its cover at the start, plus the change of each group since then.
-
-    With shares of land: group_host(t) = max(0, group_host(0) + group(t) - group(0)), scaled so that all that is not
-    kept sums to what it did. Within a group, types keep the proportions that the host has; where the host has none of
-    the group, they take those of the crosswalk. (The delta method, as LUH2 is put on the surface data of CLM:
-    Lawrence et al. 2012, https://doi.org/10.1175/JCLI-D-11-00256.1.)
-
-    Parameters
-    ----------
-    now, start:
-        Share of the cell by type after the crosswalk, in this year and in the first; (type, cells).
-    host:
-        The host's own share of its land by type, (type, cells); columns sum to 1 on land and to 0 elsewhere.
-
-    Returns
-    -------
-    The cover as shares of the host's land, (type, cells), and the share that was cut off below zero, (cells,).
-    """
-    kept = np.array([item.keep for item in profile.types.values()])
-    groups = [item.group for item in profile.types.values()]
-    names = list(dict.fromkeys(g for g, keep in zip(groups, kept, strict=True) if not keep))
-    rows = [np.flatnonzero([g == name and not keep for g, keep in zip(groups, kept, strict=True)]) for name in names]
-
-    shares_now, shares_start = _shares(now), _shares(start)
-    wanted = np.stack([host[r].sum(axis=0) + (shares_now[r] - shares_start[r]).sum(axis=0) for r in rows])
-    # without mapped land in both years there is no change to add
-    mapped = (now.sum(axis=0) > _LEAST) & (start.sum(axis=0) > _LEAST)
-    own = np.stack([host[r].sum(axis=0) for r in rows])
-    wanted = np.where(mapped, wanted, own)
-    cut = np.maximum(-wanted, 0.0).sum(axis=0)
-    wanted = np.maximum(wanted, 0.0)
-    free, total = own.sum(axis=0), wanted.sum(axis=0)
-    scale = np.divide(free, total, out=np.ones_like(free), where=(total > _LEAST) & (np.abs(total - free) > _LEAST))
-    wanted *= scale
-
-    result = np.array(host, np.float64)
-    for index, r in enumerate(rows):
-        composition = np.where(own[index] > _LEAST, host[r], shares_now[r])
-        whole = composition.sum(axis=0)
-        factor = np.divide(wanted[index], whole, out=np.zeros_like(whole), where=whole > _LEAST)
-        result[r] = composition * factor
-    return result, cut
-
-
-def _shares(cover: NDArray[np.float64]) -> NDArray[np.float64]:
-    whole = cover.sum(axis=0)
-    return np.asarray(np.divide(cover, whole, out=np.zeros_like(cover), where=whole > _LEAST))
 
 
 def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInfo]:
@@ -305,7 +252,7 @@ def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInf
             variable.long_name,
             anchored=True,
             ahead=ahead,
-            norm_types=variable.of if norm == "types" else "",
+            norm_types=variable.of if norm != "cell" and variable.of in profile.sets else "",
         )
     return table
 
@@ -341,7 +288,7 @@ def get_profile(name: str, base: Path | None = None) -> HostProfile:
             found=name,
             remedy=nearest(name, profile_names()),
         )
-    return _parse(path.read_text(), path)
+    return _parse(path.read_text(), str(path))
 
 
 @cache
@@ -350,13 +297,10 @@ def _shipped(name: str) -> HostProfile:
     return _parse(file.read_text(), name)
 
 
-def _parse(text: str, where: object) -> HostProfile:
+def _parse(text: str, where: str) -> HostProfile:
     try:
         return HostProfile.model_validate(yaml.safe_load(text))
-    except (ValidationError, yaml.YAMLError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            found = f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
-        else:
-            found = str(error)
-        raise ConfigError("a host profile is malformed", found=found, where=where) from error
+    except ValidationError as error:
+        raise config_error(error, where, HostProfile, "the host profile") from error
+    except yaml.YAMLError as error:
+        raise ConfigError("the host profile is no YAML", found=error, where=where) from error

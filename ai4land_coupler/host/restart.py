@@ -5,6 +5,7 @@ All of it is kept by the host's own cells, so that a run may be continued on ano
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,35 @@ from ai4land_coupler.store.restart import Restart, RestartFile, RestartWriter
 #: File numbers of one grid: that of its first range, in steps of this.
 _GRID = 1 << 24
 
+#: Name in the restart's files to values.
 Records = dict[str, NDArray[np.float64]]
+#: Year and month.
+Month = tuple[int, int]
+
+_IMPORT = "import "
+
+
+def _month_text(month: Month) -> str:
+    return f"{month[0]}-{month[1]}"
+
+
+def _month_of(text: str) -> Month:
+    year, month = text.split("-")
+    return int(year), int(month)
+
+
+def _record_name(field: str, month: Month | None = None) -> str:
+    """The record of an import: ``import X`` holds values for all steps, ``import X 2015-3`` a sum over a month."""
+    return f"{_IMPORT}{field}" + ("" if month is None else f" {_month_text(month)}")
+
+
+def _import_of(record: str) -> tuple[str, Month | None] | None:
+    """Field and month of an import's record (:func:`_record_name`); ``None`` for records of other kinds."""
+    if not record.startswith(_IMPORT):
+        return None
+    text = record.removeprefix(_IMPORT)
+    match = re.fullmatch(r"(.+) (\d+-\d+)", text)
+    return (text, None) if match is None else (match[1], _month_of(match[2]))
 
 
 def write_host_restart(
@@ -49,7 +78,7 @@ def write_host_restart(
     for name, window in imports.items():
         given[name] = {
             "last": None if window.last is None else list(window.last),
-            "months": {f"{y}-{m}": seconds for (y, m), (_, seconds) in window.months.items()},
+            "months": {_month_text(month): seconds for month, (_, seconds) in window.months.items()},
         }
     for part in comm.allgather(given):
         given = part | given  # ranks without cells may have given nothing
@@ -67,8 +96,8 @@ def write_host_restart(
         if grid == import_grid:
             for name, window in imports.items():
                 if window.fixed is not None:
-                    records[f"import {name}"] = window.fixed
-                records |= {f"import {name} {y}-{m}": total for (y, m), (total, _) in window.months.items()}
+                    records[_record_name(name)] = window.fixed
+                records |= {_record_name(name, month): total for month, (total, _) in window.months.items()}
         written = write_records(writer, mesh.cell_ids, records, comm, _GRID * index)
         attrs["grids"][grid] = {
             "index": index,
@@ -92,7 +121,7 @@ class HostRestart:
     def __init__(self, restart: Restart | None, year: int, *, branch: bool) -> None:
         self._restart, self._year, self._branch = restart, year, branch
         self._attrs: dict[str, Any] = {} if restart is None else dict(restart.attrs.get("host", {}))
-        self._imports: Records = {}
+        self._imports: dict[tuple[str, Month | None], NDArray[np.float64]] = {}
         self.exports: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     @property
@@ -148,7 +177,8 @@ class HostRestart:
             values.flags.writeable = False
             self.exports[grid, TRANSITIONS] = values
         if grid == import_grid:
-            self._imports = {name[7:]: values for name, values in records.items() if name.startswith("import ")}
+            keys = {record: _import_of(record) for record in records}
+            self._imports = {key: records[record] for record, key in keys.items() if key is not None}
 
     def restore(self, imports: ImportWindows, calendar: str, mesh: Mesh | None) -> None:
         """Put back what the host had given, where it has not been given anew since.
@@ -176,12 +206,10 @@ class HostRestart:
             if window.has_values or window.last is not None:
                 continue
             window.last = None if item["last"] is None else HostDate(*item["last"])
-            fixed = self._imports.get(name)
-            window.fixed = fixed
-            for month, seconds in item["months"].items():
-                total = self._imports.get(f"{name} {month}", np.zeros(mesh.size))
-                year, number = (int(part) for part in month.split("-"))
-                window.months[year, number] = (total, seconds)
+            window.fixed = self._imports.get((name, None))
+            for text, seconds in item["months"].items():
+                month = _month_of(text)
+                window.months[month] = (self._imports.get((name, month), np.zeros(mesh.size)), seconds)
 
     @property
     def _relabelled(self) -> bool:

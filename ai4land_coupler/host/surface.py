@@ -15,7 +15,8 @@ from ai4land_coupler.api import LocalWeights
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import FieldError, GridError
 from ai4land_coupler.grids.mesh import Mesh
-from ai4land_coupler.host.profiles import HostProfile, anchored
+from ai4land_coupler.host.delta import add_change, add_type_change
+from ai4land_coupler.host.profiles import HostProfile
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.methods.closed_form import value_points
@@ -27,35 +28,6 @@ PARTS = ("land fraction", "classes", "types")
 LEAST = 1e-9
 #: Two sources of one figure (the sum of classes, and the land fraction) may differ by this.
 _AGREE = 1e-6
-
-
-def add_change(
-    base: NDArray[np.float64], now: NDArray[np.float64], start: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Put the change of the map on the host's own fractions.
-
-    ``max(0, base + now - start)``; in cells where something was cut off below zero, the rest is scaled so that classes
-    sum to what they do in ``base``. In all other cells the change is that of the map, exactly, and where nothing has
-    changed the result is ``base`` to the bit. (The delta method, as change of land use is put on the surface data of
-    a climate model: Lawrence et al. 2012, https://doi.org/10.1175/JCLI-D-11-00256.1.)
-
-    Parameters
-    ----------
-    base:
-        The host's own fractions in the first year, shares of the cell, (class, cells).
-    now, start:
-        Those of the map on the host's land, now and in the first year.
-
-    Returns
-    -------
-    The fractions, and the share of each cell that was cut off (cells,).
-    """
-    wanted = base + (now - start)
-    cut = np.maximum(-wanted, 0.0).sum(axis=0)
-    values = np.maximum(wanted, 0.0)
-    land, total = base.sum(axis=0), values.sum(axis=0)
-    scale = np.divide(land, total, out=np.ones_like(land), where=(cut > 0) & (total > 0))
-    return values * scale, cut
 
 
 class HostSurface:
@@ -196,20 +168,20 @@ class HostSurface:
             return fractions
         if self.start is None:
             self.start = fractions
-        values, cut = add_change(self.base, fractions, self.start)
+        values, cut = add_change(self.base, fractions - self.start)
         self.counts |= _sums({"cut_cells": float((cut > 0).sum()), "cut_area": float((cut * area).sum())}, comm)
         return values
 
     def anchor_types(
         self, profile: HostProfile, fractions: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator
     ) -> NDArray[np.float64]:
-        """Surface types on the host's land as its own first year plus change (:func:`anchored`). Collective."""
+        """Surface types on the host's land as its own first year plus change (:func:`add_type_change`). Collective."""
         if self.types is None or self.land is None:
             return fractions
         if self.types_start is None:
             self.types_start = fractions
         own = np.divide(self.types, self.land, out=np.zeros_like(self.types), where=self.land > 0)
-        shares, cut = anchored(profile, fractions, self.types_start, own)
+        shares, cut = add_type_change(profile, fractions, self.types_start, own)
         cut = cut * self.land
         self.counts |= _sums({"cut_cells": float((cut > 0).sum()), "cut_area": float((cut * area).sum())}, comm)
         return shares * self.land

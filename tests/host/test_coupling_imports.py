@@ -18,6 +18,7 @@ from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.errors import FieldError, GridError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
+from ai4land_coupler.host.restart import _import_of, _record_name
 from ai4land_coupler.inputs.checks import field_rule
 
 needs.yac()
@@ -250,6 +251,21 @@ def test_a_restart_in_the_middle_of_a_year_on_other_ranks(raw: Raw, tmp_path: Pa
         other = np.load(tmp_path / f"{ranks}.npz")
         for name in whole.files:
             np.testing.assert_array_equal(other[name], whole[name], err_msg=f"{name}, {ranks} ranks")
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "month"),
+    [
+        ("import air_temperature", "air_temperature", None),
+        ("import air_temperature 2015-3", "air_temperature", (2015, 3)),
+        ("import soil water 850-12", "soil water", (850, 12)),
+    ],
+)
+def test_names_of_imports_in_a_restart(record: str, field: str, month: tuple[int, int] | None) -> None:
+    """The names of restarts that older versions wrote."""
+    assert _record_name(field, month) == record
+    assert _import_of(record) == (field, month)
+    assert _import_of("start") is None
 
 
 def test_a_restart_of_another_grid_or_calendar(raw: Raw, tmp_path: Path) -> None:

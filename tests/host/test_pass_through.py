@@ -11,13 +11,13 @@ import pytest
 from coupling import PERSISTENCE, Raw, config_of, realized
 
 from ai4land_coupler import LandComponent
-from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.api import DataAdapter, FieldInfo, LatLonGrid, Request
 from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.experiments.twin.luh_land_use import land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import write_published
 from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.host.field_table import make_field_table
-from ai4land_coupler.host.pass_through import PassThrough, passed_variables
+from ai4land_coupler.host.pass_through import PassThrough, passed_variables, shares_of
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_coupler.inputs.readers import ForcingReader
@@ -37,7 +37,7 @@ VALUES = {
 }
 
 
-class Given:
+class Given(DataAdapter):
     """An adapter that holds its values in memory."""
 
     def fields(self) -> dict[str, FieldInfo]:
@@ -55,6 +55,18 @@ class Given:
             for name in request.variables
         }
         return xr.Dataset(found, coords)
+
+
+def test_shares_of_names() -> None:
+    """Every name that hosts can get, and what its values refer to (Hurtt et al. 2020)."""
+    crops = ["c3ann", "c4ann", "c3per", "c4per", "c3nfx"]
+    states = ["primf", "primn", "secdf", "secdn", "urban", *crops, "pastr", "range", "pltns"]
+    harvested = ["primf", "primn", "secmf", "secyf", "secnf", "pltns"]
+    expected = dict.fromkeys([*states, *(f"{a}_to_{b}" for a in states for b in states)], "cell")
+    expected |= {f"{name}_harv": "cell" for name in harvested} | {f"{name}_bioh": "amount" for name in harvested}
+    for kind in ("fertl", "irrig", "crpbf", "cpbf1", "cpbf2", "fharv"):
+        expected |= {f"{kind}_{crop}": crop for crop in crops}
+    assert shares_of() == expected
 
 
 @pytest.fixture

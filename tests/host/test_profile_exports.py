@@ -14,7 +14,8 @@ from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.errors import ConfigError, FieldError
-from ai4land_coupler.host.profiles import TYPES, anchored, get_profile
+from ai4land_coupler.host.delta import add_type_change
+from ai4land_coupler.host.profiles import TYPES, get_profile
 
 needs.yac()
 
@@ -102,7 +103,7 @@ def test_the_first_year_is_the_hosts_own(raw: dict[str, Any], name: str):
     start = plain.export(TYPES)
     plain.run(2021)
     mapped = start.sum(axis=0) > 1e-9
-    shares, _ = anchored(profile, plain.export(TYPES), start, own / own.sum(axis=0))
+    shares, _ = add_type_change(profile, plain.export(TYPES), start, own / own.sum(axis=0))
     np.testing.assert_allclose(later[:, mapped], (shares * own.sum(axis=0))[:, mapped], atol=1e-12)
 
 

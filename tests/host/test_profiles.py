@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ai4land_coupler.core.legend import get_legend, legend_names
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.host.profiles import HostProfile, anchored, get_profile, profile_names
+from ai4land_coupler.host.delta import add_type_change
+from ai4land_coupler.host.profiles import HostProfile, get_profile, profile_names
 from ai4land_coupler.inputs.climate_zones import ZONES, bioclimate_at, bioclimates
 
 PROFILES = profile_names()
@@ -160,10 +161,10 @@ def test_anchored_starts_at_the_host_and_keeps_what_is_kept(seed: int, name: str
     profile, rng = get_profile(name), np.random.default_rng(seed)
     host = random_cover(rng, profile, 9, kept=True)
     start, now = (random_cover(rng, profile, 9, kept=False) * 0.7 for _ in range(2))
-    first, cut = anchored(profile, start, start, host)
+    first, cut = add_type_change(profile, start, start, host)
     np.testing.assert_allclose(first, host, atol=1e-15)
     assert not cut.any()
-    later, cut = anchored(profile, now, start, host)
+    later, cut = add_type_change(profile, now, start, host)
     np.testing.assert_allclose(later.sum(axis=0), 1, atol=1e-12)
     kept = [item.keep for item in profile.types.values()]
     np.testing.assert_array_equal(later[kept], host[kept])
@@ -184,7 +185,7 @@ def test_anchored_by_hand():
     )
     start = cover_of(profile, broadleaf_deciduous_temperate_tree=0.5, c3_crop=0.5)
     now = cover_of(profile, broadleaf_deciduous_temperate_tree=0.2, c3_crop=0.8)
-    later, cut = anchored(profile, now, start, host)
+    later, cut = add_type_change(profile, now, start, host)
     expected = cover_of(
         profile,
         needleleaf_evergreen_temperate_tree=0.16,
@@ -197,7 +198,7 @@ def test_anchored_by_hand():
     assert not cut.any()
 
     # grass loses more than the host has: 0.2 - 0.9 is cut at 0, and the rest shrinks to the land there is
-    later, cut = anchored(
+    later, cut = add_type_change(
         profile, cover_of(profile, c3_crop=1), cover_of(profile, c3_grass=0.1, c4_grass=0.8, c3_crop=0.1), host
     )
     assert cut == pytest.approx([0.7])
@@ -211,7 +212,7 @@ def test_a_cell_without_mapped_land_stays_as_the_host_has_it():
     host = cover_of(profile, c3_grass=0.6, bare=0.4)
     none = np.zeros_like(host)
     for now, start in [(none, none), (none, cover_of(profile, crops=1)), (cover_of(profile, crops=1), none)]:
-        later, _ = anchored(profile, now, start, host)
+        later, _ = add_type_change(profile, now, start, host)
         np.testing.assert_array_equal(later, host)
 
 

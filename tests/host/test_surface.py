@@ -18,7 +18,8 @@ from ranks import mpirun
 from ai4land_coupler import LandComponent
 from ai4land_coupler.errors import FieldError, GridError, StateError
 from ai4land_coupler.grids.mesh import Mesh
-from ai4land_coupler.host.surface import HostSurface, add_change, nearest_cells
+from ai4land_coupler.host.delta import add_change
+from ai4land_coupler.host.surface import HostSurface, nearest_cells
 from ai4land_coupler.parallel import Communicator
 
 COVER, LAND, CHANGE = "land_cover_fraction", "land_area_fraction", "land_cover_transition"
@@ -40,7 +41,7 @@ class TestChange:
         base = np.array([[0.5, 0.02, 0.3, 0.0], [0.3, 0.58, 0.7, 0.0], [0.1, 0.2, 0.0, 0.0]])
         start = np.array([[0.4, 0.40, 0.1, 0.0], [0.4, 0.30, 0.9, 0.0], [0.1, 0.1, 0.0, 0.0]])
         now = np.array([[0.3, 0.30, 0.1, 0.0], [0.5, 0.35, 0.9, 0.0], [0.1, 0.15, 0.0, 0.0]])
-        values, cut = add_change(base, now, start)
+        values, cut = add_change(base, now - start)
         np.testing.assert_allclose(values[:, 0], [0.4, 0.4, 0.1], rtol=1e-15)
         # 0.02 - 0.1 = -0.08 is cut off; 0.63 + 0.25 = 0.88 is scaled to 0.8
         np.testing.assert_allclose(values[:, 1], [0, 0.63 * 0.8 / 0.88, 0.25 * 0.8 / 0.88], rtol=1e-14)
@@ -55,11 +56,11 @@ class TestChange:
         total = shares.sum(axis=1, keepdims=True)
         base, start, now = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0) * land
         base, start, now = (x if (x.sum(axis=0) > 0).all() else np.full((5, 4), land / 5) for x in (base, start, now))
-        values, cut = add_change(base, now, start)
+        values, cut = add_change(base, now - start)
         assert values.min() >= 0
         assert values.max(initial=0) <= 1 + 1e-12
         np.testing.assert_allclose(values.sum(axis=0), base.sum(axis=0), rtol=1e-12, atol=1e-12)
-        np.testing.assert_array_equal(add_change(base, start, start)[0], base)
+        np.testing.assert_array_equal(add_change(base, start - start)[0], base)
         whole = cut == 0
         np.testing.assert_allclose((values - base)[:, whole], (now - start)[:, whole], atol=1e-15)
 

@@ -18,7 +18,7 @@ from ai4land_coupler.api import GridError, LocalWeights, Mesh, Method, Norm, Reg
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.candidates import Candidates
 from ai4land_coupler.grids.checks import validate
-from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners, validate
+from ai4land_coupler.grids.mesh import FLAT, at_pole, flatness, lon_lat, merge_corners
 from ai4land_coupler.parallel.collective import (
     agree,
     indices_to_send,
