@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["LandComponent", "Simulation", "__version__", "load_config"]
 
-_HOME = {
+_MODULE_OF = {
     "LandComponent": "ai4land_coupler.component.component",
     "Simulation": "ai4land_coupler.simulation",
     "load_config": "ai4land_coupler.config.sections",
@@ -20,9 +20,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names when they are first used: plugins that need ``api`` alone stay light."""
-    if name in _HOME:
+    """Import a public name when it is first used, so that plugins which only need ``api`` do not load the rest."""
+    if name in _MODULE_OF:
         from importlib import import_module
 
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
