@@ -1,4 +1,4 @@
-"""Offline simulation: the same component, with adapters and the store in the place of a host."""
+"""Offline simulation: runs the component without a host. Adapters give the inputs, a store takes the results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ai4land_coupler.store.format import holds_no_year
 from ai4land_coupler.store.output import OutputStore
 from ai4land_coupler.store.restart import discard_after, prune, years
 
-#: Called on rank 0 after each committed year: (steps done, steps in all, year).
+#: Called on rank 0 after each committed year with (number of steps done, total number of steps, year).
 Progress = Callable[[int, int, int], None]
 
 
 @dataclass
 class Summary:
-    """What a run did, for the person who started it. ``seconds`` are this rank's, by phase."""
+    """Results of a run in short, for the user. ``seconds`` is the time of each phase on this rank."""
 
     store: Path
     years: tuple[int, ...]
@@ -39,16 +39,16 @@ class Summary:
 
 
 class Simulation:
-    """Runs a configuration from its first year to its last, into a store.
+    """Runs a configuration from its first year to its last and writes a store.
 
     Parameters
     ----------
     config:
-        A configuration, or the path of one. It must have an ``output``.
+        A configuration, or the path of its file. The section ``output`` is required.
     comm:
         mpi4py communicator; ``None`` for a single process.
     progress:
-        Told about each committed year, on rank 0.
+        Called after each committed year, on rank 0.
     """
 
     def __init__(self, config: Config | str | Path, comm: Any = None, progress: Progress | None = None) -> None:
@@ -74,8 +74,8 @@ class Simulation:
         Parameters
         ----------
         restart:
-            True, or a folder of restarts: continue from the newest complete one. The store is taken back to
-            that year first. Where no year of it is committed yet, the run starts from the beginning.
+            True, or a folder of restarts: continue from the newest complete restart. First removes later years
+            from the store. If the store has no committed year yet, the run starts from the beginning.
         """
         component = self.component
         folder, year = self._restart_from(restart)
@@ -85,17 +85,17 @@ class Simulation:
             for name in self.config.hosts:
                 component.set_named_grid(name, as_name=name)
             component.realize()
-            store = self._open_store(continued=folder is not None, again=restart is not False)
+            store = self._open_store(is_continued=folder is not None, may_replace=restart is not False)
             total = len(component.clock.years()) - 1
             summary = Summary(self._store_path, tuple(component.clock.years()))
             if folder is None:
-                self._keep(store, component.year, 0)
+                self._write_year(store, component.year, 0)
             for clock in component.clock.remaining():
                 begin = time.perf_counter()
                 component.run(clock.now)
                 done = abs(clock.now - clock.start) // clock.step
-                self._keep(store, clock.now, done)
-                self._tell(summary, done, total, begin)
+                self._write_year(store, clock.now, done)
+                self._report_step(summary, done, total, begin)
             summary.seconds = dict(component.timers.seconds)
             warnings: Counter[str] = sum(self.comm.allgather(component.warnings), Counter())
             summary.mended = total_mended(self._mended()) + warnings
@@ -103,8 +103,8 @@ class Simulation:
 
     # ---- output -----------------------------------------------------------------------------------------------
 
-    def _keep(self, store: OutputStore, year: int, done: int) -> None:
-        """Write a year, then its restart, then commit it: what is committed can always be continued."""
+    def _write_year(self, store: OutputStore, year: int, done: int) -> None:
+        """Write a year, then its restart, then commit the year. So every committed year has a complete restart."""
         timers = self.component.timers
         with timers("write output"):
             self.component.write_output(store)
@@ -120,31 +120,34 @@ class Simulation:
                     prune(self._restart_folder, self.config.restart.keep, direction=self.component.clock.direction)
 
     def _mended(self) -> dict[Mended, int]:
-        """What was mended in the inputs, once for all ranks that read the same."""
-        everywhere: dict[Mended, int] = {}
+        """What was mended in the inputs. Counts a value once even if several ranks read it."""
+        merged: dict[Mended, int] = {}
         for part in self.comm.allgather(self.component.mended):
-            everywhere |= part
-        return everywhere
+            merged |= part
+        return merged
 
     # ---- store ------------------------------------------------------------------------------------------------
 
-    def _open_store(self, continued: bool, again: bool) -> OutputStore:
-        """The store to continue, or a new one; ``again``: in the place of one that a killed run left without a year."""
+    def _open_store(self, is_continued: bool, may_replace: bool) -> OutputStore:
+        """Open the store to continue, or create a new one.
+
+        ``may_replace``: a new store may replace one without a committed year, which a killed run left.
+        """
         layout = self.component.store_layout(self._output.shard)
         component = self.component
         clock = component.clock
-        provenance = {} if continued else component.provenance()
+        provenance = {} if is_continued else component.provenance()
         with self.comm.guard():
             if self.comm.rank == 0:
-                # restarts of an earlier run would be taken for newer ones than those that this run writes
-                last = component.year if continued else clock.start - clock.direction
+                # Delete the restarts of an earlier run: a later call would take them for the newest ones.
+                last = component.year if is_continued else clock.start - clock.direction
                 discard_after(self._restart_folder, last, direction=clock.direction)
-                if continued:
+                if is_continued:
                     store = OutputStore.open(self._store_path, layout)
                     store.truncate(component.year)
                 else:
                     attrs = {"title": self.config.title, "provenance": provenance}
-                    overwrite = self._output.overwrite or (again and holds_no_year(self._store_path))
+                    overwrite = self._output.overwrite or (may_replace and holds_no_year(self._store_path))
                     store = OutputStore.create(self._store_path, layout, attrs, overwrite=overwrite)
         with self.comm.guard():
             if self.comm.rank != 0:
@@ -152,23 +155,25 @@ class Simulation:
         return store
 
     def _restart_from(self, restart: bool | str | Path) -> tuple[Path | None, int | None]:
-        """Folder and year of the last restart whose year the store holds too; none to start anew.
+        """Folder and year of the newest restart whose year is committed in the store. (None, None): start anew.
 
-        A run that was killed between the two has written a restart of a year that it did not commit.
+        A run that was killed between writing a restart and committing its year leaves a restart without that year.
         """
         found: tuple[Path | None, int | None] = (None, None)
         with self.comm.guard():
             if restart is not False and self.comm.rank == 0 and self._store_path.exists():
                 folder = self._restart_folder if restart is True else Path(restart)
-                begun = not holds_no_year(self._store_path)
-                both = set(years(folder)) & set(OutputStore.open(self._store_path).committed_years() if begun else ())
+                has_year = not holds_no_year(self._store_path)
+                both = set(years(folder)) & set(
+                    OutputStore.open(self._store_path).committed_years() if has_year else ()
+                )
                 if both:
                     forward = self.config.time.stop >= self.config.time.start
                     found = folder, max(both) if forward else min(both)
         decided: tuple[Path | None, int | None] = self.comm.bcast(found)
         return decided
 
-    def _tell(self, summary: Summary, done: int, total: int, begin: float) -> None:
+    def _report_step(self, summary: Summary, done: int, total: int, begin: float) -> None:
         component = self.component
         diagnostics = component.diagnostics
         land, changed = diagnostics.get("land_cells"), diagnostics.get("changed_cells")
@@ -188,9 +193,9 @@ class Simulation:
 
 @contextlib.contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
-    """Give torch a fixed number of threads while a run lasts: results depend on it to the last bit.
+    """Set the number of torch threads during a run, because the last bits of the results depend on it.
 
-    Only offline: a host's threads are the host's. Only where a predictor has loaded torch.
+    Only offline: in a coupled run, the host decides about threads. Does nothing if no predictor has loaded torch.
     """
     torch = sys.modules.get("torch")
     if torch is None:

@@ -1,4 +1,4 @@
-"""The command line: ``ai4land COMMAND``. Thin: every command calls what Python offers too."""
+"""The command line: ``ai4land COMMAND``. Each command only calls functions that Python users can call too."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="ai4land")
 def cli() -> None:
-    """Land-use and land-cover prediction as a component of Earth system models.
+    """Predict land use and land cover, alone or coupled to an Earth system model.
 
-    Exit codes: 0 done, 1 failed while running, 2 bad input.
+    `ai4land COMMAND --help` explains a command. Exit codes: 0 success, 1 failure during the run, 2 bad input.
     """
 
 
@@ -61,7 +61,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of ``ai4land``: turns errors into messages and exit codes."""
+    """Entry point of ``ai4land``. Turns errors into messages and exit codes."""
     _add_plugin_commands()
     try:
         code = cli(standalone_mode=False)
@@ -69,21 +69,21 @@ def main() -> None:
         error.show()
         code = 2
     except click.Abort:
-        report_error("interrupted; what was committed stays, and `ai4land run --restart` continues from it")
+        report_error("interrupted; committed years are kept, and `ai4land run --restart` continues from them")
         code = 1
     except Ai4LandError as error:
         report_error(str(error))
         code = error.exit_code
     except Exception:
-        # not the user's mistake: show where, and do not leave other ranks waiting for this one
-        report_error("an error of the program, please report it:\n" + traceback.format_exc(), everywhere=True)
+        # A fault of the program: show the traceback, and end the other ranks, which would wait for this one for ever.
+        report_error("an error inside ai4land; please report it:\n" + traceback.format_exc(), everywhere=True)
         abort_other_ranks()
         code = 1
     sys.exit(code or 0)
 
 
 def _add_plugin_commands() -> None:
-    """Let plugins add sub-commands; a plugin that fails is reported by the commands that need it."""
+    """Let plugins add commands. Not if a built-in command is called: it loads plugins itself where it needs them."""
     from ai4land_coupler.registry.loading import load_plugins
 
     if len(sys.argv) > 1 and sys.argv[1] in cli.commands:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ai4land_coupler.preflight.inputs import InputReport, VariableReport
 
 
-@click.command()
+@click.command(short_help="Check the values in all inputs of a run.")
 @config_argument
 @set_option
 @click.option(
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     type=click.Choice(["ends", "all"]),
     default="ends",
     show_default=True,
-    help="Read the first and the last year of the forcing, or every year that the run reads.",
+    help="Years of the forcing to read: the first and the last, or all that the run reads.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -> int:
-    """Report on all inputs of a run: ranges, gaps, sums, years, what is mended, what would stop it.
+    """Read the inputs of a run and report ranges, gaps, sums and years.
 
-    Exit code 2 where the run would stop.
+    Lists the values that the run would mend and all faults that would stop it. Exit code 2 if there is such a fault.
     """
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.preflight.inputs import check_inputs

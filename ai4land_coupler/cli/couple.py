@@ -12,11 +12,11 @@ from ai4land_coupler.cli.terminal import abort_other_ranks, out, report_error
 from ai4land_coupler.errors import Ai4LandError
 
 
-@click.command()
+@click.command(short_help="Run as a component of a model coupled by YAC.")
 @config_argument
 @set_option
 @click.option("--component", default="ai4land", show_default=True, help="Name of this component in YAC.")
-@click.option("--grid", help="Entry of the configuration's hosts; default: the only one.")
+@click.option("--grid", help="Name of the host grid, as under `hosts` in CONFIG. Not needed if there is only one.")
 @click.option(
     "--calendar",
     type=click.Choice(["proleptic_gregorian", "noleap", "360_day"]),
@@ -25,16 +25,25 @@ from ai4land_coupler.errors import Ai4LandError
     help="The calendar of the coupled run.",
 )
 @click.option(
-    "--coupling", type=click.Path(path_type=Path), metavar="YAML", help="YAC's configuration file, to read here."
+    "--coupling",
+    type=click.Path(path_type=Path),
+    metavar="YAML",
+    help="Configuration file of YAC that this component shall read.",
 )
 @click.option(
-    "--restart-from", "restart", type=click.Path(path_type=Path), help="Continue from a restart of this folder."
+    "--restart-from",
+    "restart",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Continue from the newest restart in this folder.",
 )
-@click.option("--check", is_flag=True, help="Only look at what YAC would end the job for.")
+@click.option("--check", is_flag=True, help="Only check what would make YAC abort the job, then stop.")
 def couple(config: Path, overrides: tuple[str, ...], check: bool, **options: Any) -> None:
-    """Take part in a run that YAC couples: mpiexec -n 2 ai4land couple CONFIG : -n 16 MODEL.
+    """Run as a component of a coupled model that uses YAC.
 
-    Exports are fields of one host grid, put each year; imports are got each month (docs/coupling.md).
+    Start it with the other components: mpiexec -n 2 ai4land couple CONFIG : -n 16 MODEL
+
+    It sends the fields of one host grid each year and receives the host's fields each month (docs/yac.md).
     """
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.interfaces import yac as yac_component
@@ -47,7 +56,7 @@ def couple(config: Path, overrides: tuple[str, ...], check: bool, **options: Any
             return
         yac_component.couple(settings, choice)
     except Ai4LandError as error:
-        # the other programs of the job wait in YAC and would wait for ever
+        # The other programs of the job wait for this one in YAC and would wait for ever.
         report_error(str(error), everywhere=True)
         abort_other_ranks()
         raise SystemExit(error.exit_code) from error

@@ -10,7 +10,7 @@ from ai4land_coupler.cli.terminal import out, progress_bar, size
 from ai4land_coupler.errors import ConfigError
 
 
-@click.command()
+@click.command(short_help="Convert a store to netCDF, GeoTIFF, LUH2, CMIP or CLM files.")
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("kind", metavar="FORMAT", type=click.Choice(["netcdf", "geotiff", "luh2", "cmip", "clm"]))
 @click.option(
@@ -18,20 +18,28 @@ from ai4land_coupler.errors import ConfigError
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="A file for netcdf ({year} in its name: one a year), luh2 and clm; a folder for geotiff and cmip.",
+    help="A file for netcdf, luh2 and clm; a folder for geotiff and cmip. netcdf with {year} in it: yearly files.",
 )
-@click.option("--years", metavar="A:B", help="Years to export, both included, or one year; default all.")
-@click.option("--host", metavar="NAME", help="Export the fields of this host grid (netcdf, cmip).")
+@click.option(
+    "--years", metavar="A:B", help="First and last year to export, or one year. Default: all committed years."
+)
+@click.option("--host", metavar="NAME", help="Export the fields of this host grid. For netcdf and cmip.")
 @click.option(
     "--resolution",
     type=click.Choice(["0.25", "0.5", "1"]),
-    help="Grid of cmip in degrees, without --host; default 0.5.",
+    help="Cell size of the cmip grid in degrees. Default: 0.5. Not with --host.",
 )
-@click.option("--surface", type=click.Path(path_type=Path), metavar="FSURDAT", help="CLM's surface data set, for clm.")
 @click.option(
-    "--attr", "attrs", multiple=True, metavar="NAME=TEXT", help="Global attribute of netCDF files, such as license."
+    "--surface", type=click.Path(path_type=Path), metavar="FSURDAT", help="Surface data set of CLM. Required for clm."
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--attr",
+    "attrs",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="Add a global attribute to netCDF files, such as license. Can be given several times.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def export(
     store: Path,
     kind: str,
@@ -43,11 +51,14 @@ def export(
     attrs: tuple[str, ...],
     overwrite: bool,
 ) -> None:
-    """Write the committed years of STORE as netcdf, geotiff, luh2, cmip or clm.
+    """Convert the committed years of STORE to another FORMAT (docs/formats.md).
 
-    FORMAT netcdf: maps, class areas and continuous fields (CF-1.11). geotiff: a map a year, as HILDA+ has them.
-    luh2: fractions at 0.25 degrees, laid out as LUH2 states. cmip: variables of the CMIP6 tables, in per cent.
-    clm: a land-use time series (flanduse_timeseries) that starts from CLM's own surface data set.
+    \b
+    netcdf   maps, class areas and continuous fields, CF-1.11
+    geotiff  one map a year, like HILDA+
+    luh2     fractions at 0.25 degrees, like the states of LUH2
+    cmip     variables of the CMIP6 tables, in per cent
+    clm      land-use time series (flanduse_timeseries) that starts from CLM's surface data set
     """
     from ai4land_coupler.formats import export as write
 

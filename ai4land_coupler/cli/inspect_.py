@@ -11,11 +11,11 @@ from rich.table import Table
 from ai4land_coupler.cli.terminal import out, size
 
 
-@click.command()
+@click.command(short_help="Show what a store contains, or verify its files.")
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--verify", is_flag=True, help="Read every committed chunk and check its checksum.")
+@click.option("--verify", is_flag=True, help="Also read all committed data and check their checksums.")
 def inspect(store: Path, verify: bool) -> None:
-    """What an output store or a prepared store holds; with --verify, whether every byte is sound."""
+    """Show the years, arrays and sizes of an output store or a prepared store."""
     from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
     from ai4land_coupler.inputs.mended_log import read_mended
     from ai4land_coupler.store.output import inspect as inspect_store

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="A.B=VALUE",
-    help="Replace a value of the configuration; may be given several times.",
+    help="Change a value of the configuration for this call. Can be given several times.",
 )

@@ -1,4 +1,4 @@
-"""``ai4land plan``: what a run will need, before it starts."""
+"""``ai4land plan``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import duration, out, size
 
 
-@click.command()
+@click.command(short_help="Estimate memory, disk and time of a run.")
 @config_argument
 @set_option
-@click.option("--ranks", default=1, show_default=True, help="Ranks that the run will have.")
+@click.option("--ranks", default=1, show_default=True, help="Number of MPI ranks of the run.")
 def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
-    """Tiles, memory, disk and time that a run will need, measured on one of its tiles."""
+    """Estimate tiles, memory, disk and time of a run. Predicts one tile and scales up."""
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.preflight.cost import expect
 

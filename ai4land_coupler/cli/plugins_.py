@@ -8,9 +8,9 @@ from rich.table import Table
 from ai4land_coupler.cli.terminal import out
 
 
-@click.command()
+@click.command(short_help="List the installed plugins.")
 def plugins() -> None:
-    """Predictors, adapters and regridders that are installed, and plugins that failed to load."""
+    """List the installed predictors, adapters and regridding backends, and plugins that failed to load."""
     from ai4land_coupler.registry.loading import load_plugins
 
     table = Table(box=None, pad_edge=False)

@@ -10,13 +10,15 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar, size
 
 
-@click.command()
+@click.command(short_help="Read and check the inputs once, for faster runs.")
 @config_argument
 @set_option
-@click.option("-o", "--output", "store", type=click.Path(path_type=Path), required=True, help="Zarr store to make.")
-@click.option("--maps", nargs=2, type=int, metavar="FIRST LAST", help="Years whose maps are stored too.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: the processors there are.")
-@click.option("--overwrite", is_flag=True, help="Replace a prepared store of other inputs.")
+@click.option("-o", "--output", "store", type=click.Path(path_type=Path), required=True, help="Zarr store to write.")
+@click.option("--maps", nargs=2, type=int, metavar="FIRST LAST", help="Also store the maps of these years.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Number of processes. Default: one for each available processor."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a prepared store that was made from other inputs.")
 def prepare(
     config: Path,
     overrides: tuple[str, ...],
@@ -25,9 +27,10 @@ def prepare(
     jobs: int | None,
     overwrite: bool,
 ) -> None:
-    """Read the inputs of a run once, check them, and write them into one Zarr store.
+    """Read the inputs of a run once, check them, and write them to one Zarr store.
 
-    Interrupted or killed, the same command goes on where it was. STORE.run.yaml is the same run, reading the store.
+    Also writes STORE.run.yaml: the same configuration, but with inputs from the store. If the command is interrupted,
+    call it again: it continues.
     """
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.experiments.prepare import inspect_prepared

@@ -10,30 +10,42 @@ import click
 from ai4land_coupler.cli.terminal import out, progress_bar
 
 
-@click.command()
+@click.command(short_help="Regrid a netCDF or Zarr file with a weight file.")
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("-v", "--variable", "variables", multiple=True, metavar="NAME", help="Default: all on the source grid.")
+@click.option(
+    "-v",
+    "--variable",
+    "variables",
+    multiple=True,
+    metavar="NAME",
+    help="Variable to regrid. Default: all variables on the source grid. Can be given several times.",
+)
 @click.option(
     "--method",
     "rule",
     type=click.Choice(["mean", "largest-share"]),
     default="mean",
     show_default=True,
-    help="largest-share: for categories, the one that covers most of the cell.",
+    help="mean: the weighted mean. largest-share: the category that covers most of the cell.",
 )
 @click.option(
     "--missing",
     type=click.Choice(["renormalise", "conserve", "spread"]),
     default="renormalise",
     show_default=True,
-    help="Means of what is there; sums that keep integrals; or missing where any source cell is.",
+    help="Treatment of missing source cells. renormalise: mean of the valid cells. conserve: keep the integral. "
+    "spread: missing if any source cell is missing.",
 )
 @click.option(
-    "--min-share", type=float, default=0.0, show_default=True, help="Missing where less of the cell has values."
+    "--min-share",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="A cell is missing if valid source cells cover less than this share of it.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def regrid(
     weights: Path,
     source: Path,
@@ -44,9 +56,9 @@ def regrid(
     min_share: float,
     overwrite: bool,
 ) -> None:
-    """Put variables of INPUT on another grid, by WEIGHTS that `ai4land weights`, ESMF, CDO or YAC made.
+    """Regrid the variables of INPUT with WEIGHTS, a file from `ai4land weights`, ESMF, CDO or YAC.
 
-    INPUT and OUTPUT are netCDF, or Zarr where a name ends in .zarr. Time, levels and attributes are kept.
+    INPUT and OUTPUT are netCDF files, or Zarr stores if the name ends in .zarr. Time, levels and attributes are kept.
     """
     from ai4land_coupler.regrid.files import regrid_file
 

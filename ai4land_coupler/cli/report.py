@@ -9,16 +9,21 @@ import click
 from ai4land_coupler.cli.terminal import out, size
 
 
-@click.command()
+@click.command(short_help="Show a run on one HTML page.")
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The HTML file; by default the store's name with .html."
+    "-o", "--output", type=click.Path(path_type=Path), help="HTML file to write. Default: STORE with the ending .html."
 )
-@click.option("--figures", type=click.Path(path_type=Path), metavar="DIR", help="Also write PNG and PDF figures there.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write figures as PNG and PDF to this folder.",
+)
 def report(store: Path, output: Path | None, figures: Path | None) -> None:
-    """One HTML file that shows a run: maps by year, what changed, areas against demand, provenance.
+    """Write one HTML page about a run: yearly maps, changes, areas and demand, provenance.
 
-    The file holds all that it shows and opens in a browser without a network.
+    The page contains all its data. A browser can show it without a network connection.
     """
     from ai4land_coupler.report.web_page import write_page
 

@@ -11,27 +11,35 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import duration, out, progress_bar, rank, world
 
 
-@click.command()
+@click.command(short_help="Run a simulation.")
 @config_argument
 @set_option
-@click.option("--restart", is_flag=True, help="Continue from the newest complete restart, if there is one.")
-@click.option("--restart-from", type=click.Path(path_type=Path), help="Continue from a restart of this folder.")
+@click.option("--restart", is_flag=True, help="Continue from the newest complete restart. Without one, start anew.")
+@click.option(
+    "--restart-from",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Continue from the newest restart in this folder.",
+)
 def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: Path | None) -> None:
-    """Run a simulation from a YAML file. Also under a launcher: mpiexec -n 4 ai4land run CONFIG."""
+    """Run the simulation that the YAML file CONFIG describes.
+
+    With MPI: mpiexec -n 4 ai4land run CONFIG
+    """
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.simulation import Simulation
 
-    quiet = rank() != 0
+    is_silent = rank() != 0
     settings = load_config(config, overrides)
     with progress_bar() as bar:
-        task = bar.add_task("starting", total=None, visible=not quiet)
+        task = bar.add_task("starting", total=None, visible=not is_silent)
 
         def advance(done: int, total: int, year: int) -> None:
             bar.update(task, completed=done, total=total, description=f"year {year}")
 
         simulation = Simulation(settings, world(), advance)
         summary = simulation.run(restart=restart_from or restart)
-    if quiet:
+    if is_silent:
         return
     phases = Table(box=None, pad_edge=False)
     phases.add_column("where the time went (rank 0)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(short_help="Print the JSON Schema of the configuration.")
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors that complete and check YAML."""
+    """Print the JSON Schema of the configuration. Editors can use it to complete and check YAML files."""
     from ai4land_coupler.config.sections import json_schema
 
     click.echo(json_schema(), nl=False)

@@ -1,4 +1,4 @@
-"""What the commands share: the console, progress bars, errors, and whether this is a parallel job."""
+"""Functions that all commands use: console, progress bars, errors, and the communicator of a parallel job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-#: Set by the launchers of Open MPI, of MPICH and its kin, and of Slurm's PMI.
+#: Environment variables that the launchers of Open MPI, MPICH (and MPIs derived from it) and Slurm set.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
 
 out = Console(highlight=False)
@@ -16,7 +16,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def world() -> Any:
-    """The communicator of a job that a launcher started, ``None`` for a single process (MPI is not loaded then)."""
+    """The communicator of a job that an MPI launcher started; ``None`` for a single process, without MPI."""
     if not any(name in os.environ for name in _LAUNCHERS):
         return None
     from mpi4py import MPI
@@ -30,14 +30,14 @@ def rank() -> int:
 
 
 def report_error(message: str, *, everywhere: bool = False) -> None:
-    """Print a message to standard error: once for a parallel job whose ranks all know it."""
+    """Print a message to standard error, from rank 0 only. ``everywhere``: from any rank, if only this one failed."""
     if everywhere or rank() == 0:
         err.print("[bold red]error:[/] ", end="")
         err.print(message, markup=False)
 
 
 def abort_other_ranks() -> None:
-    """End the whole parallel job: this rank cannot take part in the next exchange."""
+    """End the whole parallel job, because this rank cannot take part in the next collective call."""
     comm = world()
     if comm is not None:
         comm.Abort(1)
@@ -56,7 +56,7 @@ def progress_bar() -> Progress:
 
 
 def size(number: float) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes as text, such as ``1.5 MB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if number < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
@@ -65,7 +65,7 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
+    """A number of seconds as text, such as ``2.5 min``."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     if seconds < 7200:

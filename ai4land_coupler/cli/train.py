@@ -10,12 +10,19 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar
 
 
-@click.command()
+@click.command(short_help="Train a predictor on pairs of maps.")
 @config_argument
 @set_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the new bundle.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder to write the bundle to.",
+)
 def train(config: Path, overrides: tuple[str, ...], output: Path) -> None:
-    """Train a predictor on pairs of maps and write its bundle: weights and a card."""
+    """Train a predictor on pairs of maps and write its bundle: the weights and a card that describes them."""
     from ai4land_coupler.experiments.training.config import load_train_config
     from ai4land_coupler.experiments.training.train import train as train_predictor
 

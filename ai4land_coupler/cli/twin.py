@@ -12,16 +12,21 @@ from ai4land_coupler.cli.terminal import out, progress_bar
 from ai4land_coupler.config.faults import config_error
 
 
-@click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the data set.")
-@click.option("--region", nargs=4, type=float, metavar="WEST EAST SOUTH NORTH", help="Degrees.")
+@click.command(short_help="Generate synthetic inputs (Twin Earth).")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write to."
+)
+@click.option("--region", nargs=4, type=float, metavar="WEST EAST SOUTH NORTH", help="Region in degrees.")
 @click.option("--resolution", type=float, help="Cell size of the land grid in degrees.")
-@click.option("--years", nargs=2, type=int, metavar="FIRST LAST", help="Years of the data set.")
-@click.option("--scenario-start", type=int, help="Last year of the history, first of the scenario.")
-@click.option("--seed", type=int, help="Another seed is another Earth.")
-@click.option("--edition", help="A frozen benchmark edition by name, instead of the options above.")
+@click.option("--years", nargs=2, type=int, metavar="FIRST LAST", help="First and last year of the data set.")
+@click.option("--scenario-start", type=int, help="Year in which the historical file ends and the scenario file begins.")
+@click.option("--seed", type=int, help="Seed of the random numbers.")
+@click.option("--edition", metavar="NAME", help="Generate this frozen benchmark edition. Replaces the options above.")
 def twin(output: Path, edition: str | None, **given: Any) -> None:
-    """Make a Twin Earth: synthetic land over the real coasts, in the layouts of the real data sets."""
+    """Generate a Twin Earth: synthetic land use on the real land mask.
+
+    The files have the formats of HILDA+, LUH2 and its scenarios. Use them to try ai4land without the real data.
+    """
     from ai4land_coupler.experiments.twin import TwinOptions, benchmark_edition, generate
 
     frozen = None if edition is None else benchmark_edition(edition)
@@ -40,7 +45,7 @@ def twin(output: Path, edition: str | None, **given: Any) -> None:
 
 
 def _named(given: dict[str, Any]) -> dict[str, Any]:
-    """The command's options by the names of ``TwinOptions``, those that were given."""
+    """The options that were given, by their names in ``TwinOptions``."""
     named = {key: given[key] for key in ("resolution", "scenario_start", "seed")}
     if given["region"]:
         named |= dict(zip(("lon0", "lon1", "lat0", "lat1"), given["region"], strict=True))

@@ -10,11 +10,14 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, world
 
 
-@click.command()
+@click.command(short_help="Check a configuration and open its inputs.")
 @config_argument
 @set_option
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
-    """Check a configuration and its inputs: keys, plugins, files, grids, years, legends, weights."""
+    """Check a configuration: keys, plugins, files, grids, years, legends and weights.
+
+    Initialises the run but does not advance it. `ai4land check` also checks the values in the input files.
+    """
     from ai4land_coupler.component.component import LandComponent
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.grids import read_mesh

@@ -13,11 +13,14 @@ from ai4land_coupler.cli.terminal import out, progress_bar, rank, size, world
 from ai4land_coupler.errors import ConfigError
 
 
-@click.command()
+@click.command(short_help="Make a file of regrid weights.")
 @click.argument("source", required=False)
 @click.argument("destination", required=False)
 @click.option(
-    "--from", "given", type=click.Path(path_type=Path), help="Take the weights of this file, and write them anew."
+    "--from",
+    "given",
+    type=click.Path(path_type=Path),
+    help="Do not compute weights: read them from this file and write them in another format.",
 )
 @click.option(
     "-m",
@@ -25,26 +28,35 @@ from ai4land_coupler.errors import ConfigError
     type=click.Choice(["conservative", "conservative2nd", "bilinear", "nearest"]),
     default="conservative",
     show_default=True,
+    help="Regridding method.",
 )
 @click.option(
     "--norm",
     type=click.Choice(["destination", "fraction"]),
     default="destination",
     show_default=True,
-    help="What conservative weights are shares of: the whole destination cell, or its covered part.",
+    help="Normalise conservative weights by the area of the whole destination cell, or of its covered part.",
 )
-@click.option("--backend", default="yac", show_default=True, help="Regridding backend by name, or auto.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the backend.")
+@click.option("--backend", default="yac", show_default=True, help="Name of the regridding backend, or auto.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the backend. Can be given several times.",
+)
 @click.option(
     "--format",
     "layout",
     type=click.Choice(["esmf", "basic", "scrip", "yac"]),
     default="esmf",
     show_default=True,
-    help="esmf: NCO, xESMF, ESMF. basic: links alone. scrip: CDO. yac: YAC.",
+    help="Format of the file: esmf (for ESMF, xESMF, NCO), basic (esmf without the grids), scrip (for CDO), yac.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.nc, or FILE.zarr.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write: FILE.nc or FILE.zarr."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def weights(
     source: str | None,
     destination: str | None,
@@ -57,10 +69,11 @@ def weights(
     output: Path,
     overwrite: bool,
 ) -> None:
-    """Make regrid weights from SOURCE to DESTINATION.
+    """Make regrid weights from the grid SOURCE to the grid DESTINATION.
 
-    Both are grid files, data files with latitudes and longitudes, or names such as r1440x720, O80, ne30pg2. Runs on
-    ranks too: mpiexec -n 4 ai4land weights ...
+    Each grid is a grid file, a data file with latitudes and longitudes, or a name such as r1440x720, O80 or ne30pg2.
+
+    With MPI: mpiexec -n 4 ai4land weights ...
     """
     from ai4land_coupler.regrid.files import convert_weights, make_weights
 
@@ -99,7 +112,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _progress(stack: contextlib.ExitStack) -> Any:
-    """A bar on the first rank, nothing elsewhere."""
+    """A progress bar on rank 0; on other ranks a function that does nothing."""
     if rank():
         return lambda done, total, what: None
     bar = stack.enter_context(progress_bar())

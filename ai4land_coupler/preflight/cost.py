@@ -1,4 +1,4 @@
-"""What a run will need, measured on its own first tile before it starts."""
+"""Estimates the cost of a run before it starts: predicts one tile and scales up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 
 @dataclass(frozen=True)
 class Expectation:
-    """``useful`` is cells of cores over cells of windows; memory in bytes a rank, disk in bytes."""
+    """``useful``: cells of the cores over cells of the windows. ``memory``: bytes per rank. ``disk``: bytes."""
 
     grid: LatLonGrid
     blocks: int
@@ -31,11 +31,10 @@ class Expectation:
 
 
 def expect(config: Config, ranks: int = 1) -> Expectation:
-    """Initialise a run, predict one of its tiles and scale up.
+    """Initialise a run, predict one of its tiles, and scale the measured cost up to the whole run.
 
-    Disk is what the initial map takes when compressed, times the years. Memory is what this process held after
-    the tile; a rank of a larger job holds its share of the maps less, and
-    making regrid weights may take more for a while.
+    Disk: size of the compressed initial map times the number of years. Memory: peak memory of this process after the
+    tile, with only one rank's share of the maps. Regridding weights can need more memory for a short time.
     """
     component = LandComponent(config, online=False)
     component.initialize()
@@ -46,7 +45,9 @@ def expect(config: Config, ranks: int = 1) -> Expectation:
     if not clock.done:
         forcing, imports = component.read_inputs(clock.next())
         one = model.only([largest.id])
-        one.advance(component.state, forcing, imports, clock.next())  # the first call reads statics and warms up
+        one.advance(
+            component.state, forcing, imports, clock.next()
+        )  # untimed: the first call also reads the static fields
         begin = time.perf_counter()
         one.advance(component.state, forcing, imports, clock.next())
         seconds = time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""What the inputs of a run hold, and what is wrong with them: all faults at once, where a run stops at the first."""
+"""Checks the inputs of a run. Reports all faults at once, while a run stops at the first one."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from ai4land_coupler.land.first_state import count_no_data, read_cover
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup, make_setup
 
-#: Told how much is done (0 to 1) and what is read.
+#: Called with the share that is done (0 to 1) and the name of what is read.
 Progress = Callable[[float, str], None]
 
 
 @dataclass
 class VariableReport:
-    """One variable as the run reads it.
+    """Values of one variable, as the run reads it.
 
     Parameters
     ----------
     sources:
-        The adapters that serve it, with their files.
+        The adapters that have the variable, with their files.
     available, read:
-        Years that each of them has, as text, and years that were read here; empty for static fields.
+        Years that each adapter has, as text, and years that were read here. Empty for static fields.
     low, high:
-        Range found, in ``units``; NaN where nothing could be read.
+        Range of the values, in ``units``. NaN if nothing could be read.
     missing:
-        Share of the land without data, the largest of the years.
+        Share of the land without data; the largest over the years.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class VariableReport:
     missing: float = math.nan
 
     def add(self, values: NDArray[np.float32], gaps: LandGaps) -> None:
-        """Widen the report by values, and by what they leave out of the land."""
+        """Extend the range by new values, and the share of land without data by their gaps."""
         if np.isfinite(values).any():
             self.low = float(np.fmin(self.low, np.nanmin(values)))
             self.high = float(np.fmax(self.high, np.nanmax(values)))
@@ -67,16 +67,16 @@ class InputReport:
     Parameters
     ----------
     adapters:
-        Each adapter with its files and grid, a line each.
+        One line for each adapter, with its files and grid.
     descriptions:
-        Such a line to what the adapter says about its data (``describe()``), where it says anything.
+        Maps such a line to the adapter's description of its data (``describe()``), if it has one.
     closure:
-        Name of a sum (``land use``) to the smallest and largest found over cells with data.
+        Maps the name of a sum (``land use``) to its smallest and largest value over the cells with data.
     mended:
-        What is mended or counted while reading, by adapter and fault; with faults, also what the policy ``mend``
-        would mend.
+        Number of values that were mended or counted while reading, by adapter and fault. If there are faults, also
+        the values that the policy ``mend`` would mend.
     faults:
-        What stops the run, each with what to do; the same fault of several years once.
+        Messages of all faults that would stop the run. A fault that several years have is listed once.
     """
 
     policy: str
@@ -90,7 +90,7 @@ class InputReport:
     faults: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON; NaN is null."""
+        """The report as plain JSON; NaN becomes null."""
         content = asdict(self)
         for variable in content["variables"]:
             for key in ("low", "high", "missing"):
@@ -98,19 +98,19 @@ class InputReport:
         return content
 
     def add_adapter(self, kind: str, entry: NamedAdapter) -> None:
-        """Keep an adapter, and what it says about its data."""
+        """Add an adapter and its description."""
         line = f"{kind} {entry}: {entry.adapter.grid() or 'interpolates to the land'}"
         self.adapters.append(line)
         try:
             description = entry.adapter.describe()
         except Ai4LandError as error:
-            self.blame(error)
+            self.add_fault(error)
         else:
             if description:
                 self.descriptions[line] = description
 
-    def blame(self, error: Ai4LandError) -> None:
-        """Keep a fault, once for all years that have it."""
+    def add_fault(self, error: Ai4LandError) -> None:
+        """Add a fault, unless another year already has the same one."""
         if not any(fault.splitlines()[0] == str(error).splitlines()[0] for fault in self.faults):
             self.faults.append(str(error))
 
@@ -118,7 +118,7 @@ class InputReport:
 def check_inputs(
     config: Config, years: Literal["ends", "all"] = "ends", progress: Progress = lambda share, what: None
 ) -> InputReport:
-    """Read what a run would read, and report on it.
+    """Read everything that a run would read, and report on it.
 
     Parameters
     ----------
@@ -129,14 +129,14 @@ def check_inputs(
     Raises
     ------
     ConfigError, PluginError
-        Where the configuration itself cannot be used: there is nothing to report on then.
+        If the configuration itself is invalid, so that there is nothing to report on.
     """
     report = InputReport(config.quality.policy)
     try:
         setup = make_setup(config)
         field_table = make_field_table(setup)
     except Ai4LandError as error:
-        report.blame(error)
+        report.add_fault(error)
         return report
     report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
     entries = [("initial", setup.initial)]
@@ -148,7 +148,7 @@ def check_inputs(
     try:
         land = checker.land()
     except Ai4LandError as error:
-        report.blame(error)
+        report.add_fault(error)
         return report
     checker.forcing(land, years, progress)
     checker.statics(land, progress)
@@ -157,17 +157,17 @@ def check_inputs(
 
 
 class _Checker:
-    """Fills a report."""
+    """Reads the inputs and fills a report."""
 
     def __init__(self, setup: LandSetup, forcing: LandForcing, report: InputReport) -> None:
         self.config, self.setup, self.report = setup.config, setup, report
         self._forcing = forcing
         self._no_data: dict[Mended, int] = {}
-        self._lenient: LandSetup | None = None
+        self._mending_setup: LandSetup | None = None
         self._gaps: dict[tuple[str, str], LandGaps] = {}
 
     def land(self) -> dict[int, NDArray[np.bool_]]:
-        """Cells of land of each block."""
+        """Which cells are land, by block."""
         setup = self.setup
         year = setup.initial_year
         covers = {
@@ -184,7 +184,7 @@ class _Checker:
         try:
             needs = self._forcing.needs()
         except Ai4LandError as error:
-            self.report.blame(error)
+            self.report.add_fault(error)
             return
         chosen = sorted(year for year, wanted in needs.items() if wanted)
         if years == "ends":
@@ -201,7 +201,7 @@ class _Checker:
                 line.add(values, gaps)
                 old = self._gaps.get(("forcing", name), gaps)
                 self._gaps["forcing", name] = max(old, gaps, key=lambda g: g.missing)
-            self._close(read)
+            self._add_sums(read)
 
     def statics(self, land: Mapping[int, NDArray[np.bool_]], progress: Progress) -> None:
         setup = self.setup
@@ -216,51 +216,51 @@ class _Checker:
                 self._line("static", name, wanted[name]).add(values, gaps)
                 old = self._gaps.get(("static", name))
                 self._gaps["static", name] = gaps if old is None else old + gaps
-            self._close(read)
+            self._add_sums(read)
 
     def finish(self) -> None:
-        """Faults of the whole land, and counts."""
+        """Add the faults that concern the whole land, and the counts of mended values."""
         quality = self.config.quality
         for (kind, name), gaps in sorted(self._gaps.items()):
             limit = quality.missing_static if kind == "static" else quality.missing_forcing
             try:
                 refuse_gaps(name, gaps, limit, self._catalogue(self.setup, kind).source(name), quality.policy)
             except Ai4LandError as error:
-                self.report.blame(error)
+                self.report.add_fault(error)
         mended = self._no_data | self.setup.forcing.mended | self.setup.static.mended
-        if self._lenient is not None:
-            mended = self._lenient.forcing.mended | self._lenient.static.mended | mended
+        if self._mending_setup is not None:
+            mended = self._mending_setup.forcing.mended | self._mending_setup.static.mended | mended
         self.report.mended = dict(sorted(total(mended).items()))
 
     # ---- parts ------------------------------------------------------------------------------------------------
 
     def _read(self, kind: str, units: Mapping[str, str], grid: Any, year: int | None) -> dict[str, NDArray[np.float32]]:
-        """All variables at once; where that fails one by one, so that each fault is told, mended where that works."""
+        """Read all variables at once. If that fails, read them one by one to report each fault; mend if possible."""
         catalogue = self._catalogue(self.setup, kind)
         try:
             return catalogue.read(units, grid, year)
         except Ai4LandError as error:
-            self.report.blame(error)
+            self.report.add_fault(error)
         read: dict[str, NDArray[np.float32]] = {}
         for name, wanted in units.items():
             try:
                 catalogue.read({name: wanted}, grid, year)
             except Ai4LandError as error:
-                self.report.blame(error)
+                self.report.add_fault(error)
         for names in ({name: wanted} for name, wanted in units.items()):
             try:
-                read |= self._catalogue(self._mending(), kind).read(names, grid, year)
+                read |= self._catalogue(self._setup_that_mends(), kind).read(names, grid, year)
             except Ai4LandError:
-                self._line(kind, *next(iter(names.items())))  # nothing can be read: a line without a range
+                self._line(kind, *next(iter(names.items())))  # Nothing can be read: add a line without a range.
         return read
 
-    def _mending(self) -> LandSetup:
-        """The same inputs under the policy ``mend``."""
-        if self._lenient is None:
+    def _setup_that_mends(self) -> LandSetup:
+        """The same inputs, but with the policy ``mend``."""
+        if self._mending_setup is None:
             quality = self.config.quality.model_copy(update={"policy": "mend"})
             config = self.config.model_copy(update={"quality": quality})
-            self._lenient = make_setup(config)
-        return self._lenient
+            self._mending_setup = make_setup(config)
+        return self._mending_setup
 
     @staticmethod
     def _catalogue(setup: LandSetup, kind: str) -> Catalogue:
@@ -275,7 +275,7 @@ class _Checker:
         self.report.variables.append(line)
         return line
 
-    def _close(self, read: Mapping[str, NDArray[np.float32]]) -> None:
+    def _add_sums(self, read: Mapping[str, NDArray[np.float32]]) -> None:
         for label, members in sum_members(read).items():
             values = np.stack([read[name] for name in members])
             with_data = np.isfinite(values).any(axis=0)

@@ -1,4 +1,4 @@
-"""Prepare the inputs of a run once: raw files to one analysis-ready Zarr store, see ``docs/prepare.md``."""
+"""Prepares the inputs of a run: reads and checks raw files once and writes one Zarr store (``docs/prepare.md``)."""
 
 from ai4land_coupler.experiments.prepare.layout import PreparedLayout
 from ai4land_coupler.experiments.prepare.run import Prepared, prepare

@@ -1,4 +1,4 @@
-"""What lies beside a prepared store: the same run reading from it, and a STAC collection that describes it."""
+"""The two files next to a prepared store: a configuration that reads the store, and a STAC collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai4land_coupler.files.durable import write_durably
 from ai4land_coupler.registry.loading import Plugins
 from ai4land_coupler.regrid.auto import resolve
 
-#: First line of the configuration beside a store; a file without it is somebody else's.
+#: First line of the configuration that this module writes. Files without it are never overwritten.
 HEADER = "# Made by ai4land prepare: the same run, reading its inputs from the prepared store."
 
 
@@ -28,7 +28,7 @@ def write_companion_files(
     Raises
     ------
     ConfigError
-        When a file of that name was not made by us.
+        If a file of that name exists that this module did not write.
     """
     run, stac = (store.with_name(store.name + ending) for ending in (".run.yaml", ".stac.json"))
     if run.exists() and not run.read_text().startswith(HEADER):
@@ -41,7 +41,7 @@ def write_companion_files(
 
 
 def run_configuration(config: Config, plugins: Plugins, layout: PreparedLayout, store: Path) -> dict[str, Any]:
-    """The configuration with every adapter replaced by ``prepared``; relative paths start from the store's folder."""
+    """The configuration with adapter ``prepared`` instead of all others, and paths relative to the store's folder."""
     target = store.parent
     raw: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     adapter = {part: {"name": "prepared", "options": {"store": store.name, "part": part}} for part in PARTS}
@@ -65,9 +65,9 @@ def run_configuration(config: Config, plugins: Plugins, layout: PreparedLayout, 
 def _moved_options(
     config: Config, plugins: Plugins, name: str, options: dict[str, Any], target: Path, kind: Any
 ) -> dict[str, Any]:
-    """Options of a plugin with their relative paths seen from another folder.
+    """Options of a plugin, with relative paths changed so that they start from another folder.
 
-    Which options are paths, the plugin's own model tells: it makes them absolute.
+    An option is a path if the plugin's own model makes it absolute.
     """
     checked = plugins.find(kind, name).options.model_validate(options, context={"base": config.base})
     moved = dict(options)
@@ -81,5 +81,5 @@ def _moved_options(
 
 
 def _moved(base: Path, path: str, target: Path) -> str:
-    """A relative path seen from another folder; an absolute one as it is."""
+    """The same path, relative to another folder. An absolute path stays as it is."""
     return path if Path(path).is_absolute() else os.path.relpath(base / path, target)

@@ -1,7 +1,7 @@
-"""Which pieces of a store are done, so that an interrupted run goes on with the others.
+"""Records which pieces of a store are complete, so that an interrupted run continues with the other pieces.
 
-Pieces are entered in batches: their shards are brought to disk first, all at once, then the entry. A kill or a loss of
-power costs the pieces that were not entered yet, which are made anew.
+Pieces are recorded in batches: first all shards of a batch are synchronised to disk, then its entry is written. After a
+kill or a power failure, the pieces without an entry are made again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ai4land_coupler.experiments.prepare.layout import Piece
 from ai4land_coupler.experiments.prepare.piece_maker import MadePiece
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, unseal, write_durably
 
-#: A batch ends when it has so many pieces or bytes, or is so old (seconds): that much work a kill may cost.
+#: Largest number of pieces, bytes and seconds of a batch: the work that a kill can lose.
 PIECES, BYTES, AGE = 16, 256 << 20, 5.0
 
-REMEDY = "run the same command again: it goes on with the pieces that are missing"
+REMEDY = "run the same command again: it continues with the missing pieces"
 
 
 class Journal:
@@ -28,7 +28,7 @@ class Journal:
     Parameters
     ----------
     folder:
-        Holds one file a batch.
+        Contains one file per batch.
     store:
         The unfinished store.
     """
@@ -36,26 +36,26 @@ class Journal:
     def __init__(self, folder: Path, store: Path) -> None:
         self._folder, self._store = folder, store
         self._batch: list[MadePiece] = []
-        self._begun = 0.0
+        self._batch_start = 0.0
         self._next = 1 + max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
 
     def add(self, made: MadePiece) -> Sequence[MadePiece]:
-        """Take a piece that was written; returns those that are entered now.
+        """Add a written piece. Returns the pieces that this call records: none, or the whole batch.
 
         Raises
         ------
         RunError
-            When the disk refuses.
+            If writing to disk fails.
         """
         if not self._batch:
-            self._begun = time.monotonic()
+            self._batch_start = time.monotonic()
         self._batch.append(made)
         size = sum(sum(item.files.values()) for item in self._batch)
-        full = len(self._batch) >= PIECES or size >= BYTES or time.monotonic() - self._begun > AGE
+        full = len(self._batch) >= PIECES or size >= BYTES or time.monotonic() - self._batch_start > AGE
         return self.flush() if full else ()
 
     def flush(self) -> Sequence[MadePiece]:
-        """Enter the pieces that wait; returns them."""
+        """Record the pieces of the current batch, and return them."""
         batch, self._batch = self._batch, []
         if batch:
             with disk_errors("pieces of a prepared store could not be brought to disk", self._store):
@@ -66,16 +66,20 @@ class Journal:
         return batch
 
     def read(self, pieces: Sequence[Piece]) -> Mapping[str, dict[str, Any]]:
-        """The pieces that are done, by id: their entry is sound, and their files have the size that it tells."""
+        """Entries of the complete pieces, by id: those that are undamaged, and whose files have the recorded sizes."""
         entries: dict[str, dict[str, Any]] = {}
         for path in sorted(self._folder.glob("[0-9]*.json"), key=lambda path: int(path.stem)):
             try:
                 entries |= unseal(path.read_bytes(), path, REMEDY)
             except (OSError, DataError):
                 continue
-        return {piece.id: entry for piece in pieces if (entry := entries.get(piece.id)) and self._whole(entry["files"])}
+        return {
+            piece.id: entry
+            for piece in pieces
+            if (entry := entries.get(piece.id)) and self._is_complete(entry["files"])
+        }
 
-    def _whole(self, files: Mapping[str, int]) -> bool:
+    def _is_complete(self, files: Mapping[str, int]) -> bool:
         try:
             return all((self._store / name).stat().st_size == size for name, size in files.items())
         except OSError:

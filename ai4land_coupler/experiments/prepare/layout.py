@@ -1,7 +1,7 @@
-"""How a prepared store lies on disk: its groups, their arrays, shards and CF attributes.
+"""Layout of a prepared store: groups, arrays, shards and CF attributes.
 
-Three groups, each with coordinates of its own, so that xarray opens each as a data set: ``maps`` (native legend codes,
-uint8), ``forcing`` (at its own resolution, on the cells that the land grid needs), ``static`` (on the land grid, once).
+There are three groups, and xarray can open each as a data set, as each has its own coordinates: ``maps`` (native codes
+of the legend, uint8), ``forcing`` (on the forcing cells that the land grid needs), ``static`` (on the land grid).
 Conventions: CF 1.11 (https://cfconventions.org).
 """
 
@@ -22,29 +22,30 @@ from ai4land_coupler.store.format import flat_attribute
 from ai4land_coupler.store.layout import UNWRITTEN
 
 FORMAT = 1
-#: Attribute of the root that tells a prepared store, and describes it as JSON text.
+#: Attribute of the root group: marks a prepared store and describes it as JSON text.
 ATTRIBUTE = "ai4land_prepared"
-#: Seals the store; inside the folder of a coordinate, as a foreign file at the root would make Zarr readers warn.
+#: File with the checksums of the store. It lies in the folder of a coordinate, because Zarr readers warn about unknown
+#: files at the root.
 MARKER = "maps/year/prepared.json"
 LAND_COVER = "land_cover"
-#: Arrays of a part that are no variables.
+#: Arrays that are not variables.
 COORDINATES = ("lat", "lon", "year", "time")
 
 Part = Literal["maps", "forcing", "static"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-#: Rows and columns of the chunks inside a shard: what a reader decompresses at once.
+#: Rows and columns of the chunks inside a shard. A reader decompresses one chunk at once.
 CHUNK: Mapping[Part, int] = {"maps": 256, "forcing": 256, "static": 512}
-#: Cells that a shard may hold, unless one row of chunks is more; for forcing, over all variables of a piece.
-#: A piece of work is a shard, and needs about 30 bytes a cell for a moment.
+#: Largest number of cells of a shard (at least one row of chunks). For forcing, of all variables of a piece together.
+#: Making a piece needs about 30 bytes of memory per cell.
 CELLS: Mapping[Part, int] = {"maps": 8 << 20, "forcing": 16 << 20, "static": 8 << 20}
-#: Columns that a shard has at most, so that a piece is bounded on any grid.
+#: Largest number of columns of a shard, which limits the size of a piece on any grid.
 COLUMNS: Mapping[Part, int] = {"maps": 1 << 16, "forcing": 1 << 16, "static": 1 << 13}
 
 
 @dataclass(frozen=True)
 class PreparedVariable:
-    """A variable of a store. ``years`` are those that are stored, rising; ``None`` where it has none."""
+    """A variable of a store. ``years``: the stored years in rising order; ``None`` if it does not depend on time."""
 
     part: Part
     name: str
@@ -60,7 +61,7 @@ class PreparedVariable:
 
 @dataclass(frozen=True)
 class Piece:
-    """What is read, written and journalled at once: one shard of each of ``names``, of one year."""
+    """The unit of work: one shard of each variable in ``names``, of one year."""
 
     part: Part
     names: tuple[str, ...]
@@ -76,16 +77,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class PreparedLayout:
-    """What a prepared store holds.
+    """Grids and variables of a prepared store.
 
     Parameters
     ----------
     land, legend:
-        Land grid and legend of the maps.
+        Land grid, and legend of the maps.
     forcing:
-        The forcing cells that hold the land grid's; ``None`` for a run without forcing.
+        Grid of the forcing cells that cover the land grid. ``None`` for a run without forcing.
     lattice:
-        The grid of the forcing's source: a run plans its blocks on it.
+        Grid of the original forcing. A run plans its blocks on it.
     """
 
     land: LatLonGrid
@@ -101,7 +102,7 @@ class PreparedLayout:
         return self.forcing if part == "forcing" else self.land
 
     def years(self, part: Part) -> tuple[int, ...]:
-        """All years of a part, rising."""
+        """All years of a part, in rising order."""
         return tuple(sorted({year for v in self.of(part) for year in v.years or ()}))
 
     def chunks(self, part: Part) -> tuple[int, int]:
@@ -110,7 +111,7 @@ class PreparedLayout:
         return min(CHUNK[part], grid.nlat), min(CHUNK[part], grid.nlon)
 
     def shards(self, part: Part) -> tuple[int, int]:
-        """Shard in (lat, lon): whole chunks, as wide as the grid where that is bounded."""
+        """Size of a shard in (lat, lon): whole chunks, and as wide as the grid if that is within the limits."""
         grid, (rows, cols) = self.grid(part), self.chunks(part)
         assert grid is not None
         across = max(1, min(-(-grid.nlon // cols), COLUMNS[part] // cols))
@@ -126,8 +127,11 @@ class PreparedLayout:
                 yield Box(row, row + rows, col, col + cols).intersect(grid.box)
 
     def pieces(self) -> Iterator[Piece]:
-        """All pieces of work. Maps and static fields come by variable; variables of the forcing come together, as many
-        as memory allows, as the states of a cell are read and checked together."""
+        """All pieces of work.
+
+        A piece of maps or static fields has one variable. A piece of forcing has as many as memory allows, because all
+        states of a cell are read and checked together.
+        """
         for part in PARTS:
             if not self.of(part):
                 continue
@@ -142,7 +146,7 @@ class PreparedLayout:
                         yield Piece(part, tuple(names[first : first + together]), year, box)
 
     def describe(self) -> dict[str, Any]:
-        """The whole layout as plain JSON; :meth:`parse` reads it."""
+        """The layout as plain JSON, which :meth:`parse` reads."""
         return {
             "format": FORMAT,
             "land": _numbers(self.land),
@@ -169,7 +173,7 @@ def _numbers(grid: LatLonGrid | None) -> list[float] | None:
 
 
 def make_groups(path: Path, layout: PreparedLayout, attrs: Mapping[str, Any]) -> None:
-    """Write groups, metadata of all arrays, and coordinates; no fsync."""
+    """Write the groups, the metadata of all arrays, and the coordinates, without synchronising them to disk."""
     import zarr
     from zarr.codecs import ZstdCodec
 
@@ -191,7 +195,7 @@ def make_groups(path: Path, layout: PreparedLayout, attrs: Mapping[str, Any]) ->
                 compressors=codec,
                 dimension_names=dims,
                 attributes=attributes,
-                # Zarr leaves out a chunk of nothing but the fill value (0), and then it looks lost.
+                # By default Zarr writes no file for a chunk of fill values (0): the file would look lost.
                 config={"write_empty_chunks": True},
             )
             array[...] = values

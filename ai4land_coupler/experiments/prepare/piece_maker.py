@@ -1,7 +1,7 @@
-"""One piece of work: read it through the adapters and write its shards.
+"""Makes pieces of a prepared store: reads values through the adapters and writes their shards.
 
-Runs in the process of the caller or in workers. A piece that was interrupted has no entry in the journal
-(:mod:`~ai4land_coupler.experiments.prepare.journal`) and is made anew; a piece made twice has the same bytes.
+Runs in the calling process or in worker processes. An interrupted piece has no entry in the journal
+(:mod:`~ai4land_coupler.experiments.prepare.journal`) and is made again, with the same bytes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from ai4land_coupler.land.first_state import read_cover
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_coupler.store.format import array_file
 
-#: GDAL keeps 5 % of the machine's memory in each process unless told (megabytes).
+#: Cache of GDAL in each process (megabytes). The default is 5 % of the machine's memory.
 GDAL_CACHE = "64"
 #: Beside the unfinished store: a file that every worker holds a shared lock of while it lives.
 WORKERS = "workers"
 
 
 class MadePiece(NamedTuple):
-    """A piece that was written: its files, relative to the store, with their sizes, and what was mended in it."""
+    """A written piece: sizes of its files by path relative to the store, and counts of mended values."""
 
     piece: Piece
     files: dict[str, int]
@@ -50,7 +50,7 @@ class MadePiece(NamedTuple):
 
 @dataclass
 class PieceMaker:
-    """Everything that pieces of one store are made with; picklable before its first use."""
+    """Makes the pieces of one store. Can be pickled before its first use."""
 
     config: Config
     layout: PreparedLayout
@@ -58,12 +58,12 @@ class PieceMaker:
     _reader: _PieceReader | None = field(default=None, repr=False)
 
     def make(self, piece: Piece) -> MadePiece:
-        """Make one piece; it is not durable yet.
+        """Write the shards of one piece, without synchronising them to disk.
 
         Raises
         ------
         Ai4LandError
-            As the adapters do; ``RunError`` when the disk refuses.
+            As the adapters raise; ``RunError`` if writing to disk fails.
         """
         if self._reader is None:
             self._reader = _PieceReader(self.config, self.layout, self.store)
@@ -88,7 +88,7 @@ class PieceMaker:
 
 
 class _PieceReader:
-    """Open adapters and arrays of one process."""
+    """The adapters and arrays that a process has opened."""
 
     def __init__(self, config: Config, layout: PreparedLayout, store: Path) -> None:
         import zarr
@@ -103,7 +103,7 @@ class _PieceReader:
         self.arrays: dict[str, Any] = {v.array: group[v.array] for v in layout.variables}
 
     def read(self, piece: Piece) -> tuple[Mapping[str, NDArray[Any]], dict[Mended, int]]:
-        """The values (rows, columns) of each variable of a piece, and what was mended in them."""
+        """The values (rows, columns) of each variable of a piece, and the counts of mended values."""
         layout = self._layout
         units = {v.name: v.units for v in layout.of(piece.part)}
         grid = layout.grid(piece.part)
@@ -117,13 +117,13 @@ class _PieceReader:
             self._read_first(piece, cells, units)
             self._forcing.mended.clear()
             return self._forcing.read({n: units[n] for n in piece.names}, cells, piece.year), self._mended_of(piece)
-        # in the pieces of a run, so that interpolated values have the same bits
+        # Read the same pieces as a run does, so that interpolated values have the same bits.
         self._static.mended.clear()
         reader = StaticReader(self._static, grid, cache=0)
         return {n: reader.read(FieldSpec(n, units[n], "static"), piece.box) for n in piece.names}, self._static.mended
 
     def _read_first(self, piece: Piece, cells: LatLonGrid, units: Mapping[str, str]) -> None:
-        """Show each data set's first year to the catalogue, once in a process: it compares masks with that."""
+        """Let the catalogue read the first year of each data set once per process: it compares later masks with it."""
         if piece.year is None:
             return
         years = self._layout.years("forcing")
@@ -138,7 +138,7 @@ class _PieceReader:
                 self._forcing.read(shown, cells, first)
 
     def _mended_of(self, piece: Piece) -> dict[Mended, int]:
-        """Counts of the piece's own year: joints of data sets read others, depending on what a process did before."""
+        """Counts of the piece's own year only. The catalogue may have read other years too, to compare data sets."""
         own = {
             entry.name: None if piece.year is None else entry.data_year(piece.year) for entry in self._forcing.adapters
         }
@@ -152,11 +152,11 @@ _lock: IO[str] | None = None
 
 
 def start_worker(maker: PieceMaker, parent: int) -> None:
-    """Initialise a worker: keep what pieces are made with, and end with the parent, however that ends."""
-    global _piece_maker, _lock  # noqa: PLW0603 - the one place where a pool's workers can keep something
+    """Initialise a worker process: store the piece maker, and exit when the parent process ends in any way."""
+    global _piece_maker, _lock  # noqa: PLW0603 - workers of a pool can keep objects only in globals
     _lock = (maker.store.parent / WORKERS).open("w")
     fcntl.flock(_lock, fcntl.LOCK_SH)
-    if os.getppid() != parent:  # another process may have begun before the lock was held
+    if os.getppid() != parent:  # another process may have started before this one held the lock
         os._exit(1)
     _keep_freed_memory()
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
@@ -171,16 +171,18 @@ def start_worker(maker: PieceMaker, parent: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Ask glibc to use the memory of arrays again instead of handing it back: mapping it anew for each array, zeroed
-    page by page, takes a fifth of the time (mallopt(3); other C libraries are left alone)."""
+    """Let glibc reuse the memory of freed arrays instead of returning it to the system (mallopt(3)).
+
+    Otherwise a fifth of the time is spent on new, zeroed pages for each array. Does nothing for other C libraries.
+    """
     trim_threshold, mmap_threshold = -1, -3
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 32 << 20)  # the largest that it takes
+        mallopt(mmap_threshold, 32 << 20)  # the largest value that mallopt accepts
         mallopt(trim_threshold, 256 << 20)
 
 
 def make_in_worker(piece: Piece) -> MadePiece:
-    """Make a piece with the maker of this process."""
+    """Make a piece with the piece maker of this process."""
     assert _piece_maker is not None
     return _piece_maker.make(piece)

@@ -1,4 +1,4 @@
-"""What a run needs of its inputs: which variables, in which units, for which years, from which files."""
+"""Finds out which inputs a run needs: variables, units, years and files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ai4land_coupler.land.setup import LandSetup
 
 
 def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:
-    """The layout of the store that holds all that a run reads.
+    """The layout of a store with everything that a run reads.
 
     Parameters
     ----------
     maps:
-        Years whose maps are stored besides the initial one.
+        Years whose maps are stored in addition to the initial map.
 
     Raises
     ------
     Ai4LandError
-        As the run itself: a variable or a year that no adapter has.
+        As in the run itself: if no adapter has a variable or a year.
     """
     config = setup.config
     forcing = setup.forcing
@@ -59,7 +59,7 @@ def _forcing(setup: LandSetup, catalogue: Catalogue) -> Iterator[PreparedVariabl
             wanted.setdefault(name, set()).add(units)
     for name in sorted(years):
         offers = [catalogue.offer(name, year) for year in sorted(years[name])]
-        # The units of the source, where all files agree: what a run converts, it converts then as from the raw files.
+        # Store the units of the source if all files agree: then a run converts values exactly as from the raw files.
         choices = {info.units for _, info in offers}
         choices = choices if len(choices) == 1 else wanted[name]
         if len(choices) != 1:
@@ -82,12 +82,12 @@ def _static(setup: LandSetup) -> Iterator[PreparedVariable]:
 
 
 def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:
-    """Compare data sets where one follows the other, as a run does when it gets there; returns what was let pass.
+    """Compare data sets at the year where one follows another, as a run does. Returns counts of the accepted jumps.
 
     Raises
     ------
     DataError
-        A jump between two data sets, under the policy ``stop``.
+        If values jump between two data sets and the policy is ``stop``.
     """
     catalogue = setup.forcing
     joints: dict[tuple[int, int], list[str]] = {}
@@ -103,10 +103,10 @@ def check_joints(setup: LandSetup, layout: PreparedLayout) -> dict[Mended, int]:
 
 
 def source_files(setup: LandSetup, layout: PreparedLayout) -> list[tuple[str, str, Path | None]]:
-    """What the store is made from: adapter, path or URL, and the file; no file for a URL that an adapter reads itself.
+    """The sources of the store: name of the adapter, path or URL, and the file (``None`` for a remote URL).
 
-    The files that adapters name; of an adapter that names none, those that its options name. ``{year}`` in a name
-    stands for the years that are prepared.
+    Asks the adapter for its files. If it names none, takes the paths and URLs in its options, and replaces ``{year}``
+    by each prepared year.
     """
     config = setup.config
     coarse = layout.years("forcing")
@@ -130,7 +130,7 @@ def source_files(setup: LandSetup, layout: PreparedLayout) -> list[tuple[str, st
 
 
 def _leaves(value: Any) -> Iterator[Path | str]:
-    """All paths and URLs of an adapter's options."""
+    """All paths and URLs in an adapter's options."""
     if isinstance(value, dict):
         for item in value.values():
             yield from _leaves(item)

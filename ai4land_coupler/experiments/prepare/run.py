@@ -1,4 +1,4 @@
-"""``ai4land prepare``: plans a store, makes its pieces over processes, and puts it into place when it is whole."""
+"""``ai4land prepare``: plans a store, makes its pieces in several processes, and renames it when it is complete."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from ai4land_coupler.version import __version__
 
 Progress = Callable[[int, int, str], None]
 
-#: Folder beside the store that holds it until it is whole, and the journal of its pieces.
+#: Ending of the temporary folder that holds the unfinished store and the journal.
 UNFINISHED = ".part"
 PLAN = "plan.json"
 #: Seconds within which the workers of a process that was killed have ended.
@@ -60,7 +60,7 @@ WORKERS_END = 60.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """What :func:`prepare` did. ``made`` pieces of ``pieces`` were made now, the others were there already."""
+    """Result of :func:`prepare`. ``made``: number of pieces made by this call, of ``pieces`` in total."""
 
     store: Path
     configuration: Path
@@ -80,7 +80,7 @@ def prepare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Make the prepared store of a run, or finish one that was interrupted.
+    """Make the prepared store of a run, or continue an interrupted one.
 
     Parameters
     ----------
@@ -88,24 +88,24 @@ def prepare(
         The run whose inputs are prepared.
     store:
         Path of the Zarr store. ``STORE.run.yaml`` (the same run, reading the store) and ``STORE.stac.json`` (a STAC
-        collection) are written beside it, and while it is made, ``STORE.part``.
+        collection) are written next to it. ``STORE.part`` exists while the store is unfinished.
     maps:
-        Years whose maps are stored besides the initial one.
+        Years whose maps are stored in addition to the initial map.
     jobs:
-        Processes; default: the processors that this process may use. 1 works in the process itself.
+        Number of processes. Default: one per available processor. With 1, no other process is started.
     overwrite:
-        Replace a prepared store of other inputs (and nothing else).
+        Replace a prepared store of other inputs. Other files are never replaced.
     progress:
-        Told the number of pieces done, their total, and what was made last.
+        Called with the number of pieces done, their total number, and a description of the last one.
 
     Raises
     ------
     ConfigError
-        The path is taken.
+        If other files exist at the path.
     RunError
-        The disk refuses, a worker was killed, or another process prepares the same store.
+        If writing to disk fails, a worker was killed, or another process prepares the same store.
     Ai4LandError
-        As a run of the configuration: what is wrong with the inputs.
+        If the inputs have a fault that would stop the run.
     """
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
     store = Path(os.path.abspath(store))  # noqa: PTH100 - does not follow links, as the store is renamed
@@ -119,37 +119,39 @@ def prepare(
     pieces = list(layout.pieces())
     if done:
         quality = Counter(read_description(store)["quality"])
-        beside = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
-        if work.exists():  # a run was killed when it had put the store into place, or one of other inputs is at work
+        companions = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
+        if work.exists():  # a run was killed after it moved the store into place, or a run of other inputs is at work
             with suppress(RunError, OSError), _locked(work):
                 shutil.rmtree(work, ignore_errors=True)
-        return Prepared(store, *beside, layout, len(pieces), 0, quality)
+        return Prepared(store, *companions, layout, len(pieces), 0, quality)
     with disk_errors("a prepared store could not be made", store), _locked(work):
-        _begin(work, layout, plan, key)
+        _resume_or_start(work, layout, plan, key)
         journal = Journal(work / "journal", work / "store")
-        entered = journal.read(pieces)
-        missing = [piece for piece in pieces if piece.id not in entered]
+        recorded = journal.read(pieces)
+        missing = [piece for piece in pieces if piece.id not in recorded]
         count = jobs if jobs is not None else len(os.sched_getaffinity(0))
         made = _make(PieceMaker(config, layout, work / "store"), missing, count)
-        _enter(journal, made, len(pieces) - len(missing), len(pieces), progress or (lambda done, total, what: None))
-        entered = journal.read(pieces)
-        mended = {Mended(*key): n for piece in pieces for *key, n in entered[piece.id]["mended"]}
+        _record_all(
+            journal, made, len(pieces) - len(missing), len(pieces), progress or (lambda done, total, what: None)
+        )
+        recorded = journal.read(pieces)
+        mended = {Mended(*key): n for piece in pieces for *key, n in recorded[piece.id]["mended"]}
         quality = total(mended | joints)
-        _seal(work / "store", [file for entry in entered.values() for file in entry["files"]], quality)
-        beside = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
+        _seal(work / "store", [file for entry in recorded.values() for file in entry["files"]], quality)
+        companions = write_companion_files(config, setup.plugins, layout, store, plan["provenance"])
         _put_into_place(work, store)
-    return Prepared(store, *beside, layout, len(pieces), len(missing), quality)
+    return Prepared(store, *companions, layout, len(pieces), len(missing), quality)
 
 
 def _key(plan: dict[str, Any]) -> str:
-    """Names what decides the values of a store: its layout, its sources, and the version that read them."""
+    """Hash of everything that determines the values of a store: its layout, its sources and the software version."""
     made_from = plan["provenance"]
     content = [plan["layout"], made_from["inputs"], made_from["config_sha256"], __version__]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _plan(setup: LandSetup, layout: PreparedLayout) -> dict[str, Any]:
-    """The layout of a store, and what it is made from; no time and no machine, so that a store can be made again."""
+    """Layout and provenance of a store. Without time and machine, so that the same inputs give the same store."""
     config = setup.config
     facts = collect(config.model_dump_json(indent=1, include={"legend", "time", "initial", "forcing", "static"}), [])
     inputs = []
@@ -161,7 +163,7 @@ def _plan(setup: LandSetup, layout: PreparedLayout) -> dict[str, Any]:
 
 
 def _check_place(store: Path, key: str, overwrite: bool) -> bool:
-    """Whether the store is there already, whole and of the same inputs."""
+    """True if the store already exists, complete and made from the same inputs."""
     if not store.exists():
         return False
     if not is_prepared(store):
@@ -179,7 +181,7 @@ def _check_place(store: Path, key: str, overwrite: bool) -> bool:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """One process at a time works on a store; workers of one that was killed outlive it for a moment."""
+    """Lock the folder: one process at a time prepares a store. Workers of a killed run may live a moment longer."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as file, (work / WORKERS).open("w") as workers:
         _lock(file, work, 0.0)
@@ -203,8 +205,8 @@ def _lock(file: IO[str], work: Path, patience: float) -> None:
             return
 
 
-def _begin(work: Path, layout: PreparedLayout, plan: dict[str, Any], key: str) -> None:
-    """Keep what an interrupted run of the same plan left behind; else start anew."""
+def _resume_or_start(work: Path, layout: PreparedLayout, plan: dict[str, Any], key: str) -> None:
+    """Keep the pieces of an interrupted call with the same plan. Otherwise start a new store."""
     try:
         same = unseal((work / PLAN).read_bytes(), work / PLAN, REMEDY)["key"] == key
     except (OSError, DataError):
@@ -225,30 +227,30 @@ def _attributes(plan: dict[str, Any], key: str, quality: Counter[str] | None) ->
     return {"provenance": plan["provenance"], ATTRIBUTE: json.dumps(described)}
 
 
-def _enter(journal: Journal, made: Iterator[MadePiece], done: int, total: int, tell: Progress) -> None:
-    """Enter the pieces as they are made, and tell of those that are entered."""
+def _record_all(journal: Journal, made: Iterator[MadePiece], done: int, total: int, report: Progress) -> None:
+    """Record the pieces in the journal as they are made, and report the progress."""
     numbers = itertools.count(done + 1)
-    tell(done, total, "")
+    report(done, total, "")
 
-    def tell_of(entered: Iterable[MadePiece]) -> None:
-        for piece, *_ in entered:
-            tell(next(numbers), total, f"{piece.part} {piece.year or ''}".strip())
+    def report_pieces(recorded: Iterable[MadePiece]) -> None:
+        for piece, *_ in recorded:
+            report(next(numbers), total, f"{piece.part} {piece.year or ''}".strip())
 
     try:
         for item in made:
-            tell_of(journal.add(item))
-    except BaseException:  # an error in one piece costs no other
+            report_pieces(journal.add(item))
+    except BaseException:  # An error in one piece must not lose the others.
         journal.flush()
         raise
-    tell_of(journal.flush())
+    report_pieces(journal.flush())
 
 
 def _make(maker: PieceMaker, pieces: Sequence[Piece], jobs: int) -> Iterator[MadePiece]:
-    """Make pieces, in this process or over several, and yield each when it is written."""
+    """Make pieces, in this process or in several workers, and yield each when it is written."""
     if jobs <= 1 or len(pieces) <= 1:
         yield from map(maker.make, pieces)
         return
-    # spawn: the libraries that were loaded here (HDF5, GDAL, threads of torch and zarr) do not survive a fork
+    # Spawn, because libraries of this process (HDF5, GDAL, threads of torch and zarr) do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(pieces)), context, start_worker, (maker, os.getpid()))
     try:
@@ -265,7 +267,7 @@ def _make(maker: PieceMaker, pieces: Sequence[Piece], jobs: int) -> Iterator[Mad
 
 
 def _seal(store: Path, files: Iterable[str], quality: Counter[str]) -> None:
-    """Write the quality counts, remove what kills left behind, and seal the metadata."""
+    """Write the quality counts, remove files that killed processes left, and write the checksums of the metadata."""
     import zarr
 
     group = zarr.open_group(store, mode="r+")
@@ -285,7 +287,7 @@ def _seal(store: Path, files: Iterable[str], quality: Counter[str]) -> None:
 
 
 def _put_into_place(work: Path, store: Path) -> None:
-    """Rename: a reader finds the whole store or none."""
+    """Rename the finished store: readers find either the complete store or none."""
     if store.exists():
         store.rename(work / "old")
     (work / "store").rename(store)

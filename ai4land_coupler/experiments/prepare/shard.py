@@ -1,7 +1,7 @@
-"""Encoding a whole shard at once, in the calling thread.
+"""Encodes a whole shard at once, in the calling thread.
 
-Zarr encodes the chunks of a shard through an event loop and threads, which takes about as long again as compressing
-them. The bytes are those that Zarr writes (``tests/experiments/test_prepare.py`` compares them).
+Zarr encodes the chunks of a shard through an event loop and threads, which doubles the time. This module writes the
+same bytes as Zarr (``tests/experiments/test_prepare.py`` compares them).
 
 Format: Zarr v3, codec ``sharding_indexed`` with the index at the end
 (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html).
@@ -16,24 +16,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Level of the codec zstd of all arrays: level 3 takes up to twice as long, for 1 % less of land use and maps and 5 %
-#: less of elevation. Its frames carry no checksum by default, and then let bit flips through.
+#: Level of zstd for all arrays. Level 3 takes up to twice as long and saves 1 % (land use, maps) to 5 % (elevation).
+#: The checksum is needed: without it (the default), zstd does not notice bit flips.
 LEVEL, CHECKSUM = 1, True
-#: Offset and length of a chunk that is not there.
+#: Offset and length of a chunk that is not stored.
 NONE = 2**64 - 1
 
 
 def encode_shard(values: NDArray[Any], chunk: tuple[int, int], shard: tuple[int, int], fill: Any) -> bytes:
-    """The file of a shard.
+    """The content of a shard's file.
 
     Parameters
     ----------
     values:
-        (rows, cols) from the shard's first corner on, in the type that is stored; the shard may reach beyond them.
+        (rows, cols) from the shard's first corner, in the stored type. The shard may extend beyond them.
     chunk, shard:
-        Rows and columns; the shard's are multiples of the chunk's.
+        Sizes in rows and columns. The shard is a multiple of the chunk.
     fill:
-        What is stored beyond ``values`` in a chunk that holds some of them; other chunks are left out.
+        Fills the rest of chunks that ``values`` cover partly. Chunks without any value are not stored.
     """
     import google_crc32c
     from numcodecs.zstd import Zstd
@@ -61,7 +61,7 @@ def encode_shard(values: NDArray[Any], chunk: tuple[int, int], shard: tuple[int,
 
 @cache
 def _order(counts: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """The order of the chunks in the file, which Zarr leaves open and its Python library does by the Morton code."""
+    """Order of the chunks in the file: by Morton code, as in Zarr's Python library. The format allows any order."""
     bits = [(count - 1).bit_length() for count in counts]
     places = [(axis, bit) for bit in range(max(bits)) for axis in (0, 1) if bit < bits[axis]]
 

@@ -57,7 +57,7 @@ def collection_text(layout: PreparedLayout, store: Path, provenance: dict[str, A
         "id": store.name,
         "title": "Prepared inputs of ai4land_coupler",
         "description": "Maps, forcing and static fields of a run, read once from their sources and checked.",
-        # the sources keep theirs
+        # The sources have different licences.
         "license": "various",
         "extent": {
             "spatial": {"bbox": [_on_globe(layout.land)]},
@@ -80,13 +80,13 @@ def collection_text(layout: PreparedLayout, store: Path, provenance: dict[str, A
 
 
 def bounds(grid: LatLonGrid) -> list[float]:
-    """West, south, east, north of a grid (degrees), longitudes as it counts them."""
+    """West, south, east and north edge of a grid (degrees), with the longitudes of the grid."""
     south, north = sorted((float(grid.lat_edges[0]), float(grid.lat_edges[-1])))
     return [float(grid.lon_edges[0]), south, float(grid.lon_edges[-1]), north]
 
 
 def _on_globe(grid: LatLonGrid) -> list[float]:
-    """A box as STAC (GeoJSON, RFC 7946) wants it: longitudes from -180 to 180, west beyond east across 180."""
+    """The box in the convention of STAC (GeoJSON, RFC 7946): longitudes from -180 to 180; west > east across 180."""
     west, south, east, north = bounds(grid)
     if east - west >= 360 - grid.dlon:
         return [-180.0, south, 180.0, north]

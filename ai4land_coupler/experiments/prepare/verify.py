@@ -29,7 +29,7 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        When it cannot be read, or another version of the format wrote it.
+        If it cannot be read, or has another version of the format.
     """
     try:
         found: dict[str, Any] = json.loads(root_attributes(path)[ATTRIBUTE])
@@ -53,12 +53,12 @@ def inspect_prepared(path: Path | str, *, verify: bool = False) -> dict[str, Any
     Parameters
     ----------
     verify:
-        Read every file back and check its checksums.
+        Also read every file and check its checksums.
 
     Raises
     ------
     DataError
-        Names the files that are missing or (with ``verify``) broken.
+        With the names of missing or (with ``verify``) damaged files.
     """
     import zarr
 
@@ -112,7 +112,7 @@ def inspect_prepared(path: Path | str, *, verify: bool = False) -> dict[str, Any
 def _files(
     path: Path, name: str, array: zarr.Array[Any], layout: PreparedLayout, variable: PreparedVariable | None
 ) -> Iterator[tuple[Path, Any]]:
-    """The files that an array must have; a variable has only those of its own years."""
+    """The files that an array must have. A variable has files only for its own years."""
     if variable is None or variable.years is None:
         yield from array_files(path, name, array)
         return
