@@ -1,8 +1,8 @@
-"""What the scenario asks of each forcing cell: shares of land by group, and the area still to be changed.
+"""The demand of the scenario in each forcing cell: shares of land by group, and the change in whole cells.
 
-The scenario's level and the map's level differ (LUH2 and HILDA+ count pasture differently), so the scenario
-is followed by its change since the base year, as a share of land, applied to the land that is mapped. Shares
-are of land, not of the cell, so the change closes: it sums to zero over the groups.
+The scenario and the map disagree on levels (LUH2 and HILDA+ define pasture differently). So a run follows the change of
+the scenario since the base year, as a share of land, applied to the mapped land. These are shares of land, not of the
+cell: so the change sums to zero over the groups.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import Crosswalk
 
-#: Gain in the squared distance to the demand (cells squared) below which a forcing cell rests. 0.25 degrees of a
+#: A forcing cell changes only if that reduces the squared distance to the demand (cells squared) by this much. 0.25 degrees of a
 #: meridian change the area of a cell by 0.4 % at 45 degrees and by 2.5 % at 80, and a moved cell counts twice.
 REST = 0.05
 
@@ -59,10 +59,10 @@ def round_to_sum(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def whole_cells(missing: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Whole cells that each group of a forcing cell must gain (or lose, negative), from what it misses in cells.
+    """Whole cells that each group of a forcing cell must gain (or lose, negative), from the missing area in cells.
 
-    A forcing cell rests where rounding would bring it nearer to its demand by less than ``REST``: cells of
-    different rows differ in area, so that a near tie between two groups would move a cell to and fro each year.
+    A forcing cell does not change if rounding brings it nearer to its demand by less than ``REST``: cells of different
+    rows differ in area, so a near tie between two groups would move a cell back and forth each year.
     Shape (n_forcing, groups) in and out; rows sum to zero.
     """
     need = round_to_sum(missing)

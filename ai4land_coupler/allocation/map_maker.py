@@ -1,4 +1,4 @@
-"""Turn the logits of one block into its next map, and keep the books of demand met and unmet."""
+"""Turns the logits of one block into its next map, and counts how much of the demand was met."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ai4land_coupler.parallel.block_plan import Block, BlockPlan
 
 #: Streams of the keyed random numbers; class k of a noisy allocation draws from NOISE + k.
 SAMPLE, NOISE = 1, 100
-#: Rounding to whole cells ignores that cells shrink towards the poles; a second pass mends what is left.
+#: Rounding to whole cells ignores that cells shrink towards the poles; a second pass corrects the rest.
 PASSES = 3
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """The new map of a block, what its allocation carries over, and its part of the step's diagnostics.
+    """The new map of a block, the memory of its allocation, and its part of the step's diagnostics.
 
-    ``diagnostics`` are plain sums over cells, to be added over blocks.
+    ``diagnostics`` are sums over cells; they are added over blocks.
     """
 
     cover: NDArray[np.uint8]
@@ -42,8 +42,8 @@ class MapMaker:
     Parameters
     ----------
     rates:
-        Share of each class's land that leaves it in one step of the predictor, by class name; ``None`` where the
-        predictor offers none (no gross change then).
+        Share of each class's land that leaves it in one step of the predictor, by class name; ``None`` if the
+        predictor has none (then there is no gross change).
 
     Raises
     ------
@@ -88,7 +88,7 @@ class MapMaker:
     def begin(
         self, block: Block, cover: NDArray[np.uint8], shares: NDArray[np.float64]
     ) -> dict[str, NDArray[np.float64]]:
-        """What the allocation remembers of the base year.
+        """The memory of the allocation in the base year.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class MapMaker:
         logits:
             float32 (class, rows, cols).
         shares:
-            Shares of land by group of the scenario in the new year; NaN leaves a forcing cell's net at rest.
+            Shares of land by group of the scenario in the new year; a forcing cell with NaN has no net change.
         """
         land = _Land(self, block, cover)
         if land.index.size == 0:
@@ -148,7 +148,7 @@ class MapMaker:
         return BlockResult(codes, memory, self._diagnostics(land, new, memory, unpaired))
 
     def _draw(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
-        """The likeliest allowed class of each cell, or one drawn with its probability."""
+        """The most likely allowed class of each cell, or a class drawn with its probability."""
         open_to = self.allowed[land.classes].T & (self.group_of_class >= 0)[:, None]
         logits = np.where(open_to, logits, np.float32(-np.inf))
         if self.options.method == "argmax":
@@ -192,7 +192,7 @@ class MapMaker:
         if amount.any():
             cells = self._cells(land, chance.added(logits, self.options.gross_temperature))
             new, unpaired = swap_cells(cells, new, ~moved, amount)
-        # what is less than a pair waits for the next step; what found no partner is dropped, or it would pile up
+        # less than a pair is carried to the next step; cells without a partner are dropped, or the carry would grow
         carry = np.maximum(wanted - amount, -leaving)
         shape = shares.shape
         kept = {
@@ -265,7 +265,7 @@ class _Chance:
         return noise
 
     def added(self, logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-        """Logits with as much chance as asked for."""
+        """Logits with noise of this temperature added."""
         return logits + np.float32(temperature) * self._noise if temperature > 0 else logits
 
 

@@ -1,7 +1,8 @@
-"""Place the net change of each forcing cell on the fine cells that are likeliest to take it.
+"""Places the net change of each forcing cell on the fine cells that are most likely to change.
 
-Greedy by the gain in log-probability, z[new] - z[now]: the most wanted group takes the best cells of the groups
-that must shrink, then the next. Whole cells are moved; every forcing cell is solved at once by sorting.
+The method is greedy in the gain of log-probability, z[new] - z[now]: the group with the largest need takes the best
+cells of the groups that must shrink, then the next group does. Whole cells move; sorting solves all forcing cells
+together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Cells:
     forcing:
         Index of the forcing cell of each, 0 .. n_forcing-1.
     logits:
-        float32 (class, n): log-probabilities up to a constant, noise added where wanted.
+        float32 (class, n): log-probabilities up to a constant, with noise if there is a temperature.
     group_of_class:
         Group of each class, -1 for classes that nothing may enter or leave.
     allowed:
@@ -64,7 +65,7 @@ def order_by(key: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.i
 def place_net_change(
     cells: Cells, classes: NDArray[np.int8], need: NDArray[np.int64]
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """Move whole cells between groups until each forcing cell's need is met.
+    """Move whole cells between groups until the need of each forcing cell is met.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def place_net_change(
 
     Returns
     -------
-    The new classes, and what could not be met (same shape and sign as ``need``).
+    The new classes, and the need that could not be met (same shape and sign as ``need``).
     """
     classes = classes.copy()
     need = need.copy()
@@ -87,7 +88,7 @@ def place_net_change(
         if not (lacking > 0).any():
             return classes, need
         moved = _serve(cells, classes, need, most, lacking)
-        # a group that could take no further cell this round never will: its candidates only get fewer
+        # a group that finds no further cell in this round never will: its candidates only get fewer
         hopeless[np.arange(cells.n_forcing), most] |= (lacking > 0) & (moved < lacking)
 
 

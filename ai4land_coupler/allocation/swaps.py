@@ -1,7 +1,7 @@
 """Gross change: pairs of fine cells of one forcing cell exchange their classes, so that no area changes.
 
-Net demand alone leaves most of the world still: real land changes several times more than the net of it. How
-much is swapped is a model of its own (rates by class, observed in the training maps); where, the logits say.
+Net change alone is too small: real land changes several times more than its net. Rates by class, observed in the
+training maps, give the amount of gross change; the logits give the places.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ def swap_cells(
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Exchange the classes of pairs of cells, best pairs first.
 
-    A cell offers itself for its likeliest other class; where partners run out, for its two likeliest, and so on.
-    The k-th best cell that would go from A to B is paired with the k-th best that would go from B to A; pairs are
-    ranked by the sum of their gains, and a pair yields to a better one that shares a cell with it.
+    A cell may change to its most likely other class; if there are too few partners, to its two most likely, and so on.
+    The k-th best cell from A to B is paired with the k-th best cell from B to A. Pairs are ranked by the sum of their
+    gains. If two pairs share a cell, the better one wins.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def swap_cells(
     free:
         Cells that may still change in this step, bool (n,).
     amount:
-        Cells to change in each forcing cell, int64 (n_forcing,); an odd one stays over.
+        Cells to change in each forcing cell, int64 (n_forcing,); an odd cell is left over.
 
     Returns
     -------
-    The new classes, and the cells that found no partner (n_forcing,): none is left where two free cells could
-    still exchange their classes.
+    The new classes, and the number of cells without a partner (n_forcing,): in those forcing cells no two free cells
+    can exchange their classes.
     """
     classes, free, amount = classes.copy(), free.copy(), amount.copy()
     for choices in range(1, cells.logits.shape[0]):

@@ -15,7 +15,7 @@ from ai4land_coupler.errors import TimeError, nearest
 #: Seconds in a day; no calendar of models knows leap seconds.
 DAY = 86400
 
-#: Names that cftime takes, and the one that stands for each calendar.
+#: The names that cftime knows, and the main name of each calendar.
 _CALENDARS = {
     "standard": "standard",
     "gregorian": "standard",

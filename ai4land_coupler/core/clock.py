@@ -1,7 +1,7 @@
 """Integer years and months.
 
 Inside the component time is an integer year (and month). The state of year Y is valid from 1 January of Y
-up to 1 January of Y+1. Calendars (cftime's) live at the faces only.
+up to 1 January of Y+1. Calendars (those of cftime) are used only at the interfaces to hosts.
 """
 
 from __future__ import annotations

@@ -203,10 +203,10 @@ class LatLonGrid:
 
 
 def _cells_from_edge(place: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cell that holds each place, counted from an edge (cells): the one rule that says so.
+    """The cell that holds each place, counted from an edge (cells). No other code decides this.
 
     A place on an edge belongs to the cell that follows. The same place on a part of a grid, whose first edge is
-    rounded, must come out the same: a bare ``floor`` puts it on one side here and on the other there.
+    rounded, must give the same cell: ``floor`` alone would put it on different sides.
     """
     edge = np.rint(place)
     return np.where(np.abs(place - edge) <= ON_EDGE, edge, np.floor(place)).astype(np.int64)

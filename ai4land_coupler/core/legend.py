@@ -1,4 +1,4 @@
-"""Legends: which code of a map stands for which class, and the coarser view that predictors work in.
+"""Legends: the classes that the codes of a map mean, and the coarser view that predictors use.
 
 Maps keep their native codes. Predictors, demand and exports speak of the classes of the legend's *view*,
 numbered 0 .. n-1; ``OUTSIDE`` (-1) marks ocean and cells without data.
@@ -203,7 +203,7 @@ class Crosswalk:
 
 @cache
 def get_crosswalk(name: str) -> Crosswalk:
-    """Read a crosswalk by its name; ``ConfigError`` where there is none."""
+    """Read a crosswalk by its name; raises ``ConfigError`` if there is none."""
     folder = resources.files("ai4land_coupler.schemas") / "crosswalks"
     names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
     if name not in names:

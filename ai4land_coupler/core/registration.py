@@ -1,4 +1,4 @@
-"""How a grid that is asked for lies on the lattice of a data set, and how to read that part of it alone."""
+"""Where a requested grid lies on the lattice of a data set, and how to read only that part of the data."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ REGISTRATION = 1e-3
 
 @dataclass(frozen=True)
 class Registration:
-    """Row and column of the data for each row and column that is asked for; -1 where the data have none."""
+    """Row and column of the data for each requested row and column; -1 outside of the data."""
 
     rows: NDArray[np.int64]
     cols: NDArray[np.int64]
 
     @property
     def covered(self) -> NDArray[np.bool_]:
-        """Cells (lat, lon) of the wanted grid that the data cover."""
+        """Cells (lat, lon) of the requested grid that the data cover."""
         return np.asarray((self.rows >= 0)[:, None] & (self.cols >= 0)[None, :])
 
     @property
     def outside(self) -> int:
-        """Number of wanted cells that the data do not cover."""
+        """Number of requested cells that the data do not cover."""
         return int(self.rows.size * self.cols.size - (self.rows >= 0).sum() * (self.cols >= 0).sum())
 
     def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any = None) -> NDArray[Any]:
-        """Read the wanted cells in as few rectangles as possible: one, or two across a seam.
+        """Read the requested cells in as few rectangles as possible: one, or two across a seam.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class Registration:
 
         Returns
         -------
-        (rows, columns); what ``read`` returned, where that is all of it in its order.
+        (rows, columns); the array that ``read`` returned, if it holds all cells in their order.
         """
         shape = (self.rows.size, self.cols.size)
         out = None
@@ -62,7 +62,7 @@ class Registration:
 
 
 def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Stretches of consecutive (rising or falling) indices, and where they stand; leaves out -1."""
+    """Runs of consecutive (rising or falling) indices and their places; -1 is left out."""
     steps = np.diff(index)
     breaks = np.flatnonzero((np.abs(steps) != 1) | (index[1:] < 0) | (index[:-1] < 0)) + 1
     for part in np.split(np.arange(index.size), breaks):
@@ -78,7 +78,7 @@ def _oriented(
 
 
 def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Registration:
-    """Find the cells of ``wanted`` on the lattice of ``data``.
+    """Find the cells of the requested grid on the lattice of the data.
 
     Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data. Columns
     of a window across the seam of a periodic grid are counted on, whether or not the cells of a turn are a whole

@@ -36,7 +36,7 @@ class LandState:
     memory: Mapping[str, Blocks] = field(default_factory=dict)
 
     def frozen(self) -> LandState:
-        """Mark the arrays read-only, so that a plugin that writes into them fails at once."""
+        """Mark the arrays read-only, so that a plugin that writes into them fails immediately."""
         for blocks in (self.cover, *self.fields.values(), *self.memory.values()):
             for array in blocks.values():
                 np.asarray(array).flags.writeable = False

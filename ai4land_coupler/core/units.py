@@ -25,7 +25,7 @@ _SPELLINGS = {
     "yr": "year",
 }
 
-#: Density of the water that ``mm s-1`` of precipitation stands for (kg m-3).
+#: Density of water (kg m-3), to convert precipitation in ``mm s-1``.
 _WATER = 1000.0
 _MASS_FLUX = "kg m-2 s-1"
 
@@ -72,7 +72,7 @@ def convert(values: NDArray[Any], found: str, wanted: str, where: object = None)
 
 @cache
 def _factor(found: str, wanted: str) -> float | None:
-    """The factor between two spellings; ``None`` where there is none."""
+    """The factor between two spellings; ``None`` if the units cannot be converted."""
     found, wanted = _SPELLINGS.get(found, found), _SPELLINGS.get(wanted, wanted)
     if found == wanted:
         return 1.0

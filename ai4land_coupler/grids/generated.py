@@ -1,4 +1,4 @@
-"""Grids that a name stands for, so that no file is needed."""
+"""Grids that are made from a name, without a file."""
 
 from __future__ import annotations
 

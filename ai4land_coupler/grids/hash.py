@@ -22,7 +22,7 @@ def grid_hash(mesh: Mesh, comm: Any = None) -> str:
     It is the same on any number of ranks, whatever the order of the cells, the corner that a cell starts from,
     padding, and whole turns of longitude; it differs for any moved corner or centre, mask, id, or kind of edges.
     Names and notes do not count. Every cell has a digest of 128 bits; the digests are added, so the sum does not
-    depend on the order. It tells grids apart; it does not withstand somebody who looks for two of one digest.
+    depend on the order. It is no cryptographic hash: somebody who tries can make two grids with one hash.
     """
     sums = [int(lane.sum(dtype=np.uint64)) for lane in _cell_digests(mesh)]
     counts, sizes = [mesh.size], [mesh.global_size]

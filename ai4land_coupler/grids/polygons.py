@@ -1,6 +1,6 @@
 """From the polygons that a file holds to a mesh: what is normalised, masked by a rule, or refused.
 
-The rules are those of docs/grids.md. Whatever is changed is told in ``Mesh.notes``.
+docs/grids.md has the rules. ``Mesh.notes`` lists every change.
 """
 
 from __future__ import annotations

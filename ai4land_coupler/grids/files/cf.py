@@ -1,4 +1,4 @@
-"""CF conventions (cfconventions.org, chapters 5 and 7): grids told by latitudes and longitudes and their bounds."""
+"""CF conventions (cfconventions.org, chapters 5 and 7): grids given by latitudes and longitudes and their bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door to grid files: whichever of the known layouts it is, a mesh comes out."""
+"""Reads a grid file of any known layout as a mesh."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_mesh(
     mask: str | None = None,
     expect: Expect | None = None,
 ) -> Mesh:
-    """Read a grid file, whichever its layout, or make the grid that a name stands for.
+    """Read a grid file of any known layout, or make a grid from its name.
 
     Known are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``) and CF: rectilinear, curvilinear and unstructured
     cells with bounds, regular and Gaussian axes without, and rotated poles (docs/grids.md). Cells are numbered in
@@ -40,7 +40,7 @@ def read_mesh(
     Parameters
     ----------
     path:
-        A file; or, where there is none, a name as ``O80``, ``F32``, ``r360x180``, ``ne30pg2``, ``ico5``
+        A file; if there is no such file, a name such as ``O80``, ``F32``, ``r360x180``, ``ne30pg2``, ``ico5``
         (:func:`ai4land_coupler.grids.generated_mesh`).
     edges:
         Kind of edges. Default: ``latlon`` where every edge is a meridian or a parallel, else ``great_circle``.

@@ -27,7 +27,7 @@ _STERADIANS = {
 
 @dataclass(frozen=True)
 class GridFile:
-    """An open netCDF file, with the data variable and the mask that the user asked for."""
+    """An open netCDF file, with the data variable and the mask that the user chose."""
 
     dataset: Any
     path: Path
@@ -39,7 +39,7 @@ class GridFile:
         return self.dataset.variables  # type: ignore[no-any-return]
 
     def attribute(self, name: str, key: str) -> str:
-        """An attribute as text without outer blanks; empty where there is none."""
+        """An attribute as text without outer blanks; empty if the attribute does not exist."""
         return str(getattr(self.variables[name], key, "")).strip()
 
     def values(self, name: str) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ class GridFile:
         return np.asarray(np.rad2deg(values))
 
     def taken(self, shape: tuple[int, ...], own: str | None = None) -> NDArray[np.bool_]:
-        """Which cells take part, (n,): by the mask asked for, else that of the layout (``own``), else all.
+        """Which cells take part, (n,): by the mask that the user chose, else by that of the layout (``own``), else all.
 
         The mask may have dimensions before those of the cells; its first field counts.
         """
