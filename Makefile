@@ -45,8 +45,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
+# The same in every run: examples of properties (tests/conftest.py), and the order of sets.
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not soak' $(PYTEST)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m 'not soak' $(PYTEST)
 
 # Tests skip where ESMF cannot be used; here that is a failure.
 define ESMF_USABLE
@@ -78,8 +79,9 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# The long tests, and every property on new random examples, ten times as many.
 soak: $(STAMP)
-	$(BIN)/python -m pytest -m soak $(PYTEST)
+	$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile=soak $(PYTEST)
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from ai4land_coupler.experiments.twin import TwinReport
 
+# The same examples in every `make test`; `make soak` looks for new ones, ten times as many, and keeps what fails in
+# .hypothesis to try it first the next time. What depends on the speed of the machine is checked in neither.
+_PATIENT = settings(settings.get_profile("default"), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", _PATIENT, derandomize=True, database=None)
+settings.register_profile("soak", _PATIENT, max_examples=1000, print_blob=True)
+settings.load_profile("fixed")
+
 DEFAULT_SAMPLE_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def pytest_sessionstart() -> None:
+    if settings.default.derandomize:
+        _draw_no_constants_of_ours()
+
+
+def _draw_no_constants_of_ours() -> None:
+    """Keep examples from changing with the program.
+
+    Hypothesis also draws numbers that it finds in the source of the modules imported so far: examples would then
+    depend on which tests ran before, on any edit of the program, and on where it is installed.
+    """
+    with contextlib.suppress(ImportError):  # internals, which another version may not have
+        from hypothesis.internal.conjecture import providers
+
+        if hasattr(providers, "_get_local_constants"):
+            providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.fixture(scope="session")

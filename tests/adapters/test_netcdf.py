@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from properties import examples
 from pydantic import ValidationError
 
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
@@ -80,7 +81,7 @@ def test_delivers_our_name_on_the_grid_of_the_file(tmp_path):
         assert part in adapter.describe()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, HealthCheck.function_scoped_fixture)
 @given(
     south_first=st.booleans(), east_first=st.booleans(), turn=st.sampled_from([0, 360]), transpose=st.booleans(),
     single=st.booleans(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from properties import examples
 
 from ai4land_coupler.allocation.demand import group_shares, round_to_sum, sum_by_cell, whole_cells
 from ai4land_coupler.core.legend import get_crosswalk
@@ -75,7 +76,6 @@ def test_no_land_and_missing_states_are_nan_in_every_group() -> None:
     np.testing.assert_array_equal(shares[:, 0, 3], [0, 0, 0, 1, 0])
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, (12, 3, 4), elements=st.floats(0, np.float32(1 / 12), width=32)))
 def test_shares_sum_to_one(values: np.ndarray) -> None:
     names = ["urban", "c3ann", "c4ann", "c3per", "c4per", "c3nfx", "pastr", "range", "primf", "secdf", "primn", "secdn"]
@@ -110,7 +110,7 @@ rows_of_numbers = hnp.arrays(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(rows_of_numbers)
 def test_rounding_keeps_the_sum_and_moves_no_number_by_a_whole(values: np.ndarray) -> None:
     whole = round_to_sum(values)
@@ -122,7 +122,7 @@ def test_rounding_keeps_the_sum_and_moves_no_number_by_a_whole(values: np.ndarra
     assert (round_to_sum(balanced).sum(axis=1) == 0).all()
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(rows_of_numbers)
 def test_rounding_is_row_by_row_and_leaves_whole_numbers_alone(values: np.ndarray) -> None:
     whole = round_to_sum(values)
@@ -131,7 +131,7 @@ def test_rounding_is_row_by_row_and_leaves_whole_numbers_alone(values: np.ndarra
     np.testing.assert_array_equal(round_to_sum(whole.astype(np.float64)), whole)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(hnp.arrays(np.float64, (1, 5), elements=st.floats(-50, 50, allow_subnormal=False)))
 def test_the_largest_remainders_are_rounded_up(values: np.ndarray) -> None:
     up = round_to_sum(values)[0] > np.floor(values[0])
@@ -139,7 +139,7 @@ def test_the_largest_remainders_are_rounded_up(values: np.ndarray) -> None:
     assert remainder[up].min(initial=1) >= remainder[~up].max(initial=0)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(hnp.arrays(np.int64, (3, 5), elements=st.integers(-500, 500)))
 def test_what_was_rounded_away_asks_for_nothing_more(sixteenths: np.ndarray) -> None:
     """Else a scenario at rest would move a cell to and fro each year."""
@@ -154,7 +154,7 @@ def test_a_near_tie_rests() -> None:
     np.testing.assert_array_equal(whole_cells(missing), [[0, 0, 0], [1, -1, 0], [0, 0, 0], [1, -1, 0]])
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(hnp.arrays(np.float64, (4, 4), elements=st.floats(-50, 50, allow_subnormal=False)))
 def test_a_forcing_cell_that_rests_is_within_a_cell_of_its_demand(values: np.ndarray) -> None:
     missing = np.concatenate([values, -values.sum(axis=1, keepdims=True)], axis=1)
@@ -166,7 +166,6 @@ def test_a_forcing_cell_that_rests_is_within_a_cell_of_its_demand(values: np.nda
 # --- sum_by_cell
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 5), st.integers(1, 7), st.integers(0, 2**32 - 1))
 def test_sums_are_those_of_a_loop(n: int, cells: int, groups: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

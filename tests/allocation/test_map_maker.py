@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
 from ai4land_coupler.allocation import BlockResult, MapMaker
@@ -134,7 +135,7 @@ def conservation(before: World, result: BlockResult, shares: np.ndarray) -> tupl
 ROW = np.tan(np.radians(58)) * np.radians(0.25)
 
 
-@settings(deadline=None, max_examples=120)
+@examples(120)
 @given(
     st.integers(0, 2**32 - 1),
     st.floats(0, 1),
@@ -231,7 +232,7 @@ def test_tiny_changes_add_up_over_fifty_steps(gross: str) -> None:
     assert start.cover is base_cover
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32 - 1))
 def test_a_scenario_at_rest_leaves_the_map_at_rest(seed: int) -> None:
     at = world(seed, gross="none")

@@ -6,8 +6,9 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import examples
 
 from ai4land_coupler.allocation.placement import Cells, order_by, place_net_change, rank_within
 
@@ -74,7 +75,7 @@ def problems(draw: st.DrawFn, most: int = 24, *, forbid: bool = False) -> tuple[
 # --- feasibility
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(problems())
 def test_the_need_is_met_exactly_where_the_land_suffices(problem: tuple[Cells, np.ndarray, np.ndarray]) -> None:
     cells, classes, need = problem
@@ -84,7 +85,7 @@ def test_the_need_is_met_exactly_where_the_land_suffices(problem: tuple[Cells, n
     np.testing.assert_array_equal(np.minimum(unmet, 0), short)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(problems(forbid=True))
 def test_with_forbidden_transitions_it_stops_only_where_no_cell_could_still_go(
     problem: tuple[Cells, np.ndarray, np.ndarray],
@@ -151,7 +152,7 @@ def best_sum(cells: Cells, classes: np.ndarray, need: np.ndarray) -> float | Non
     return best
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.booleans())
 def test_with_one_group_that_gains_the_sum_of_gains_is_the_highest_there_is(seed: int, n: int, forbid: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -201,7 +202,7 @@ def test_ties_go_by_position() -> None:
     assert after.tolist() == [2, 1, 0, 1, 0, 0]
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_the_order_of_cells_does_not_matter_but_for_ties(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -218,7 +219,7 @@ def test_the_order_of_cells_does_not_matter_but_for_ties(seed: int, n: int) -> N
     np.testing.assert_array_equal(other, one[mixed])
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(problems(forbid=True))
 def test_forcing_cells_do_not_meet(problem: tuple[Cells, np.ndarray, np.ndarray]) -> None:
     cells, classes, need = problem
@@ -237,7 +238,7 @@ def test_ranks_within_are_counted_in_order(keys: list[int]) -> None:
     assert rank_within(np.array(keys, np.int64)).tolist() == expected
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(st.integers(0, 3) | st.just(2**32 - 1), st.floats(width=32, allow_nan=False)), max_size=30))
 def test_the_order_is_that_of_a_sort_with_python_keys(pairs: list[tuple[int, float]]) -> None:
     keys = np.array([key for key, _ in pairs], np.int64)

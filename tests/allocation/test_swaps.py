@@ -6,8 +6,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from ai4land_coupler.allocation.placement import Cells
 from ai4land_coupler.allocation.swaps import swap_cells
@@ -60,13 +61,13 @@ def problems(draw: st.DrawFn) -> tuple[Cells, np.ndarray, np.ndarray, np.ndarray
     return cells, rng.integers(0, 4, n).astype(np.int8), rng.random(n) < 0.8, rng.integers(0, 30, n_forcing)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(problems())
 def test_areas_stay_and_only_what_may_change_does(problem: tuple[Cells, np.ndarray, np.ndarray, np.ndarray]) -> None:
     check(*problem)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(problems())
 def test_it_stops_only_where_no_two_cells_could_still_swap(
     problem: tuple[Cells, np.ndarray, np.ndarray, np.ndarray],
@@ -79,7 +80,7 @@ def test_it_stops_only_where_no_two_cells_could_still_swap(
         assert cells.forcing[i] != cells.forcing[j] or a == b or not (cells.allowed[a, b] and cells.allowed[b, a])
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(problems())
 def test_forcing_cells_do_not_meet(problem: tuple[Cells, np.ndarray, np.ndarray, np.ndarray]) -> None:
     cells, classes, free, amount = problem
@@ -92,7 +93,7 @@ def test_forcing_cells_do_not_meet(problem: tuple[Cells, np.ndarray, np.ndarray,
         assert rest[0] == left[home]
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 50))
 def test_between_two_classes_it_stops_only_when_partners_run_out(seed: int, n: int, amount: int) -> None:
     rng = np.random.default_rng(seed)

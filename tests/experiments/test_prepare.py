@@ -19,9 +19,10 @@ import xarray as xr
 import yaml
 import zarr
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kills import count_operations, kill_at_operation
+from properties import examples
 
 from ai4land_coupler import Simulation, load_config
 from ai4land_coupler.cli import cli
@@ -182,12 +183,12 @@ def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) ->
         shutil.rmtree(folder)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_ends_with_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
     _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 6, seed=5)
 
 
 @pytest.mark.soak
-def test_killed_at_50_random_moments(light: dict[str, Any], tmp_path: Path) -> None:
+def test_killed_anywhere_50_times(light: dict[str, Any], tmp_path: Path) -> None:
     _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 50, seed=6)
 
 
@@ -237,7 +238,7 @@ def test_other_inputs_start_anew(light: dict[str, Any], tmp_path: Path) -> None:
 # ---- shards -------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     rows=st.integers(1, 20),
     cols=st.integers(1, 20),

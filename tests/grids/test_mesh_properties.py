@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.spatial import SphericalVoronoi
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
@@ -47,7 +48,7 @@ def mesh_of(seed: int, cells: int, centres: bool = False) -> Mesh:
     return mesh_from_arrays("voronoi", np.arange(cells), global_size=cells, **kept, expect="global")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, cells=st.integers(20, 300))
 def test_areas_are_those_of_scipy_and_add_up_to_the_sphere(seed, cells):
     arrays, areas = voronoi(seed, cells)
@@ -58,7 +59,7 @@ def test_areas_are_those_of_scipy_and_add_up_to_the_sphere(seed, cells):
     assert found.sum() == pytest.approx(4 * np.pi, rel=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, cells=st.integers(20, 100), by=st.floats(1e-10, 0.1), centres=st.booleans())
 def test_the_hash_names_the_cells_and_not_how_they_are_written(seed, cells, by, centres):
     mesh = mesh_of(seed, cells, centres)
@@ -100,7 +101,7 @@ def test_whole_turns_of_longitude_do_not_change_the_hash():
     assert grid_hash(replace(mesh, corner_lon=mesh.corner_lon % 360.0)) == grid_hash(mesh)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, cells=st.integers(20, 100))
 def test_normalising_twice_is_normalising_once(seed, cells):
     mesh = mesh_of(seed, cells)
@@ -116,7 +117,7 @@ def test_normalising_twice_is_normalising_once(seed, cells):
     np.testing.assert_allclose(cell_area(once), cell_area(mesh), rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, cells=st.integers(30, 200))
 def test_cells_that_tile_the_sphere_are_known_without_a_search(seed, cells):
     mesh = mesh_of(seed, cells)
@@ -132,7 +133,7 @@ def test_cells_that_tile_the_sphere_are_known_without_a_search(seed, cells):
         assert not tiles_sphere(replace(mesh, corner_lat=lat))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, cells=st.integers(30, 200), share=st.floats(0.2, 2.0))
 def test_a_cell_that_is_moved_is_found(seed, cells, share):
     mesh = mesh_of(seed, cells)
@@ -185,7 +186,7 @@ def common_area(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return area(polygon), smaller
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(seed=seeds)
 def test_overlaps_of_triangles_are_those_that_clipping_finds(seed):
     rng = np.random.default_rng(seed)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from ai4land_coupler.core.legend import get_legend, legend_names
 from ai4land_coupler.errors import ConfigError
@@ -121,7 +122,7 @@ def test_ecland_by_hand():
     assert values["cl"][0] == pytest.approx(0.2)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(data=st.data(), name=st.sampled_from(PROFILES))
 def test_values_are_shares_whatever_the_cover(data: st.DataObject, name: str):
     profile = get_profile(name)
@@ -155,7 +156,7 @@ def random_cover(rng: np.random.Generator, profile: HostProfile, cells: int, kep
     return cover
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(PROFILES))
 def test_anchored_starts_at_the_host_and_keeps_what_is_kept(seed: int, name: str):
     profile, rng = get_profile(name), np.random.default_rng(seed)

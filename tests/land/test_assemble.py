@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from ai4land_coupler.core.fields import FieldSpec, PredictorSpec, Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
@@ -184,7 +185,7 @@ def test_tiles_of_different_shapes_are_refused() -> None:
 # --- windows of whole arrays
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(
     st.booleans(),
     st.integers(-9, 9),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from ai4land_coupler.core.grid import ON_EDGE, Box, LatLonGrid, forcing_lattice
 from ai4land_coupler.errors import GridError
@@ -96,7 +97,7 @@ def test_blocks_differ_in_size_where_nothing_divides() -> None:
     assert widths == {25, 26} | {min(widths)}  # 25.03 cells, and what is left at the edge of the domain
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(domains)
 def test_any_domain_is_covered_once(plan: BlockPlan) -> None:
     check_cover(plan)
@@ -156,7 +157,7 @@ def centres_on_edges(draw: st.DrawFn) -> tuple[LatLonGrid, LatLonGrid, tuple[int
     return fine, coarse, (row, edge_row), (col, edge_col)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(centres_on_edges(), st.integers(1, 4))
 def test_a_centre_on_an_edge_has_one_forcing_cell_everywhere(
     case: tuple[LatLonGrid, LatLonGrid, tuple[int, int], tuple[int, int]], block: int
@@ -234,7 +235,7 @@ def test_a_window_of_the_globe_wraps_and_stays_on_global_multiples() -> None:
     assert (first.window.row0, last.window.row1) == (0, 180)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(domains, st.integers(0, 40), st.integers(1, 16))
 def test_every_window_holds_its_core_and_the_halo_within_the_domain(plan: BlockPlan, halo: int, align: int) -> None:
     for block in plan.blocks:
@@ -254,7 +255,7 @@ def test_every_window_holds_its_core_and_the_halo_within_the_domain(plan: BlockP
         assert window.col1 < core.col1 + halo + align
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(domains, st.data())
 def test_the_blocks_that_touch_a_box_are_those_a_search_finds(plan: BlockPlan, data: st.DataObject) -> None:
     row0, col0 = data.draw(st.integers(-3, plan.fine.nlat + 2)), data.draw(st.integers(-3, plan.fine.nlon + 2))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from properties import examples
 from rasterio.transform import Affine
 from scipy.integrate import solve_ivp
 
@@ -111,7 +112,7 @@ def replayed(path: Path, year: int, before: NDArray[np.int8], grid: LatLonGrid =
     return np.where(logits.any(axis=0), logits.argmax(axis=0), before)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(st.integers(0, 10_000), st.integers(-8, 8), st.integers(-8, 8))
 def test_replay_gives_the_stored_classes_wherever_the_domain_lies_on_the_map(
     tmp_path_factory: pytest.TempPathFactory, seed: int, south: int, east: int

@@ -6,8 +6,9 @@ import netCDF4
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from regrid_cases import matrix, octahedral_mesh, reduced_mesh
 
 from ai4land_coupler.api import LatLonGrid, Mesh
@@ -118,7 +119,7 @@ def test_points_beyond_the_source_take_the_nearest_or_nothing():
     assert near.destination_fraction.tolist() == [1, 1, 1, 0]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_cells_does_not_matter(seed):
     rng = np.random.default_rng(seed)

@@ -3,8 +3,9 @@
 import needs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from regrid_cases import LATLON, box_mesh, exact_latlon_weights, matrix, octahedral_mesh, reduced_mesh
 
 from ai4land_coupler.api import ConfigError, GridError, LatLonGrid, Mesh
@@ -26,7 +27,7 @@ def test_regular_grids(case):
     np.testing.assert_allclose(found.destination_fraction, exact.sum(axis=1), atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     west=st.floats(-360, 300),
     south=st.floats(-90, 60),
@@ -56,7 +57,7 @@ def dense_areas(source: Mesh, destination: Mesh) -> np.ndarray:
     return found * EARTH_RADIUS**2
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32 - 1))
 def test_boxes_thrown_at_random(seed):
     # overlapping, of all sizes, over the date line and the poles, masked

@@ -5,8 +5,9 @@ from dataclasses import replace
 import needs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from regrid_cases import matrix, octahedral_mesh, random_voronoi_mesh, reduced_mesh
 
 from ai4land_coupler.api import LatLonGrid, LocalWeights, Mesh
@@ -79,7 +80,7 @@ def test_random_polygons_both_ways(seed):
     check_with_yac(cells, GLOBE)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     west=st.floats(-360, 360), south=st.floats(-89, 70), step=st.floats(0.05, 6.0), seed=st.integers(0, 1000)
 )  # fmt: skip

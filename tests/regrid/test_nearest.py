@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LatLonGrid
@@ -23,7 +24,7 @@ def by_all_pairs(source, destination) -> np.ndarray:
     return np.where(tied, source.cell_ids, np.iinfo(np.int64).max).min(axis=1)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.5, 0.01]))
 def test_the_nearest_of_all(seed, share):
     rng = np.random.default_rng(seed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
+from properties import examples
 from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
@@ -80,7 +81,7 @@ def test_triangles_on_the_sphere(mesh: Mesh, grid: LatLonGrid) -> None:
     assert not same.all()
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(
     st.integers(0, 3),
     st.floats(-180, 180),

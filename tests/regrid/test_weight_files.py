@@ -11,8 +11,9 @@ import needs
 import netCDF4
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from ranks import environment, launcher
 from regrid_cases import exact_latlon_weights, matrix
 from weight_cases import DESTINATION, SOURCE, as_areas, exact, exact_file, meshes
@@ -55,7 +56,7 @@ def spoilt(folder: Path, layout: str = "esmf", **changes) -> Path:
 # ---- layouts ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(data=st.data(), n_source=st.integers(1, 40), n_destination=st.integers(1, 40))
 def test_layouts_become_each_other_without_loss(tmp_path_factory, data, n_source, n_destination):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))

@@ -7,8 +7,9 @@ import netCDF4
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from regrid_cases import LATLON, exact_latlon_weights, matrix, octahedral_mesh, uk_land
 
 from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
@@ -70,7 +71,7 @@ def test_latlon_weights_have_the_closed_form(case):
     np.testing.assert_allclose(found.source_area, np.repeat(source.row_area, source.nlon), rtol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(west=st.floats(-179, 179), south=st.floats(-80, 60), step=st.floats(0.01, 8.0), other=st.floats(0.01, 8.0))
 def test_any_two_latlon_regions(west, south, step, other):
     # YAC takes points within 6 mm for one, so edges that nearly coincide may move by that much

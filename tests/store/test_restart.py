@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from properties import examples
+from victims import Moments, Victim
 
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
@@ -30,9 +28,6 @@ from ai4land_coupler.store.restart import (
     read_state,
     years,
 )
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["zarr", "xarray", "pytest", "hypothesis", "ai4land_coupler.store.output"])
 
 BLOCKS = 5
 TYPES = ["u1", "i1", "<u2", "<i4", "<i8", "<u8", "<f2", "<f4", "<f8", ">f8", ">i4", "?"]
@@ -87,7 +82,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 arrays = st.sampled_from(TYPES).flatmap(lambda t: hnp.arrays(np.dtype(t), hnp.array_shapes(min_dims=0, min_side=0)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, HealthCheck.function_scoped_fixture)
 @given(st.dictionaries(st.text("abc/é _-", min_size=1), arrays, max_size=4), st.integers(0, 10**6), st.booleans())
 def test_any_arrays_come_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, block: dict[str, np.ndarray], block_id: int, strided: bool
@@ -230,33 +225,29 @@ def test_what_must_agree_and_what_may_differ() -> None:
     assert "threads" not in text
 
 
-def _run(folder: Path, told: Any) -> None:
+def _run(folder: Path, moments: Moments) -> None:
     """A restarted run: from the last restart on, one for each year, two kept."""
+    moments.before_each_rename()
     last = latest(folder, -1)
     for year in range(2500 if last is None else last - 1, 0, -1):
         writer, state = RestartWriter(folder, year), state_of(year)
         for block in range(BLOCKS):
             writer.write_block(block, block_arrays(state, block))
-            told.send("block")
+            moments("block")
         writer.finish({"year": year}, writer.entries, range(BLOCKS))
-        told.send("finished")
+        moments("finished")
         prune(folder, 2, direction=-1)
-        told.send("pruned")
+        moments("pruned")
 
 
-def test_kills_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("anywhere", [False, pytest.param(True, marks=pytest.mark.soak)])
+def test_kills(tmp_path: Path, anywhere: bool) -> None:
+    """30 of them: before a file gets its name, between the parts of a restart, or anywhere after that."""
     rng = random.Random(3)
     last, unfinished = 2501, 0
     for _ in range(30):
-        hears, told = FORKS.Pipe(duplex=False)
-        run = FORKS.Process(target=_run, args=(tmp_path, told))
-        run.start()
-        for _ in range(rng.randrange(1, 25)):
-            hears.recv()
-        time.sleep(rng.uniform(0, 0.01))
-        os.kill(run.pid, signal.SIGKILL)
-        run.join()
-        assert run.exitcode == -signal.SIGKILL
+        # 13 moments to a year
+        Victim(_run, tmp_path).kill(rng.randrange(1, 45), rng.uniform(0, 0.01) if anywhere else None)
         found = years(tmp_path)
         unfinished += any(not (folder / "manifest.json").exists() for folder in tmp_path.iterdir())
         for year in found:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import resource
-import signal
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from properties import examples
+from victims import FORKS, Moments, Victim
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import get_legend
@@ -37,9 +35,6 @@ GRID = LatLonGrid(-8.0, 0.1, 45, 60.0, -0.1, 37)
 CELLS = 20
 GROUPS = ("crop", "forest")
 CODES = np.array([*LEGEND.ocean, *LEGEND.codes], np.uint8)
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["zarr", "xarray", "pytest", "hypothesis", "ai4land_coupler.store.output"])
 
 
 def layout(years: tuple[int, ...] = (2015, 2018, 2021), **changes: object) -> StoreLayout:
@@ -141,7 +136,7 @@ def test_only_committed_years_are_shown(tmp_path: Path) -> None:
     assert_years(store.path, (2015,))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10, HealthCheck.function_scoped_fixture)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(5, 12), st.integers(1, 3))
 def test_shards_cover_any_grid_once(
     tmp_path_factory: pytest.TempPathFactory, nlat: int, nlon: int, chunk: int, chunks: int
@@ -425,14 +420,13 @@ def test_processes_write_shards_of_one_year(tmp_path: Path) -> None:
     assert_years(store.path, (2015,))
 
 
-#: What :func:`_run` tells of a year: four shards, the series, the fsync.
-EVENTS = 6
 KILL_YEARS = tuple(range(2100, 1950, -1))
 
 
-def _run(path: Path, told: Any) -> None:
+def _run(path: Path, moments: Moments) -> None:
     """A run as a restarted job does it: make the store or continue it, then write year after year."""
-    told.send("made")
+    moments.before_each_rename()
+    moments("start")
     spec = layout(KILL_YEARS, **SLIM)
     if (path / "year" / "commits.json").exists():
         store = OutputStore.open(path, spec)
@@ -444,40 +438,30 @@ def _run(path: Path, told: Any) -> None:
     for year in KILL_YEARS[len(done) :]:
         for box in store.shard_boxes():
             write_year(store, year, [box], slim=True)
-            told.send("shard")
+            moments("shard")
         write_series(store, year, slim=True)
-        told.send("series")
+        moments("series")
         store.sync()
-        told.send("synced")
+        moments("synced")
         store.commit(year)
 
 
-def _kill_after(run: Any, hears: Any, events: int, delay: float) -> None:
-    """SIGKILL a process ``delay`` seconds after it told of this many events."""
-    run.start()
-    for _ in range(events):
-        hears.recv()
-    time.sleep(delay)
-    os.kill(run.pid, signal.SIGKILL)
-    run.join()
-    assert run.exitcode == -signal.SIGKILL
-
-
-def test_kills_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("anywhere", [False, pytest.param(True, marks=pytest.mark.soak)])
+def test_kills(tmp_path: Path, anywhere: bool) -> None:
+    """36 of them: before a file gets its name, between the parts of a year, or anywhere after that."""
     rng = random.Random(2)
     path = tmp_path / "run0.zarr"
     committed: tuple[int, ...] = ()
-    total = half_written = 0
+    total = half_made = half_written = 0
     for kill in range(36):
-        hears, told = FORKS.Pipe(duplex=False)
-        # Each store is hit once while it is made, then within a year's writing and within its commit by turns.
-        young = kill % 6 == 0
-        events = 1 if young else rng.randrange(2, 20) if kill % 2 else 1 + EVENTS * rng.randrange(1, 4)
-        run = FORKS.Process(target=_run, args=(path, told))
-        _kill_after(run, hears, events, rng.uniform(0, 0.15))
+        # Each store is hit once while it is made (35 moments), then within one of three years (12 moments each).
+        first = 1 if committed or kill % 6 == 0 else 36
+        moment = rng.randrange(first, first + 35)
+        Victim(_run, path).kill(moment, rng.uniform(0, 0.15) if anywhere else None)
         if not (path / "year" / "commits.json").exists():
             assert not committed
             if path.exists() and any(path.iterdir()):
+                half_made += 1
                 with pytest.raises(ConfigError, match="half made"):
                     OutputStore.create(path, layout(KILL_YEARS, **SLIM), {})
             continue
@@ -494,5 +478,6 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
             assert_years(path, committed, slim=True)
             path, committed = tmp_path / f"run{kill}.zarr", ()
     # The kills did land where it hurts.
+    assert half_made >= 2
     assert half_written >= 5
     assert total >= 20
