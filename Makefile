@@ -22,7 +22,7 @@ export OMPI_ALLOW_RUN_AS_ROOT := 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: venv demo test test-esmf lint soak bench clean distclean
+.PHONY: venv demo test references test-esmf lint soak bench clean distclean
 
 venv: $(STAMP)
 
@@ -48,6 +48,10 @@ demo: $(STAMP)
 # The same in every run: examples of properties (tests/conftest.py), and the order of sets.
 test: $(STAMP)
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m 'not soak' $(PYTEST)
+
+# After a change of results that is meant; see docs/reliability.md.
+references: $(STAMP)
+	$(BIN)/python tests/reference_runs.py
 
 # Tests skip where ESMF cannot be used; here that is a failure.
 define ESMF_USABLE

@@ -15,7 +15,7 @@ import psutil
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["zarr", "xarray", "pytest", "hypothesis", "ai4land_coupler.store", "ai4land_coupler.experiments.prepare"]
+    ["zarr", "xarray", "pytest", "hypothesis", "ai4land_coupler.store.output", "ai4land_coupler.experiments.prepare"]
 )
 
 
