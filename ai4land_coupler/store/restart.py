@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +24,24 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
-from ai4land_coupler.files.durable import clear_dead, disk_errors, seal, sync_path, unseal, write_durably
+from ai4land_coupler.files.durable import (
+    aside_of,
+    clear_dead,
+    disk_errors,
+    remove,
+    seal,
+    sync_path,
+    unseal,
+    write_durably,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 #: Attributes that may differ between a restart and the run that continues it; all others must agree. Threads and
 #: instruction set change the last bits of results, the others change nothing.
 MAY_DIFFER = frozenset({"threads", "instruction_set", "config_hash", "software"})
+#: Names of the files beside the manifest.
+_FILE = re.compile(r"(block|host)_[0-9]{6,}\.[0-9a-f]{12}\.safetensors")
 _ABSENT = "(absent)"
 _COVER = "cover"
 
@@ -303,7 +314,7 @@ def prune(folder: Path | str, keep: int, *, direction: int = 1) -> None:
         raise ConfigError("at least one restart must be kept", found=keep, where="restart.keep")
     found = years(folder)[::direction]
     for year in found[: len(found) - keep]:
-        _remove(Path(folder), year)
+        _remove(_year_path(Path(folder), year))
 
 
 def discard_after(folder: Path | str, year: int, *, direction: int = 1) -> None:
@@ -314,10 +325,16 @@ def discard_after(folder: Path | str, year: int, *, direction: int = 1) -> None:
     folder = Path(folder)
     for other in years(folder):
         if (other - year) * direction > 0:
-            _remove(folder, other)
-    for item in folder.iterdir() if folder.is_dir() else ():
-        if item.name.isdigit():
+            _remove(_year_path(folder, other))
+    clear_dead(folder)
+    with disk_errors("restarts could not be looked through", folder):
+        for item in list(folder.iterdir()) if folder.is_dir() else []:
+            if not (item.name.isdigit() and item.is_dir()):
+                continue
             clear_dead(item, None)
+            names = [file.name for file in item.iterdir()]
+            if names and all(_FILE.fullmatch(name) for name in names):
+                _remove(item)
 
 
 def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -367,11 +384,10 @@ def _remedy(folder: Path, year: int) -> str:
     return f"restart from another year ({', '.join(map(str, others))})" if others else "start the run anew"
 
 
-def _remove(folder: Path, year: int) -> None:
-    """Remove a restart. The manifest goes first, so that a partly removed restart does not count."""
-    path = _year_path(folder, year)
-    with disk_errors("a restart could not be removed", path):
-        (path / MANIFEST).unlink(missing_ok=True)
-        sync_path(path)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+def _remove(path: Path) -> None:
+    """Remove a restart: renamed first, so that a kill leaves all of it or nothing."""
+    aside = aside_of(path)
+    with disk_errors("a restart could not be removed", path), contextlib.suppress(FileNotFoundError):
+        path.replace(aside)
+        sync_path(path.parent)
+    remove(aside)

@@ -103,8 +103,13 @@ def test_a_run(light: dict[str, Any], tmp_path: Path, renamed: str, count: int) 
 def test_a_run_that_goes_on_without_that_restart(light: dict[str, Any], tmp_path: Path) -> None:
     """Killed in the restart of 2016, which the run that goes on does not write again."""
     kill_before_rename("manifest.json", run, tmp_path, light, count=2)
+    mine = tmp_path / "run.zarr.restart" / "1999"
+    mine.mkdir()
+    (mine / "thesis").write_text("years of work")
     run(tmp_path, {**light, "restart": {"every": 2}})
-    assert not [name for name in names(tmp_path) if "manifest.json." in name or name.endswith(".aside")]
+    assert sorted(path.name for path in mine.parent.iterdir()) == ["1999", "2015", "2017"]
+    assert (mine / "thesis").exists()
+    assert not [name for name in names(tmp_path) if name.endswith((".aside", ".partial"))]
 
 
 def _prepare(folder: Path, raw: dict[str, Any]) -> None:

@@ -260,3 +260,22 @@ def test_kills(tmp_path: Path, anywhere: bool) -> None:
         last = found[0] if found else 2501
     assert last < 2495
     assert unfinished >= 5
+    # The next start takes away what was not finished, and what was not wholly removed.
+    (tmp_path / "2016").write_text("a file")
+    discard_after(tmp_path, last, direction=-1)
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(["2016", *map(str, years(tmp_path))])
+
+
+def test_nothing_of_others_is_discarded(tmp_path: Path) -> None:
+    write(tmp_path, 2015)
+    for name in ("2014/notes.txt", "2016/block_000000.safetensors", "2017/block_000000.0123456789ab.safetensors"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("mine?")
+    (tmp_path / "2017" / "notes.txt").write_text("mine")
+    (tmp_path / "2018").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    discard_after(tmp_path, 2015)
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "2017" / "notes.txt").unlink()
+    discard_after(tmp_path, 2015)
+    assert not (tmp_path / "2017").exists()
