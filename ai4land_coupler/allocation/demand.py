@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.legend import Crosswalk
 
 #: A forcing cell changes only if that reduces the squared distance to the demand (cells squared) by this much. Over
-#: 0.25 degrees of a meridian the area of a cell changes by 0.4 % at 45 degrees and by 2.5 % at 80, and a moved cell counts
-#: twice.
+#: 0.25 degrees of a meridian the area of a cell changes by 0.4 % at 45 degrees and by 2.5 % at 80, and a moved cell
+#: counts twice.
 REST = 0.05
 
 
