@@ -197,7 +197,7 @@ class LandComponent:
     def realize(self) -> None:
         """Make the regridding weights of all host grids, and the exports of the current state."""
         self._expect(Status.INITIALIZED)
-        self._hosts.agree(self.calendar)
+        self._hosts.check_ranks(self.calendar)
         with self.comm.guard():
             self._imports.windows.check()
         self._hosts.realize(
@@ -424,7 +424,7 @@ class LandComponent:
             The interval ends before it starts, or is longer than 31 days.
         """
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        self._imports.take(name, values, at, units, since, self._time.calendar)
+        self._imports.add(name, values, at, units, since, self._time.calendar)
 
     def surface_counts(self, grid: str = HOST) -> dict[str, float]:
         """Differences between the host's own surface and the map, over all ranks; {} if the host has no own surface.
@@ -488,7 +488,7 @@ class LandComponent:
         """Whether dates of the host's calendar are already in use."""
         if self.status is Status.CREATED:
             return False
-        return self._time.now != self._host_restart.date or self._imports.dated
+        return self._time.now != self._host_restart.date or self._imports.has_dates
 
     def _check_same_date(self, date: HostDate) -> None:
         """Refuse ranks that run to different dates: they would wait for each other in different steps."""

@@ -1,4 +1,4 @@
-"""Build the C door and hosts for it, with the compilers of this machine."""
+"""Build the C interface and hosts for it, with the compilers of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compiler() -> list[str]:
         shared_libpython()
         return find_compiler()
     except ConfigError as error:
-        needs.missing("what builds the C door", " ".join(str(error).split()))
+        needs.missing("what builds the C interface", " ".join(str(error).split()))
 
 
 @pytest.fixture(scope="session")

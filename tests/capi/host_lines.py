@@ -1,4 +1,4 @@
-"""What the tests of the C door hand around."""
+"""What the tests of the C interface hand around."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A component of a few lines, with the interface of LandComponent and faults to order.
 
-The tests of the C door start Python in an environment of their own whose start-up puts this class in the place of
+The tests of the C interface start Python in an environment of their own whose start-up puts this class in the place of
 LandComponent: the faults that a door must survive are not to be had from a component that works.
 The configuration is a text file of ``fault=rank`` words.
 """

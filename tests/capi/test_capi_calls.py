@@ -1,4 +1,4 @@
-"""What a host sees of the C door: codes and messages, and a process that goes on after each of them.
+"""What a host sees of the C interface: codes and messages, and a process that goes on after each of them.
 
 The hosts are compiled programs (host.c); Python runs inside them with the component of small_component.py.
 """

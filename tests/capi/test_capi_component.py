@@ -1,4 +1,4 @@
-"""The real component behind the C door: a year's way through it, from C, alone and on ranks.
+"""The real component behind the C interface: a year's way through it, from C, alone and on ranks.
 
 The land is a map of 100 x 120 cells of 0.1 degrees where the hosts of host.c have their cells; nothing changes on
 it, so that the class areas of the host's grid are those of the map, which this file counts by itself.
