@@ -164,8 +164,8 @@ A4L_API int a4l_field_count(int handle, int direction, int *count);
 A4L_API int a4l_field_name(int handle, int direction, int index, char *text, int size);
 
 /* With exports.lookahead in the configuration, all functions accept three names for an export: `name` is the state of
- * a4l_year; `name@next` is the state of a4l_next_year; `name@date`, for fractions only, is interpolated linearly between
- * the two to the date that the host ran to. */
+ * a4l_year; `name@next` is the state of a4l_next_year; `name@date`, for fractions only, is linear between the two, at
+ * the date that the host ran to. */
 
 /* Describe an export field: its number of types (classes), 1 for a field without types, and its units. */
 A4L_API int a4l_field_info(int handle, const char *name, int *ntype, char *units, int size);

@@ -37,7 +37,7 @@ module ai4land_mod
   ! A component. A copy refers to the same component, so finalize only one of them.
   type, public :: ai4land_t
     private
-    integer(c_int) :: handle = 0 ! a number that is never given out
+    integer(c_int) :: handle = 0 ! a number that is no handle
   contains
     procedure :: init, set_calendar, set_grid, set_named_grid, realize, year, next_year, date, step_count, cell_count, &
                  field_count, field_name, field_info, import_info, type_name, write_restart, finalize
@@ -56,7 +56,7 @@ module ai4land_mod
     ! contiguous, be declared with the target attribute, and stay allocated until unbind or finalize.
     generic :: bind => bind_r64_1, bind_r64_2, bind_r64_3, bind_r32_1, bind_r32_2, bind_r32_3
     procedure :: unbind
-    ! set_surface(name, x, code [, order] [, nproma]): the model's own surface data of the first year, shapes as for get.
+    ! set_surface(name, x, code [, order] [, nproma]): set the model's own surface of the first year; shapes as in get.
     generic :: set_surface => surface_r64_1, surface_r64_2, surface_r64_3, surface_r32_1, surface_r32_2, surface_r32_3
     ! import_mean(name, x, year, month, day, seconds, code [, units] [, nproma]): give an import as its mean over the
     !   interval from the last one to a date. x(ncell), or x(nproma, nblock).

@@ -24,7 +24,7 @@ def compiler() -> list[str]:
         shared_libpython()
         return find_compiler()
     except ConfigError as error:
-        needs.missing("what builds the C interface", " ".join(str(error).split()))
+        needs.missing("a compiler for the C interface", " ".join(str(error).split()))
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,9 @@ def fortran_mpi(fortran: str, compiler: list[str]) -> Mpi:
 
 
 @pytest.fixture(scope="session")
-def door(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def c_interface(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `build` filled."""
-    prefix = tmp_path_factory.mktemp("door")
+    prefix = tmp_path_factory.mktemp("c_interface")
     build(prefix)
     return prefix
 
@@ -69,13 +69,23 @@ def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile a C source against the door; returns the program."""
+def compile_host(c_interface: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a C source with the C interface; returns the program."""
     folder = tmp_path_factory.mktemp("hosts")
 
     def compile_host(source: Path, program: str, compiler: list[str], *options: str) -> Path:
         target = folder / program
-        command = [*compiler, "-std=gnu11", "-Wall", "-O1", str(source), *options, *flags(door).split(), "-ldl", "-lm"]
+        command = [
+            *compiler,
+            "-std=gnu11",
+            "-Wall",
+            "-O1",
+            str(source),
+            *options,
+            *flags(c_interface).split(),
+            "-ldl",
+            "-lm",
+        ]
         subprocess.run([*command, "-o", str(target)], check=True)
         return target
 
@@ -83,22 +93,22 @@ def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture(scope="session")
-def fortran_door(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fortran_interface(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `build --fc` filled."""
-    prefix = tmp_path_factory.mktemp("fortran_door")
+    prefix = tmp_path_factory.mktemp("fortran_interface")
     build(prefix, fortran=f"{fortran} -std=f2008 -Wall -Wextra -pedantic -Werror")
     return prefix
 
 
 @pytest.fixture(scope="session")
-def compile_fortran(fortran_door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile a Fortran source against the door; returns the program."""
+def compile_fortran(fortran_interface: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a Fortran source with the Fortran interface; returns the program."""
     folder = tmp_path_factory.mktemp("fortran_hosts")
 
     def compile_fortran(source: Path, program: str, compiler: str, *options: str) -> Path:
         target = folder / program
         command = [compiler, "-Wall", "-Werror", "-O1", "-fcheck=all", str(source), *options]
-        linked = flags(fortran_door, fortran=True).split()
+        linked = flags(fortran_interface, fortran=True).split()
         subprocess.run([*command, *linked, "-o", str(target)], check=True, cwd=folder)
         return target
 

@@ -1,4 +1,4 @@
-"""What the tests of the C interface hand around."""
+"""Types that the tests of the C interface share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A component of a few lines, with the interface of LandComponent and faults to order.
 
-The tests of the C interface start Python in an environment of their own whose start-up puts this class in the place of
-LandComponent: the faults that a door must survive are not to be had from a component that works.
+The tests of the C interface start Python in a separate environment, whose start-up replaces LandComponent by this
+class. A component that works cannot produce the faults that the C interface must survive.
 The configuration is a text file of ``fault=rank`` words.
 """
 

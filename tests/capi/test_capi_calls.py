@@ -1,4 +1,4 @@
-"""What a host sees of the C interface: codes and messages, and a process that goes on after each of them.
+"""The C interface as a host sees it: codes and messages, and a process that survives each of them.
 
 The hosts are compiled programs (host.c); Python runs inside them with the component of small_component.py.
 """
@@ -216,30 +216,30 @@ def test_python_that_was_built_in(run_host: Run, plain_host: Path, tmp_path: Pat
     assert "absent.yaml" in found.text
 
 
-def test_python_program_as_host(door: Path, small_python: str, tmp_path: Path) -> None:
-    """Called from Python the door joins the interpreter that runs already."""
+def test_python_program_as_host(c_interface: Path, small_python: str, tmp_path: Path) -> None:
+    """Called from Python, the C interface joins the running interpreter."""
     (tmp_path / "good.yaml").write_text("")
     program = """
 import ctypes, sys
-door = ctypes.CDLL(sys.argv[1])
+c_interface = ctypes.CDLL(sys.argv[1])
 handle, year = ctypes.c_int(-7), ctypes.c_int(0)
-assert door.a4l_finalize(1) == 4
+assert c_interface.a4l_finalize(1) == 4
 for i in range(20):
-    assert door.a4l_init(b"good.yaml", -1, ctypes.byref(handle)) == 0
-    assert door.a4l_run(handle, 2005) == 0
-    assert door.a4l_year(handle, ctypes.byref(year)) == 0 and year.value == 2005
-    assert door.a4l_run(handle, 1999) == 5
-    assert door.a4l_finalize(handle) == 0
+    assert c_interface.a4l_init(b"good.yaml", -1, ctypes.byref(handle)) == 0
+    assert c_interface.a4l_run(handle, 2005) == 0
+    assert c_interface.a4l_year(handle, ctypes.byref(year)) == 0 and year.value == 2005
+    assert c_interface.a4l_run(handle, 1999) == 5
+    assert c_interface.a4l_finalize(handle) == 0
 assert handle.value == 20
 import small_component
 """
-    command = [small_python, "-c", program, str(door / "lib/liba4l.so")]
+    command = [small_python, "-c", program, str(c_interface / "lib/liba4l.so")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_library_says_its_version(door: Path) -> None:
-    assert ctypes.CDLL(str(door / "lib/liba4l.so")).a4l_abi_version() == 2
+def test_library_says_its_version(c_interface: Path) -> None:
+    assert ctypes.CDLL(str(c_interface / "lib/liba4l.so")).a4l_abi_version() == 2
 
 
 @pytest.mark.mpi

@@ -1,4 +1,4 @@
-"""The real component behind the C interface: a year's way through it, from C, alone and on ranks.
+"""The real component through the C interface: one year from C, on one process and on ranks.
 
 The land is a map of 100 x 120 cells of 0.1 degrees where the hosts of host.c have their cells; nothing changes on
 it, so that the class areas of the host's grid are those of the map, which this file counts by itself.
@@ -139,9 +139,17 @@ class TestExample:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def model(door: Path, mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def model(c_interface: Path, mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> Path:
         program = tmp_path_factory.mktemp("example") / "model"
-        command = [mpi.compiler, "-std=c11", "-Wall", "-Werror", str(EXAMPLE / "model.c"), *flags(door).split(), "-lm"]
+        command = [
+            mpi.compiler,
+            "-std=c11",
+            "-Wall",
+            "-Werror",
+            str(EXAMPLE / "model.c"),
+            *flags(c_interface).split(),
+            "-lm",
+        ]
         subprocess.run([*command, "-o", str(program)], check=True)
         return program
 
@@ -172,11 +180,11 @@ class TestExample:
 
 @pytest.mark.mpi
 def test_fortran_example(
-    fortran_mpi: Mpi, fortran_door: Path, config: Path, land_map: np.ndarray, tmp_path: Path
+    fortran_mpi: Mpi, fortran_interface: Path, config: Path, land_map: np.ndarray, tmp_path: Path
 ) -> None:
     """examples/hosts/fortran/model.f90, compiled as its Makefile does: six hours a step, arrays of blocks, an ocean."""
     source = EXAMPLE.parent / "fortran" / "model.f90"
-    command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_door, fortran=True).split(), "-o", "model"]
+    command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_interface, fortran=True).split(), "-o", "model"]
     subprocess.run(command, check=True, cwd=tmp_path)
     launch = [fortran_mpi.launcher, "--oversubscribe", "-n", "3", tmp_path / "model"]
     environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"}

@@ -227,20 +227,20 @@ class TestRanks:
 
 
 class TestBuild:
-    def test_source_compiles_with_the_host_alone(self, door: Path, fortran: str, tmp_path: Path) -> None:
+    def test_source_compiles_with_the_host_alone(self, c_interface: Path, fortran: str, tmp_path: Path) -> None:
         """Without `--fc` the source lies there for the host's own build."""
         (tmp_path / "h.f90").write_text("use ai4land_mod\nprint *, a4l_abi()\nend\n")
-        command = [fortran, str(door / "src/ai4land_mod.f90"), "h.f90", *flags(door).split(), "-o", "h"]
+        command = [fortran, str(c_interface / "src/ai4land_mod.f90"), "h.f90", *flags(c_interface).split(), "-o", "h"]
         subprocess.run(command, cwd=tmp_path, check=True)
         assert subprocess.check_output("./h", cwd=tmp_path, text=True).split() == ["2"]
         with pytest.raises(ConfigError, match="build --fc"):
-            flags(door, fortran=True)
+            flags(c_interface, fortran=True)
 
-    def test_pkg_config(self, fortran_door: Path) -> None:
-        folder = str(fortran_door / "lib/pkgconfig")
+    def test_pkg_config(self, fortran_interface: Path) -> None:
+        folder = str(fortran_interface / "lib/pkgconfig")
         command = [needs.program("pkg-config"), f"--with-path={folder}", "--cflags", "--libs", "a4l_fortran"]
         found = subprocess.check_output(command, text=True).split()
-        assert set(found) == set(flags(fortran_door, fortran=True).split())
+        assert set(found) == set(flags(fortran_interface, fortran=True).split())
         assert found.index("-la4l_fortran") < found.index("-la4l")
 
     def test_compiler_that_is_not_there_or_fails(self, compiler: list[str], fortran: str, tmp_path: Path) -> None:
