@@ -143,7 +143,7 @@ def with_surface(raw: Raw, base: NDArray[np.float64] | None, land: NDArray[np.fl
 
 
 def own_surface(plain: LandComponent) -> NDArray[np.float64]:
-    """Random fractions near those of the map; with land in some cells outside of the map, and without in some inside."""
+    """Random fractions near those of the map, with land in some cells outside of it and none in some cells inside."""
     fractions, land = plain.export(COVER), plain.export(LAND).copy()
     land[::7] = 0
     land[3::11] = 0.6
