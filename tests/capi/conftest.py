@@ -44,14 +44,14 @@ def fortran() -> str:
 
 @pytest.fixture(scope="session")
 def fortran_mpi(fortran: str, compiler: list[str]) -> Mpi:
-    """An MPI with a Fortran compiler, as the machine's package manager installs it: PyPI's Open MPI has none."""
+    """An MPI with a Fortran compiler, from the machine's packages, because PyPI's Open MPI has none."""
     found = needs.program("mpifort")
     return Mpi(found, needs.program("mpiexec", path=str(Path(found).parent)))
 
 
 @pytest.fixture(scope="session")
 def c_interface(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `build` filled."""
+    """The folder that `build` made."""
     prefix = tmp_path_factory.mktemp("c_interface")
     build(prefix)
     return prefix
@@ -59,7 +59,7 @@ def c_interface(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The python of an environment that sees this one's packages, but has SmallComponent for LandComponent."""
+    """The python of an environment with this one's packages, in which SmallComponent replaces LandComponent."""
     folder = tmp_path_factory.mktemp("small")
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -94,7 +94,7 @@ def compile_host(c_interface: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def fortran_interface(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `build --fc` filled."""
+    """The folder that `build --fc` made."""
     prefix = tmp_path_factory.mktemp("fortran_interface")
     build(prefix, fortran=f"{fortran} -std=f2008 -Wall -Wextra -pedantic -Werror")
     return prefix
@@ -137,7 +137,7 @@ def mpi_host(compile_host: Callable[..., Path], mpi: Mpi) -> Path:
 
 @pytest.fixture
 def run_host(small_python: str, tmp_path: Path) -> Callable[..., list[Line]]:
-    """Run a host in ``tmp_path``; the calls it printed. Fails where it does not end by itself with status 0."""
+    """Run a host in ``tmp_path``; returns the calls that it printed. Fails if the host does not end with status 0."""
 
     def run_host(*command: str | Path, python: str | None = small_python, **variables: str) -> list[Line]:
         environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"} | variables

@@ -75,7 +75,7 @@ def class_areas(land_map: np.ndarray) -> dict[str, float]:
 
 
 def cells_of_host(rank: int) -> Mesh:
-    """What host.c describes: two squares of a degree (the second masked) and a triangle."""
+    """The grid of host.c: two squares of one degree (the second is masked) and a triangle."""
     west = 10.0 * rank + np.arange(3.0)[:, None]
     lon = west + np.array([[0, 1, 1, 0]])
     lat = np.tile([[50.0, 50.0, 51.0, 51.0]], (3, 1))
@@ -105,7 +105,7 @@ def run_calls(config: Path, *first: str) -> list[str]:
 
 @pytest.mark.parametrize("first", [[], ["traps", "round_up"]])
 def test_c_and_python_get_the_same_bits(run_host: Run, plain_host: Path, config: Path, first: list[str]) -> None:
-    """Also where the host traps floating-point exceptions and rounds otherwise."""
+    """Also if the host traps floating-point exceptions and uses another rounding mode."""
     lines = run_host(plain_host, *run_calls(config, *first), python=None)
     assert [line.code for line in lines] == [0] * len(lines)
     found = exact(lines[-3])
@@ -172,7 +172,7 @@ class TestExample:
         assert "error 5: the component cannot run to that date\n  expected: 2001 to 2004\n  found: 1999" in done.stdout
         assert ("ocean" in done.stdout) == (ranks == 3)
 
-    def test_configuration_that_is_not_there(self, mpi: Mpi, model: Path) -> None:
+    def test_missing_configuration(self, mpi: Mpi, model: Path) -> None:
         done = self.run_model(mpi, model, 2, "absent.yaml", "2000", "2001")
         assert done.returncode == 1
         assert done.stdout.count("a4l_init: error 2: the configuration does not exist") == 2
