@@ -118,7 +118,7 @@ def test_configuration_that_cannot_be_used(run_ranks: Run, configure: Callable[.
     ],
 )
 def test_plugin_that_fails_on_one_rank(run_ranks: Run, configure: Callable[..., str], fault: str, rank: int) -> None:
-    """In 2002. The component keeps and exports the state of 2001, and fails again; another component runs to the end."""
+    """In 2002. The component keeps and exports the state of 2001, and fails again; another one runs to the end."""
     bad = configure("bad.yaml", {"fault": fault, "rank": rank})
     lines = run_ranks(
         bad, "grid", "realize", "set", "run=2001", "run=2003", "year", "run=2003", "run=2001", "finalize",
