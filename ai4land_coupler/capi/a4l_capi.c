@@ -144,7 +144,7 @@ static int fail_without_bridge(void) {
 
 struct answer {
   long long number;
-  char *text; /* NULL where the caller wants none */
+  char *text; /* NULL if the caller needs no text */
   int size;
 };
 

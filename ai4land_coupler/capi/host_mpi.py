@@ -51,7 +51,7 @@ def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
             "MPI is not initialised in the library that Python uses",
             expected="a host that has called MPI_Init, in this same library",
             found=_names(libraries),
-            remedy="call MPI_Init before a4l_init; where the host has done so in another library, " + REMEDY,
+            remedy="call MPI_Init before a4l_init; if the host did this in another library, " + REMEDY,
         )
     from mpi4py import MPI
 

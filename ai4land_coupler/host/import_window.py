@@ -165,10 +165,10 @@ class ImportWindows:
         seconds = calendar.seconds_between(since, until)
         if not 0 <= seconds <= LONGEST:
             raise TimeError(
-                f"import {name!r} stands for an impossible interval",
+                f"import {name!r} has an impossible interval",
                 expected="one that ends after it begins, and is not longer than 31 days",
                 found=f"{since} to {until}",
-                remedy="give the field at each time step; after a pause say with `since` where the interval begins",
+                remedy="give the field at each time step; after a pause give the start of the interval with `since`",
             )
         ready = self._checked(name, array, units, mask, until)
         held = next((total.size for total, _ in window.months.values()), None)

@@ -1,7 +1,7 @@
 """ai4land_mod in compiled Fortran hosts: shapes, kinds and strides of arrays, codes and messages.
 
-What component and memory hold is told in test_capi_layouts.py: landCoverFrac is 0 to 5 in (2 types, 3 cells), and -1
-is memory that was left alone.
+test_capi_layouts.py describes the values: landCoverFrac is 0 to 5 in (2 types, 3 cells), and -1 is memory that was not
+written.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class TestFaults:
         assert not windows[NAME].has_values
         with pytest.raises(FieldError, match=text):
             windows.check()
-        windows.check()  # told once
+        windows.check()  # raised once
         windows.add(NAME, np.full(3, 7.0), "degC", mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
         windows.check()
         np.testing.assert_allclose(windows[NAME].months[2015, 1][0] / 86400, 280.15, rtol=1e-15)

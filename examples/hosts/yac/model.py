@@ -82,7 +82,7 @@ class Atmosphere:
         self.coupler.def_couple(source, grid, field, target, target_grid, field, period, ISO, mean, conservative)
 
     def step(self) -> np.ndarray | None:
-        """A day: put the temperature, and get the land where it arrives today."""
+        """One day: put the temperature, and get the land if it arrives today; else return ``None``."""
         if self.temperature is not None:
             season = -np.cos(2 * np.pi * (int(self.land.datetime.split("-")[1]) - 1) / 12)
             self.temperature.put(np.full((1, self.ids.size), 283.0 + 8.0 * season))
