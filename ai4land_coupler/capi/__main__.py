@@ -1,4 +1,4 @@
-"""``python -m ai4land_coupler.capi``: build the C door, or show the flags that a host needs."""
+"""``python -m ai4land_coupler.capi``: build the C interface, or print the flags that a host needs."""
 
 from __future__ import annotations
 

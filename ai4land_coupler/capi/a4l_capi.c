@@ -1,8 +1,8 @@
-/* The shim behind a4l.h: starts (or joins) Python and hands every call on to ai4land_coupler.capi.bridge.
+/* The C library of a4l.h: it starts (or joins) Python and passes every call to ai4land_coupler.capi.bridge.
  *
- * A function of the bridge returns (code, text, number) and lets no exception out. The shim guards what C
- * alone can guard: the start of the interpreter, the floating-point environment, the GIL, null pointers.
- * It knows nothing of MPI: a communicator travels as the integer that Fortran uses. */
+ * A function of the bridge returns (code, text, number) and raises no exception. This file does what only C can do:
+ * start the interpreter, set the floating-point environment, hold the GIL, check null pointers. It does not use MPI:
+ * a communicator is passed as the integer that Fortran uses. */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -53,9 +53,9 @@ static int fail_with_exception(const char *what) {
 
 /* ---- the interpreter ---------------------------------------------------------------------------------- */
 
-/* Hosts trap floating-point exceptions, round as they like or flush subnormals; numpy's import alone divides
- * by zero, and a result must not depend on the host. Each call into Python runs in the default environment;
- * threads that Python starts inherit it. */
+/* Hosts can trap floating-point exceptions, use another rounding mode or flush subnormals. But importing numpy divides
+ * by zero, and results must not depend on the host. So each call into Python runs in the default environment, which
+ * threads started by Python inherit. */
 static void enter_default_fp(fenv_t *host) {
   feholdexcept(host);
   fesetenv(FE_DFL_ENV);
@@ -69,8 +69,8 @@ static int fail_with_status(PyStatus status, const char *python) {
               PY_MAJOR_VERSION, PY_MINOR_VERSION);
 }
 
-/* Start an interpreter that hears nothing of the host's environment variables, arguments, locale or signals,
- * and finds its packages through the path of its executable, as a virtual environment does. */
+/* Start an interpreter that ignores the host's environment variables, arguments, locale and signals. It finds its
+ * packages through the path of its executable, as in a virtual environment. */
 static int start_python(void) {
   const char *python = getenv("A4L_PYTHON");
   if (python == NULL || *python == '\0') python = A4L_DEFAULT_PYTHON;
@@ -80,7 +80,7 @@ static int start_python(void) {
                 "  what to do: set A4L_PYTHON to the python of the environment that holds ai4land_coupler",
                 python);
 
-  /* A host that loads us with dlopen(RTLD_LOCAL) hides libpython from the extension modules that need it. */
+  /* If a host loads this library with dlopen(RTLD_LOCAL), extension modules do not see libpython, which they need. */
   Dl_info library;
   if (dladdr((void *)&Py_IsInitialized, &library) && library.dli_fname)
     dlopen(library.dli_fname, RTLD_LAZY | RTLD_GLOBAL | RTLD_NOLOAD);
@@ -105,7 +105,7 @@ static int start_python(void) {
   return A4L_OK;
 }
 
-/* A start that failed once is not tried again: CPython may crash on the second attempt. */
+/* After a failed start there is no second attempt, because CPython can crash then. */
 static int ensure_python(int *embedded) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static enum { UNKNOWN, JOINED, STARTED, FAILED } state = UNKNOWN;
@@ -144,7 +144,7 @@ static int fail_without_bridge(void) {
 
 struct answer {
   long long number;
-  char *text; /* NULL where the caller wants none */
+  char *text; /* NULL if the caller needs no text */
   int size;
 };
 
@@ -161,7 +161,7 @@ static PyObject *as_view(void *pointer) {
   return PyMemoryView_FromMemory(array->data, (Py_ssize_t)array->bytes, array->flags);
 }
 
-/* Take (code, text, number) apart. */
+/* Read (code, text, number). */
 static int read_result(PyObject *result, const char *name, struct answer *answer) {
   int code;
   const char *text;
@@ -186,7 +186,7 @@ static int call_bridge(struct answer *answer, const char *name, const char *form
   enter_default_fp(&host);
   PyGILState_STATE gil = PyGILState_Ensure();
 
-  static PyObject *bridge = NULL; /* found once: an import statement costs a microsecond. Guarded by the GIL */
+  static PyObject *bridge = NULL; /* cached, because an import takes a microsecond; the GIL guards it */
   if (bridge == NULL) bridge = PyImport_ImportModule("ai4land_coupler.capi.bridge");
   PyObject *function = bridge ? PyObject_GetAttrString(bridge, name) : NULL;
   va_list list;
@@ -213,7 +213,7 @@ static int call_bridge(struct answer *answer, const char *name, const char *form
 int a4l_abi_version(void) { return A4L_ABI_VERSION; }
 
 int a4l_error_message(char *text, int size) {
-  if (text == NULL || size < 1) return A4L_ERR; /* not through fail: it would overwrite the message asked for */
+  if (text == NULL || size < 1) return A4L_ERR; /* not by fail(), which would overwrite the message */
   snprintf(text, size, "%s", last_message);
   return A4L_OK;
 }

@@ -1,15 +1,15 @@
-! AI4Land as a component of a climate model, from Fortran 2008: a thin cover of a4l.h, which says more of each call.
+! AI4Land as a component of a climate model, for Fortran 2008: a thin layer over a4l.h, which describes each call.
 !
 !   use ai4land_mod
 !   type(ai4land_t) :: land
 !   call land%init('run.yaml', comm, code)          ! mpi: the communicator; mpi_f08: comm%mpi_val
 !   if (code /= A4L_OK) print *, a4l_message()
 !
-! Every call sets `code`, A4L_OK or one of the codes below, and never stops the program; a4l_message() then says what
-! was wrong. Arguments with intent(out) but `code` are set only where the call succeeds, so give them a value first.
+! Every call sets `code` to A4L_OK or one of the codes below, and never stops the program. After a failure,
+! a4l_message() gives the message. Other intent(out) arguments are set only on success, so give them a value first.
 !
-! Compile this file with the model's own compiler: .mod files of one compiler are not read by another. It needs no MPI
-! module. Arrays may be strided (they are then copied once more) except for `bind`.
+! Compile this file with the model's own compiler, because .mod files differ between compilers. No MPI module is needed.
+! Arrays can be strided (they are then copied once more), except for `bind`.
 module ai4land_mod
   use, intrinsic :: iso_c_binding, only: c_int, c_int32_t, c_int64_t, c_char, c_ptr, c_float, c_double, c_loc, &
                                          c_null_ptr, c_null_char
@@ -34,10 +34,10 @@ module ai4land_mod
     integer(c_int) :: order, nproma, ntype
   end type layout_t
 
-  ! A component. A copy stands for the same one: finalize it once.
+  ! A component. A copy refers to the same component, so finalize only one of them.
   type, public :: ai4land_t
     private
-    integer(c_int) :: handle = 0 ! a number that is never given out
+    integer(c_int) :: handle = 0 ! a number that is no handle
   contains
     procedure :: init, set_calendar, set_grid, set_named_grid, realize, year, next_year, date, step_count, cell_count, &
                  field_count, field_name, field_info, import_info, type_name, write_restart, finalize
@@ -45,21 +45,21 @@ module ai4land_mod
     generic :: run => run_year, run_date, run_date_int
     ! get(name, x, code [, order] [, nproma]): copy an export into x. See a4l.h for `order`. The shape of x:
     !   rank 1  (ncell), or all of a4l.h's array in a row
-    !   rank 2  (ncell, ntype) or, with order=A4L_TYPE_FASTEST, (ntype, ncell); (nproma, nblock) where nproma is given
+    !   rank 2  (ncell, ntype) or, with order=A4L_TYPE_FASTEST, (ntype, ncell); (nproma, nblock) if nproma is given
     !   rank 3  blocks: (nproma, nblock, ntype), A4L_TYPE_FASTEST (ntype, nproma, nblock),
     !           A4L_TYPE_IN_BLOCK (nproma, ntype, nblock); nproma is then the extent of that dimension
     generic :: get => get_r64_1, get_r64_2, get_r64_3, get_r32_1, get_r32_2, get_r32_3
     ! set(name, x, code [, order] [, nproma] [, ntime]): give an import; its types are the months, if there are any.
     !   ntime is for x of rank 1.
     generic :: set => set_r64_1, set_r64_2, set_r64_3, set_r32_1, set_r32_2, set_r32_3
-    ! bind(name, x, code [, order] [, nproma]): have x filled now and at the end of each run that changes the field.
-    ! x must be contiguous, have the target attribute where it is declared, and stay allocated until unbind or finalize.
+    ! bind(name, x, code [, order] [, nproma]): fill x now and at the end of each run that changes the field. x must be
+    ! contiguous, be declared with the target attribute, and stay allocated until unbind or finalize.
     generic :: bind => bind_r64_1, bind_r64_2, bind_r64_3, bind_r32_1, bind_r32_2, bind_r32_3
     procedure :: unbind
-    ! set_surface(name, x, code [, order] [, nproma]): the model's own surface data of the first year, shapes as for get.
+    ! set_surface(name, x, code [, order] [, nproma]): set the model's own surface of the first year; shapes as in get.
     generic :: set_surface => surface_r64_1, surface_r64_2, surface_r64_3, surface_r32_1, surface_r32_2, surface_r32_3
-    ! import_mean(name, x, year, month, day, seconds, code [, units] [, nproma]): an import as its mean over the time
-    !   since the last one, up to a date. x(ncell), or x(nproma, nblock).
+    ! import_mean(name, x, year, month, day, seconds, code [, units] [, nproma]): give an import as its mean over the
+    !   interval from the last one to a date. x(ncell), or x(nproma, nblock).
     generic :: import_mean => import_r64_1, import_r64_2, import_r32_1, import_r32_2
     procedure, private :: run_year, run_date, run_date_int
     procedure, private :: surface_r64_1, surface_r64_2, surface_r64_3, surface_r32_1, surface_r32_2, surface_r32_3
@@ -240,12 +240,12 @@ module ai4land_mod
 
 contains
 
-  ! The number of the library that was found at run time; A4L_ABI_VERSION or more serves this module.
+  ! The version number of the library at run time; this module needs A4L_ABI_VERSION or more.
   integer function a4l_abi()
     a4l_abi = c_abi_version()
   end function
 
-  ! What was wrong with this thread's latest failure; lines are parted by new-line characters.
+  ! The message of this thread's last failure; new-line characters separate its lines.
   function a4l_message() result(text)
     character(:), allocatable :: text
     character(kind=c_char) :: raw(MESSAGE_LENGTH)
@@ -282,7 +282,7 @@ contains
   end subroutine
 
   ! The cells that this rank owns. global_id(ncell): 0-based. lon, lat(nvert, ncell): corners in degrees,
-  ! counter-clockwise. mask(ncell): .false. for cells that take no part. Local.
+  ! counter-clockwise. mask(ncell): .false. for cells that are not used. Local.
   subroutine set_grid(self, global_id, lon, lat, edges, global_size, code, mask)
     class(ai4land_t), intent(in) :: self
     integer(c_int64_t), intent(in) :: global_id(:)
@@ -301,7 +301,7 @@ contains
       code = refuse(A4L_ERR_GRID, 'set_grid: lon and lat must be (nvert, ncell), ncell the size of global_id')
       return
     end if
-    ! One element more than needed: c_loc wants none of size 0.
+    ! One element more than needed, because c_loc does not accept size 0.
     allocate (ids(n + 1), x(size(lon, 1), n + 1), y(size(lon, 1), n + 1), taken(n + 1))
     ids(:n) = global_id
     x(:, :n) = lon
@@ -327,14 +327,14 @@ contains
     code = c_set_named_grid(self%handle, to_c(name))
   end subroutine
 
-  ! Make the regrid weights. Collective.
+  ! Make the regridding weights. Collective.
   subroutine realize(self, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(out) :: code
     code = c_realize(self%handle)
   end subroutine
 
-  ! Take every step that is due by 1 January of `to_year`. Collective where one is due.
+  ! Take every step that is due by 1 January of `to_year`. Collective if a step is due.
   subroutine run_year(self, to_year, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(in) :: to_year
@@ -342,7 +342,7 @@ contains
     code = c_run(self%handle, int(to_year, c_int))
   end subroutine
 
-  ! The same for a date; seconds count from midnight. For each time step of the model.
+  ! The same for a date; seconds count from midnight. Call this at each time step of the model.
   subroutine run_date(self, to_year, month, day, seconds, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(in) :: to_year, month, day
@@ -358,7 +358,7 @@ contains
     call self%run_date(to_year, month, day, real(seconds, c_double), code)
   end subroutine
 
-  ! The model's calendar, by one of cftime's names. Before the first run. Local.
+  ! Set the model's calendar, by a name of cftime. Call this before the first run. Local.
   subroutine set_calendar(self, calendar, code)
     class(ai4land_t), intent(in) :: self
     character(*), intent(in) :: calendar
@@ -376,7 +376,7 @@ contains
     if (code == A4L_OK) this_year = found
   end subroutine
 
-  ! How far the model has come.
+  ! The last date that the model ran to.
   subroutine date(self, this_year, month, day, seconds, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(inout) :: this_year, month, day
@@ -390,7 +390,7 @@ contains
     day = d
   end subroutine
 
-  ! A number that rises whenever exports change.
+  ! A number that grows whenever exports change.
   subroutine step_count(self, count, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(inout) :: count
@@ -400,7 +400,7 @@ contains
     if (code == A4L_OK) count = int(found)
   end subroutine
 
-  ! How many fields there are: direction A4L_EXPORT or A4L_IMPORT.
+  ! Number of fields of a direction: A4L_EXPORT or A4L_IMPORT.
   subroutine field_count(self, direction, count, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(in) :: direction
@@ -433,7 +433,7 @@ contains
     if (code == A4L_OK) units = from_c(raw)
   end subroutine
 
-  ! The state holds from 1 January of this year.
+  ! Year of the state: it is valid from 1 January of this year.
   subroutine year(self, this_year, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(inout) :: this_year
@@ -443,7 +443,7 @@ contains
     if (code == A4L_OK) this_year = found
   end subroutine
 
-  ! Cells of the grid that this rank owns.
+  ! Number of cells of the grid that this rank owns.
   subroutine cell_count(self, ncell, code)
     class(ai4land_t), intent(in) :: self
     integer, intent(inout) :: ncell
@@ -453,7 +453,7 @@ contains
     if (code == A4L_OK) ncell = int(found)
   end subroutine
 
-  ! How many types an export has, and its units.
+  ! Number of types of an export, and its units.
   subroutine field_info(self, name, ntype, units, code)
     class(ai4land_t), intent(in) :: self
     character(*), intent(in) :: name
@@ -480,7 +480,7 @@ contains
     if (code == A4L_OK) text = from_c(raw)
   end subroutine
 
-  ! Write the whole state into a folder. Collective.
+  ! Write the whole state to a folder. Collective.
   subroutine write_restart(self, path, code)
     class(ai4land_t), intent(in) :: self
     character(*), intent(in) :: path
@@ -495,7 +495,7 @@ contains
     code = c_finalize(self%handle)
   end subroutine
 
-  ! End a binding: the array is the model's alone again.
+  ! End a binding: the component does not use the array any more.
   subroutine unbind(self, name, code)
     class(ai4land_t), intent(in) :: self
     character(*), intent(in) :: name
@@ -1051,7 +1051,7 @@ contains
                     seconds, c_loc(copy), REAL32, length, size(copy, kind=c_int64_t))
   end subroutine
 
-  ! What a4l.h wants to know of an array of this shape. ntype 0: not to be checked.
+  ! Layout arguments of a4l.h for an array of this shape. ntype 0: no check.
   pure type(layout_t) function layout(extents, order, nproma, ntype) result(way)
     integer, intent(in) :: extents(:)
     integer, intent(in), optional :: order, nproma, ntype

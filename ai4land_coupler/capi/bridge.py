@@ -1,8 +1,8 @@
-"""The Python end of ``a4l.h``: one function for each call, from which nothing escapes.
+"""The Python side of ``a4l.h``: one function for each call; no exception leaves these functions.
 
-Each returns ``(code, text, number)`` to the shim: on success code 0 and the answer, on failure the code of
-``a4l.h`` and the message. Arrays arrive as memoryviews of the host's memory that are valid for the call only; those
-of ``bind_field`` the host keeps in place.
+Each function returns ``(code, text, number)`` to the C library: on success code 0 and the result, on failure a code of
+``a4l.h`` and the message. Arrays come as memoryviews of the host's memory, which are valid during the call only. The
+host keeps the arrays of ``bind_field`` in place.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from ai4land_coupler.component.component import LandComponent
 
-__all__ = [  # what the shim calls
+__all__ = [  # called by a4l_capi.c
     "bind_field",
     "cell_count",
     "date",
@@ -79,12 +79,12 @@ __all__ = [  # what the shim calls
 
 #: ``A4L_NO_COMM``.
 NO_COMM = -1
-#: By the value of ``edges`` in ``a4l_set_grid``.
+#: Kind of edges, by the value of ``edges`` in ``a4l_set_grid``.
 EDGES: tuple[Literal["great_circle"], Literal["latlon"]] = ("great_circle", "latlon")
 
 
 def new_component(config: Path, comm: Comm | None) -> LandComponent:
-    """Create the component; imported here, so that a start that fails has a handle to report through."""
+    """Create the component. The import is here, so that its failure is reported as that of a call."""
     from ai4land_coupler.component.component import LandComponent
 
     return LandComponent(config, comm)
@@ -164,7 +164,7 @@ def run_date(handle: int, year: int, month: int, day: int, seconds: float) -> No
 
 def _fill(entry: Open) -> None:
     for bound in entry.bound.values():
-        bound.fill_if_there(entry.component)
+        bound.fill_if_possible(entry.component)
 
 
 @returns_code
@@ -206,7 +206,7 @@ def write_restart(handle: int, path: bytes) -> None:
 
 @returns_code
 def finalize(handle: int) -> None:
-    """Close a component. It stays allowed after MPI_Finalize: many hosts end in that order."""
+    """Close a component. Allowed after MPI_Finalize too, because many hosts call it then."""
     entry = entry_of(handle)
     del open_components[handle]
     entry.component.finalize()

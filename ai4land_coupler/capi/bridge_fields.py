@@ -1,4 +1,4 @@
-"""The calls of ``a4l.h`` that are about fields; see :mod:`ai4land_coupler.capi.bridge`."""
+"""The calls of ``a4l.h`` for fields; see :mod:`ai4land_coupler.capi.bridge`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ai4land_coupler.component.component import LandComponent
     from ai4land_coupler.host.field_info import ExportInfo, ImportInfo
 
-#: By the value of ``direction`` in ``a4l_field_count``: ``A4L_EXPORT``, ``A4L_IMPORT``.
+#: Direction of a field, by the value of ``direction`` in ``a4l_field_count``: ``A4L_EXPORT``, ``A4L_IMPORT``.
 DIRECTIONS = ("export", "import")
-#: Of ``a4l_get_field`` and ``a4l_set_field``: real64, the cells of one type side by side.
+#: Layout of ``a4l_get_field`` and ``a4l_set_field``: real64, cells are contiguous.
 PLAIN = Layout(8, 0, 0)
 
 
@@ -130,12 +130,12 @@ def set_surface(
 def _imported(
     component: LandComponent, name: bytes, data: memoryview | None, layout: Layout, type_count: int
 ) -> NDArray[np.float64]:
-    """Values of an import. Those of the wrong size go on as they are: the component tells every rank of them."""
+    """Values of an import. Values of the wrong size are passed on: the component raises the fault on every rank."""
     try:
         return _taken(component, name, data, layout, type_count)
     except FieldError:
         values = array_of(data, KINDS[layout.kind]).astype(np.float64)
-        if values.size == component.cell_count:  # right by chance, in a layout that does not fit
+        if values.size == component.cell_count:  # the size is right, so the fault is in the layout
             raise
         return values
 
@@ -143,7 +143,7 @@ def _imported(
 def _taken(
     component: LandComponent, name: bytes, data: memoryview | None, layout: Layout, type_count: int
 ) -> NDArray[np.float64]:
-    """The host's values (types, cells), or (cells,) where it has one type."""
+    """The host's values (types, cells), or (cells,) for one type."""
     types = max(1, type_count)
     values = take(array_of(data, KINDS[layout.kind]), types, component.cell_count, text_of(name), layout)
     return values if types > 1 else values[0]
@@ -163,7 +163,7 @@ def bind_field(
     memory = array_of(data, KINDS[kind])
     check_size(export.name, memory.size, types, component.cell_count, layout)
     entry.bound[text_of(name)] = bound = Bound(export, memory, layout)
-    bound.fill_if_there(component)
+    bound.fill_if_possible(component)
 
 
 def _layout(name: bytes, kind: int, order: int, nproma: int) -> Layout:

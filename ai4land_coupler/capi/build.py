@@ -1,4 +1,4 @@
-"""Compile the shim for this Python, and the Fortran module, and say how a host links them."""
+"""Compile the C library for this Python and the Fortran module; print the options to link them."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ DEBIAN = "on Debian and Ubuntu: apt-get install gcc python3-dev"
 
 
 def default_prefix() -> Path:
-    """Where ``build`` puts its files and ``flags`` looks for them: a folder of this environment."""
+    """The default folder of ``build`` and ``flags``, in this environment."""
     return Path(sys.prefix) / "a4l"
 
 
 def build(prefix: Path, compiler: str | None = None, fortran: str | None = None) -> Path:
     """Make ``lib/liba4l.so``, ``include/a4l.h`` and ``lib/pkgconfig/a4l.pc`` under ``prefix``; return the library.
 
-    ``src/ai4land_mod.f90`` lies beside them, to be compiled with the host's own sources. Where a Fortran compiler is
-    given, ``include/ai4land_mod.mod``, ``lib/liba4l_fortran.a`` and ``lib/pkgconfig/a4l_fortran.pc`` are made as well.
+    ``src/ai4land_mod.f90`` is copied too; a host can compile it with its own sources. With a Fortran compiler,
+    ``include/ai4land_mod.mod``, ``lib/liba4l_fortran.a`` and ``lib/pkgconfig/a4l_fortran.pc`` are made as well.
 
     Parameters
     ----------
     prefix:
-        An absolute or relative folder; made where it is missing.
+        An absolute or relative folder; made if it does not exist.
     compiler:
-        A C compiler, with options if need be; else ``$CC``, the one Python was built with, or ``cc``.
+        A C compiler, optionally with options; default: ``$CC``, the compiler of this Python, or ``cc``.
     fortran:
-        The host's Fortran compiler or its MPI wrapper, with options if need be.
+        The host's Fortran compiler or its MPI wrapper, optionally with options.
 
     Raises
     ------
     ConfigError
-        Where a compiler, Python's headers or a shared libpython are missing.
+        A compiler, Python's headers or a shared libpython are missing.
     RunError
-        Where a compiler or the loader refuses.
+        A compiler or the loader failed.
     """
     if sys.platform != "linux":
-        raise ConfigError("the C door is built on Linux only", found=sys.platform)
+        raise ConfigError("the C interface is built on Linux only", found=sys.platform)
     command = find_compiler(compiler)
     fortran_command = find_fortran(fortran) if fortran else None
     headers, libpython = python_headers(), shared_libpython()
@@ -64,21 +64,23 @@ def build(prefix: Path, compiler: str | None = None, fortran: str | None = None)
             fresh = scratch / library.name
             _compile(command, headers, libpython, fresh)
             _load(fresh)
-            fresh.replace(library)  # a host that runs with the old one keeps it
+            fresh.replace(library)  # running hosts keep the old file
             if fortran_command:
                 _compile_fortran(fortran_command, prefix, scratch)
                 (prefix / "lib/pkgconfig/a4l_fortran.pc").write_text(_pkg_config_fortran(prefix))
     except OSError as error:
-        raise ConfigError("the files of the C door cannot be written", found=error, remedy="choose -o DIR") from error
+        raise ConfigError(
+            "the files of the C interface cannot be written", found=error, remedy="choose -o DIR"
+        ) from error
     return library
 
 
 def flags(prefix: Path, *, cflags: bool = True, libs: bool = True, fortran: bool = False) -> str:
-    """The options with which a host compiles and links; ``fortran``: with the compiled module."""
+    """The compiler and linker options of a host; ``fortran``: with the compiled module."""
     prefix = prefix.absolute()
     if not (prefix / "lib" / "liba4l.so").is_file():
         raise ConfigError(
-            "the C door has not been built there",
+            "the C interface has not been built there",
             where=prefix,
             remedy="python -m ai4land_coupler.capi build, with the same -o DIR",
         )
@@ -121,9 +123,9 @@ def python_headers() -> Path:
 
 
 def shared_libpython() -> Path:
-    """The shared library of this Python, which a host loads with the shim.
+    """The shared library of this Python, which a host loads too.
 
-    ``Py_ENABLE_SHARED`` does not tell: Debian and conda have a static ``python`` and a shared library.
+    ``Py_ENABLE_SHARED`` is not reliable: Debian and conda have a static ``python`` and a shared library.
     """
     variables = sysconfig.get_config_vars()
     version = variables.get("LDVERSION") or sysconfig.get_python_version()
@@ -153,7 +155,7 @@ def _compile(command: list[str], headers: Path, libpython: Path, library: Path) 
         f"-I{SOURCES}",
         str(SOURCES / "a4l_capi.c"),
         str(libpython),
-        # RUNPATH: an RPATH would also steer where the libraries of Python's extension modules are found
+        # RUNPATH, because an RPATH would also affect the libraries of Python's extension modules
         *("-Wl,--enable-new-dtags", f"-Wl,-rpath,{libpython.parent}", "-Wl,-soname,liba4l.so"),
         *("-ldl", "-lm", "-o", str(library)),
     ]
@@ -161,7 +163,7 @@ def _compile(command: list[str], headers: Path, libpython: Path, library: Path) 
 
 
 def _compile_fortran(command: list[str], prefix: Path, scratch: Path) -> None:
-    """``include/ai4land_mod.mod`` and ``lib/liba4l_fortran.a``; compilers write .mod files where they run."""
+    """Make the .mod file and ``lib/liba4l_fortran.a``; compilers write .mod files to the current folder."""
     object_file = scratch / "ai4land_mod.o"
     _run([*command, "-O2", "-fPIC", "-c", str(SOURCES / MODULE), "-o", str(object_file)], "Fortran", scratch)
     archiver = shutil.which("ar")
@@ -183,7 +185,7 @@ def _run(arguments: list[str], language: str, folder: Path | None = None) -> Non
 
 
 def _load(library: Path) -> None:
-    """Ask the fresh library for its version: a missing symbol shows here, not in the host."""
+    """Load the new library and get its version, so that a missing symbol is found now and not in the host."""
     try:
         ctypes.CDLL(str(library)).a4l_abi_version()
     except (OSError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The components that a host has open, by handle, and what every call from a host is wrapped in."""
+"""The open components of a host by handle, and the decorator of all calls from a host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai4land_coupler.errors import Ai4LandError, StateError
 if TYPE_CHECKING:
     from ai4land_coupler.component.component import LandComponent
 
-#: ``A4L_ERR_PYTHON``: exceptions that are not an :class:`Ai4LandError`. Theirs is ``host_code``.
+#: ``A4L_ERR_PYTHON``: code of exceptions other than :class:`Ai4LandError`, which have their own ``host_code``.
 PYTHON_ERROR = 90
 
 
@@ -51,7 +51,7 @@ def returns_code(
 
 
 def _describe(error: BaseException) -> str:
-    """An exception nobody foresaw, with the innermost calls: the host shows no traceback."""
+    """Text of an unexpected exception with its innermost calls, because the host shows no traceback."""
     calls = [f"{Path(c.filename).name}:{c.lineno} in {c.name}" for c in traceback.extract_tb(error.__traceback__)]
     text = "".join(traceback.format_exception_only(error)).strip()
     return f"{text}\n  where: {', called from '.join(reversed(calls[-4:]))}"
@@ -84,5 +84,5 @@ def text_of(raw: bytes) -> str:
 
 
 def array_of(view: memoryview | None, dtype: type[np.generic]) -> NDArray[Any]:
-    """The host's memory as an array, without a copy; nothing where the host has no cells."""
+    """The host's memory as an array, without a copy; an empty array if the host has no cells."""
     return np.empty(0, dtype) if view is None else np.frombuffer(view, dtype)

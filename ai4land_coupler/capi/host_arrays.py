@@ -1,4 +1,4 @@
-"""Exports as hosts name them, and the host's arrays that follow them."""
+"""The names of exports in C, and the host's arrays that the component fills."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Export(NamedTuple):
-    """An export as a host names it: ``name``, ``name@next``, or ``name@date`` (see ``a4l.h``)."""
+    """An export by its name in C: ``name``, ``name@next``, or ``name@date`` (see ``a4l.h``)."""
 
     name: str
     at: str
 
     @staticmethod
-    @functools.cache  # hosts have few names, and ask for them at each of their time steps
+    @functools.cache  # hosts use few names, at each of their time steps
     def parse(raw: bytes) -> Export:
         name, mark, at = raw.decode(errors="replace").partition("@")
         if mark and at not in ("next", "date"):
@@ -32,7 +32,7 @@ class Export(NamedTuple):
         return Export(name, at)
 
     def values(self, component: LandComponent) -> NDArray[np.float64]:
-        """The values for the host, (types, cells) or (cells,); at the end of a run its last state stands still."""
+        """The values for the host, (types, cells) or (cells,); in the last year of a run ``date`` is the last state."""
         if not self.at or (self.at == "date" and component.next_year is None and component.config.exports.lookahead):
             return component.export(self.name)
         return component.export(self.name, at="next" if self.at == "next" else component.date)
@@ -57,7 +57,7 @@ class Bound:
             put(self.export.values(component), self.memory, self.export.name, self.layout)
             self._filled = now
 
-    def fill_if_there(self, component: LandComponent) -> None:
-        """Before ``realize`` nothing is there, some fields come with the first step, and the last year has no next."""
+    def fill_if_possible(self, component: LandComponent) -> None:
+        """Fill the array if its field exists: not before ``realize`` or the first step, and not without a next year."""
         with contextlib.suppress(StateError, TimeError):
             self.fill(component)

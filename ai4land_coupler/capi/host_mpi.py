@@ -1,7 +1,7 @@
-"""Take over the communicator of a host, once it is sure that both sides use one MPI library.
+"""Get the communicator of a host, after a check that host and Python use the same MPI library.
 
-A host links an MPI library; mpi4py brings or finds one as well. Two of them in one process hand each other's
-handles around and crash, so they are looked for before mpi4py makes its first MPI call.
+A host links an MPI library; mpi4py has or finds one as well. Two MPI libraries in one process would exchange invalid
+handles and crash. So this check comes before the first MPI call of mpi4py.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ REMEDY = (
 
 
 def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
-    """Return the communicator that the host calls ``fortran_handle``.
+    """Return the communicator of a Fortran handle.
 
     Raises
     ------
     MPIError
-        Where host and Python use different MPI libraries, MPI is not initialised, or it is no communicator.
+        Host and Python use different MPI libraries, MPI is not initialised, or the handle is no communicator.
     StateError
-        After MPI_Finalize.
+        MPI_Finalize was called before.
     """
     if embedded:
         import mpi4py
 
-        mpi4py.rc.initialize = mpi4py.rc.finalize = False  # MPI is the host's to start and to stop
-        mpi4py.rc.errors = "default"  # else mpi4py sets ERRORS_RETURN on the host's COMM_WORLD
+        mpi4py.rc.initialize = mpi4py.rc.finalize = False  # the host starts and stops MPI
+        mpi4py.rc.errors = "default"  # mpi4py would set ERRORS_RETURN on the host's COMM_WORLD
     _one_library(loaded_libraries())
     if "mpi4py.MPI" not in sys.modules:
         _load_extension()
@@ -51,7 +51,7 @@ def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
             "MPI is not initialised in the library that Python uses",
             expected="a host that has called MPI_Init, in this same library",
             found=_names(libraries),
-            remedy="call MPI_Init before a4l_init; where the host has done so in another library, " + REMEDY,
+            remedy="call MPI_Init before a4l_init; if the host did this in another library, " + REMEDY,
         )
     from mpi4py import MPI
 
@@ -68,10 +68,10 @@ def host_communicator(fortran_handle: int, *, embedded: bool) -> Comm:
 
 
 def _from_fortran(handle: int) -> Comm | None:
-    """The communicator of a Fortran handle; ``None`` for a number that is none."""
+    """The communicator of a Fortran handle; ``None`` for an invalid number."""
     from mpi4py import MPI
 
-    # MPI reports a bad handle to these two, whose handler is the host's and may be to abort.
+    # MPI reports a bad handle to these two communicators. The host's error handler for them can be to abort.
     reported_to = (MPI.COMM_WORLD, MPI.COMM_SELF)
     handlers = [comm.Get_errhandler() for comm in reported_to]
     try:
@@ -86,15 +86,15 @@ def _from_fortran(handle: int) -> Comm | None:
 
 
 def finalized() -> bool:
-    """Whether MPI was used and is over."""
+    """Whether MPI was used and MPI_Finalize was called."""
     mpi = sys.modules.get("mpi4py.MPI")
     return mpi is not None and bool(mpi.Is_finalized())
 
 
 def _load_extension() -> None:
-    """Load mpi4py's extension and with it its MPI library, without a call to either."""
+    """Load mpi4py's extension and its MPI library, without calling them."""
     for path in loaded_libraries():
-        # A host that was itself loaded with RTLD_LOCAL hides its MPI from mpi4py, which then loads another.
+        # If the host itself was loaded with RTLD_LOCAL, mpi4py does not see its MPI and would load another one.
         if ".so" in Path(path).name:
             ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD | os.RTLD_GLOBAL)
     try:

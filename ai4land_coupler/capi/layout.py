@@ -1,7 +1,7 @@
-"""Between the component's arrays (types, cells) and the memory of a host, in the layouts that hosts use.
+"""Copies between the component's arrays (types, cells) and the memory of a host, in the layouts of hosts.
 
-``nproma`` is the block length of models that cut their cells into blocks of equal length (ICON, IFS, ECHAM): cell
-``i`` is element ``i % nproma`` of block ``i // nproma``, and what follows the last cell is padding.
+``nproma`` is the block length of models that divide their cells into blocks of equal length (ICON, IFS, ECHAM). Cell
+``i`` is element ``i % nproma`` of block ``i // nproma``. Elements after the last cell are padding.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ai4land_coupler.errors import FieldError
 
 #: ``A4L_REAL32`` and ``A4L_REAL64``: bytes per value.
 KINDS: dict[int, type[np.generic]] = {4: np.float32, 8: np.float64}
-#: By the value of ``order``: ``A4L_CELL_FASTEST``, ``A4L_TYPE_FASTEST``, ``A4L_TYPE_IN_BLOCK``.
+#: Order of the axes, by the value of ``order``: ``A4L_CELL_FASTEST``, ``A4L_TYPE_FASTEST``, ``A4L_TYPE_IN_BLOCK``.
 ORDERS = ("cell_fastest", "type_fastest", "type_in_block")
 
 
 class Layout(NamedTuple):
-    """How an array lies in the host's memory; see ``a4l.h``."""
+    """The layout of an array in the host's memory; see ``a4l.h``."""
 
     kind: int
     order: int
     nproma: int
 
     def check(self, name: str) -> None:
-        """Refuse numbers that name no layout."""
+        """Refuse numbers that are no layout."""
         if self.kind not in KINDS:
             raise FieldError(f"unknown kind of number for {name}", expected="A4L_REAL32 or A4L_REAL64", found=self.kind)
         if self.order not in range(len(ORDERS)):
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 def _parts(
     flat: NDArray[Any], values: NDArray[np.float64], layout: Layout
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
-    """Pairs of views of one shape: of the host's memory, and of ``values`` (types, cells)."""
+    """Pairs of views with the same shape: of the host's memory, and of ``values`` (types, cells)."""
     types, cells = values.shape
     order, nproma = ORDERS[layout.order], layout.nproma
     if order == "cell_fastest":
@@ -61,7 +61,7 @@ def _parts(
 
 
 def check_size(name: str, found: int, types: int, cells: int, layout: Layout) -> None:
-    """Raise a :class:`FieldError` where memory of ``found`` values cannot hold (types, cells) in this layout."""
+    """Raise a :class:`FieldError` if memory of ``found`` values cannot hold (types, cells) in this layout."""
     if layout.nproma == 0:
         if found != types * cells:
             raise FieldError(
@@ -80,14 +80,14 @@ def check_size(name: str, found: int, types: int, cells: int, layout: Layout) ->
 
 
 def put(values: NDArray[np.float64], flat: NDArray[Any], name: str, layout: Layout) -> None:
-    """Write ``values`` (types, cells) or (cells,) into the host's memory; padding is left alone.
+    """Write ``values`` (types, cells) or (cells,) to the host's memory; padding does not change.
 
     Raises
     ------
     FieldError
         The memory has the wrong size for this layout.
     """
-    if not layout.order and not layout.nproma and flat.size == values.size:  # as it is: spare the microseconds below
+    if not layout.order and not layout.nproma and flat.size == values.size:  # the fast case: no change of layout
         flat[:] = values.reshape(-1)
         return
     table = np.atleast_2d(values)

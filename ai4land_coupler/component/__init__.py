@@ -1,4 +1,4 @@
-"""The component that a host or the offline simulation initialises, runs and finalises."""
+"""The land component: a host or the offline simulation initialises, runs and finalises it."""
 
 from ai4land_coupler.component.component import LandComponent
 

@@ -1,12 +1,12 @@
-"""The land component: what a climate model, or the offline simulation, initialises, runs and finalises.
+"""The land component: a climate model or the offline simulation initialises, runs and finalises it.
 
-The life of a component::
+The order of the calls::
 
     initialize -> set_grid (any number of host grids) -> realize -> import_ / run / export ... -> finalize
 
-:meth:`LandComponent.export`, :meth:`LandComponent.import_` and the setters are local, and so is a
-:meth:`LandComponent.run` that has nothing to do; every other call is collective over the communicator that was given.
-A failure on one rank is raised on every rank; the component never aborts, and never touches COMM_WORLD.
+:meth:`LandComponent.export`, :meth:`LandComponent.import_` and the setters are local, and so is
+:meth:`LandComponent.run` if no step is due. Every other call is collective over the communicator of the component. A
+failure on one rank is raised on every rank. The component never aborts, and never uses COMM_WORLD.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import enum
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api.hooks import StepEvent
 from ai4land_coupler.component.output import RunOutput
+from ai4land_coupler.component.start import Start, check_start, refuse_backward
 from ai4land_coupler.component.stepper import RunState, Stepper
 from ai4land_coupler.config.sections import Config, load_config
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeError, nearest
+from ai4land_coupler.errors import FieldError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.host.exchange import HostGrid
 from ai4land_coupler.host.field_info import ExportInfo, ImportInfo
@@ -51,9 +52,6 @@ from ai4land_coupler.regrid.auto import check_same
 from ai4land_coupler.store.output import OutputStore, StoreLayout
 from ai4land_coupler.store.restart import RestartWriter, block_arrays
 
-#: How a run begins: from the initial map; from its own restart; from the restart of another run.
-Start = Literal["startup", "continue", "branch"]
-
 
 class Status(enum.Enum):
     CREATED = "created"
@@ -70,16 +68,17 @@ class LandComponent:
     config:
         A configuration, or the path of one.
     comm:
-        mpi4py communicator; ``None`` for a single process. It is duplicated, so the host may go on using it.
+        mpi4py communicator; ``None`` for a single process. The component duplicates it, so the host can keep using it.
     online:
-        Whether a host runs it. Backward runs have their own predictors and no host: they are refused online.
+        Whether a host runs the component. Runs backward in time have their own predictors and no host, so they are
+        refused online.
 
     Attributes
     ----------
     model:
-        The predictors and the allocation, once it is initialized.
+        The predictors and the allocation; exists after :meth:`initialize`.
     step_count:
-        Rises whenever the exports change, so that a host copies them only then.
+        Grows whenever the exports change, so that a host needs to copy them only then.
     """
 
     def __init__(self, config: Config | str | Path, comm: Any = None, *, online: bool = True) -> None:
@@ -87,7 +86,7 @@ class LandComponent:
         with self.comm.guard():
             self.config = config if isinstance(config, Config) else load_config(config)
             if online:
-                _refuse_backward(self.config)
+                refuse_backward(self.config)
         self.status = Status.CREATED
         self.step_count = 0
         self._hosts = HostGrids(self.comm)
@@ -96,16 +95,16 @@ class LandComponent:
     # ---- life cycle -------------------------------------------------------------------------------------------
 
     def set_calendar(self, calendar: str) -> None:
-        """Say how the host counts days: any of cftime's calendars; ``standard`` where it says nothing. Local.
+        """Set the host's calendar: any calendar of cftime; the default is ``standard``. Local.
 
         Raises
         ------
         TimeError
-            No calendar has this name, or dates were counted in another one already.
+            No calendar has this name, or dates of another calendar are already in use.
         """
         self._expect(Status.CREATED, Status.INITIALIZED, Status.REALIZED)
         chosen = HostCalendar(calendar)
-        if self._started and chosen.name != self._time.calendar.name:
+        if self._dates_are_used and chosen.name != self._time.calendar.name:
             raise TimeError(
                 "the calendar cannot change in a run",
                 expected=self._time.calendar.name,
@@ -117,22 +116,23 @@ class LandComponent:
     def initialize(
         self, restart: str | Path | None = None, restart_year: int | None = None, *, start: Start | None = None
     ) -> None:
-        """Load the plugins, read the initial state (or a restart), and plan the blocks.
+        """Load the plugins, read the initial state or a restart, and plan the blocks.
 
         Parameters
         ----------
         restart:
             Folder of restarts. ``None`` starts from the initial map.
         restart_year:
-            Year of the restart; ``None`` for the last complete one, for a branch that of ``time.start``.
+            Year of the restart. ``None`` takes the last complete one, or for a branch the one of ``time.start``.
         start:
-            ``startup`` from the initial map; ``continue`` the run that wrote the restart; ``branch`` off from a
-            restart of another run: grids, legend and predictors must be the same, scenario, seed and years may
-            differ, and the state becomes that of ``time.start``. By default ``continue`` where a restart is given.
+            ``startup``: from the initial map. ``continue``: the run that wrote the restart goes on. ``branch``: a new
+            run starts from the restart of another run. Grids, legend and predictors must then be the same; scenario,
+            seed and years can differ, and the state becomes that of ``time.start``. The default is ``continue`` if a
+            restart is given, else ``startup``.
         """
         self._expect(Status.CREATED)
         with self.comm.guard():
-            branch = _start(start, restart) == "branch"
+            branch = check_start(start, restart) == "branch"
             setup = self._setup = make_setup(self.config, self.comm.rank, self.comm.size)
             field_table = self._field_table = make_field_table(setup)
             forcing = self._forcing = LandForcing(setup, field_table.pass_through_inputs)
@@ -154,37 +154,37 @@ class LandComponent:
         self.status = Status.INITIALIZED
 
     def set_grid(self, mesh: Mesh, name: str = HOST) -> None:
-        """Give the cells of a host grid that this rank owns; ranks without cells give a mesh of none.
+        """Set the cells of a host grid that this rank owns; a rank without cells gives a mesh without cells.
 
-        What is wrong with them, overlaps too, is found by :meth:`realize`, on every rank.
+        :meth:`realize` checks the cells, also for overlaps, and raises faults on every rank.
         """
         self._expect(Status.INITIALIZED)
         self._hosts.set_mesh(name, mesh)
 
     def set_land_fraction(self, values: NDArray[Any], grid: str = HOST) -> None:
-        """Say how much of each owned cell is land in the host, (cells,): the host's mask wins over the map's. Local.
+        """Set the land fraction of each owned cell in the host, (cells,); it replaces that of the map. Local.
 
-        Land of the host without mapped land gets the classes of the nearest cell that has some; cells without land in
-        the host get none. Before :meth:`realize`, which finds faults on every rank.
+        If a cell has land in the host but not on the map, it gets the classes of the nearest cell with mapped land. A
+        cell without land in the host gets no land. Call this before :meth:`realize`, which raises faults on every rank.
         """
         self._expect(Status.INITIALIZED)
         self._hosts.set_land(grid, values)
 
     def set_surface(self, name: str, values: NDArray[Any], grid: str = HOST) -> None:
-        """Give the host's own surface of the first year: exports equal it then, and change is added to it. Local.
+        """Set the host's own surface of the first year: exports equal it then, and later change is added. Local.
 
         Parameters
         ----------
         name:
-            ``land_cover_fraction``; or ``surface_type_fraction`` where the configuration has ``exports.profile``.
+            ``land_cover_fraction``, or ``surface_type_fraction`` if the configuration has ``exports.profile``.
         values:
-            Shares of the owned cells by class of the legend's view, or by type of the profile, (types, cells); they sum
-            to the host's land.
+            Shares of the owned cells by class of the legend's view, or by type of the profile, (types, cells). Their
+            sum is the host's land fraction.
 
         Raises
         ------
         FieldError
-            No such field can be anchored. What is wrong with values is found by :meth:`realize`, on every rank.
+            The host cannot set this field. :meth:`realize` checks the values and raises faults on every rank.
         """
         self._expect(Status.INITIALIZED)
         self._hosts.set_surface(grid, name, values, self._field_table.profile)
@@ -195,9 +195,9 @@ class LandComponent:
         self._hosts.set_named_mesh(as_name, self.config, name)
 
     def realize(self) -> None:
-        """Make the regrid weights of all grids given, and the exports of the state now."""
+        """Make the regridding weights of all host grids, and the exports of the current state."""
         self._expect(Status.INITIALIZED)
-        self._hosts.agree(self.calendar)
+        self._hosts.check_ranks(self.calendar)
         with self.comm.guard():
             self._imports.windows.check()
         self._hosts.realize(
@@ -211,22 +211,21 @@ class LandComponent:
         self.status = Status.REALIZED
 
     def run(self, until: Any) -> None:
-        """Bring the state to a date of the host: take every step that is due by then.
+        """Run to a date of the host: take every step that is due by then.
 
-        Call it as often as you like, at each time step of the host if need be. Steps are due on 1 January; a call
-        that finds none due decides so on this rank alone, and is collective otherwise. A predictor of three-year steps
-        holds its state in between.
+        A host can call this at each of its time steps. Steps are due on 1 January. If no step is due, the call is
+        local; else it is collective. A predictor with steps of three years keeps its state between them.
 
         Parameters
         ----------
         until:
-            A year (its 1 January), a text ``YYYY-MM-DD[THH:MM:SS]``, ``(year, month, day[, seconds])``, or a date of
-            ``cftime`` or ``datetime``; in the calendar of :meth:`set_calendar`.
+            A year (meaning its 1 January), a text ``YYYY-MM-DD[THH:MM:SS]``, ``(year, month, day[, seconds])``, or a
+            date of ``cftime`` or ``datetime``; in the calendar of :meth:`set_calendar`.
 
         Raises
         ------
         TimeError
-            Back in time, beyond the year ``time.stop``, or no date of the calendar.
+            The date is earlier than the last one, after the year ``time.stop``, or not in the calendar.
         """
         if type(until) is int:
             self.run_date(until)
@@ -242,16 +241,16 @@ class LandComponent:
         self._expect(Status.REALIZED)
         date = self._time.calendar.parse((year, month, day, seconds))
         self._time.check(date, self.clock)
-        if self._run_state.due(date.year):
-            self._agree_on(date)
-            while self._run_state.due(date.year):
+        if self._run_state.is_due(date.year):
+            self._check_same_date(date)
+            while self._run_state.is_due(date.year):
                 self._run_state = self._stepper.step(self._run_state, self._time.calendar)
                 self._imports.windows.forget(self.state.year)
                 self.step_count += 1
         self._time.move(date)
 
     def write_restart(self, folder: str | Path) -> None:
-        """Write the whole state into ``folder/<year>``, at any date: also what the host has given since 1 January."""
+        """Write the whole state to ``folder/<year>``, at any date, with the imports since 1 January. Collective."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         with self.comm.guard():
             self._imports.windows.check()
@@ -275,7 +274,7 @@ class LandComponent:
                 )
 
     def finalize(self) -> None:
-        """Release everything; allowed in every state, also after MPI_Finalize."""
+        """Release all resources. Allowed at any time, also after MPI_Finalize."""
         self.comm.free()
         self._hosts.release()
         if self.status in (Status.INITIALIZED, Status.REALIZED):
@@ -283,32 +282,32 @@ class LandComponent:
         self._time = HostTime(self._time.calendar, self._time.now)
         self.status = Status.FINALIZED
 
-    # ---- where it stands --------------------------------------------------------------------------------------
+    # ---- current state -----------------------------------------------------------------------------------------
 
     @property
     def state(self) -> LandState:
-        """The land, on the blocks of this rank."""
+        """The land state on the blocks of this rank."""
         return self._run_state.state
 
     @property
     def clock(self) -> Clock:
-        """The years of the run, at that of the state."""
+        """The years of the run, and the current one."""
         return self._run_state.clock
 
     @property
     def diagnostics(self) -> Mapping[str, NDArray[np.float64]]:
-        """Sums over all blocks, of the step that led to the state; nothing before the first."""
+        """Sums over all blocks for the last step; empty before the first step."""
         return self._run_state.diagnostics
 
     @property
     def year(self) -> int:
-        """The state holds from 1 January of this year."""
+        """Year of the state: it is valid from 1 January of this year."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return self.state.year
 
     @property
     def next_year(self) -> int | None:
-        """The year of ``export(..., at="next")``: one step of the predictor on; ``None`` where there is none."""
+        """The year of ``export(..., at="next")``, one step ahead; ``None`` if there is no such state."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return self._run_state.next_year
 
@@ -319,59 +318,59 @@ class LandComponent:
 
     @property
     def date(self) -> HostDate:
-        """How far the host has come: year, month, day, seconds."""
+        """The last date that the host ran to: year, month, day, seconds."""
         return self._time.now
 
     @property
     def cell_count(self) -> int:
-        """Cells of the host grid that this rank owns; known once the grid was set."""
+        """Number of cells of the host grid that this rank owns; known after the grid was set."""
         return self._hosts.mesh(HOST).size
 
     @property
     def setup(self) -> LandSetup:
-        """The parts that the run is made of: grids, plan, predictors, plugins."""
+        """The parts of the run: grids, plan of the blocks, predictors, plugins."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return self._setup
 
     @property
     def hosts(self) -> dict[str, HostGrid]:
-        """The realized host grids, by name."""
+        """The host grids with weights, by name."""
         return dict(self._hosts.grids)
 
     @property
     def mended(self) -> dict[Mended, int]:
-        """What was mended while reading, on this rank; ranks that read the same have the same entries."""
+        """What was mended in the inputs of this rank; ranks that read the same data have the same entries."""
         return self._setup.forcing.mended | self._setup.static.mended | self._first.mended
 
     @property
     def timers(self) -> Timers:
-        """Seconds of this rank, by phase."""
+        """Seconds of this rank by phase of the run."""
         return self.model.timers
 
     @property
     def warnings(self) -> Counter[str]:
-        """What differs from the run that wrote the restart and does no harm, with counts."""
+        """Harmless differences from the run that wrote the restart, with counts."""
         return self._first.warnings
 
     @property
     def mended_counts(self) -> Counter[str]:
-        """What was mended while reading, on this rank, by adapter and fault; and what differs from a restart."""
+        """What was mended in the inputs of this rank, by adapter and fault, and differences from the restart."""
         return total(self.mended) + self._first.warnings
 
     # ---- exports and imports ----------------------------------------------------------------------------------
 
     def exports(self) -> dict[str, ExportInfo]:
-        """The fields on offer."""
+        """The fields that a host can get."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return dict(self._field_table.exports)
 
     def imports(self) -> dict[str, ImportInfo]:
-        """The fields that predictors want of the host."""
+        """The fields that predictors need from the host."""
         self._expect(Status.INITIALIZED, Status.REALIZED)
         return dict(self._imports.table)
 
     def fields(self) -> list[ExportInfo | ImportInfo]:
-        """The whole table of fields between component and host."""
+        """All fields between component and host."""
         return [*self.exports().values(), *self.imports().values()]
 
     def export(self, name: str, grid: str = HOST, at: Any = None) -> NDArray[np.float64]:
@@ -380,16 +379,16 @@ class LandComponent:
         Parameters
         ----------
         at:
-            ``now`` (default): the state of :attr:`year`. ``next``: that of :attr:`next_year`, where the configuration
-            has ``exports.lookahead``. A date between the two (forms as in :meth:`run`): fractions change linearly from
-            the one to the other.
+            ``now`` (default): the state of :attr:`year`. ``next``: the state of :attr:`next_year`, if the configuration
+            has ``exports.lookahead``. A date between the two (forms as in :meth:`run`): linear interpolation in time,
+            for fractions only.
 
         Raises
         ------
         FieldError
-            No export has this name, or it is not on offer at that time.
+            No export has this name, or it is not available at that time.
         TimeError
-            There is no next state, or the date is not between the two.
+            There is no next state, or the date is not between the two states.
         """
         self._expect(Status.REALIZED)
         self._hosts.grid(grid)
@@ -400,54 +399,55 @@ class LandComponent:
     def import_(
         self, name: str, values: NDArray[Any], at: Any = None, units: str | None = None, since: Any = None
     ) -> None:
-        """Give a field of the host. Local: what is wrong with values is raised on every rank by the next collective
-        call, and the values are not taken.
+        """Pass a field from the host to the component. Local.
+
+        The component does not use faulty values: the next collective call raises the fault on every rank.
 
         Parameters
         ----------
         values:
             (cells,); without ``at`` also (12, cells) by month.
         at:
-            Without it, the values hold for all coming steps. With a date (forms as in :meth:`run`), they are the mean
-            over the interval since the last import of the field, and are added to the monthly means of the year, by
-            time. The first interval begins when the run does. A date that was given before adds nothing.
+            Without a date, the values are used for all later steps. With a date (forms as in :meth:`run`), they are the
+            mean over the interval since the last import of the field, and enter the monthly means of the year weighted
+            by time. The first interval starts with the run. Giving a date a second time adds nothing.
         units:
-            Of the values, where they are not those of :meth:`imports`; UDUNITS converts.
+            Units of the values, if they differ from those of :meth:`imports`; UDUNITS converts them.
         since:
-            Where the interval begins, if not at the last import; it must not be longer than a month.
+            Start of the interval, if it is not the last import. The interval must not be longer than 31 days.
 
         Raises
         ------
         FieldError
-            No predictor imports this field, or the values have an impossible number of axes.
+            No predictor imports this field, or the values have the wrong number of axes.
         TimeError
-            The interval runs backward, or is longer than 31 days.
+            The interval ends before it starts, or is longer than 31 days.
         """
         self._expect(Status.INITIALIZED, Status.REALIZED)
-        self._imports.take(name, values, at, units, since, self._time.calendar)
+        self._imports.add(name, values, at, units, since, self._time.calendar)
 
     def surface_counts(self, grid: str = HOST) -> dict[str, float]:
-        """How far the host's own surface and the map disagree, over all ranks; empty where the host gave none.
+        """Differences between the host's own surface and the map, over all ranks; {} if the host has no own surface.
 
-        ``filled_cells``, ``filled_area`` (m2), ``farthest_fill`` (km): land of the host that the map has not.
-        ``sea_cells``, ``sea_area`` (m2): land of the map that the host has not. ``cut_cells``, ``cut_area`` (m2):
-        change of the map that the host's own surface had no room for, in the latest state on offer.
+        ``filled_cells``, ``filled_area`` (m2), ``farthest_fill`` (km): land of the host that is not land on the map.
+        ``sea_cells``, ``sea_area`` (m2): land of the map that is not land in the host. ``cut_cells``, ``cut_area``
+        (m2): change of the map that exceeds what the host's own surface has, in the latest state.
         """
         self._hosts.grid(grid)
         return dict(self._hosts.surface(grid).counts)
 
-    # ---- what a run writes --------------------------------------------------------------------------------------
+    # ---- output -------------------------------------------------------------------------------------------------
 
     def store_layout(self, shard: int) -> StoreLayout:
-        """The layout of the run's output store, with shards of so many cells on an edge. Collective."""
+        """The layout of the run's output store; ``shard`` is the edge of a shard in cells. Collective."""
         return self._output.layout(shard)
 
     def write_output(self, store: OutputStore) -> None:
-        """Write the state into the run's output store; it counts once the year is committed there. Collective."""
+        """Write the state to the run's output store; readers see it after the year is committed. Collective."""
         self._output.write(store, self._run_state)
 
     def provenance(self) -> dict[str, Any]:
-        """Where results come from, as plain JSON. Collective."""
+        """The origin of the results (inputs, predictors, weights), as plain JSON. Collective."""
         return self._output.provenance()
 
     def tell_plugins(self, event: StepEvent) -> None:
@@ -455,11 +455,11 @@ class LandComponent:
         with self.comm.guard():
             self._setup.plugins.hook.ai4land_step_done(event=event)
 
-    # ---- the inputs, looked at alone --------------------------------------------------------------------------
+    # ---- inputs without a step ---------------------------------------------------------------------------------
 
     def check_forcing(self) -> None:
-        """Read the forcing of the first and the last step, and look for the years between: to find what is missing
-        before a run starts."""
+        """Read the forcing of the first and the last step, and check that the years between exist. Finds missing
+        forcing before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
         last = Clock(clock.start, clock.stop, clock.step, clock.stop)
@@ -472,7 +472,7 @@ class LandComponent:
         """Forcing and imports of the step that ends at the year of ``clock``. Collective."""
         return self._stepper.inputs(clock, self._time.calendar)
 
-    # ---- in all of these --------------------------------------------------------------------------------------
+    # ---- helpers ----------------------------------------------------------------------------------------------
 
     def _expect(self, *allowed: Status) -> None:
         if self.status not in allowed:
@@ -484,14 +484,14 @@ class LandComponent:
             )
 
     @property
-    def _started(self) -> bool:
-        """Whether dates of the host's calendar are in use."""
+    def _dates_are_used(self) -> bool:
+        """Whether dates of the host's calendar are already in use."""
         if self.status is Status.CREATED:
             return False
-        return self._time.now != self._host_restart.date or self._imports.dated
+        return self._time.now != self._host_restart.date or self._imports.has_dates
 
-    def _agree_on(self, date: HostDate) -> None:
-        """Ranks that run to different dates would wait for each other in different steps."""
+    def _check_same_date(self, date: HostDate) -> None:
+        """Refuse ranks that run to different dates: they would wait for each other in different steps."""
         dates = self.comm.allgather(tuple(date))
         with self.comm.guard():
             if any(other != dates[0] for other in dates):
@@ -512,28 +512,4 @@ class LandComponent:
             setup.map_maker,
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
-        )
-
-
-def _start(start: Start | None, restart: str | Path | None) -> Start:
-    """How a run begins, where that fits what was given."""
-    begin: Start = start or ("startup" if restart is None else "continue")
-    if begin not in ("startup", "continue", "branch"):
-        raise ConfigError("there is no such way to start", expected="startup, continue or branch", found=begin)
-    if (begin == "startup") != (restart is None):
-        raise ConfigError(
-            f"a {begin} run {'takes no' if begin == 'startup' else 'needs a'} restart",
-            found="none" if restart is None else restart,
-        )
-    return begin
-
-
-def _refuse_backward(config: Config) -> None:
-    """A host's time runs forward."""
-    time = config.time
-    if time.stop < time.start:
-        raise ConfigError(
-            "a host cannot run backward in time",
-            found=f"time.start {time.start}, time.stop {time.stop}",
-            remedy="run the reconstruction offline (ai4land run), and replay its maps in the host",
         )

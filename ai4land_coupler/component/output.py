@@ -1,4 +1,4 @@
-"""What a run writes: the layout of its output store, the state of a year in it, and where results come from."""
+"""The output of a run: the layout of its store, the state of each year, and the provenance."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ai4land_coupler.store.provenance import collect
 
 
 class RunOutput:
-    """The output of one run, seen from one rank. Collective in every method.
+    """The output of one run on one rank. All methods are collective.
 
     Parameters
     ----------
     exports:
-        The fields on offer: what is made on the land grid is stored there, the rest on each host grid.
+        The exports of the run. Fields of the land grid are stored there, all others on each host grid.
     hosts:
-        The realized host grids, by name.
+        The host grids with weights, by name.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RunOutput:
         )
 
     def write(self, store: OutputStore, run_state: RunState) -> None:
-        """Write the state that a run stands at, each rank its shards; :meth:`OutputStore.commit` makes it count."""
+        """Write a state: each rank writes its shards. Readers see it after :meth:`OutputStore.commit`."""
         state, year = run_state.state, run_state.state.year
         boxes = store.shard_boxes()
         shards = [{i: box for i, box in enumerate(boxes) if i % self._comm.size == r} for r in range(self._comm.size)]
@@ -73,7 +73,7 @@ class RunOutput:
         fields = {
             item.name: self._shards(state.fields.get(item.name, {}), shards, np.nan, np.float32, (item.samples,))
             for item in store.land_fields
-            if any(self._comm.allgather(item.name in state.fields))  # none in the first year: no predictor has run
+            if any(self._comm.allgather(item.name in state.fields))  # The first year has none: no predictor has run.
         }
         hosts = {name: self._host_fields(name, store.host_fields, run_state) for name in self._hosts}
         area = self._class_area(state.cover)
@@ -96,13 +96,13 @@ class RunOutput:
             store.sync()
 
     def provenance(self) -> dict[str, Any]:
-        """Where results come from: configuration, input files and their digests, predictors, weights, ranks."""
+        """Origin of the results: configuration, input files and their digests, predictors, weights, ranks."""
         setup, config = self._setup, self._setup.config
         named = sorted({path for text in texts_in(config.model_dump(mode="json")) if (path := _file(config, text))})
-        found = setup.input_files()  # those that a glob, a folder or a URL stands for, too
+        found = setup.input_files()  # includes the files of globs, folders and URLs
         facts = collect(config.model_dump_json(indent=1), named, found)
         facts["predictors"] = [entry.identity for entry in setup.predictors]
-        # of another legend than the run's, whose view is the same
+        # A predictor can have another legend than the run if both have the same view.
         facts["predictor_legends"] = {
             entry.name: entry.spec.legend
             for entry in setup.predictors
@@ -115,7 +115,7 @@ class RunOutput:
         facts["threads"] = config.parallel.threads
         return facts
 
-    # ---- parts ------------------------------------------------------------------------------------------------
+    # ---- helpers ----------------------------------------------------------------------------------------------
 
     def _shards(
         self,
@@ -125,14 +125,14 @@ class RunOutput:
         dtype: Any,
         leading: tuple[int, ...] = (),
     ) -> dict[int, NDArray[Any]]:
-        """The shards of this rank, put together from the blocks of all ranks."""
+        """The shards of this rank, assembled from the blocks of all ranks."""
         setup = self._setup
         return exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
 
     def _host_fields(
         self, host: str, names: tuple[str, ...], run_state: RunState
     ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """The fields of a host grid on rank 0, with the global ids of their cells; NaN for what is not made yet."""
+        """The fields of a host grid and the global ids of its cells, on rank 0; NaN for fields not made yet."""
         mesh = self._hosts[host].mesh
         ids = self._comm.gather(mesh.cell_ids)
         gathered: dict[str, NDArray[np.float64]] = {}
@@ -175,16 +175,16 @@ class RunOutput:
 
 
 def _file(config: Config, text: str) -> Path | None:
-    """The file that a text of the configuration names; ``None`` where it names none."""
+    """The file that a text of the configuration names; ``None`` if the text names no file."""
     try:
         path = config.resolve(Path(text))
         return path if path.is_file() else None
-    except (OSError, ValueError):  # too long for a path, or with a character that no path has
+    except (OSError, ValueError):  # the text is too long or has a character that paths cannot have
         return None
 
 
 def _host_field(info: ExportInfo) -> HostField:
-    """How an export is stored on host grids; land cover by the legend's classes, others by their own types."""
+    """How an export is stored on host grids: land cover by class of the legend, other fields by their own types."""
     attrs = {key: value for key in ("standard_name", "long_name") if (value := getattr(info, key))}
     if info.name == "land_cover_fraction":
         return HostField(info.name, info.units, by_class=True, attrs=attrs)

@@ -1,7 +1,7 @@
-"""From state to state: where a run stands, and one step on.
+"""The state of a run, and the steps from one state to the next.
 
-Where the configuration wants ``exports.lookahead``, the component is a step ahead of its host: of the next step it has
-already taken what waits for no import. The host sees both maps then, and dates between them.
+With ``exports.lookahead`` in the configuration, the component is one step ahead of its host: it has already computed
+the part of the next step that needs no imports. The host can then get both states, and dates between them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,17 @@ from ai4land_coupler.parallel import Communicator
 
 @dataclass(frozen=True)
 class StartedStep:
-    """A step of which the part that waits for no import is taken: where it ends, what it was started with, what it
-    made so far."""
+    """A step of which only the part that needs no imports is done.
+
+    Attributes
+    ----------
+    clock:
+        The clock at the end of the step.
+    forcing:
+        The forcing of the step.
+    result:
+        The result so far.
+    """
 
     clock: Clock
     forcing: StepForcing
@@ -37,18 +46,18 @@ class StartedStep:
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands: a value, so that a step that fails leaves all of it as it was.
+    """The land state of a run and the fields made from it. Immutable, so that a failed step changes nothing.
 
     Attributes
     ----------
     lookahead:
-        Whether the next step is to be started at once.
+        Whether the next step starts as soon as the last one is done.
     fields:
         The exports of the state.
     ahead, next_fields:
-        The step that was started, and the exports of its state; nothing without lookahead, and at the end of the run.
+        The step that was started, and the exports of its state; ``None`` and {} without lookahead and in the last year.
     diagnostics:
-        Sums over all blocks, of the step that led here.
+        Sums over all blocks for the last step.
     """
 
     state: LandState
@@ -61,22 +70,22 @@ class RunState:
 
     @property
     def next_year(self) -> int | None:
-        """The year of the step ahead."""
+        """The year of the state one step ahead; ``None`` if no step was started."""
         return None if self.ahead is None else self.ahead.clock.now
 
-    def due(self, year: int) -> bool:
-        """Whether a step ends by that year."""
+    def is_due(self, year: int) -> bool:
+        """Whether a step is due by 1 January of that year."""
         return not self.clock.done and (year - self.clock.next().now) * self.clock.direction >= 0
 
     def without_fields(self) -> RunState:
-        """The state alone."""
+        """The same state without fields and without a started step."""
         return replace(self, fields={}, ahead=None, next_fields={})
 
     def export(self, info: ExportInfo, grid: str, at: Any, calendar: HostCalendar) -> NDArray[np.float64]:
-        """An export at a time, as :meth:`LandComponent.export` says."""
+        """An export at a time; see :meth:`LandComponent.export`."""
         if at is None or at == "now":
             return self._made(self.fields, info.name, grid)
-        next_year = self._served(info, at)
+        next_year = self._year_ahead(info, at)
         if at == "next":
             return self._made(self.next_fields, info.name, grid)
         date = calendar.parse(at)
@@ -89,8 +98,8 @@ class RunState:
         now, later = self.fields[grid, info.name], self.next_fields[grid, info.name]
         return now if share == 0 else later if share == 1 else np.asarray((1 - share) * now + share * later)
 
-    def _served(self, info: ExportInfo, at: Any) -> int:
-        """The year of the step ahead, for a field that it can serve."""
+    def _year_ahead(self, info: ExportInfo, at: Any) -> int:
+        """The year of the state one step ahead; an error if the field is not available there."""
         if not self.lookahead:
             raise TimeError(
                 "only the state of this year is on offer",
@@ -122,14 +131,14 @@ class RunState:
 
 
 class Stepper:
-    """Takes a run from one state to the next. Collective in every method.
+    """Takes a run from one state to the next. All methods are collective.
 
     Parameters
     ----------
     hosts:
-        Fields are made for their grids.
+        The host grids that get fields.
     imports:
-        What they give for a step.
+        The fields that the host gives.
     """
 
     def __init__(
@@ -139,7 +148,7 @@ class Stepper:
         self._comm = comm
 
     def start(self, run_state: RunState, kept: Fields) -> RunState:
-        """Where a run stands once its host grids have weights.
+        """The first state of a run with its fields; the host grids must have weights.
 
         Parameters
         ----------
@@ -152,7 +161,7 @@ class Stepper:
         return replace(run_state, fields=fields, ahead=ahead, next_fields=following)
 
     def step(self, run_state: RunState, calendar: HostCalendar) -> RunState:
-        """Where a run stands one step on."""
+        """Advance one step."""
         started = run_state.ahead or self._begin(run_state.state, run_state.clock.next())
         imports = self._imports.read(started.clock, calendar)
         before = run_state.state
@@ -160,14 +169,14 @@ class Stepper:
         diagnostics = self._comm.sum_by_block(result.diagnostics)
         ahead = self._begin_ahead(run_state, result.state, started.clock)
         if run_state.ahead is not None and not self._model.late:
-            fields = run_state.next_fields  # made from the same state a step ago
+            fields = run_state.next_fields  # the last step made them from the same state
         else:
             fields = self._fields(result.state, before)
         following = {} if ahead is None else self._fields(ahead.result.state, result.state)
         return RunState(result.state, started.clock, run_state.lookahead, fields, ahead, following, diagnostics)
 
     def inputs(self, clock: Clock, calendar: HostCalendar) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
-        """Forcing and imports of the step that ends at the year of ``clock``."""
+        """Forcing and imports of the step that ends in the year of ``clock``."""
         return self._forcing(clock), self._imports.read(clock, calendar)
 
     def _begin(self, state: LandState, clock: Clock) -> StartedStep:

@@ -1,1 +1,1 @@
-"""One host grid: the fields that go to the host and come from it."""
+"""Host grids, and the fields that hosts get and give."""

@@ -1,4 +1,4 @@
-"""What goes between the land and one host grid: exports regridded to it, imports regridded from it."""
+"""Regridding between the land grid and one host grid: exports to the host, imports from the host."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ai4land_coupler.regrid.land.plan import LandPlan
 
 
 class LandCells:
-    """The fine cells of this rank's blocks that are not ocean: the source of all exports.
+    """The land cells in the blocks of this rank: the source of all exports.
 
-    Which cells these are never changes in a run, so neither do the regrid weights. Blocks that are all ocean are left
-    out: they are never predicted, so fields may lack them.
+    The land cells do not change in a run, so the regridding weights do not change either. Blocks without land are left
+    out: they are never predicted, so fields may not have them.
     """
 
     def __init__(self, plan: BlockPlan, legend: Legend, cover: Blocks) -> None:
         self.plan, self.legend = plan, legend
         masks = {block: legend.to_view(codes) >= 0 for block, codes in sorted(cover.items())}
-        # a bit a cell: the globe has 200 million cells of land
+        # One bit per cell: the globe has 200 million land cells.
         self._packed = {block: np.packbits(mask) for block, mask in masks.items() if mask.any()}
         self._zones: dict[int, NDArray[np.uint8]] = {}
 
     def masks(self) -> dict[int, NDArray[np.bool_]]:
-        """Which cells are land, by block."""
+        """Land mask of each block."""
         cores = {block: self.plan.blocks[block].core for block in self._packed}
         return {
             block: np.unpackbits(packed, count=cores[block].size).reshape(cores[block].shape).view(bool)
@@ -45,11 +45,11 @@ class LandCells:
         }
 
     def classes(self, cover: Blocks) -> dict[int, NDArray[np.int8]]:
-        """Class of the view of each cell, by block; negative outside of the land."""
+        """Class of the legend's view of each cell, by block; negative outside of the land."""
         return {block: self.legend.to_view(cover[block]) for block in self._packed}
 
     def profile_codes(self, profile: HostProfile, cover: Blocks) -> dict[int, NDArray[np.int16]]:
-        """Native class and bioclimate of each cell, as columns of the profile's table, by block."""
+        """Column of the profile's table (native class and bioclimate) of each cell, by block."""
         codes = {}
         for block in self._packed:
             if profile.bioclimates and block not in self._zones:
@@ -68,7 +68,7 @@ class LandCells:
 
 
 class HostWeights(Protocol):
-    """How the land and a host grid overlap: sums over land, given by block, on the cells that this rank owns."""
+    """Weights from the land grid to a host grid: sums of blocks over the host cells that this rank owns."""
 
     provenance: Mapping[str, str]
     destination_area: NDArray[np.float64]
@@ -79,7 +79,7 @@ class HostWeights(Protocol):
 
 
 class CellWeights:
-    """HostWeights by weights that somebody else made, for every fine cell by its global id. Collective."""
+    """Weights that a backend read from a file, for each land cell by its global id. Collective."""
 
     def __init__(self, land: LandCells, mesh: Mesh, regridder: Regridder, comm: Any) -> None:
         self._index = {block: np.flatnonzero(mask) for block, mask in land.masks().items()}
@@ -93,21 +93,21 @@ class CellWeights:
         self.destination_fraction = np.asarray(weights.destination_fraction, np.float64)
 
     def aggregate(self, codes: Mapping[int, NDArray[Any]], n_codes: int) -> NDArray[np.float64]:
-        """As :meth:`LandPlan.aggregate`."""
+        """See :meth:`LandPlan.aggregate`."""
         parts = [codes[block].ravel()[index] for block, index in self._index.items()]
         return self._plan.aggregate(np.concatenate(parts) if parts else np.empty(0, np.int8), n_codes)
 
     def apply(self, values: Mapping[int, NDArray[Any]], samples: int = 1) -> NDArray[np.float64]:
-        """As :meth:`LandPlan.apply`."""
+        """See :meth:`LandPlan.apply`."""
         parts = [values[block].reshape(samples, -1)[:, index] for block, index in self._index.items()]
         whole = np.concatenate([np.empty((samples, 0)), *parts], axis=1, dtype=np.float64)
         return np.asarray(self._plan.apply(whole), np.float64)
 
 
 class HostGrid:
-    """The owned cells of one host grid, and the regrid weights from the land to them.
+    """The owned cells of one host grid, and the regridding weights from the land to them.
 
-    Collective to make, and in every method.
+    The constructor and all methods are collective.
     """
 
     def __init__(self, mesh: Mesh, land: LandCells, regridder: Regridder, comm: Communicator) -> None:
@@ -122,7 +122,7 @@ class HostGrid:
 
     @property
     def area(self) -> NDArray[np.float64]:
-        """Area of the owned cells as the weights used it (m2)."""
+        """Area of the owned cells (m2), as used in the weights."""
         return self.weights.destination_area
 
     def land_cover_fraction(self, state: LandState) -> NDArray[np.float64]:
@@ -136,9 +136,9 @@ class HostGrid:
         return np.asarray(table @ self.weights.aggregate(codes, table.shape[1]))
 
     def transitions(self, before: LandState, after: LandState) -> NDArray[np.float64]:
-        """Share of each owned cell that went from one class to another, float64 (from, to, cells).
+        """Share of each owned cell that changed from one class to another, float64 (from, to, cells).
 
-        What stayed is on the diagonal: sums over ``to`` are the fractions before, sums over ``from`` those after.
+        Unchanged shares are on the diagonal. Sums over ``to`` are the fractions before, sums over ``from`` those after.
         """
         count = len(self._land.legend.view)
         first, last = self._land.classes(before.cover), self._land.classes(after.cover)
@@ -146,7 +146,7 @@ class HostGrid:
         return self.weights.aggregate(pairs, count * count).reshape(count, count, -1)
 
     def continuous(self, state: LandState, name: str, samples: int) -> NDArray[np.float64]:
-        """Mean of a field over the land in each owned cell, (samples, cells); NaN where there is no land."""
+        """Mean of a field over the land in each owned cell, (samples, cells); NaN in cells without land."""
         sums = self.weights.apply(self._land.values(state.fields.get(name, {}), samples), samples)
         covered = self.weights.destination_fraction
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -155,7 +155,7 @@ class HostGrid:
     def import_to_forcing(self, values: NDArray[np.float64], plan: BlockPlan, name: str) -> NDArray[np.float32]:
         """Regrid a host field (12, cells) to the whole forcing grid, float32 (12, rows, cols).
 
-        Forcing cells that the host's cells do not cover are NaN; covered in part, they get the mean of that part.
+        Forcing cells outside of the host's cells are NaN. Partly covered cells get the mean of the covered part.
         """
         if values.shape[-1] != self.mesh.size:
             raise FieldError(

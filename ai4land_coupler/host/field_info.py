@@ -1,4 +1,4 @@
-"""The table of fields between the component and a host: what is on offer, what is wanted, and what each one means."""
+"""Description of the fields that a host gets and gives: units, types, time and meaning."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ VALIDITY = "from 1 January of the state's year to the next step"
 
 @dataclass(frozen=True)
 class ExportInfo:
-    """One field that a host can get, float64 (types, cells) in C order, or (cells,) where it has no types.
+    """One field that a host can get, float64 (types, cells) in C order, or (cells,) for a field without types.
 
     Attributes
     ----------
     units:
-        As UDUNITS spells them.
+        In the spelling of UDUNITS.
     types:
-        Names along the leading axis, in their order (classes, or months as 1 to 12); empty for a field (cells,).
+        Names along the first axis, in order (classes, or months as 1 to 12); empty for a field (cells,).
     norm:
         What a fraction or mean refers to: the host's whole ``cell``, the ``land`` in it, or the ``types`` in it that
         ``norm_types`` names.
@@ -31,17 +31,17 @@ class ExportInfo:
     grid:
         ``land``: the field is made on the land grid and averaged to host grids. ``host``: it exists on host grids only.
     long_name, standard_name:
-        For a person, and CF's name where there is one.
+        A description, and the CF standard name if one exists.
     window, validity:
-        The time that values stand for, and how long they hold.
+        The time that the values describe, and the time for which they are valid.
     default:
-        Value of a cell without land; NaN where there is nothing to tell.
+        Value of a cell without land; NaN if the field is undefined there.
     anchored:
-        Whether it follows the host's own surface data where these were set (base + change).
+        Whether the field follows the host's own surface data, if these were set (base + change).
     interpolates:
-        Whether dates between two states are on offer (linear).
+        Whether values between two states are available (linear in time).
     ahead:
-        Whether ``at="next"`` is on offer.
+        Whether ``at="next"`` is available.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ExportInfo:
 
     @property
     def layout(self) -> str:
-        """The axes, slowest first."""
+        """The axes; the slowest comes first."""
         return "(types, cells)" if self.types else "(cells,)"
 
 
@@ -72,13 +72,13 @@ class ImportInfo:
     Attributes
     ----------
     units:
-        In which predictors take it; others that UDUNITS converts may be named with the values.
+        Units of the predictors. A host can give other units with the values; UDUNITS converts them.
     window:
         How values given at dates are averaged.
     default:
-        What stands in where the host gives none, one value or twelve in ``units``; ``None``: the run stops.
+        One value or twelve in ``units``, used if the host gives none. If this is ``None``, the run stops.
     missing:
-        ``stop`` or ``fill``: what happens to months that the host did not give whole.
+        What happens to months that the host gave only in part: ``stop`` or ``fill``.
     """
 
     name: str

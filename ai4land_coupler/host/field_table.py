@@ -1,4 +1,4 @@
-"""The fields that hosts are offered and asked for: what a configuration and its predictors make of the table."""
+"""The fields that hosts can get and should give in one run; they follow from the configuration and its predictors."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ TRANSITIONS = "land_cover_transition"
 
 @dataclass(frozen=True)
 class FieldTable:
-    """What hosts are offered and asked for.
+    """The exports and imports of a run.
 
     Attributes
     ----------
     exports, imports:
         By name.
     profile:
-        The host profile of the configuration; ``None`` without one.
+        The host profile of the configuration, or ``None``.
     pass_through:
-        Variables of the forcing that hosts get as they are.
+        Variables of the forcing that hosts get unchanged.
     """
 
     exports: Mapping[str, ExportInfo]
@@ -45,36 +45,36 @@ class FieldTable:
 
     @property
     def pass_through_inputs(self) -> set[tuple[str, str]]:
-        """What is read of the forcing for hosts every year, as names and units."""
+        """Forcing variables that are read for hosts each year, as (name, units)."""
         return {pair for item in self.pass_through for pair in item.needs}
 
 
 def make_field_table(setup: LandSetup) -> FieldTable:
-    """The offers of a run.
+    """Make the field table of a run.
 
     Raises
     ------
     ConfigError
-        A profile that does not fit the legend, a variable that cannot be passed on, an import that does not fit, or
-        ``exports.lookahead`` where the next map waits for imports.
+        A profile that does not fit the legend, a variable of the forcing that cannot be regridded, an import that does
+        not fit, or ``exports.lookahead`` although the next map needs imports.
     """
     config = setup.config
     named = config.exports.profile
     profile = None if named is None else get_profile(named, config.base)
     if profile is not None:
-        profile.table(setup.legend)  # refuses a legend that it has no rules for
+        profile.table(setup.legend)  # raises ConfigError if the profile has no rule for a class
     pass_through = tuple(passed_variables(config.exports.pass_through, setup.forcing))
     _refuse_lookahead(setup)
     return FieldTable(_exports(setup, profile, pass_through), _imports(setup), profile, pass_through)
 
 
 def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
-    """What the configuration gives in place of a host's field, float32 (12, rows, cols) of the forcing grid.
+    """The value of the configuration for an import, float32 (12, rows, cols) on the forcing grid.
 
     Raises
     ------
     FieldError
-        It gives none.
+        The configuration has no value for it.
     """
     section, spec = setup.config.imports.get(name), _import_specs(setup)[name]
     if section is None:
@@ -107,7 +107,7 @@ def _exports(
 
 
 def _import_specs(setup: LandSetup) -> dict[str, FieldSpec]:
-    """The fields that predictors want of a host."""
+    """The fields that predictors need from a host."""
     return {f.name: f for entry in setup.predictors for f in entry.spec.inputs if f.source == "import"}
 
 
@@ -119,7 +119,7 @@ def _imports(setup: LandSetup) -> dict[str, ImportInfo]:
 
 
 def _refuse_lookahead(setup: LandSetup) -> None:
-    """Refuse to be a step ahead where the map itself waits for what the host will have lived through."""
+    """Refuse ``exports.lookahead`` if the next map depends on imports of the year before it."""
     late = waiting_for_imports(order_predictors(setup.predictors))
     maker = next((entry.name for entry in setup.predictors if entry.makes_maps and entry.name in late), None)
     if setup.config.exports.lookahead and maker is not None:
@@ -132,7 +132,7 @@ def _refuse_lookahead(setup: LandSetup) -> None:
 
 
 def _monthly(section: ImportSection, spec: FieldSpec) -> NDArray[np.float32]:
-    """Twelve monthly values of an offline import, in the units that the predictor wants."""
+    """Twelve monthly values of an offline import, in the units of the predictor."""
     scale = factor(section.units, spec.units, where=f"imports.{spec.name}")
     months = np.atleast_1d(np.asarray(section.values, np.float32)) * np.float32(scale)
     if months.size not in (1, 12):
@@ -145,16 +145,16 @@ def _monthly(section: ImportSection, spec: FieldSpec) -> NDArray[np.float32]:
 def exports_of(
     legend: Legend, continuous: Mapping[str, tuple[str, int]], *, ahead: bool = False, late: Iterable[str] = ()
 ) -> dict[str, ExportInfo]:
-    """The fields on offer: land cover always, and what the predictors make.
+    """The exports: land cover, and the fields that the predictors make.
 
     Parameters
     ----------
     continuous:
-        Name to units and samples a year.
+        Name to units and samples per year.
     ahead:
         Whether the component is one step ahead of its host.
     late:
-        Continuous fields that wait for the host's imports of the year, and so are never ahead.
+        Continuous fields that need the host's imports of the year, so they are never one step ahead.
     """
     waiting = set(late)
     table = {
@@ -199,7 +199,7 @@ def exports_of(
 
 
 def transitions_info(legend: Legend, *, ahead: bool) -> ExportInfo:
-    """Gross change from class to class: what stayed is there too, so that sums are the fractions before and after."""
+    """Gross change from class to class. It includes unchanged shares: sums are the fractions before or after."""
     return ExportInfo(
         TRANSITIONS,
         "1",
@@ -214,7 +214,7 @@ def transitions_info(legend: Legend, *, ahead: bool) -> ExportInfo:
 def imports_of(
     specs: Iterable[FieldSpec], defaults: Mapping[str, tuple[float, ...]], missing: Mapping[str, str]
 ) -> dict[str, ImportInfo]:
-    """The fields that predictors want of a host; ``defaults`` and ``missing`` are the configuration's."""
+    """The imports; ``defaults`` and ``missing`` come from the configuration."""
     return {
         spec.name: ImportInfo(
             spec.name,
@@ -227,7 +227,7 @@ def imports_of(
     }
 
 
-#: Names of the CF standard name table that fields of ours carry under another name.
+#: CF standard names of fields that have another name here.
 _STANDARD_NAMES = {"lai": "leaf_area_index"}
 _CF_IMPORTS = {
     "air_temperature",

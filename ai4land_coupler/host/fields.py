@@ -1,4 +1,4 @@
-"""All fields of one host grid at one time: the map's, put on the host's own surface, and what goes with them."""
+"""All exports of one host grid for one state: regridded from the map, and combined with the host's own surface."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class HostFields:
     Parameters
     ----------
     surface:
-        The host's own surface, already checked.
+        The host's own surface, after its check.
     field_table:
-        The exports on offer, and the profile whose surface types and variables are made too.
+        The exports, and the profile whose surface types and variables are made too.
     pass_through:
-        ``None`` where nothing of the forcing is passed on.
+        ``None`` if hosts get no variables of the forcing.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class HostFields:
         Parameters
         ----------
         before:
-            The state one step before, where there was one.
+            The state one step before; ``None`` for the first state.
         made:
-            Names of the continuous fields that the state has on any rank.
+            Names of the continuous fields that the state has, on any rank.
 
         Returns
         -------
-        By name, read-only, (types, cells) or (cells,).
+        Name to values, (types, cells) or (cells,); read-only.
         """
         host, surface = self.host, self.surface
         classes = host.land_cover_fraction(state)
@@ -60,7 +60,7 @@ class HostFields:
         if not self._prepared:
             surface.prepare(host.mesh, mapped, host.area, self._comm)
             self._prepared = True
-        fractions = surface.anchor(surface.on_land(classes, mapped), host.area, self._comm)
+        fractions = surface.add_to_base(surface.on_land(classes, mapped), host.area, self._comm)
         land = mapped if surface.land is None else surface.land
         fields = {"land_cover_fraction": fractions, "land_area_fraction": np.array(land)}
         if TRANSITIONS in self._table and before is not None:
@@ -83,7 +83,7 @@ class HostFields:
     def _profiled(
         self, profile: HostProfile, state: LandState, mapped: NDArray[np.float64]
     ) -> dict[str, NDArray[np.float64]]:
-        """The host's surface types and its own variables; types first, as shares of its land, dominant ones last."""
+        """The host's surface types, and the profile's variables made from them."""
         types = self.surface.on_land(self.host.surface_type_fraction(state, profile), mapped)
-        types = self.surface.anchor_types(profile, types, self.host.area, self._comm)
+        types = self.surface.add_to_types(profile, types, self.host.area, self._comm)
         return {TYPES: types} | profile.values(types)

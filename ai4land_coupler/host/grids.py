@@ -1,4 +1,4 @@
-"""The host's side of the component: its grids, its own surface on them, and the fields made for them."""
+"""The host grids of a run: their cells, the host's own surface, regridding weights, and fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.regrid.cached import with_cache
 
-#: The grid that ``set_grid`` gives a host, where it names none.
+#: Default name of a host grid.
 HOST = "host"
 
 #: Fields on the owned cells, by grid and name.
@@ -35,14 +35,14 @@ Fields = dict[tuple[str, str], NDArray[np.float64]]
 
 
 class HostGrids:
-    """The host grids of a run: first what the host says of them, then the weights from the land, then fields.
+    """The host grids of a run. The host sets them first; then come the weights from the land, then fields.
 
     Attributes
     ----------
     meshes:
         The cells that this rank owns, by grid.
     surfaces:
-        What the host has of its own, by grid; only of grids that were asked for.
+        The host's own surface, by grid; only for grids that were requested.
     grids:
         The grids that have weights, by name.
     """
@@ -55,15 +55,15 @@ class HostGrids:
         self._unchecked: set[str] = set()
         self._makers: dict[str, HostFields] = {}
 
-    # ---- what the host says -----------------------------------------------------------------------------------
+    # ---- set by the host --------------------------------------------------------------------------------------
 
     def set_mesh(self, grid: str, mesh: Mesh) -> None:
-        """Take cells from a host; :meth:`realize` checks them. Local."""
+        """Set the owned cells of a grid; :meth:`realize` checks them. Local."""
         self.meshes[grid] = mesh
         self._unchecked.add(grid)
 
     def set_named_mesh(self, grid: str, config: Config, name: str) -> None:
-        """Take this rank's part of a grid of the configuration's ``hosts``, checked as a whole. Collective."""
+        """Set this rank's part of a grid of the configuration's ``hosts``; the whole grid is checked. Collective."""
         with self._comm.guard():
             if name not in config.hosts:
                 raise ConfigError("no host grid has this name", found=name, remedy=nearest(name, config.hosts))
@@ -73,11 +73,11 @@ class HostGrids:
         self._unchecked.discard(grid)
 
     def set_land(self, grid: str, values: NDArray[Any]) -> None:
-        """Take the host's share of land. Local."""
+        """Set the host's land fraction. Local."""
         self.surface(grid).land = np.array(values, np.float64)
 
     def set_surface(self, grid: str, name: str, values: NDArray[Any], profile: HostProfile | None) -> None:
-        """Take the host's shares of classes, or of types where there is a profile. Local."""
+        """Set the host's shares of classes, or of types if the configuration has a profile. Local."""
         if name == TYPES and profile is not None:
             self.surface(grid).types = np.array(values, np.float64)
         elif name == "land_cover_fraction":
@@ -87,7 +87,7 @@ class HostGrids:
             raise FieldError("no such field is put on the host's own", expected=known, found=name)
 
     def surface(self, grid: str) -> HostSurface:
-        """The host's own surface on a grid; one that says nothing where the host gave none."""
+        """The host's own surface on a grid; a new empty one if the host gave none."""
         return self.surfaces.setdefault(grid, HostSurface())
 
     def mesh(self, grid: str) -> Mesh:
@@ -102,10 +102,10 @@ class HostGrids:
             raise StateError("no grid was set and realized under this name", found=grid, expected=sorted(self.grids))
         return self.grids[grid]
 
-    # ---- weights, and fields ------------------------------------------------------------------------------------
+    # ---- weights and fields -------------------------------------------------------------------------------------
 
-    def agree(self, calendar: str) -> None:
-        """Refuse ranks that gave different grids, surfaces or calendars. Collective."""
+    def check_ranks(self, calendar: str) -> None:
+        """Check that all ranks gave the same grids, surfaces and calendar. Collective."""
         given = {grid: surface.given_parts for grid, surface in sorted(self.surfaces.items())}
         facts = self._comm.allgather((sorted(self.meshes), calendar, given))
         with self._comm.guard():
@@ -124,18 +124,18 @@ class HostGrids:
         restart: HostRestart,
         timers: Timers,
     ) -> None:
-        """Check what hosts gave, and make the weights of each grid. Collective.
+        """Check the cells and surfaces of the host, and make the weights of each grid. Collective.
 
         Parameters
         ----------
         forcing:
-            Read for the variables that are passed on.
+            The forcing; hosts get some of its variables.
         state:
-            The one that the run begins with; which of its cells are land never changes.
+            The first state of the run; its land cells never change.
         restart:
-            What a restart holds of the grids.
+            The host's part of the restart.
         """
-        if not self.meshes:  # a run without host grids needs no backend
+        if not self.meshes:  # no regridding backend is needed
             return
         with self._comm.guard():
             regridder = _regridder(setup)
@@ -171,8 +171,10 @@ class HostGrids:
         self.grids[name] = host
 
     def fields(self, state: LandState, before: LandState | None) -> Fields:
-        """All exports of a state on all grids; ``before`` is the state one step earlier, where there was one.
-        Collective."""
+        """All exports of a state on all grids. Collective.
+
+        ``before`` is the state one step earlier; ``None`` for the first state.
+        """
         made = sorted({name for names in self._comm.allgather(list(state.fields)) for name in names})
         found: Fields = {}
         for grid, maker in sorted(self._makers.items()):
@@ -180,13 +182,13 @@ class HostGrids:
         return found
 
     def release(self) -> None:
-        """Drop weights and what makes fields. Local."""
+        """Drop all weights. Local."""
         self.grids.clear()
         self._makers.clear()
 
 
 def _regridder(setup: LandSetup) -> Regridder:
-    """The backend of the configuration, with its cache."""
+    """The regridding backend of the configuration, with its weight cache."""
     config, backend = setup.config, setup.regrid_backend
     choice = config.regrid
     regridder = setup.plugins.create("regridder", backend, choice.options, "regrid", base=config.base)

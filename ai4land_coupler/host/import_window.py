@@ -1,7 +1,7 @@
-"""Fields that a host gives at its own time steps, gathered into the monthly means that predictors want.
+"""Fields that a host gives at its own time steps, averaged to the monthly means that predictors need.
 
-What is wrong with values on one rank must not stop that rank alone, where others wait for it in a collective call:
-such faults are kept, and raised by :meth:`ImportWindows.check` when all ranks meet.
+If the values on one rank are faulty, that rank must not stop alone while others wait for it in a collective call. The
+fault is stored, and the next collective call raises it on all ranks (:meth:`ImportWindows.check`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.inputs.checks import field_rule
 
-#: No value stands for more than a month: a field that is forgotten must not look as if it had been given.
+#: Longest interval of one value, so that a field that the host stopped giving is noticed.
 LONGEST = 31 * DAY
 
 Months = dict[tuple[int, int], tuple[NDArray[np.float64], float]]
@@ -30,11 +30,11 @@ class ImportWindow:
     Attributes
     ----------
     fixed:
-        Values that were given for all coming steps, (12, cells).
+        Values for all later steps, (12, cells).
     months:
-        (year, month) to the sum of value x seconds (cells,), and the seconds.
+        (year, month) to the sum of value x seconds (cells,), and the sum of seconds.
     last:
-        Where the values given so far end.
+        End of the last interval.
     """
 
     def __init__(self, info: ImportInfo) -> None:
@@ -48,7 +48,7 @@ class ImportWindow:
         return self.fixed is not None or bool(self.months)
 
     def add(self, values: NDArray[np.float64], since: HostDate, until: HostDate, calendar: HostCalendar) -> None:
-        """Add means over an interval, parted at the turns of months by time."""
+        """Add means over an interval, divided among its months by time."""
         begin = since
         while begin < until:
             month = (begin.year, begin.month)
@@ -69,7 +69,7 @@ class ImportWindow:
         Raises
         ------
         FieldError
-            A month was not given whole and the configuration does not let anything stand in, or values are impossible.
+            A month is incomplete and the configuration has no default for it, or the number of cells is wrong.
         """
         if self.fixed is not None:
             months = self.fixed
@@ -99,17 +99,17 @@ class ImportWindow:
         return months
 
     def forget(self, year: int) -> None:
-        """Drop the months before 1 January of a year: the step has used them."""
+        """Drop the months before 1 January of a year, which the last step has used."""
         self.months = {month: sums for month, sums in self.months.items() if month[0] >= year}
 
 
 class ImportWindows:
-    """The fields that a host gives, by name.
+    """The imports of a host, by name.
 
     Parameters
     ----------
     infos:
-        What predictors want.
+        The imports of the predictors.
     """
 
     def __init__(self, infos: Mapping[str, ImportInfo]) -> None:
@@ -123,19 +123,19 @@ class ImportWindows:
         return self._windows[name]
 
     def set(self, name: str, values: NDArray[Any], units: str | None, mask: NDArray[np.bool_] | None) -> None:
-        """Set the values of all coming steps: (cells,) or (12, cells).
+        """Set the values for all later steps: (cells,) or (12, cells).
 
         Raises
         ------
         FieldError
-            Another shape.
+            The array has another shape.
         """
         array = np.array(values, np.float64)
         if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] != 12):
             raise FieldError(
                 f"import {name!r} has the wrong shape", expected="(cells,) or (12, cells)", found=array.shape
             )
-        ready = self._ready(name, array, units, mask, None)
+        ready = self._checked(name, array, units, mask, None)
         if ready is not None:
             self._windows[name].fixed = np.broadcast_to(ready, (12, ready.shape[-1]))
 
@@ -154,9 +154,9 @@ class ImportWindows:
         Raises
         ------
         FieldError
-            Another shape.
+            The array has another shape.
         TimeError
-            The interval ends before it begins, or is longer than a month.
+            The interval ends before it starts, or is longer than 31 days.
         """
         array = np.asarray(values, np.float64)
         window = self._windows[name]
@@ -165,20 +165,20 @@ class ImportWindows:
         seconds = calendar.seconds_between(since, until)
         if not 0 <= seconds <= LONGEST:
             raise TimeError(
-                f"import {name!r} stands for an impossible interval",
+                f"import {name!r} has an impossible interval",
                 expected="one that ends after it begins, and is not longer than 31 days",
                 found=f"{since} to {until}",
-                remedy="give the field at each time step; after a pause say with `since` where the interval begins",
+                remedy="give the field at each time step; after a pause give the start of the interval with `since`",
             )
-        ready = self._ready(name, array, units, mask, until)
+        ready = self._checked(name, array, units, mask, until)
         held = next((total.size for total, _ in window.months.values()), None)
         if ready is not None and held is not None and ready.size != held:
-            self._keep(wrong_size(name, held, ready.size))
+            self._store_fault(wrong_size(name, held, ready.size))
         elif ready is not None:
             window.add(ready, since, until, calendar)
 
     def check(self) -> None:
-        """Raise the first fault since the last check; the values that had it were not taken."""
+        """Raise the first fault since the last check; faulty values were not stored."""
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
@@ -188,13 +188,13 @@ class ImportWindows:
             window.forget(year)
 
     def items(self) -> Iterable[tuple[str, ImportWindow]]:
-        """The fields that were given."""
+        """The imports that have values."""
         return [(name, window) for name, window in sorted(self._windows.items()) if window.has_values]
 
-    def _keep(self, fault: Ai4LandError) -> None:
+    def _store_fault(self, fault: Ai4LandError) -> None:
         self._fault = self._fault or fault
 
-    def _ready(
+    def _checked(
         self,
         name: str,
         array: NDArray[np.float64],
@@ -202,7 +202,7 @@ class ImportWindows:
         mask: NDArray[np.bool_] | None,
         date: HostDate | None,
     ) -> NDArray[np.float64] | None:
-        """Values in the units of the field; ``None`` where they have a fault, which is kept."""
+        """Values in the units of the import; ``None`` if they are faulty (the fault is stored)."""
         wanted = self._windows[name].info.units
         where = f"import {name!r}" + ("" if date is None else f" at {date}")
         try:
@@ -220,16 +220,16 @@ class ImportWindows:
                         where=where,
                     )
                 if not mask.all():
-                    array = np.where(mask, array, 0.0)  # weights leave these cells out, but 0 x NaN is NaN
+                    array = np.where(mask, array, 0.0)  # the weights of masked cells are 0, but 0 x NaN is NaN
                 check_range(name, array[..., mask], wanted, where)
         except Ai4LandError as fault:
-            self._keep(fault)
+            self._store_fault(fault)
             return None
         return array
 
 
 def check_range(name: str, values: NDArray[np.float64], units: str, where: str) -> None:
-    """Refuse values that the field dictionary calls impossible: units that were not said, most often."""
+    """Refuse values outside the range in ``schemas/fields.yaml``; most often the units are wrong."""
     rule = field_rule(name)
     if rule is None or not values.size:
         return

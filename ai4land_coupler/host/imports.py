@@ -1,4 +1,4 @@
-"""The fields that predictors want of a host: taken from it over the year, read by the step at the year's end."""
+"""The fields that predictors need from a host: collected over the year, and read by the step at its end."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from ai4land_coupler.parallel import Communicator
 
 
 class HostImports:
-    """What the host gives on its grid, as monthly fields on the forcing grid; where it gives nothing, the
-    configuration's.
+    """The fields of the host as monthly means on the forcing grid; fields it never gave come from the configuration.
 
     Parameters
     ----------
     began:
-        When the host's run began: where the interval of the first import begins.
+        Start of the host's run: the interval of the first import starts there.
 
     Attributes
     ----------
     table:
-        The fields that predictors want.
+        The fields that predictors need.
     windows:
-        What was given so far.
+        The values given so far.
     """
 
     def __init__(
@@ -42,14 +41,14 @@ class HostImports:
         self._setup, self._hosts, self._began, self._comm = setup, hosts, began, comm
 
     @property
-    def dated(self) -> bool:
-        """Whether a field was given with a date."""
+    def has_dates(self) -> bool:
+        """Whether the host gave a field with a date."""
         return any(window.last for _, window in self.windows.items())
 
-    def take(
+    def add(
         self, name: str, values: NDArray[Any], at: Any, units: str | None, since: Any, calendar: HostCalendar
     ) -> None:
-        """Take values as :meth:`LandComponent.import_` says. Local."""
+        """Store values; see :meth:`LandComponent.import_`. Local."""
         if name not in self.table:
             raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self.table))
         mesh = self._hosts.meshes.get(HOST)
@@ -61,7 +60,7 @@ class HostImports:
             self.windows.add(name, values, units, mask, begin, calendar.parse(at), calendar)
 
     def read(self, clock: Clock, calendar: HostCalendar) -> dict[str, NDArray[np.float32]]:
-        """All fields for the step that ends at the year of ``clock``, float32 (12, rows, cols). Collective."""
+        """All fields for the step that ends in the year of ``clock``, float32 (12, rows, cols). Collective."""
         return {name: self._read(name, clock, calendar) for name in sorted(self.table)}
 
     def _read(self, name: str, clock: Clock, calendar: HostCalendar) -> NDArray[np.float32]:
@@ -79,6 +78,6 @@ class HostImports:
                     expected=f"values from every rank that owns cells: {cells} on this one",
                     found="none",
                 )
-            # a rank without cells may have given nothing, and lacks nothing
+            # a rank without cells needs no values
             means = window.means(clock.now, cells, calendar) if cells else np.empty((12, 0))
         return host.import_to_forcing(means, self._setup.plan, name)

@@ -1,13 +1,11 @@
-"""Variables of the forcing that go on to a host's grid as they are: harvest, fertiliser, irrigation, transitions.
+"""Variables of the forcing that are regridded to host grids: harvest, fertiliser, irrigation, transitions.
 
-No predictor reads them; a host with a carbon cycle does. Each is put on the grid so that what it stands for is
-conserved:
+No predictor reads them, but a host with a carbon cycle does. The regridding conserves each variable; the key
+``share_of`` in ``schemas/fields.yaml`` says how:
 
-* a share of the cell (``primf_to_secdf``, ``primf_harv``, states): mean over the host's cell, by area;
-* an amount of the cell (``*_bioh``, kg yr-1): the sum of what lies in the host's cell;
-* a rate or share of a crop's own area (``fertl_*``, ``irrig_*``): mean over the crop's area in the host's cell.
-
-Names and what they are shares of: Hurtt et al. 2020, https://doi.org/10.5194/gmd-13-5425-2020.
+* a share of the cell (``primf_to_secdf``, ``primf_harv``, states): area-weighted mean over the host's cell;
+* an amount per cell (``*_bioh``, kg yr-1): sum over the host's cell;
+* a rate or share of a crop's area (``fertl_*``, ``irrig_*``): mean over the crop's area in the host's cell.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ Kind = Literal["cell", "amount", "crop"]
 
 @cache
 def shares_of() -> Mapping[str, str]:
-    """What each variable refers to: ``cell``, ``amount``, or the name of a crop; from ``schemas/fields.yaml``."""
+    """Name of each variable to what its values refer to: ``cell``, ``amount``, or the name of a crop."""
     found = {}
     for pattern, rule in field_rules().items():
         if rule.share_of is not None:
@@ -48,7 +46,7 @@ def shares_of() -> Mapping[str, str]:
 
 
 class PassedVariable(NamedTuple):
-    """A variable that goes on to hosts: how it is averaged, and over which crop."""
+    """A variable of the forcing for hosts: how it is averaged, and over the area of which crop."""
 
     name: str
     units: str
@@ -57,7 +55,7 @@ class PassedVariable(NamedTuple):
 
     @property
     def needs(self) -> set[tuple[str, str]]:
-        """What is read for it, as names and units: itself, and the area of its crop."""
+        """Variables to read, as (name, units): the variable, and the area of its crop."""
         return {(self.name, self.units)} | ({(self.crop, "1")} if self.crop else set())
 
     @property
@@ -73,7 +71,7 @@ def passed_variables(names: Sequence[str], forcing: Catalogue) -> list[PassedVar
     Raises
     ------
     ConfigError
-        A variable that no adapter of the forcing has, or of which it is not known what it is a share of.
+        No adapter of the forcing has the variable, or ``schemas/fields.yaml`` has no ``share_of`` for it.
     """
     found = []
     for name in names:
@@ -106,16 +104,16 @@ def _kind(share_of: str) -> tuple[Kind, str]:
 
 
 class PassThrough:
-    """Puts them on one host grid. Collective.
+    """Regrids forcing variables to one host grid. Collective.
 
     Parameters
     ----------
     variables:
         See :func:`passed_variables`.
     reader:
-        The forcing; read on the ranks that predict only.
+        The forcing; only the ranks that predict read it.
     holders:
-        The ranks that predict: forcing cells are dealt out to them.
+        The ranks that predict: forcing cells are distributed over them.
     """
 
     def __init__(
@@ -136,12 +134,12 @@ class PassThrough:
         self._plan = RegridPlan(self._weights, self._ids, comm.mpi)
 
     def fields(self, year: int) -> dict[str, NDArray[np.float64]]:
-        """The variables of a year on the owned cells, (cells,) by name; 0 where the forcing has none.
+        """The variables of a year on the owned cells, (cells,) by name; 0 in cells without forcing.
 
         Raises
         ------
         TimeError
-            The forcing does not have the year: transitions end a year before the states.
+            The forcing does not have the year (transitions end a year before the states).
         """
         with self._comm.guard():
             values = self._stacked(self._read(year))
@@ -162,7 +160,7 @@ class PassThrough:
         return self._reader.read(dict(pair for v in self._variables for pair in sorted(v.needs)), year)
 
     def _stacked(self, read: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Per variable what is summed and what it is summed over, (2 variables, owned forcing cells)."""
+        """For each variable its weighted values and the weights, (2 x variables, owned forcing cells)."""
         values = np.zeros((2 * len(self._variables), self._ids.size))
         if read:
             area = np.asarray(self._weights.source_area, np.float64)
@@ -173,7 +171,7 @@ class PassThrough:
                     weight = 1.0 / area
                 elif variable.kind == "crop":
                     weight = np.nan_to_num(read[variable.crop].reshape(-1)[self._ids].astype(np.float64))
-                    # where the rate is not told, the crop's area does not count
+                    # the area of the crop counts only in cells with a rate
                     weight = np.where(np.isnan(read[variable.name].reshape(-1)[self._ids]), 0.0, weight)
                 values[2 * index : 2 * index + 2] = own * weight, weight
         return values

@@ -1,11 +1,11 @@
-"""Host profiles: how a host model names the land, as data in ``schemas/hosts/``.
+"""Host profiles: the surface types and variables of a host model, as data in ``schemas/hosts/``.
 
-A profile lists the host's surface types, a crosswalk from the classes of a legend to them (by bioclimate where a class
-does not tell, such as grass in the tropics), and the host's variables. Fractions are made first and dominant types
-last. If the host gives its own surface, the first year equals it and change is added
-(:mod:`ai4land_coupler.host.delta`).
+A profile lists the host's surface types, a crosswalk from the classes of a legend to these types, and the host's
+variables. The crosswalk can depend on the bioclimate, for classes such as grass that are other types in the tropics.
+Fractions are made first and dominant types last. If the host gives its own surface, the first year equals it and later
+change is added (:mod:`ai4land_coupler.host.delta`).
 
-A profile of one's own is a YAML file: give its path in place of a name.
+A user can write a profile as a YAML file, and give its path in place of a name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.inputs.climate_zones import bioclimates
 
-#: The export that holds the share of each surface type; hosts give their own under this name.
+#: Name of the export with the share of each surface type, and of the host's own surface types.
 TYPES = "surface_type_fraction"
 #: Smaller shares are rounding errors.
 LEAST_SHARE = 1e-12
@@ -42,12 +42,12 @@ class SurfaceType(_Part):
     Parameters
     ----------
     id:
-        The host's number for it; what ``dominant`` variables hold.
+        The host's number of the type; ``dominant`` variables contain it.
     group:
-        Types that change together when the host's own surface is given: change of the group is divided among them
-        as the host has them.
+        Types of a group change together if the host gives its own surface: the change of the group is divided in the
+        proportions of the host.
     keep:
-        Never changed, and never made from a map: the host's own share stays (glaciers).
+        The type never changes and is never made from a map: the host's own share stays (glaciers).
     """
 
     id: int
@@ -57,7 +57,7 @@ class SurfaceType(_Part):
 
 
 class Rule(_Part):
-    """Which types a class becomes. The first rule that fits counts; those for native classes before view classes."""
+    """The types of a class. The first rule that fits counts; rules for native classes come first."""
 
     class_: str = Field(alias="class")
     bioclimates: tuple[str, ...] = ()
@@ -70,15 +70,15 @@ class Variable(_Part):
     Parameters
     ----------
     kind:
-        ``shares``: one value for each of its types. ``cover``: their sum. ``dominant``: the ``id`` of the largest of
-        them, ``none`` where none is there.
+        ``shares``: one value for each of its types. ``cover``: the sum of its types. ``dominant``: the ``id`` of its
+        largest type, or ``none`` in cells without these types.
     types:
-        A set of the profile, or types; ``all`` for every type.
+        A set of the profile, or a list of types; ``all`` for every type.
     of:
-        What a share is a share of: the ``cell``, the ``land`` (all types together, unless the profile has such a set),
-        or a set of types.
+        What shares refer to: the ``cell``, the ``land`` (all types, unless the profile has a set with this name), or a
+        set of types.
     empty:
-        Type that gets the whole of ``of`` where nothing of it is there.
+        In cells without any cover of ``of``, this type gets the share 1.
     units:
         ``1`` or ``%``.
     """
@@ -93,7 +93,7 @@ class Variable(_Part):
 
 
 class HostProfile(_Part):
-    """A host model's surface types, and how they are made; see the module."""
+    """The surface types of a host model, and the rules that make them; see the module."""
 
     name: str
     title: str
@@ -140,7 +140,7 @@ class HostProfile(_Part):
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """The bioclimates that codes tell apart; one where the profile needs none."""
+        """The bioclimates that codes distinguish; a single one if the profile needs none."""
         return tuple(bioclimates()) if self.bioclimates else ("any",)
 
     def table(self, legend: Legend) -> NDArray[np.float64]:
@@ -149,7 +149,7 @@ class HostProfile(_Part):
         Raises
         ------
         ConfigError
-            No rule says what becomes of a class of the legend.
+            The profile has no rule for a class of the legend.
         """
         view = {code: item.name for item in legend.view for code in item.codes}
         columns = []
@@ -180,7 +180,7 @@ class HostProfile(_Part):
         Parameters
         ----------
         cover, zones:
-            Native codes, and indices into :attr:`zones` (not read where the profile needs none); one shape.
+            Native codes, and indices into :attr:`zones` (unused if the profile needs none); both have the same shape.
         """
         position = np.full(256, OUTSIDE, np.int16)
         position[list(legend.codes)] = np.arange(len(legend.codes)) * len(self.zones)
@@ -229,7 +229,7 @@ class HostProfile(_Part):
 
 
 def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInfo]:
-    """The fields that a host is offered in its own words: ``surface_type_fraction``, and the profile's variables."""
+    """The exports of a profile: ``surface_type_fraction`` and the variables of the profile."""
     table = {
         TYPES: ExportInfo(
             TYPES,
@@ -258,14 +258,14 @@ def profile_exports(profile: HostProfile, *, ahead: bool) -> dict[str, ExportInf
 
 
 def _norm(variable: Variable) -> Literal["cell", "land", "types"]:
-    """What the values of a variable are shares of; a dominant type is a number of the whole cell."""
+    """What the values of a variable refer to; a dominant type refers to the whole cell."""
     if variable.kind == "dominant" or variable.of == "cell":
         return "cell"
     return "land" if variable.of == "land" else "types"
 
 
 def profile_names() -> list[str]:
-    """Names of the profiles that ship in ``schemas/hosts``."""
+    """Names of the profiles in ``schemas/hosts``."""
     folder = resources.files("ai4land_coupler.schemas") / "hosts"
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
@@ -276,7 +276,7 @@ def get_profile(name: str, base: Path | None = None) -> HostProfile:
     Raises
     ------
     ConfigError
-        There is none of that name, or the file is no profile: names what is wrong in it.
+        No profile has this name, or the file has faults, which the message lists.
     """
     if name in profile_names():
         return _shipped(name)

@@ -1,6 +1,6 @@
-"""What a restart holds of a host: its date, imports that were gathered since 1 January, and its surface's first year.
+"""The host's part of a restart: its date, the imports since 1 January, and the first year of its own surface.
 
-All of it is kept by the host's own cells, so that a run may be continued on another number of ranks.
+Values are stored by the ids of the host's cells, so that a run can continue on another number of ranks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.store.records import read_records, write_records
 from ai4land_coupler.store.restart import Restart, RestartFile, RestartWriter
 
-#: File numbers of one grid: that of its first range, in steps of this.
+#: Each grid has this many file numbers; the first one belongs to its first range of cells.
 _GRID = 1 << 24
 
 #: Name in the restart's files to values.
@@ -68,11 +68,11 @@ def write_host_restart(
     comm: Communicator,
     import_grid: str = "host",
 ) -> tuple[dict[str, Any], list[RestartFile]]:
-    """Write what belongs to the host. Collective.
+    """Write the host's part of a restart. Collective.
 
     Returns
     -------
-    Attributes for the manifest, and what this rank wrote.
+    Attributes for the manifest, and the entries of the files that this rank wrote.
     """
     given: dict[str, Any] = {}
     for name, window in imports.items():
@@ -81,7 +81,7 @@ def write_host_restart(
             "months": {_month_text(month): seconds for month, (_, seconds) in window.months.items()},
         }
     for part in comm.allgather(given):
-        given = part | given  # ranks without cells may have given nothing
+        given = part | given  # a rank without cells may have no imports
     attrs: dict[str, Any] = {"calendar": time.calendar.name, "date": list(time.now), "imports": given, "grids": {}}
     entries: list[RestartFile] = []
     for index, (grid, mesh) in enumerate(sorted(meshes.items())):
@@ -110,7 +110,7 @@ def write_host_restart(
 
 
 class HostRestart:
-    """What the restart of a run that goes on holds of its host; nothing where a run starts anew.
+    """Reads the host's part of a restart; empty if a run starts from the map.
 
     Attributes
     ----------
@@ -126,21 +126,21 @@ class HostRestart:
 
     @property
     def date(self) -> HostDate:
-        """How far the host had come: 1 January of the state's year, or the date of a restart within it."""
+        """The host's date in the restart, at least 1 January of the state's year."""
         begin = HostDate(self._year)
         if self._relabelled or "date" not in self._attrs:
             return begin
         return max(begin, HostDate(*self._attrs["date"]))
 
     def read(self, grid: str, mesh: Mesh, surface: HostSurface, comm: Communicator, import_grid: str = "host") -> None:
-        """Read what there is for a grid. Collective.
+        """Read the records of a grid, if the restart has any. Collective.
 
         Raises
         ------
         GridError
-            The restart is of another grid, in a run that continues.
+            A run continues with another grid than that of the restart.
         StateError
-            A run that continues was given other parts of the host's surface than the run before.
+            A run continues, but the host gave other parts of its own surface than before.
         """
         held = self._attrs.get("grids", {}).get(grid)
         if self._restart is None or held is None:
@@ -181,12 +181,12 @@ class HostRestart:
             self._imports = {key: records[record] for record, key in keys.items() if key is not None}
 
     def restore(self, imports: ImportWindows, calendar: str, mesh: Mesh | None) -> None:
-        """Put back what the host had given, where it has not been given anew since.
+        """Restore the imports of the restart, except those that the host has given again.
 
         Raises
         ------
         TimeError
-            The host counts days in another calendar now, in the middle of a year.
+            The host has another calendar than in the restart, which is in the middle of a year.
         """
         if mesh is None or not self._attrs or self._relabelled:
             return
@@ -213,5 +213,5 @@ class HostRestart:
 
     @property
     def _relabelled(self) -> bool:
-        """Whether the state stands for another year now, so that nothing of the year before belongs to it."""
+        """Whether the state got another year than the restart, so that the host's records do not fit it."""
         return self._restart is None or self._restart.year != self._year

@@ -1,7 +1,7 @@
-"""A host's own surface: its land mask wins, its classes are where change starts from.
+"""A host's own surface: its land mask replaces that of the map, and change is added to its own classes.
 
-The map and the host disagree about coasts, lakes and what grew where in the first year. A host that has its own surface
-data keeps them: it gets the change of the map since the first year, on the land that it has.
+The map and the host have different coasts, lakes, and land cover in the first year. A host with its own surface data
+keeps them: it gets the change of the map since the first year, on its own land.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from ai4land_coupler.regrid.apply import RegridPlan
 from ai4land_coupler.regrid.methods.closed_form import value_points
 from ai4land_coupler.regrid.methods.nearest import nearest_sources
 
-#: What a host can have of its own, in the order of :attr:`HostSurface.parts`.
+#: Parts of a host's own surface, in the order of :attr:`HostSurface.parts`.
 PARTS = ("land fraction", "classes", "types")
-#: A share of a cell that is smaller is no mapped land.
+#: A cell with a smaller share of mapped land counts as a cell without land.
 LEAST = 1e-9
-#: Two sources of one figure (the sum of classes, and the land fraction) may differ by this.
+#: Largest difference allowed between the sum of classes and the land fraction.
 _AGREE = 1e-6
 
 
 class HostSurface:
-    """The land and the classes that a host has of its own, on the owned cells of one grid.
+    """The host's own land and classes on the owned cells of one grid.
 
     Attributes
     ----------
     land:
-        Share of each cell that is land in the host, (cells,); ``None`` where the map decides.
+        Land fraction of each cell in the host, (cells,); ``None`` to use that of the map.
     base:
-        The host's own fractions in the first year, (class, cells); ``None`` where the map decides.
+        The host's own fractions in the first year, (class, cells); ``None`` to use those of the map.
     start:
         Fractions of the map on the host's land in the first year, (class, cells).
     types, types_start:
-        The same as ``base`` and ``start`` by the types of a host profile; the host gives one of the two.
+        As ``base`` and ``start``, by type of the host profile. A host gives ``base`` or ``types``, not both.
     parts:
         Whether the host gave its land, its classes, and its types (``PARTS``).
     counts:
-        What was filled and cut off, over all ranks: cells, areas (m2), and the farthest fill (km).
+        Cells and areas (m2) that were filled or cut off, and the farthest fill (km), over all ranks.
     """
 
     def __init__(self) -> None:
@@ -62,16 +62,16 @@ class HostSurface:
 
     @property
     def given_parts(self) -> tuple[bool, bool, bool]:
-        """Which ``PARTS`` are there; what the host itself gave, until :meth:`check` adds the land of its classes."""
+        """Which ``PARTS`` exist. Before :meth:`check`, which adds the land of the classes: the parts of the host."""
         return (self.land is not None, self.base is not None, self.types is not None)
 
     def check(self, mesh: Mesh, classes: tuple[str, ...], profile: HostProfile | None = None) -> None:
-        """Refuse what is impossible, in the owned cells; masked cells are left out of all.
+        """Check the values of the owned cells; masked cells are set to 0.
 
         Raises
         ------
         FieldError
-            Wrong shape, values that are no shares, or classes that do not sum to the land fraction.
+            Wrong shape, values outside 0 to 1, or classes that do not sum to the land fraction.
         """
         self.parts = self.given_parts
         if self.base is not None and self.types is not None:
@@ -114,19 +114,19 @@ class HostSurface:
             self.land = np.where(mesh.mask, self.land, 0.0)
 
     def prepare(self, mesh: Mesh, mapped: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator) -> None:
-        """Find for each land cell of the host without mapped land the nearest cell that has some. Collective.
+        """Find the nearest cell with mapped land for each land cell of the host without it. Collective.
 
         Parameters
         ----------
         mapped:
-            Share of each owned cell that the map covers with land.
+            Share of each owned cell that is land on the map.
         area:
-            Of the owned cells (m2).
+            Areas of the owned cells (m2).
 
         Raises
         ------
         GridError
-            The map has land in no cell of the host at all, and the host has land.
+            The host has land, but the map has no land in any cell of the host.
         """
         if self.land is None:
             return
@@ -143,9 +143,10 @@ class HostSurface:
         self.counts = _sums(here, comm) | {"farthest_fill": max(comm.allgather(distance)), "cut_area": 0.0}
 
     def on_land(self, values: NDArray[np.float64], mapped: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shares of the cell (k, cells) as the same shares of the host's land. Collective.
+        """Put shares of mapped land (k, cells) on the host's land. Collective.
 
-        The composition of the mapped land in a cell (of the nearest cell that has any) times the host's land.
+        The result is the composition of the mapped land in the cell (or in the nearest cell with mapped land), times
+        the host's land fraction.
         """
         if self.land is None:
             return values
@@ -153,17 +154,17 @@ class HostSurface:
         return self.filled(shares) * self.land
 
     def filled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values (k, cells) with those of the nearest cell where the host has land and the map has none. Collective."""
+        """Replace values (k, cells) in cells without mapped land by those of the nearest cell with it. Collective."""
         if self._fill is None:
             return values
         values = np.array(values)
         values[:, self._lacking] = self._fill.apply(np.nan_to_num(values))
         return values
 
-    def anchor(
+    def add_to_base(
         self, fractions: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator
     ) -> NDArray[np.float64]:
-        """Fractions on the host's land as its own first year plus change (:func:`add_change`). Collective."""
+        """The host's own fractions plus change since the first year (:func:`add_change`). Collective."""
         if self.base is None:
             return fractions
         if self.start is None:
@@ -172,10 +173,10 @@ class HostSurface:
         self.counts |= _sums({"cut_cells": float((cut > 0).sum()), "cut_area": float((cut * area).sum())}, comm)
         return values
 
-    def anchor_types(
+    def add_to_types(
         self, profile: HostProfile, fractions: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator
     ) -> NDArray[np.float64]:
-        """Surface types on the host's land as its own first year plus change (:func:`add_type_change`). Collective."""
+        """The host's own surface types plus change since the first year (:func:`add_type_change`). Collective."""
         if self.types is None or self.land is None:
             return fractions
         if self.types_start is None:
@@ -190,17 +191,19 @@ class HostSurface:
 def nearest_cells(
     mesh: Mesh, has: NDArray[np.bool_], lacks: NDArray[np.bool_], comm: Communicator
 ) -> tuple[RegridPlan, float]:
-    """Of each cell that lacks something, the nearest one over all ranks that has it; of two, the lower id. Collective.
+    """Find the nearest cell that ``has`` a value for each cell that ``lacks`` it, over all ranks. Collective.
+
+    If two cells are equally near, the lower id counts.
 
     Returns
     -------
-    A plan whose ``apply`` takes values of the owned cells to the owned cells that lack some, and the farthest distance
+    A plan whose ``apply`` gives values of the nearest cells to the owned cells that lack them, and the largest distance
     on this rank (km).
 
     Raises
     ------
     GridError
-        On every rank: cells lack something that no cell has.
+        On every rank, if no cell has a value.
     """
     points = value_points(mesh)
     ids = nearest_sources(replace(mesh, mask=has), points[lacks], comm.mpi)

@@ -1,4 +1,4 @@
-"""How far a host has come, and whether a call can have anything to do: decided on this rank alone."""
+"""The host's date, and a local check whether a call has anything to do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ai4land_coupler.errors import TimeError
 
 
 class HostTime:
-    """The date that a host has run to.
+    """The last date that a host ran to.
 
     Attributes
     ----------
     calendar:
-        The host's.
+        The host's calendar.
     """
 
     def __init__(self, calendar: HostCalendar, now: HostDate) -> None:
@@ -25,13 +25,13 @@ class HostTime:
 
     @property
     def now(self) -> HostDate:
-        """The last date that the host ran to; at first, when its run begins."""
+        """The last date that the host ran to; at first, the start of its run."""
         return HostDate(*self._now)
 
     def no_step_is_due(self, year: int, month: int, day: int, seconds: float) -> bool:
-        """Move on within a year of which every step is taken; False where more must be looked at.
+        """Move to a date of the current year and return True; return False if the date needs the full check.
 
-        A model calls this at each of its time steps, so that it is comparisons of numbers only.
+        In the current year all steps are done. A model calls this at each time step, so it only compares numbers.
         """
         if year != self._year:
             return False
@@ -43,12 +43,12 @@ class HostTime:
         return True
 
     def check(self, date: HostDate, clock: Clock) -> None:
-        """Refuse to go back, and to go beyond the last year of the run.
+        """Refuse dates before the current one, and dates after the last year of the run.
 
         Raises
         ------
         TimeError
-            Naming how far the host has come, and ``time.stop``.
+            Its message has the current date and ``time.stop``.
         """
         back = (date.year - clock.now) * clock.direction < 0 or (clock.direction > 0 and date < self.now)
         if back or (clock.stop - date.year) * clock.direction < 0:
@@ -60,7 +60,7 @@ class HostTime:
             )
 
     def move(self, date: HostDate) -> None:
-        """The host has come to a date, and nothing is due for the rest of that year."""
+        """Set the date of the host; no step is due for the rest of that year."""
         lengths = self.calendar.month_lengths(date.year)
         self._now = date
         self._place = (date.month * 32 + date.day) * DAY + date.seconds

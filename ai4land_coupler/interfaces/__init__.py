@@ -1,1 +1,1 @@
-"""The component behind the interfaces of others: BMI and YAC."""
+"""Interfaces of the component to other frameworks: BMI and YAC."""

@@ -1,10 +1,10 @@
 """The land component behind the Basic Model Interface 2.0 (https://bmi.csdms.io).
 
-One host grid, the one that the configuration names (``hosts``): an unstructured grid 0, whose faces are the cells. Time
-is in days since 1 January of ``time.start``. An export with types is one variable for each of them, named with two
-underscores: ``land_cover_fraction__forest``. Exports have the values of the state at the current time.
+The model has one grid, the single entry of ``hosts`` in the configuration: the unstructured grid 0, with cells as
+faces. Time is in days since 1 January of ``time.start``. An export with types becomes one variable for each type, with
+two underscores in its name: ``land_cover_fraction__forest``. Exports have the values of the state at the current time.
 
-BMI has no ranks: the model runs in one process.
+BMI has no MPI ranks: the model runs in one process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LandBmi:
     Parameters
     ----------
     calendar:
-        In which days are counted; one of cftime's.
+        Calendar of the time in days; any calendar of cftime.
 
     Every error is an :class:`~ai4land_coupler.errors.Ai4LandError`.
     """
@@ -72,11 +72,11 @@ class LandBmi:
         self._copy_exports()
 
     def update(self) -> None:
-        """Go on to the next state: one step of the predictor."""
+        """Run to the next state: one step of the predictor."""
         self.update_until(self._now + self.get_time_step())
 
     def update_until(self, time: float) -> None:
-        """Go on to a time (days). Imports that were set hold from then on."""
+        """Run to a time (days). Values of imports are used from then on."""
         land = self._model()
         date = self._date(time)
         if time < self._now:
@@ -90,12 +90,12 @@ class LandBmi:
         self._copy_exports()
 
     def finalize(self) -> None:
-        """Release everything; allowed at any time."""
+        """Release all resources. Allowed at any time."""
         if self._land is not None:
             self._land.finalize()
         self._land = None
 
-    # ---- what it is -------------------------------------------------------------------------------------------
+    # ---- description ------------------------------------------------------------------------------------------
 
     def get_component_name(self) -> str:
         return "ai4land_coupler"
@@ -107,11 +107,11 @@ class LandBmi:
         return len(self.get_output_var_names())
 
     def get_input_var_names(self) -> tuple[str, ...]:
-        """Fields that the predictors want of a host."""
+        """Fields that the predictors need from a host."""
         return tuple(self._model().imports())
 
     def get_output_var_names(self) -> tuple[str, ...]:
-        """Exports; one name for each type of those that have types."""
+        """Exports; an export with types has one name for each type."""
         self._model()
         return tuple(self._outputs)
 
@@ -123,7 +123,7 @@ class LandBmi:
         return str(self._known(name).dtype)
 
     def get_var_units(self, name: str) -> str:
-        """Units as UDUNITS spells them."""
+        """Units in the spelling of UDUNITS."""
         self._known(name)
         land = self._model()
         return land.exports()[self._outputs[name][0]].units if name in self._outputs else land.imports()[name].units
@@ -148,29 +148,29 @@ class LandBmi:
         return self._now
 
     def get_end_time(self) -> float:
-        """The last day that the configuration's ``time.stop`` allows: 1 January of that year."""
+        """1 January of the configuration's ``time.stop``, in days."""
         return self._days(HostDate(self._model().clock.stop))
 
     def get_time_units(self) -> str:
         return "d"
 
     def get_time_step(self) -> float:
-        """Days from now to the next state; years differ, so it changes. 0 at the end."""
+        """Days until the next state; 0 at the end. It changes, because years have different lengths."""
         clock = self._model().clock
         return 0.0 if clock.done else self._days(HostDate(clock.next().now)) - self._now
 
     # ---- values -----------------------------------------------------------------------------------------------
 
     def get_value(self, name: str, dest: NDArray[Any]) -> NDArray[Any]:
-        """Copy all values of a variable, one a cell, into ``dest``."""
+        """Copy all values of a variable, one per cell, to ``dest``."""
         dest[:] = self._known(name).reshape(dest.shape)
         return dest
 
     def get_value_ptr(self, name: str) -> NDArray[np.float64]:
-        """The array itself: it is filled anew at each update. Read-only for outputs."""
+        """The array itself, which each update fills again. Read-only for outputs."""
         values = self._known(name)
         if name not in self._outputs:
-            self._given.add(name)  # whoever has the array may write to it
+            self._given.add(name)  # the caller can write to the array
             return values
         shown = values.view()
         shown.flags.writeable = False
@@ -186,7 +186,7 @@ class LandBmi:
         self._given.add(name)
 
     def set_value_at_indices(self, name: str, inds: NDArray[np.integer[Any]], src: NDArray[Any]) -> None:
-        """Set an input on some cells; those never set stay NaN, which the next update refuses."""
+        """Set an input on some cells. Cells never set stay NaN, which the next update refuses."""
         self._input(name)[inds] = src
         self._given.add(name)
 
@@ -197,7 +197,7 @@ class LandBmi:
         return 2
 
     def get_grid_size(self, grid: int) -> int:
-        """Cells."""
+        """Number of cells."""
         return self._shape(grid).nodes_per_face.size
 
     def get_grid_type(self, grid: int) -> str:
@@ -251,7 +251,7 @@ class LandBmi:
         nodes_per_face[:] = self._shape(grid).nodes_per_face
         return nodes_per_face
 
-    # ---- inside -----------------------------------------------------------------------------------------------
+    # ---- helpers ----------------------------------------------------------------------------------------------
 
     def _model(self) -> LandComponent:
         if self._land is None:
@@ -283,7 +283,7 @@ class LandBmi:
     def _copy_exports(self) -> None:
         land = self._model()
         for variable, (name, number) in self._outputs.items():
-            # what a predictor makes for the first time in the first step stays NaN until then
+            # Fields that a predictor makes in the first step are NaN until then.
             with suppress(StateError):
                 values = land.export(name)
                 self._values[variable][:] = values[number] if values.ndim == 2 else values
@@ -292,7 +292,7 @@ class LandBmi:
         return self._calendar.seconds_between(self._start, date) / DAY
 
     def _date(self, time: float) -> HostDate:
-        """The date that is so many days after the start, to the second."""
+        """The date ``time`` days after the start, rounded to seconds."""
         import cftime
 
         if not np.isfinite(time):

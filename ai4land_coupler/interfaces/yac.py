@@ -1,16 +1,16 @@
-"""The land as a component of its own beside models that are coupled by YAC (https://yac.gitlab-pages.dkrz.de/YAC-dev).
+"""The land as a separate component that YAC couples to models (https://yac.gitlab-pages.dkrz.de/YAC-dev).
 
-It has its own ranks, lies on one host grid of the configuration, and is one YAC component:
+The land has its own ranks, uses one host grid of the configuration, and is one YAC component:
 
-* every export is a source field of that grid, with one entry of its collection for each type, put on 1 January of each
-  year. Means over land carry the land area fraction as their fractional mask, so that YAC averages over land as well.
-* every import is a target field, got on the first of each month: couple it as the mean over a month, and it counts for
-  the month that ended.
+* Each export is a source field on that grid, with one collection entry for each type. The land puts it on 1 January
+  of each year. Means over land have the land area fraction as fractional mask, so that YAC also averages over land.
+* Each import is a target field. The land gets it on the first day of each month. Couple it as a monthly mean: the
+  values belong to the month that ended.
 
-In a step, imports are got before exports are put: a model puts what the land imports before it gets what the land
-exports.
+In a step, the land gets its imports before it puts its exports. A model must therefore put the imports of the land
+before it gets the exports of the land.
 
-YAC ends the whole job at any mistake, so that everything on our side is looked at before YAC is started.
+YAC ends the whole job at any mistake. Therefore the configuration is checked before YAC starts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.regrid.backends.yac_library import import_yac
 
-#: YAC's calendars and the names that cftime and YAC's configuration files have for them.
+#: cftime's name of each calendar, with its names in YAC and in YAC's configuration files.
 CALENDARS = {
     "proleptic_gregorian": ("PROLEPTIC_GREGORIAN", "proleptic-gregorian"),
     "noleap": ("YEAR_OF_365_DAYS", "365d"),
@@ -47,16 +47,17 @@ _MAX_ID = np.iinfo(np.int32).max
 
 @dataclass(frozen=True)
 class YacOptions:
-    """How the land appears in YAC.
+    """Options of the YAC component.
 
     Parameters
     ----------
     component, grid:
-        Names of the component and, an entry of the configuration's ``hosts``, of its grid; by default the only entry.
+        Names of the component and of its grid, which is an entry of the configuration's ``hosts``; default: the only
+        entry.
     calendar:
-        One of YAC's, as cftime names it.
+        A calendar of YAC, by its name in cftime.
     coupling:
-        YAC's configuration file, where this component is to read it. A model may read it, or define couples itself.
+        YAC's configuration file, if this component should read it. Else a model reads it or defines the couples.
     restart:
         Folder of restarts to continue from.
     """
@@ -78,8 +79,8 @@ def couple(config: Config, options: YacOptions) -> list[int]:
     Raises
     ------
     Ai4LandError
-        Before YAC is started: what is wrong with the configuration, the grid or the coupling file. Later: what went
-        wrong on any rank of the land; other models then still wait, and the job must be ended.
+        Before YAC starts: a fault of the configuration, the grid or the coupling file. Later: a failure on any rank of
+        the land. Other models then still wait, so the caller must end the job.
     """
     grid = check(config, options)
     yac = import_yac()
@@ -105,16 +106,16 @@ def couple(config: Config, options: YacOptions) -> list[int]:
     return years
 
 
-# ---- before YAC is started ------------------------------------------------------------------------------------
+# ---- before YAC starts ----------------------------------------------------------------------------------------
 
 
 def check(config: Config, options: YacOptions) -> str:
-    """Look at all that YAC would end the job for; return the name of the grid. Local.
+    """Check everything for which YAC would end the job; return the name of the grid. Local.
 
     Raises
     ------
     Ai4LandError
-        What is wrong, and where.
+        A fault, and its place.
     """
     import_yac()
     if config.time.stop < config.time.start:
@@ -140,7 +141,7 @@ def check(config: Config, options: YacOptions) -> str:
 
 
 def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports: list[str]) -> None:
-    """Names of ours in YAC's configuration file: what YAC does not know, it ends the job for."""
+    """Check this component's names in YAC's configuration file: YAC ends the job at unknown names."""
     path = options.coupling
     assert path is not None
     try:
@@ -192,7 +193,7 @@ def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports:
 
 
 def _field_names(field: Any, side: str) -> list[str]:
-    """Names in an entry ``field`` of YAC: one, a list, or mappings of src and tgt."""
+    """Names in an entry ``field`` of YAC: a name, a list, or mappings of src and tgt."""
     fields = field if isinstance(field, list) else [field]
     return [str(item.get(side)) if isinstance(item, Mapping) else str(item) for item in fields]
 
@@ -201,7 +202,7 @@ def _field_names(field: Any, side: str) -> list[str]:
 
 
 class _Fields:
-    """The fields of the land in YAC: sources by export, targets by import."""
+    """The fields of the land in YAC: a source for each export, a target for each import."""
 
     def __init__(self, land: LandComponent, instance: Any, component: Any, name: str, grid: str) -> None:
         yac = import_yac()
@@ -221,13 +222,13 @@ class _Fields:
             instance.def_field_metadata(name, grid, item.name, json.dumps(asdict(item)).encode())
 
     def put(self, land: LandComponent) -> None:
-        """Put the exports of the state now."""
+        """Put the exports of the current state."""
         share = land.export("land_area_fraction")
         for name, info in land.exports().items():
             shape = (max(1, len(info.types)), share.size)
             try:
                 values, there = np.atleast_2d(land.export(name)), share
-            except StateError:  # made by the first step: until then there is none of it anywhere
+            except StateError:  # The first step makes this field; until then its mask is 0 everywhere.
                 values, there = np.zeros(shape), np.zeros_like(share)
             if _masked(info):
                 self.exports[name].put(np.nan_to_num(values), np.ascontiguousarray(np.broadcast_to(there, shape)))
@@ -235,7 +236,7 @@ class _Fields:
                 self.exports[name].put(values)
 
     def get(self) -> dict[str, NDArray[np.float64] | None]:
-        """The imports that arrived; ``None`` where nothing is coupled, or not now."""
+        """The imports that arrived; ``None`` for fields that are not coupled or not due."""
         received = {name: field.get()[0] for name, field in self.imports.items()}
         return {name: None if values is None else np.asarray(values[0]) for name, values in received.items()}
 
@@ -245,7 +246,7 @@ def _masked(info: ExportInfo) -> bool:
 
 
 def _define_grid(mesh: Mesh, name: str) -> Any:
-    """This rank's cells as a grid of YAC, and the points of its fields."""
+    """Define this rank's cells as a grid of YAC; returns the points of its fields."""
     yac = import_yac()
     cell = yac.Location.CELL
     shape = topology(mesh)
@@ -290,18 +291,18 @@ def _months(instance: Any, land: LandComponent) -> list[tuple[int, int]]:
 
 
 def _new_month(text: str) -> tuple[tuple[int, int], bool]:
-    """Year and month of a date of YAC (years below 1000 are not padded), and whether it is the month's first moment."""
+    """Year and month of a date of YAC (years below 1000 have no leading zeros), and whether a month starts then."""
     date, _, clock = text.partition("T")
     year, month, day = (int(part) for part in date.split("-"))
     return (year, month), day == 1 and not clock.strip("0:.Z")
 
 
 def _run(land: LandComponent, fields: _Fields, months: list[tuple[int, int]]) -> list[int]:
-    """One month after the other: get imports, step on new year, put exports."""
+    """For each month: get imports, take the step on 1 January, put exports. Returns the years."""
     years = []
     for number, (year, month) in enumerate(months):
         received = fields.get()
-        if number > 0:  # what is got at the start is the model's first moment, not a mean
+        if number > 0:  # values at the start are instantaneous, not a mean
             for name, values in received.items():
                 if values is not None:
                     land.import_(name, values, at=(year, month, 1))

@@ -1,4 +1,4 @@
-"""Build the C door and hosts for it, with the compilers of this machine."""
+"""Build the C interface and hosts for it, with the compilers of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compiler() -> list[str]:
         shared_libpython()
         return find_compiler()
     except ConfigError as error:
-        needs.missing("what builds the C door", " ".join(str(error).split()))
+        needs.missing("a compiler for the C interface", " ".join(str(error).split()))
 
 
 @pytest.fixture(scope="session")
@@ -44,22 +44,22 @@ def fortran() -> str:
 
 @pytest.fixture(scope="session")
 def fortran_mpi(fortran: str, compiler: list[str]) -> Mpi:
-    """An MPI with a Fortran compiler, as the machine's package manager installs it: PyPI's Open MPI has none."""
+    """An MPI with a Fortran compiler, from the machine's packages, because PyPI's Open MPI has none."""
     found = needs.program("mpifort")
     return Mpi(found, needs.program("mpiexec", path=str(Path(found).parent)))
 
 
 @pytest.fixture(scope="session")
-def door(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `build` filled."""
-    prefix = tmp_path_factory.mktemp("door")
+def c_interface(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `build` made."""
+    prefix = tmp_path_factory.mktemp("c_interface")
     build(prefix)
     return prefix
 
 
 @pytest.fixture(scope="session")
 def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The python of an environment that sees this one's packages, but has SmallComponent for LandComponent."""
+    """The python of an environment with this one's packages, in which SmallComponent replaces LandComponent."""
     folder = tmp_path_factory.mktemp("small")
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -69,13 +69,23 @@ def small_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile a C source against the door; returns the program."""
+def compile_host(c_interface: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a C source with the C interface; returns the program."""
     folder = tmp_path_factory.mktemp("hosts")
 
     def compile_host(source: Path, program: str, compiler: list[str], *options: str) -> Path:
         target = folder / program
-        command = [*compiler, "-std=gnu11", "-Wall", "-O1", str(source), *options, *flags(door).split(), "-ldl", "-lm"]
+        command = [
+            *compiler,
+            "-std=gnu11",
+            "-Wall",
+            "-O1",
+            str(source),
+            *options,
+            *flags(c_interface).split(),
+            "-ldl",
+            "-lm",
+        ]
         subprocess.run([*command, "-o", str(target)], check=True)
         return target
 
@@ -83,22 +93,22 @@ def compile_host(door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture(scope="session")
-def fortran_door(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `build --fc` filled."""
-    prefix = tmp_path_factory.mktemp("fortran_door")
+def fortran_interface(fortran: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `build --fc` made."""
+    prefix = tmp_path_factory.mktemp("fortran_interface")
     build(prefix, fortran=f"{fortran} -std=f2008 -Wall -Wextra -pedantic -Werror")
     return prefix
 
 
 @pytest.fixture(scope="session")
-def compile_fortran(fortran_door: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile a Fortran source against the door; returns the program."""
+def compile_fortran(fortran_interface: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a Fortran source with the Fortran interface; returns the program."""
     folder = tmp_path_factory.mktemp("fortran_hosts")
 
     def compile_fortran(source: Path, program: str, compiler: str, *options: str) -> Path:
         target = folder / program
         command = [compiler, "-Wall", "-Werror", "-O1", "-fcheck=all", str(source), *options]
-        linked = flags(fortran_door, fortran=True).split()
+        linked = flags(fortran_interface, fortran=True).split()
         subprocess.run([*command, *linked, "-o", str(target)], check=True, cwd=folder)
         return target
 
@@ -127,7 +137,7 @@ def mpi_host(compile_host: Callable[..., Path], mpi: Mpi) -> Path:
 
 @pytest.fixture
 def run_host(small_python: str, tmp_path: Path) -> Callable[..., list[Line]]:
-    """Run a host in ``tmp_path``; the calls it printed. Fails where it does not end by itself with status 0."""
+    """Run a host in ``tmp_path``; returns the calls that it printed. Fails if the host does not end with status 0."""
 
     def run_host(*command: str | Path, python: str | None = small_python, **variables: str) -> list[Line]:
         environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"} | variables

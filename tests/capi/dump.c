@@ -1,4 +1,4 @@
-/* A host that runs the component on its own part of MPI_COMM_WORLD and writes what it got, raw, for comparison.
+/* A host that runs the component on its own part of MPI_COMM_WORLD and writes raw arrays for comparison.
  * Usage: dump CONFIG GRID FIRST LAST FOLDER     (a file FOLDER/<rank>.f64 for each rank: [year][class][cell]) */
 #include <mpi.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-! What host.c is for C: does what its arguments say through ai4land_mod and prints a line for each:
+! The same as host.c, with ai4land_mod: makes the calls of its arguments and prints a line for each call:
 !     <rank> <argument> <code> <answer or message, line ends as '|'>
 ! tests/capi/test_capi_fortran.py lists the arguments. With -DWITHOUT_MPI it needs no MPI library.
 module calls

@@ -1,6 +1,6 @@
-/* A host that does what its arguments say, one call after the other, and prints a line for each:
+/* A host that makes the calls of its arguments, in order, and prints a line for each call:
  *     <rank> <argument> <code> <answer or message, line ends as '|'>
- * tests/capi/test_capi_door.py lists the arguments. With -DWITHOUT_MPI it needs no MPI library. */
+ * tests/capi/test_capi_calls.py lists the arguments. With -DWITHOUT_MPI it needs no MPI library. */
 #define _GNU_SOURCE
 #include <fenv.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-"""What the tests of the C door hand around."""
+"""Types that the tests of the C interface share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 @dataclass(frozen=True)
 class Line:
-    """What a host printed about one call."""
+    """The line that a host printed for one call."""
 
     rank: int
     call: str
@@ -30,5 +30,5 @@ class Mpi:
 
 
 def packages_of(*more: Path) -> str:
-    """Python that makes this environment's packages, and folders of ours, those of another environment."""
+    """Python code that adds this environment's packages and other folders to another environment."""
     return "; ".join(f"site.addsitedir({str(path)!r})" for path in (*site.getsitepackages(), *more))

@@ -1,4 +1,4 @@
-/* A program that loads the whole host at run time and hides its symbols, as coupling frameworks do. */
+/* A program that loads a host at run time and hides its symbols, as coupling frameworks do. */
 #include <dlfcn.h>
 #include <stdio.h>
 int main(int argc, char **argv) {

@@ -1,6 +1,6 @@
-/* A model's time loop: a day a step, in its own calendar, with the component on a part of MPI_COMM_WORLD.
+/* A model's daily time loop, in its own calendar, with the component on a part of MPI_COMM_WORLD.
  *     loop CONFIG GRID CALENDAR START STOP FOLDER [RESTART]        START, STOP: year-month-day
- * The last of three or more ranks takes no part. Whenever exports change, FOLDER/<rank>.f64 gets the land cover
+ * The last of three or more ranks does not use the component. Whenever exports change, FOLDER/<rank>.f64 gets the land cover
  * [class][cell], and <rank>.txt the date. At STOP the state goes to FOLDER/restarts. */
 #include <mpi.h>
 #include <stdint.h>

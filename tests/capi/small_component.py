@@ -1,7 +1,7 @@
-"""A component of a few lines, with the interface of LandComponent and faults to order.
+"""A small component with the interface of LandComponent, whose faults the tests choose.
 
-The tests of the C door start Python in an environment of their own whose start-up puts this class in the place of
-LandComponent: the faults that a door must survive are not to be had from a component that works.
+The tests of the C interface start Python in a separate environment, whose start-up replaces LandComponent by this
+class. A component that works cannot produce the faults that the C interface must survive.
 The configuration is a text file of ``fault=rank`` words.
 """
 
@@ -66,7 +66,7 @@ class SmallComponent:
         return self.mesh.size
 
     def realize(self):
-        self.comm.barrier()
+        self.comm.allgather(None)
 
     def run_date(self, year, month=1, day=1, seconds=0.0):
         until = (year, month, day, seconds)
@@ -144,7 +144,7 @@ class SmallComponent:
         if np.shape(values)[-1] != self.cell_count:
             raise FieldError("wrong size", expected=f"{self.cell_count} values", found=np.shape(values)[-1])
         values = values if units in (None, "K") else values + 273.15
-        # a mean up to a date: the date shows in the values
+        # a mean that ends at a date: the values contain the date
         self.temperature = values if at is None else values + at[0] + at[1] / 100 + at[2] / 10000 + at[3] / 86400 / 1e6
 
     def write_restart(self, path):

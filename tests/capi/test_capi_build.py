@@ -1,4 +1,4 @@
-"""The header agrees with Python, and `build` makes what a host needs or says what is missing."""
+"""The header agrees with Python, and `build` makes the files of a host or reports what is missing."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def test_header_is_plain_c_and_cpp(compiler: list[str], tmp_path: Path) -> None:
         subprocess.run([*command, *strict, name], cwd=tmp_path, check=True)
 
 
-def test_library_shows_the_functions_of_the_header_only(door: Path) -> None:
-    command = [needs.program("nm"), "-D", "--defined-only", str(door / "lib/liba4l.so")]
+def test_library_exports_the_functions_of_the_header_only(c_interface: Path) -> None:
+    command = [needs.program("nm"), "-D", "--defined-only", str(c_interface / "lib/liba4l.so")]
     shown = {line.split()[-1] for line in subprocess.check_output(command, text=True).splitlines()}
     assert shown == set(re.findall(r"^A4L_API int (a4l_\w+)\(", HEADER, re.MULTILINE))
 
 
-def test_pkg_config(door: Path) -> None:
-    command = [needs.program("pkg-config"), "--cflags", "--libs", str(door / "lib/pkgconfig/a4l.pc")]
+def test_pkg_config(c_interface: Path) -> None:
+    command = [needs.program("pkg-config"), "--cflags", "--libs", str(c_interface / "lib/pkgconfig/a4l.pc")]
     found = subprocess.check_output(command, text=True).split()
-    assert sorted(found) == sorted(building.flags(door).split())
+    assert sorted(found) == sorted(building.flags(c_interface).split())
 
 
 def test_command_line(compiler: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_python_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_python_without_shared_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What a static build reports: LDLIBRARY and INSTSONAME name the archive."""
+    """A static build: LDLIBRARY and INSTSONAME name the archive."""
     static = sysconfig.get_config_vars() | {"INSTSONAME": "libpython3.11.a", "LIBDIR": str(tmp_path), "LIBPL": ""}
     monkeypatch.setattr(sysconfig, "get_config_vars", lambda: static)
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What a host sees of the C door: codes and messages, and a process that goes on after each of them.
+"""The C interface as a host sees it: codes and messages, and a process that survives each of them.
 
 The hosts are compiled programs (host.c); Python runs inside them with the component of small_component.py.
 """
@@ -33,12 +33,12 @@ def answers(lines: list[Line], rank: int = 0) -> list[tuple[str, int, str]]:
 
 
 def last(lines: list[Line]) -> Line:
-    """The latest call before the host's end."""
+    """The last call before the host ends."""
     assert lines[-1].call == "end"
     return lines[-2]
 
 
-def test_a_year_from_the_start_to_the_end(run_host: Run, plain_host: Path, config: str, tmp_path: Path) -> None:
+def test_a_whole_run(run_host: Run, plain_host: Path, config: str, tmp_path: Path) -> None:
     lines = run_host(
         plain_host, config, "grid=1", "realize", "count", "run=2003", "year", "info=landCoverFrac", "type=1",
         "cover=6", "info=lai", "get=lai", "write=state.txt", "finalize",
@@ -87,7 +87,7 @@ def test_imports_arrive_yearly_and_monthly(run_host: Run, plain_host: Path, conf
     assert "air_temperature" in last(lines).text
 
 
-def test_restart_is_handed_on(run_host: Run, plain_host: Path, config: str) -> None:
+def test_restart_is_passed_on(run_host: Run, plain_host: Path, config: str) -> None:
     lines = run_host(plain_host, config.replace("init", "restart"), "year")
     assert last(lines) == Line(0, "year", 0, "2010")
 
@@ -126,7 +126,7 @@ def test_mistake_gives_code_and_message(
     assert message in found.text
 
 
-def test_failure_leaves_outputs_alone_and_later_calls_work(run_host: Run, plain_host: Path, config: str) -> None:
+def test_failure_keeps_outputs_and_later_calls_work(run_host: Run, plain_host: Path, config: str) -> None:
     lines = run_host(plain_host, "init=absent.yaml", "show_handle", config, "handle=9", "year", "handle=1", "year")
     assert lines[1].text == "-7"
     assert lines[4].code == STATE
@@ -154,16 +154,16 @@ def test_exception_becomes_an_error(
     assert [(line.call, line.code, line.text) for line in lines[2:-1]] == [("year", 0, "2000"), ("finalize", 0, "")]
 
 
-def test_output_of_python_keeps_its_place(run_host: Run, plain_host: Path, tmp_path: Path) -> None:
+def test_output_of_python_is_in_order(run_host: Run, plain_host: Path, tmp_path: Path) -> None:
     (tmp_path / "loud.yaml").write_text("print=0")
     lines = run_host(plain_host, "init=loud.yaml", "run=2001", "year")
     assert [line.call for line in lines] == ["init", "(Python)", "run", "year", "end"]
 
 
-def test_floating_point_environment_of_the_host_stays_its_own(
+def test_floating_point_environment_of_the_host_is_restored(
     run_host: Run, plain_host: Path, config: str, tmp_path: Path
 ) -> None:
-    """Traps would kill numpy's import, a rounding mode would change results; both come back afterwards."""
+    """Traps would break numpy's import, and a rounding mode would change results; both are restored."""
     (tmp_path / "numbers.yaml").write_text("numbers=0")
     calls = ["init=numbers.yaml", "grid=1", "run=2001", "get=third"]
     usual = run_host(plain_host, *calls)
@@ -189,7 +189,7 @@ def test_host_loaded_at_run_time_with_hidden_symbols(
     assert last(lines) == Line(0, "get", 0, "0.2001 1.2001 2.2001")
 
 
-def test_python_that_is_not_there(run_host: Run, plain_host: Path) -> None:
+def test_missing_python(run_host: Run, plain_host: Path) -> None:
     lines = run_host(plain_host, "init=good.yaml", "init=good.yaml", python="/absent/python")
     assert [line.code for line in lines[:-1]] == [PYTHON, PYTHON]
     assert "found: /absent/python" in lines[0].text
@@ -204,42 +204,42 @@ def test_python_without_the_package(run_host: Run, plain_host: Path, tmp_path: P
     assert "bare/bin/python|  what to do: set A4L_PYTHON" in found.text
 
 
-def test_environment_of_the_host_is_not_heard(run_host: Run, plain_host: Path, config: str) -> None:
+def test_environment_of_the_host_is_ignored(run_host: Run, plain_host: Path, config: str) -> None:
     lines = run_host(plain_host, config, PYTHONHOME="/absent", PYTHONPATH="/absent", PYTHONSAFEPATH="", LC_ALL="C")
     assert last(lines).code == 0
 
 
 def test_python_that_was_built_in(run_host: Run, plain_host: Path, tmp_path: Path) -> None:
-    """Without A4L_PYTHON it is the Python that ran `build`, with the real component."""
+    """Without A4L_PYTHON, the Python that ran `build` is used, with the real component."""
     found = last(run_host(plain_host, "init=absent.yaml", python=None))
     assert found.code == 2
     assert "absent.yaml" in found.text
 
 
-def test_python_program_as_host(door: Path, small_python: str, tmp_path: Path) -> None:
-    """Called from Python the door joins the interpreter that runs already."""
+def test_python_program_as_host(c_interface: Path, small_python: str, tmp_path: Path) -> None:
+    """Called from Python, the C interface joins the running interpreter."""
     (tmp_path / "good.yaml").write_text("")
     program = """
 import ctypes, sys
-door = ctypes.CDLL(sys.argv[1])
+c_interface = ctypes.CDLL(sys.argv[1])
 handle, year = ctypes.c_int(-7), ctypes.c_int(0)
-assert door.a4l_finalize(1) == 4
+assert c_interface.a4l_finalize(1) == 4
 for i in range(20):
-    assert door.a4l_init(b"good.yaml", -1, ctypes.byref(handle)) == 0
-    assert door.a4l_run(handle, 2005) == 0
-    assert door.a4l_year(handle, ctypes.byref(year)) == 0 and year.value == 2005
-    assert door.a4l_run(handle, 1999) == 5
-    assert door.a4l_finalize(handle) == 0
+    assert c_interface.a4l_init(b"good.yaml", -1, ctypes.byref(handle)) == 0
+    assert c_interface.a4l_run(handle, 2005) == 0
+    assert c_interface.a4l_year(handle, ctypes.byref(year)) == 0 and year.value == 2005
+    assert c_interface.a4l_run(handle, 1999) == 5
+    assert c_interface.a4l_finalize(handle) == 0
 assert handle.value == 20
 import small_component
 """
-    command = [small_python, "-c", program, str(door / "lib/liba4l.so")]
+    command = [small_python, "-c", program, str(c_interface / "lib/liba4l.so")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_library_says_its_version(door: Path) -> None:
-    assert ctypes.CDLL(str(door / "lib/liba4l.so")).a4l_abi_version() == 2
+def test_version_of_the_library(c_interface: Path) -> None:
+    assert ctypes.CDLL(str(c_interface / "lib/liba4l.so")).a4l_abi_version() == 2
 
 
 @pytest.mark.mpi
@@ -294,7 +294,7 @@ class TestRanks:
         found = [(line.code, "cannot be used" in line.text) for line in lines if line.call == "init"]
         assert found == [(MPI, True)] * 2
 
-    def test_error_handlers_of_the_host_stay_its_own(self, run_ranks: Run, config: str) -> None:
+    def test_error_handlers_of_the_host_do_not_change(self, run_ranks: Run, config: str) -> None:
         lines = run_ranks("errors", config, "grid=1", "run=2001", "errors", "finalize", "errors")
         assert [line.text for line in lines if line.call == "errors"] == ["1 1"] * 6
 
@@ -307,7 +307,7 @@ class TestRanks:
     def test_two_mpi_libraries(
         self, run_host: Run, compile_host: Callable[..., Path], compiler: list[str], config: str
     ) -> None:
-        """The host is linked to a library that claims to run, mpi4py loads its own: both are named."""
+        """The host is linked to a library that claims to run, and mpi4py loads its own: the message names both."""
         pytest.importorskip("mpi4py.MPI")
         other = compile_host(HERE / "other_mpi.c", "libmpi_other.so", compiler, "-shared", "-fPIC")
         host = compile_host(

@@ -1,4 +1,4 @@
-"""The real component behind the C door: a year's way through it, from C, alone and on ranks.
+"""The real component through the C interface: one year from C, on one process and on ranks.
 
 The land is a map of 100 x 120 cells of 0.1 degrees where the hosts of host.c have their cells; nothing changes on
 it, so that the class areas of the host's grid are those of the map, which this file counts by itself.
@@ -75,7 +75,7 @@ def class_areas(land_map: np.ndarray) -> dict[str, float]:
 
 
 def cells_of_host(rank: int) -> Mesh:
-    """What host.c describes: two squares of a degree (the second masked) and a triangle."""
+    """The grid of host.c: two squares of one degree (the second is masked) and a triangle."""
     west = 10.0 * rank + np.arange(3.0)[:, None]
     lon = west + np.array([[0, 1, 1, 0]])
     lat = np.tile([[50.0, 50.0, 51.0, 51.0]], (3, 1))
@@ -105,7 +105,7 @@ def run_calls(config: Path, *first: str) -> list[str]:
 
 @pytest.mark.parametrize("first", [[], ["traps", "round_up"]])
 def test_c_and_python_get_the_same_bits(run_host: Run, plain_host: Path, config: Path, first: list[str]) -> None:
-    """Also where the host traps floating-point exceptions and rounds otherwise."""
+    """Also if the host traps floating-point exceptions and uses another rounding mode."""
     lines = run_host(plain_host, *run_calls(config, *first), python=None)
     assert [line.code for line in lines] == [0] * len(lines)
     found = exact(lines[-3])
@@ -139,9 +139,17 @@ class TestExample:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def model(door: Path, mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def model(c_interface: Path, mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> Path:
         program = tmp_path_factory.mktemp("example") / "model"
-        command = [mpi.compiler, "-std=c11", "-Wall", "-Werror", str(EXAMPLE / "model.c"), *flags(door).split(), "-lm"]
+        command = [
+            mpi.compiler,
+            "-std=c11",
+            "-Wall",
+            "-Werror",
+            str(EXAMPLE / "model.c"),
+            *flags(c_interface).split(),
+            "-lm",
+        ]
         subprocess.run([*command, "-o", str(program)], check=True)
         return program
 
@@ -164,7 +172,7 @@ class TestExample:
         assert "error 5: the component cannot run to that date\n  expected: 2001 to 2004\n  found: 1999" in done.stdout
         assert ("ocean" in done.stdout) == (ranks == 3)
 
-    def test_configuration_that_is_not_there(self, mpi: Mpi, model: Path) -> None:
+    def test_missing_configuration(self, mpi: Mpi, model: Path) -> None:
         done = self.run_model(mpi, model, 2, "absent.yaml", "2000", "2001")
         assert done.returncode == 1
         assert done.stdout.count("a4l_init: error 2: the configuration does not exist") == 2
@@ -172,11 +180,11 @@ class TestExample:
 
 @pytest.mark.mpi
 def test_fortran_example(
-    fortran_mpi: Mpi, fortran_door: Path, config: Path, land_map: np.ndarray, tmp_path: Path
+    fortran_mpi: Mpi, fortran_interface: Path, config: Path, land_map: np.ndarray, tmp_path: Path
 ) -> None:
     """examples/hosts/fortran/model.f90, compiled as its Makefile does: six hours a step, arrays of blocks, an ocean."""
     source = EXAMPLE.parent / "fortran" / "model.f90"
-    command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_door, fortran=True).split(), "-o", "model"]
+    command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_interface, fortran=True).split(), "-o", "model"]
     subprocess.run(command, check=True, cwd=tmp_path)
     launch = [fortran_mpi.launcher, "--oversubscribe", "-n", "3", tmp_path / "model"]
     environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"}

@@ -47,7 +47,7 @@ class TestC:
         assert "no such date" in lines[11].text
         assert [line.text for line in lines[12:-1]] == ["2001 2 30 43200", "", "2", "2002"]
 
-    def test_calendar_of_no_name(self, run_host: Run, plain_host: Path) -> None:
+    def test_unknown_calendar(self, run_host: Run, plain_host: Path) -> None:
         lines = run_host(plain_host, "init=good.yaml", "calendar=360_days")
         assert (lines[1].code, "did you mean '360_day'?" in lines[1].text) == (5, True)
 

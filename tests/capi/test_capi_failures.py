@@ -1,8 +1,8 @@
-"""What a host hears when the real component fails: a code and a message on every rank, and a component that goes on.
+"""Failures of the real component in a host: a code and a message on every rank, and a component that can continue.
 
 Two ranks, in C and (soak) in Fortran. The plugin of faulty/ fails on one rank, in the year that its options name.
 Faults that a component of a few lines shows as well (codes of each call, stale handles, floating-point traps,
-MPI_Finalize, two MPI libraries, Python that is not there) are in test_capi_door.py and test_capi_fortran.py.
+MPI_Finalize, two MPI libraries, Python that is not there) are in test_capi_calls.py and test_capi_fortran.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MARCH = "run_date=2002 3 1 0"
 
 @pytest.fixture(scope="module")
 def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A map that lies below the cells of both ranks' hosts."""
+    """A map under the host cells of both ranks."""
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path_factory.mktemp("land") / "map.tif"
     codes = np.random.default_rng(5).choice(np.array([11, 22, 33, 40, 55], np.uint8), size=(60, 150))
@@ -118,7 +118,7 @@ def test_configuration_that_cannot_be_used(run_ranks: Run, configure: Callable[.
     ],
 )
 def test_plugin_that_fails_on_one_rank(run_ranks: Run, configure: Callable[..., str], fault: str, rank: int) -> None:
-    """In 2002. The component keeps the state of 2001, exports it, and fails anew; another one runs through."""
+    """In 2002. The component keeps and exports the state of 2001, and fails again; another one runs to the end."""
     bad = configure("bad.yaml", {"fault": fault, "rank": rank})
     lines = run_ranks(
         bad, "grid", "realize", "set", "run=2001", "run=2003", "year", "run=2003", "run=2001", "finalize",
@@ -137,8 +137,8 @@ def test_plugin_that_fails_on_one_rank(run_ranks: Run, configure: Callable[..., 
         assert [line.code for line in calls(lines, "finalize", each)] == [0, 0]
 
 
-def test_imports_that_cannot_be(run_ranks: Run, configure: Callable[..., str]) -> None:
-    """Told to every rank by the next run, and not taken; with good values the component goes on."""
+def test_impossible_imports(run_ranks: Run, configure: Callable[..., str]) -> None:
+    """The next run raises the fault on every rank; with good values the component continues."""
     faults = {"set_nan=1": "no numbers", "mean_units=m": "air_temperature", "set_short=1": "air_temperature"}
     tried = [call for fault in faults for call in ("set", fault, "run=2001", "year")]
     lines = run_ranks(configure(), "grid", "realize", *tried, "set", "run=2001", "year")
@@ -162,7 +162,7 @@ def test_grid_with_cells_of_two_owners(run_ranks: Run, configure: Callable[..., 
 
 
 def test_time_order_and_sizes(run_ranks: Run, configure: Callable[..., str]) -> None:
-    """With the host's floating-point traps on."""
+    """With floating-point traps in the host."""
     lines = run_ranks(
         "traps", "fp", configure(), "run=2001", "grid", "realize", "set", "run=2002", MARCH, "run=2001", "run=2005",
         "size", "get=unknown", "named=T42", "run=2003", "year", "finalize", "finalize", "run=2004",
@@ -184,7 +184,7 @@ def test_time_order_and_sizes(run_ranks: Run, configure: Callable[..., str]) -> 
 def test_host_that_writes_netcdf_with_its_own_library(
     compile_host: Callable[..., Path], compiler: list[str], land: Path, host_grid: Path, tmp_path: Path, grid: list[str]
 ) -> None:
-    """Before, between and after the calls; also where the component reads a netCDF file itself."""
+    """Before, between and after the calls; also if the component itself reads a netCDF file."""
     import netCDF4
 
     options = netcdf_options("nc-config", "--cflags", "--libs")

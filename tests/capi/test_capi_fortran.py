@@ -1,7 +1,7 @@
 """ai4land_mod in compiled Fortran hosts: shapes, kinds and strides of arrays, codes and messages.
 
-What component and memory hold is told in test_capi_layouts.py: landCoverFrac is 0 to 5 in (2 types, 3 cells), and -1
-is memory that was left alone.
+test_capi_layouts.py describes the values: landCoverFrac is 0 to 5 in (2 types, 3 cells), and -1 is memory that was not
+written.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_module_covers_every_function_of_the_header() -> None:
     assert covered | {"a4l_get_field", "a4l_set_field"} == set(re.findall(r"^A4L_API int (a4l_\w+)\(", header, re.M))
 
 
-def test_a_year_from_the_start_to_the_end(run_host: Run, plain_fortran: Path, tmp_path: Path) -> None:
+def test_a_whole_run(run_host: Run, plain_fortran: Path, tmp_path: Path) -> None:
     lines = run_host(
         plain_fortran, "abi", "init=good.yaml", "grid=mask", "realize", "count", "run=2003", "year",
         "info=landCoverFrac", "info=lai", "type=2", "write=state.txt", "finalize",
@@ -107,7 +107,7 @@ def test_get_into_every_shape_kind_and_stride(run_host: Run, plain_fortran: Path
         assert numbers(text) == pytest.approx(numbers(expected), rel=1e-6), how
 
 
-def test_get_into_what_does_not_fit(run_host: Run, plain_fortran: Path) -> None:
+def test_get_into_arrays_that_do_not_fit(run_host: Run, plain_fortran: Path) -> None:
     messages = {
         "wrong": "wrong number of types|  expected: 2|  found: 3",
         "long": "expected: 6 values, 2 x 3|  found: 9",
@@ -142,7 +142,7 @@ def test_bind_shapes_and_kinds(run_host: Run, plain_fortran: Path) -> None:
 
 
 def test_strided_array_is_refused_and_not_written(run_host: Run, plain_fortran: Path) -> None:
-    """Compilers hand a temporary copy to a `contiguous` dummy: writing to it later would be silently lost."""
+    """Compilers pass a temporary copy to a `contiguous` argument: values written to it later would be lost."""
     lines = run_host(plain_fortran, *START, "bind=wide", "run=2002", "show=wide")
     assert answers(lines, "bind") == [
         (3, "bind: the array for landCoverFrac is strided; only contiguous memory can be bound")
@@ -185,7 +185,7 @@ def test_floating_point_traps_of_the_host_stay(run_host: Run, plain_fortran: Pat
     assert answers(lines, "fp") == [(0, "T T T")] * 2
 
 
-def test_restart_is_handed_on(run_host: Run, plain_fortran: Path) -> None:
+def test_restart_is_passed_on(run_host: Run, plain_fortran: Path) -> None:
     assert run_host(plain_fortran, "restart=good.yaml", "year")[1].text == "2010"
 
 
@@ -227,23 +227,23 @@ class TestRanks:
 
 
 class TestBuild:
-    def test_source_compiles_with_the_host_alone(self, door: Path, fortran: str, tmp_path: Path) -> None:
-        """Without `--fc` the source lies there for the host's own build."""
+    def test_source_compiles_with_the_host_alone(self, c_interface: Path, fortran: str, tmp_path: Path) -> None:
+        """Without `--fc`, the source is copied for the host's own build."""
         (tmp_path / "h.f90").write_text("use ai4land_mod\nprint *, a4l_abi()\nend\n")
-        command = [fortran, str(door / "src/ai4land_mod.f90"), "h.f90", *flags(door).split(), "-o", "h"]
+        command = [fortran, str(c_interface / "src/ai4land_mod.f90"), "h.f90", *flags(c_interface).split(), "-o", "h"]
         subprocess.run(command, cwd=tmp_path, check=True)
         assert subprocess.check_output("./h", cwd=tmp_path, text=True).split() == ["2"]
         with pytest.raises(ConfigError, match="build --fc"):
-            flags(door, fortran=True)
+            flags(c_interface, fortran=True)
 
-    def test_pkg_config(self, fortran_door: Path) -> None:
-        folder = str(fortran_door / "lib/pkgconfig")
+    def test_pkg_config(self, fortran_interface: Path) -> None:
+        folder = str(fortran_interface / "lib/pkgconfig")
         command = [needs.program("pkg-config"), f"--with-path={folder}", "--cflags", "--libs", "a4l_fortran"]
         found = subprocess.check_output(command, text=True).split()
-        assert set(found) == set(flags(fortran_door, fortran=True).split())
+        assert set(found) == set(flags(fortran_interface, fortran=True).split())
         assert found.index("-la4l_fortran") < found.index("-la4l")
 
-    def test_compiler_that_is_not_there_or_fails(self, compiler: list[str], fortran: str, tmp_path: Path) -> None:
+    def test_missing_or_failing_compiler(self, compiler: list[str], fortran: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"no such Fortran compiler\n  found: absent-fc"):
             build(tmp_path, fortran="absent-fc")
         with pytest.raises(RunError, match="the Fortran compiler failed"):

@@ -1,4 +1,4 @@
-"""The layouts of a host's arrays: order, blocks, kind; from C, with what lies where written out by hand.
+"""The layouts of a host's arrays: order, blocks, kind; from C, with expected arrays written by hand.
 
 The component of small_component.py exports landCoverFrac as the numbers 0 to 5 in (2 types, 3 cells): type t of cell
 c is 3 t + c. The host's memory holds -1 before each call, so -1 is memory that was left alone.
@@ -39,7 +39,7 @@ MEMORY = {
 
 
 @pytest.mark.parametrize("kind", [4, 8])
-def test_values_lie_where_the_header_says(run_host: Run, plain_host: Path, kind: int) -> None:
+def test_values_are_in_the_order_of_the_header(run_host: Run, plain_host: Path, kind: int) -> None:
     calls = []
     for (order, nproma), text in MEMORY.items():
         size = len(text.split())
@@ -51,7 +51,7 @@ def test_values_lie_where_the_header_says(run_host: Run, plain_host: Path, kind:
 
 
 @pytest.mark.parametrize("bound", [False, True])
-def test_spare_blocks_stay_as_they_are(run_host: Run, plain_host: Path, bound: bool) -> None:
+def test_additional_blocks_do_not_change(run_host: Run, plain_host: Path, bound: bool) -> None:
     call = "bind" if bound else "array"
     lines = run_host(plain_host, *START, f"{call}=2:8:2:2:12", "show=8:12")
     assert lines[-2].text == "0 1 3 4 2 -1 5 -1 -1 -1 -1 -1"
@@ -93,7 +93,7 @@ class TestBinding:
         shown = [line.text for line in lines if line.call == "show"]
         assert shown == [f"0.{year} 1.{year} 2.{year} -1" for year in (2001, 2002, 2003)]
 
-    def test_failed_run_leaves_it_alone(self, run_host: Run, plain_host: Path) -> None:
+    def test_failed_run_does_not_change_it(self, run_host: Run, plain_host: Path) -> None:
         lines = run_host(plain_host, *START, "bind_lai=0:8:0:1:3", "run=1999", "show=8:3")
         assert [line.code for line in lines[5:7]] == [5, 0]
         assert lines[6].text == "0.2001 1.2001 2.2001"
@@ -126,8 +126,8 @@ def test_a_wrapper_can_leave_its_message(run_host: Run, plain_host: Path) -> Non
     nproma=st.integers(0, 7),
     spare=st.integers(0, 2),
 )
-def test_every_cell_is_at_its_place(types: int, cells: int, kind: int, order: int, nproma: int, spare: int) -> None:
-    """Against the indices of a4l.h, element by element; and what was put is taken again."""
+def test_every_cell_is_at_its_index(types: int, cells: int, kind: int, order: int, nproma: int, spare: int) -> None:
+    """Against the indices of a4l.h, element by element; `take` returns the values of `put`."""
     nproma = max(nproma, 1) if ORDERS[order] == "type_in_block" else nproma
     blocks = (cells + nproma - 1) // nproma + spare if nproma else 0
     padded = blocks * nproma if nproma else cells

@@ -1,4 +1,4 @@
-"""A model's own time loop, a day a step, in C and Fortran, gives what the offline simulation stored, to the bit.
+"""A model's own daily time loop, in C and Fortran, gets the values of the offline simulation, bit for bit.
 
 The land is a map of Europe in cells of half a degree, of which one in thirty changes each year; the predictor
 replays such maps. The hosts leave their last rank out, step through their own calendar, and write land cover whenever
@@ -34,7 +34,7 @@ CALENDARS = ("standard", "noleap", "360_day")
 
 @pytest.fixture(scope="module")
 def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GeoTIFFs of each year: 40 x 30 degrees, the ocean stays where it is."""
+    """GeoTIFFs of each year: 40 x 30 degrees, with a constant ocean."""
     rasterio = pytest.importorskip("rasterio")
     folder = tmp_path_factory.mktemp("maps")
     rng = np.random.default_rng(11)
@@ -123,7 +123,7 @@ def new_years(first: int, last: int) -> list[str]:
 def test_days_of_a_host_and_years_offline(
     request: pytest.FixtureRequest, maps: Path, host_grid: Path, tmp_path: Path, language: str, calendar: str
 ) -> None:
-    """Four years, halted in the middle of the third on two ranks and continued on one."""
+    """Four years, stopped in the middle of the third on two ranks and continued on one."""
     host: Host = request.getfixturevalue(f"{language}_host")
     raw = settings(maps, {"host": host_grid}, FIRST + 4)
     stored = offline(raw, tmp_path, ["host"])["host"]
@@ -146,7 +146,7 @@ def test_days_of_a_host_and_years_offline(
 def test_ten_years_on_real_grids(
     request: pytest.FixtureRequest, maps: Path, sample_data: Path, tmp_path: Path, language: str, calendar: str
 ) -> None:
-    """ICON R2B4 and T42, on 2 and 4 ranks beside one that takes no part; halted on 2 and continued on 4."""
+    """ICON R2B4 and T42, on 2 and 4 ranks and one unused rank; stopped on 2 and continued on 4."""
     host: Host = request.getfixturevalue(f"{language}_host")
     grids = {
         "icon": sample_data / "grids" / "icon_extpar_0010_R02B04_G.nc",

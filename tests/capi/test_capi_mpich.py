@@ -1,4 +1,4 @@
-"""Hosts of the MPICH family, which few machines have beside an Open MPI: skipped where there is no mpicc.mpich."""
+"""Hosts with MPICH, which few machines have in addition to Open MPI: skipped without mpicc.mpich."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def mpich(compile_host: Callable[..., Path]) -> tuple[str, Path, Path]:
 
 
 def test_library_of_another_name(run_host: Run, mpich: tuple[str, Path, Path], tmp_path: Path) -> None:
-    """Debian calls it libmpich.so.12, mpi4py's wheel wants libmpi.so.12, its name in MPICH itself."""
+    """Debian has libmpich.so.12; mpi4py's wheel needs libmpi.so.12, the name in MPICH itself."""
     launcher, host, library = mpich
     (tmp_path / "good.yaml").write_text("")
     calls = [launcher, "-n", "2", host, "mpi", "init=good.yaml", "grid=1", "realize", "run=2001", "get=lai", "finalize"]

@@ -1,4 +1,4 @@
-"""The real run of examples/british-isles.yaml, to 2024: trained, run, regridded, and its books checked.
+"""The real run of examples/british-isles.yaml, to 2024: trained, run, regridded, and its areas checked.
 
 The network is trained for fewer steps than in the example; what is asserted does not depend on how good it is.
 """

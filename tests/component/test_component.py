@@ -1,4 +1,4 @@
-"""The component's life, its exports and imports, and predictors of several kinds in one run."""
+"""The life cycle of the component, its exports and imports, and runs with several predictors."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestLife:
         assert component.year == 2017  # and it is able to go on
         component.run(2018)
 
-    def test_a_long_step_holds_its_state_in_between(self, raw: Raw) -> None:
+    def test_a_long_step_keeps_its_state(self, raw: Raw) -> None:
         options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
         component = realized(raw, predictors=[{"name": "persistence", "options": options}])
         component.run(2017)
@@ -112,7 +112,7 @@ class TestExports:
         with pytest.raises(ValueError, match="read-only"):
             component.export("land_cover_fraction")[:] = 0
 
-    def test_fractions_close_to_the_land(self, raw: Raw) -> None:
+    def test_fractions_sum_to_the_land(self, raw: Raw) -> None:
         component = realized(raw)
         fractions, land = component.export("land_cover_fraction"), component.export("land_area_fraction")
         assert fractions.shape == (7, 120)
@@ -123,7 +123,7 @@ class TestExports:
         assert (land > 0.99).any()
 
     def test_a_grid_given_as_cells(self, raw: Raw) -> None:
-        """The same cells by corners, in another order and with ids that leave gaps, get the same numbers."""
+        """The same cells by corners, in another order and with gaps in their ids, get the same values."""
         named = realized(raw)
         mesh = named.hosts["host"].mesh
         order = np.random.default_rng(0).permutation(mesh.size)
@@ -138,14 +138,14 @@ class TestExports:
 
 
 class TestImports:
-    """Land cover first, then leaf area by month, driven by the host's temperature, with a memory of its own."""
+    """Land cover first, then monthly leaf area from the host's temperature, with its own memory."""
 
     @pytest.fixture
     def raw(self, raw: Raw) -> Raw:
         return {**raw, "predictors": [PHENOLOGY, PERSISTENCE]}  # listed in the wrong order on purpose
 
-    def test_leaf_area_of_a_world_held_warm(self, raw: Raw) -> None:
-        """Each class grows towards its maximum as 1 - exp(-t): the mean of a cell is that of its classes."""
+    def test_leaf_area_in_constant_warmth(self, raw: Raw) -> None:
+        """Each class grows to its maximum as 1 - exp(-t); the mean of a cell is the mean over its classes."""
         component = realized(raw)
         cells = component.cell_count
         component.import_("air_temperature", np.full(cells, 300.0))
@@ -160,7 +160,7 @@ class TestImports:
             np.testing.assert_allclose(lai[month, full], grown * (1 - np.exp(-(month + 1))), rtol=1e-5)
         assert np.isnan(lai[:, land == 0]).all()
 
-    def test_the_carry_goes_on_over_the_year_and_through_a_restart(self, raw: Raw, tmp_path: Path) -> None:
+    def test_the_memory_lasts_over_years_and_restarts(self, raw: Raw, tmp_path: Path) -> None:
         component = realized(raw)
         months = 273.0 + np.arange(12.0)[:, None] * np.ones(component.cell_count)
         component.import_("air_temperature", months)
@@ -197,7 +197,7 @@ class TestImports:
             component.run(2016)
 
     def test_offline_from_the_configuration(self, raw: Raw, tmp_path: Path) -> None:
-        """Celsius is refused, kelvin is taken; lai goes into the store by month."""
+        """Celsius is refused, kelvin is accepted; the store has monthly lai."""
         imports = {"air_temperature": {"values": 20.0, "units": "degC"}}
         with pytest.raises(FieldError, match="degC"):
             Simulation(config_of(raw, imports=imports)).run()
@@ -217,7 +217,7 @@ class TestImports:
             realized(raw, predictors=[PERSISTENCE, PERSISTENCE])
 
 
-def test_replayed_maps_come_out_as_they_were(twin_config: Raw, tmp_path: Path) -> None:
+def test_replayed_maps_are_equal(twin_config: Raw, tmp_path: Path) -> None:
     """A stored run through the same component, without torch."""
     first = config_of({**twin_config, "predictors": [PERSISTENCE], "time": {"start": 2015, "stop": 2018}})
     Simulation(first).run()
@@ -231,7 +231,7 @@ def test_replayed_maps_come_out_as_they_were(twin_config: Raw, tmp_path: Path) -
 
 @pytest.mark.mpi
 def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path: Path) -> None:
-    """Six ranks of a host, two of which predict: the fields are those of one rank that does it all."""
+    """Six ranks, of which two predict: the fields equal those of a run on one rank."""
     path = tmp_path / "run.yaml"
     exports = {"lookahead": True, "transitions": True}
     path.write_text(yaml.safe_dump({**twin_config, "parallel": {"block": 3, "workers": 2}, "exports": exports}))
@@ -265,7 +265,7 @@ def test_ranks_that_do_not_predict_never_import_torch(twin_config: Raw, tmp_path
 
 @pytest.mark.mpi
 def test_ranks_whose_blocks_are_all_ocean(twin_config: Raw, tmp_path: Path) -> None:
-    """They own no land and no leaves, and take part in every exchange: the same numbers as on one rank."""
+    """They own no land and no leaves, but join every exchange: values equal those on one rank."""
     import rasterio
 
     twin_config["initial"]["options"]["path"] = str(tmp_path / "hilda_plus_2015_states_GLOB-v1-0-f_wgs84-nn.tif")

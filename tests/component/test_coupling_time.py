@@ -1,4 +1,4 @@
-"""Time at the face of the component: calendars, calls with nothing to do, the next year, ways to start."""
+"""Time in the component: calendars, calls without a step, the next year, ways to start."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class TestCalendar:
             ("366_day", (2015, 1, 0), False),
         ],
     )
-    def test_which_dates_there_are(self, calendar: str, date: tuple[int, ...], there: bool) -> None:
+    def test_dates_of_a_calendar(self, calendar: str, date: tuple[int, ...], there: bool) -> None:
         if there:
             assert HostCalendar(calendar).parse(date) == (*date, 0)
         else:
             with pytest.raises(TimeError, match="no such date"):
                 HostCalendar(calendar).parse(date)
 
-    def test_ways_to_write_one_date(self) -> None:
+    def test_forms_of_one_date(self) -> None:
         calendar = HostCalendar("360_day")
         wanted = HostDate(2015, 2, 30, 6 * 3600 + 90)
         for moment in (
@@ -75,7 +75,7 @@ class TestCalendar:
         assert HostCalendar().parse(datetime.datetime(2015, 2, 28, 12, 30)) == (2015, 2, 28, 45000)
 
     @pytest.mark.parametrize("moment", ["soon", "2015-2-3", "2015-02-03T25:00", (), (2015, 1.5), (1, 2, 3, 4, 5), 3.5])
-    def test_what_is_no_date(self, moment: Any) -> None:
+    def test_values_that_are_no_date(self, moment: Any) -> None:
         with pytest.raises(TimeError, match="not a date"):
             HostCalendar().parse(moment)
 
@@ -96,8 +96,8 @@ class TestCalendar:
         days=st.integers(0, 400_000),
         steps=st.lists(st.integers(-40, 400), max_size=30),
     )
-    def test_the_quick_answer_is_that_of_cftime(self, calendar: str, days: int, steps: list[int]) -> None:
-        """Whatever dates a host runs through: quiet days are those of the year that it is in, that do not go back."""
+    def test_the_quick_check_agrees_with_cftime(self, calendar: str, days: int, steps: list[int]) -> None:
+        """For any dates of a host: the quick check accepts later dates of the current year only."""
         chosen = HostCalendar(calendar)
         begin = cftime.datetime(1500, 1, 1, calendar=calendar) + datetime.timedelta(days=days)
         time = HostTime(chosen, HostDate(begin.year))
@@ -139,7 +139,7 @@ class TestRun:
         plain.run(2017)
         np.testing.assert_array_equal(component.export(COVER), plain.export(COVER))
 
-    def test_idempotent_and_never_back(self, raw: Raw) -> None:
+    def test_a_date_twice_and_an_earlier_date(self, raw: Raw) -> None:
         component = realized(raw)
         component.run("2016-06-15T12:00:00")
         state, count = component.state, component.step_count
@@ -169,13 +169,13 @@ class TestRun:
         with pytest.raises(TimeError, match="no such date"):
             component.run("2016-02-29")
 
-    def test_a_call_with_nothing_to_do_asks_nobody(self, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_call_without_a_step_is_local(self, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
         component = realized(raw)
 
         def refuse(*arguments: Any, **options: Any) -> None:
             raise AssertionError("a collective call")
 
-        for name in ("allgather", "gather", "bcast", "alltoall", "barrier", "guard"):
+        for name in ("allgather", "gather", "bcast", "alltoall", "sum_by_block", "guard"):
             monkeypatch.setattr(component.comm, name, refuse)
         for day in range(1, 32):
             component.run((2015, 1, day))
@@ -191,7 +191,7 @@ class TestNextYear:
     def ahead(self, raw: Raw) -> Raw:
         return {**raw, "exports": {"lookahead": True, "transitions": True}}
 
-    def test_equal_to_a_run_that_is_not_ahead(self, raw: Raw, ahead: Raw) -> None:
+    def test_equal_to_a_run_without_lookahead(self, raw: Raw, ahead: Raw) -> None:
         plain, early = realized(raw), realized(ahead)
         assert early.next_year == 2016
         for year in (2016, 2017, 2018):
@@ -210,7 +210,7 @@ class TestNextYear:
             plain.export(COVER, at="next")
 
     def test_a_restart_takes_the_step_ahead_again(self, raw: Raw, ahead: Raw, tmp_path: Path) -> None:
-        """Written in mid-year by a run that is ahead, continued by one that is and by one that is not."""
+        """A run with lookahead writes it in mid-year; runs with and without lookahead continue it."""
         first = realized(ahead)
         first.run("2017-08-09")
         first.write_restart(tmp_path)
@@ -229,7 +229,7 @@ class TestNextYear:
             again.run(2019)
             np.testing.assert_array_equal(again.export(COVER), first.export(COVER))
 
-    def test_the_last_year_has_no_next_one(self, ahead: Raw) -> None:
+    def test_the_last_year_has_no_next_year(self, ahead: Raw) -> None:
         component = realized(ahead, time={"start": 2015, "stop": 2016})
         component.run(2016)
         assert component.next_year is None
@@ -259,7 +259,7 @@ class TestNextYear:
             component.export("land_cover_transition", at=middle)
 
     def test_three_years_ahead(self, ahead: Raw) -> None:
-        """Next is the next state of the predictor; fractions take three years to get there."""
+        """``next`` is the next state of the predictor; fractions are interpolated over three years."""
         options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
         component = realized(ahead, predictors=[{"name": "persistence", "options": options}])
         assert component.next_year == 2018
@@ -272,8 +272,8 @@ class TestNextYear:
         component.run(2018)
         np.testing.assert_array_equal(component.export(COVER), following)
 
-    def test_the_map_is_ahead_of_leaves_that_wait_for_the_climate(self, raw: Raw, ahead: Raw) -> None:
-        """Leaf area of a year needs the host's climate of that year, its map does not; both equal a plain run."""
+    def test_the_map_is_ahead_and_leaf_area_is_not(self, raw: Raw, ahead: Raw) -> None:
+        """Leaf area needs the host's climate of the year, the map does not; both equal a run without lookahead."""
         predictors = [PHENOLOGY, PERSISTENCE]
         plain, early = (realized(r, predictors=predictors) for r in (raw, ahead))
         warm = 280.0 + np.arange(12.0)[:, None] * np.ones(plain.cell_count)
@@ -287,8 +287,8 @@ class TestNextYear:
         plain.run(2018)
         np.testing.assert_array_equal(following, plain.export(COVER))
 
-    def test_a_failed_look_ahead_leaves_all_as_it_was(self, ahead: Raw) -> None:
-        """The forcing ends in 2022: its absence is found a year early, and the year before stays whole."""
+    def test_a_failed_step_ahead_changes_nothing(self, ahead: Raw) -> None:
+        """The forcing ends in 2022: the fault is found a year early, and the current state does not change."""
         component = realized(ahead, time={"start": 2015, "stop": 2024})
         component.run(2021)
         state, fractions = component.state, component.export(COVER)
@@ -301,7 +301,7 @@ class TestNextYear:
 
 
 class TestStart:
-    def test_words_and_restarts_that_do_not_fit(self, raw: Raw, tmp_path: Path) -> None:
+    def test_wrong_start_and_restart(self, raw: Raw, tmp_path: Path) -> None:
         for options, text in (
             ({"start": "warm"}, "no such way"),
             ({"start": "startup", "restart": tmp_path}, "takes no restart"),
@@ -311,8 +311,8 @@ class TestStart:
             with pytest.raises(ConfigError, match=text):
                 LandComponent(config_of(raw)).initialize(**options)
 
-    def test_a_branch_with_the_same_scenario_goes_on(self, raw: Raw, tmp_path: Path) -> None:
-        """Another start year, another seed: the books of the scenario go on from where the first run opened them."""
+    def test_a_branch_with_the_same_scenario(self, raw: Raw, tmp_path: Path) -> None:
+        """With another start year and seed, the scenario's change is still measured from the first run's reference."""
         first = realized(raw)
         first.run(2017)
         first.write_restart(tmp_path)
@@ -337,7 +337,7 @@ class TestStart:
         np.testing.assert_array_equal(again.export(COVER), branch.export(COVER))
 
     def test_a_branch_under_another_label_and_scenario(self, raw: Raw, tmp_path: Path) -> None:
-        """The map of 2018 as the year 2100 of a control run: constant forcing keeps areas as they are."""
+        """The map of 2018 becomes the year 2100 of a control run; constant forcing keeps the areas."""
         first = realized(raw)
         first.run(2018)
         first.write_restart(tmp_path)
@@ -364,8 +364,8 @@ class TestStart:
 
 
 class TestControlRunsOnline:
-    def test_one_year_for_ever(self, twin_config: Raw) -> None:
-        """Net change is none, beyond the years of the scenario; gross change goes on within cells."""
+    def test_constant_forcing(self, twin_config: Raw) -> None:
+        """No net change, also after the years of the scenario; gross change continues within cells."""
         raw = {**twin_config, "forcing": [{**twin_config["forcing"][0], "constant_year": 2015}]}
         raw |= {"predictors": [PERSISTENCE], "time": {"start": 2015, "stop": 2030}, "exports": {"lookahead": True}}
         component = realized(raw)
@@ -374,8 +374,8 @@ class TestControlRunsOnline:
         component.run("2030-12-31")
         np.testing.assert_allclose(component.export(COVER) @ area, first @ area, rtol=2e-4)
 
-    def test_years_again_and_again(self, raw: Raw) -> None:
-        """The scenario of 2015 to 2017 over and over: after each round the areas are back where they were."""
+    def test_repeated_forcing(self, raw: Raw) -> None:
+        """The scenario repeats 2015 to 2017: after each cycle the areas are the same again."""
         forcing = [{**raw["forcing"][0], "repeat": {"first": 2015, "last": 2017}}]
         component = realized(raw, forcing=forcing, time={"start": 2015, "stop": 2027})
         area = component.hosts["host"].area
@@ -391,7 +391,7 @@ class TestControlRunsOnline:
 
 @pytest.mark.mpi
 def test_ranks_that_run_to_different_dates(raw: Raw, tmp_path: Path) -> None:
-    """Found where they meet: a coded error on every rank, and the component goes on."""
+    """Every rank gets an error with a code, and the component can continue."""
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(raw))
     program = tmp_path / "program.py"

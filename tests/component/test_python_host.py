@@ -1,4 +1,4 @@
-"""The Python model of examples/hosts, as it lies there: its fields are those of an offline run of its configuration."""
+"""The Python model of examples/hosts: its fields equal those of an offline run with the same configuration."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_model_and_an_offline_run(twin_config: Raw, tmp_path: Path, calendar
 
 @pytest.mark.mpi
 def test_the_models_own_grid(twin_config: Raw, tmp_path: Path) -> None:
-    """All land of the map lies on the globe that the model describes."""
+    """The model's global grid contains all land of the map."""
     raw = {**twin_config, "predictors": [PERSISTENCE]}
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(raw))

@@ -1,4 +1,4 @@
-"""The same arrays whatever the ranks, the workers, the stops and restarts."""
+"""Arrays do not depend on the number of ranks and workers, or on stops and restarts."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def reference(twin_config: dict[str, Any], tmp_path: Path) -> dict[str, np.ndarr
     cover = found["None/land_cover"]
     assert cover.shape[0] == len(YEARS)
     for before, after in pairwise(cover):
-        assert (before != after).any()  # a world that stands still would be the same in any way
+        assert (before != after).any()  # without change, any run would give the same
     return found
 
 
 class Stop(Exception):
-    """Stops a run from outside."""
+    """Stops a run after a year."""
 
 
 def run_until(config: Config, year: int) -> None:
-    """Run, and stop as soon as a year is committed."""
+    """Run, and stop when a year is committed."""
 
     def stop(done: int, total: int, now: int) -> None:
         if now == year:
@@ -124,7 +124,7 @@ def test_restarted_on_the_other_number_of_ranks(
 
 
 def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
-    """Start a parallel run and kill every rank for good once a year is committed."""
+    """Start a parallel run, and kill all its ranks when a year is committed."""
     job = subprocess.Popen(
         [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, *map(str, command)],
         env=environment(),
@@ -137,7 +137,7 @@ def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
         assert job.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    # ranks first: the launcher gives each a process group of its own, and without it they would write on
+    # Kill the ranks first: each has its own process group, so they would continue without the launcher.
     family = psutil.Process(job.pid).children(recursive=True)
     assert len(family) >= ranks
     for process in family:
@@ -149,7 +149,7 @@ def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
 
 
 def test_backward_in_time(twin_config: dict[str, Any], tmp_path: Path) -> None:
-    """The historical reconstruction: a predictor of its own direction, years falling, net change met in reverse."""
+    """The historical reconstruction: a backward predictor, decreasing years, and net change in reverse."""
     store = tmp_path / "backward.zarr"
     backward = {
         "time": {"start": 2015, "stop": 2011},

@@ -216,7 +216,7 @@ def test_the_c_door(tmp_path: Path) -> None:
         shared_libpython()
         find_compiler()
     except ConfigError as error:
-        pytest.skip(f"the C door cannot be built here: {error}")
+        pytest.skip(f"the C interface cannot be built here: {error}")
     check(tmp_path, "liba4l.so", 1, build)
 
 

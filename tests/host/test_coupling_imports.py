@@ -1,4 +1,4 @@
-"""Imports at the host's time steps: monthly means, faults that surface where ranks meet, restarts within a year."""
+"""Imports at the host's time steps: monthly means, faults raised on all ranks, restarts within a year."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def raw(twin_config: Raw) -> Raw:
 
 
 class TestMeans:
-    def test_an_interval_over_the_turn_of_a_month(self) -> None:
+    def test_an_interval_over_two_months(self) -> None:
         """15 days of 280 K and 16 of 290 K in January, 9 of 290 K and 19 of 300 K in February of 28 days."""
         window, calendar = ImportWindow(ImportInfo(NAME, "K")), HostCalendar("noleap")
         dates = [HostDate(2015), HostDate(2015, 1, 16), HostDate(2015, 2, 10), HostDate(2015, 3, 1)]
@@ -65,7 +65,7 @@ class TestMeans:
         assert list(window.months) == [(2016, 1)]  # what came in after 1 January belongs to the next year
         assert window.months[2016, 1][1] == 100 * 3600
 
-    def test_a_month_that_was_not_given_whole(self) -> None:
+    def test_an_incomplete_month(self) -> None:
         calendar = HostCalendar("360_day")
         for info in (ImportInfo(NAME, "K"), ImportInfo(NAME, "K", default=(270.0,))):
             window = ImportWindow(info)
@@ -82,7 +82,7 @@ def _first_of(year: int, month: int) -> HostDate:
 
 
 def _after(hours: int) -> HostDate:
-    """So many hours after 1 January 2015, in the calendar of 360 days."""
+    """The date a number of hours after 1 January 2015, in the calendar of 360 days."""
     days, hour = divmod(int(hours), 24)
     return HostDate(2015 + days // 360, days % 360 // 30 + 1, days % 30 + 1, hour * 3600)
 
@@ -103,7 +103,7 @@ class TestFaults:
             ([280.0, 281.0, 282.0], "kelvins and more", "wrong units"),
         ],
     )
-    def test_they_wait_and_take_no_values(
+    def test_faults_are_stored_and_values_are_not_used(
         self, windows: ImportWindows, values: list[float], units: str | None, text: str
     ) -> None:
         calendar, mask = HostCalendar(), np.array([True, True, True])
@@ -111,12 +111,12 @@ class TestFaults:
         assert not windows[NAME].has_values
         with pytest.raises(FieldError, match=text):
             windows.check()
-        windows.check()  # told once
+        windows.check()  # raised once
         windows.add(NAME, np.full(3, 7.0), "degC", mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
         windows.check()
         np.testing.assert_allclose(windows[NAME].months[2015, 1][0] / 86400, 280.15, rtol=1e-15)
 
-    def test_masked_cells_may_hold_anything(self, windows: ImportWindows) -> None:
+    def test_masked_cells_can_have_any_value(self, windows: ImportWindows) -> None:
         mask = np.array([True, False])
         windows.add(NAME, np.array([280.0, np.nan]), None, mask, HostDate(2015), HostDate(2015, 1, 2), HostCalendar())
         windows.check()
@@ -127,7 +127,7 @@ class TestFaults:
             with pytest.raises(TimeError, match="impossible interval"):
                 windows.add(NAME, np.zeros(3), None, None, HostDate(*since), HostDate(*until), HostCalendar())
 
-    def test_the_fields_that_later_predictors_may_want_are_known(self) -> None:
+    def test_fields_of_future_predictors_are_known(self) -> None:
         wanted = {
             "air_temperature": "K",
             "precipitation_flux": "kg m-2 s-1",
@@ -143,7 +143,7 @@ class TestFaults:
 
 class TestInTheComponent:
     def test_daily_imports_are_the_monthly_means_of_the_year(self, raw: Raw) -> None:
-        """A year of days, each with its own temperature, against the twelve means that numpy makes of them."""
+        """Daily temperatures of a year against twelve means that numpy computes."""
         daily, monthly = LandComponent(config_of(raw)), realized(raw)
         daily.set_calendar("360_day")
         daily.initialize()
@@ -162,7 +162,7 @@ class TestInTheComponent:
         np.testing.assert_allclose(daily.export("lai"), monthly.export("lai"), rtol=1e-5)
 
     def test_missing_months(self, raw: Raw) -> None:
-        """By default they stop the run, which can go on; or the configuration's values stand in."""
+        """By default they stop the run, which can continue; or the configuration's values are used."""
         component = realized(raw)
         for month in range(1, 10):
             component.import_(NAME, np.full(component.cell_count, 300.0), at=(2015, month + 1, 1))
@@ -235,7 +235,7 @@ if comm.rank == 0:
 
 @pytest.mark.mpi
 def test_a_restart_in_the_middle_of_a_year_on_other_ranks(raw: Raw, tmp_path: Path) -> None:
-    """Written by three ranks on 20 June, continued by one and by two: equal to the run that went on, bit for bit."""
+    """Three ranks write it on 20 June; runs on one and two ranks continue it, and equal the whole run bit for bit."""
     path, program = tmp_path / "run.yaml", tmp_path / "host.py"
     path.write_text(yaml.safe_dump({**raw, "exports": {"transitions": True}}))
     program.write_text(HOST)
@@ -293,8 +293,8 @@ def test_a_restart_of_another_grid_or_calendar(raw: Raw, tmp_path: Path) -> None
 
 
 @pytest.mark.mpi
-def test_a_number_that_is_none_on_one_rank(raw: Raw, tmp_path: Path) -> None:
-    """The run that meets it tells every rank; the host is alive, and goes on with good values."""
+def test_nan_on_one_rank(raw: Raw, tmp_path: Path) -> None:
+    """The next run raises the fault on every rank; the host then continues with good values."""
     path, program = tmp_path / "run.yaml", tmp_path / "host.py"
     path.write_text(yaml.safe_dump(raw))
     program.write_text(
@@ -344,7 +344,7 @@ def test_a_number_that_is_none_on_one_rank(raw: Raw, tmp_path: Path) -> None:
 
 @pytest.mark.mpi
 def test_ranks_without_cells(raw: Raw, tmp_path: Path) -> None:
-    """They give no imports and an empty surface, and take part in all else, restarts too."""
+    """They give no imports and an empty surface, and make all other calls, also for restarts."""
     path, program = tmp_path / "run.yaml", tmp_path / "host.py"
     path.write_text(yaml.safe_dump({**raw, "exports": {"transitions": True, "lookahead": True}}))
     program.write_text(

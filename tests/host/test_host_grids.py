@@ -1,4 +1,4 @@
-"""Host grids of a component: by name from the configuration, and what is wrong with those that a host gives."""
+"""Host grids of a component: by name from the configuration, and faults of grids that a host gives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def component(twin_config) -> LandComponent:
     return component
 
 
-def test_a_host_grid_may_be_a_name(component):
+def test_a_host_grid_by_name(component):
     component.set_named_grid("ifs")
     component.realize()
     assert component.cell_count == 4 * 80 * (80 + 9)
@@ -36,13 +36,13 @@ def test_a_host_grid_may_be_a_name(component):
     assert (land * component.hosts["host"].area).sum() > 0
 
 
-def test_a_regional_file_is_refused_where_the_globe_is_expected(component):
+def test_a_regional_file_is_refused_if_the_globe_is_expected(component):
     with pytest.raises(GridError, match="must fill the globe has gaps"):
         component.set_named_grid("gaps")
     component.set_named_grid("host")
 
 
-def test_overlaps_in_the_cells_of_a_host_are_refused_before_regridding(component):
+def test_overlapping_host_cells_are_refused(component):
     mesh = latlon_mesh(LatLonGrid(-2.0, 0.5, 8, 53.0, -0.5, 6), "mine")
     moved = mesh.corner_lon + np.where(mesh.cell_ids == 11, 0.2, 0.0)[:, None]
     component.set_grid(replace(mesh, corner_lon=moved))

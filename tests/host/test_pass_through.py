@@ -37,8 +37,8 @@ VALUES = {
 }
 
 
-class Given(DataAdapter):
-    """An adapter that holds its values in memory."""
+class InMemory(DataAdapter):
+    """An adapter with values in memory."""
 
     def fields(self) -> dict[str, FieldInfo]:
         return {name: FieldInfo(name, units, years=(2000, 2001)) for name, units in UNITS.items()}
@@ -77,7 +77,7 @@ def plugins(twin_config: Raw) -> Any:
 
 
 def test_hand_worked(plugins: Any) -> None:
-    forcing = Catalogue("forcing", [NamedAdapter("given", Given())])
+    forcing = Catalogue("forcing", [NamedAdapter("given", InMemory())])
     mesh = latlon_mesh(LatLonGrid(0.0, 2.0, 3, 0.0, -1.0, 1), "host")  # two cells over the forcing, one beyond it
     regridder = plugins.create("regridder", "yac", {}, "regrid", base=Path())
     variables = passed_variables(("primf_harv", "primf_bioh", "fertl_c3ann"), forcing)
@@ -93,7 +93,7 @@ def test_hand_worked(plugins: Any) -> None:
 
 @pytest.fixture
 def raw(twin_config: Raw, small_twin: Any, tmp_path: Path) -> Raw:
-    """The twin's land use as LUH2 is published, with transitions and management."""
+    """The twin's land use in the layout of LUH2, with transitions and management."""
     paths = write_published(tmp_path, "luh2-v2h", land_use_of(small_twin))
     options = {kind: str(paths[kind]) for kind in ("states", "transitions", "management")}
     names = ["primf_harv", "secmf_bioh", "fertl_c3ann", "irrig_c3ann", "secdf_to_c3ann"]
@@ -105,7 +105,7 @@ def raw(twin_config: Raw, small_twin: Any, tmp_path: Path) -> Raw:
     }
 
 
-def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
+def test_variables_are_conserved_from_files_to_the_host(raw: Raw) -> None:
     component = realized(raw)
     area = component.hosts["host"].area
     grid = component.setup.plan.forcing
@@ -129,7 +129,7 @@ def test_conserved_from_the_files_to_the_host(raw: Raw) -> None:
 
 
 def test_a_year_without_transitions(raw: Raw) -> None:
-    """They end a year before the states; what is there stays there."""
+    """Transitions end a year before the states; fields of earlier years stay available."""
     component = realized(raw, time={"start": 2015, "stop": 2022}, exports={"pass_through": ["primf_harv"]})
     forcing = LandForcing(component.setup, make_field_table(component.setup).pass_through_inputs)
     needs = forcing.needs()
@@ -146,7 +146,7 @@ def test_a_year_without_transitions(raw: Raw) -> None:
 @pytest.mark.parametrize(
     ("name", "text"), [("rndwd", "not known what it is a share of"), ("fertl_c4per", "no forcing adapter has")]
 )
-def test_what_cannot_be_passed_on(twin_config: Raw, name: str, text: str) -> None:
+def test_variables_that_are_refused(twin_config: Raw, name: str, text: str) -> None:
     config = config_of({**twin_config, "predictors": [PERSISTENCE], "exports": {"pass_through": [name]}})
     with pytest.raises(ConfigError, match=text):
         LandComponent(config).initialize()

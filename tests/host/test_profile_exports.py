@@ -1,4 +1,4 @@
-"""A host gets the land in its own words, from the first year of its own surface on."""
+"""Exports of a host profile, also with the host's own surface of the first year."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def component(raw: dict[str, Any], profile: str, types: np.ndarray | None = None
 
 
 def own_surface(profile_name: str) -> np.ndarray:
-    """A host's own types in every cell, glaciers among them, on 0.2 to 1 of it."""
+    """A host's own types (with glaciers) in every cell, on a land fraction of 0.2 to 1."""
     rng = np.random.default_rng(4)
     size = len(get_profile(profile_name).types)
     return rng.dirichlet(np.full(size, 0.5), CELLS).T * rng.uniform(0.2, 1, CELLS)
 
 
 def test_cf_has_the_classes_of_the_map(raw: dict[str, Any]):
-    """One type for each class, whatever the bioclimate: the shares are those of the land-cover fractions."""
+    """One type for each class in every bioclimate: shares equal the land-cover fractions."""
     land = component(raw, "cf")
     land.run(2018)
     np.testing.assert_allclose(land.export("area_fraction"), land.export("land_cover_fraction"), atol=1e-15)
@@ -67,8 +67,8 @@ def test_types_sum_to_the_land_for_every_profile(raw: dict[str, Any]):
             assert values.shape == ((len(land.exports()[variable].types), CELLS) if info.kind == "shares" else (CELLS,))
 
 
-def test_ecland_misses_no_type_on_any_land_cell(raw: dict[str, Any]):
-    """All cells are land in the host, those without any mapped land too."""
+def test_ecland_has_a_type_on_every_land_cell(raw: dict[str, Any]):
+    """All cells are land in the host, also those without mapped land."""
     land = component(raw, "ecland", land=np.ones(CELLS))
     land.run(2017)
     profile = get_profile("ecland")
@@ -84,7 +84,7 @@ def test_ecland_misses_no_type_on_any_land_cell(raw: dict[str, Any]):
 
 
 @pytest.mark.parametrize("name", ["clm", "jsbach"])
-def test_the_first_year_is_the_hosts_own(raw: dict[str, Any], name: str):
+def test_the_first_year_equals_the_hosts_own_surface(raw: dict[str, Any], name: str):
     own, profile = own_surface(name), get_profile(name)
     land = component(raw, name, own)
     np.testing.assert_allclose(land.export(TYPES), own, atol=1e-15)
@@ -98,7 +98,7 @@ def test_the_first_year_is_the_hosts_own(raw: dict[str, Any], name: str):
     np.testing.assert_allclose(later[kept], own[kept], atol=1e-15)
     assert np.abs(later - own).max() > 1e-4
 
-    # the same from the map's types without a surface of the host, put together by hand where the map has land
+    # the same from the types of a run without a host surface, in cells with mapped land
     plain = component(raw, name)
     start = plain.export(TYPES)
     plain.run(2021)
@@ -117,7 +117,7 @@ def test_clm_sums_to_100_every_year(raw: dict[str, Any]):
             np.testing.assert_allclose(land.export(name).sum(axis=0), 100, atol=1e-6)
 
 
-def test_a_run_that_continues_remembers_the_first_year(raw: dict[str, Any], tmp_path: Path):
+def test_a_continued_run_has_the_same_first_year(raw: dict[str, Any], tmp_path: Path):
     own = own_surface("clm")
     whole = component(raw, "clm", own)
     whole.run(2018)
@@ -130,7 +130,7 @@ def test_a_run_that_continues_remembers_the_first_year(raw: dict[str, Any], tmp_
         np.testing.assert_array_equal(later.export(name), whole.export(name))
 
 
-def test_what_is_refused(raw: dict[str, Any]):
+def test_faulty_surfaces_are_refused(raw: dict[str, Any]):
     own = own_surface("clm")
     with pytest.raises(FieldError, match="wrong shape"):
         component(raw, "clm", own[:-1])
@@ -154,8 +154,8 @@ def test_what_is_refused(raw: dict[str, Any]):
 
 
 @pytest.mark.mpi
-def test_surface_of_one_rank_alone(raw: dict[str, Any], tmp_path: Path):
-    """Each part of it is refused on both ranks, which would else wait for each other."""
+def test_a_surface_on_one_rank_only(raw: dict[str, Any], tmp_path: Path):
+    """Both ranks refuse each part of it; else they would wait for each other."""
     path, program = tmp_path / "run.yaml", tmp_path / "host.py"
     path.write_text(yaml.safe_dump({**raw, "exports": {"profile": "cf"}}))
     program.write_text(

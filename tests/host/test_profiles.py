@@ -1,4 +1,4 @@
-"""Host profiles: every class finds its types, values are shares, and the first year is the host's own."""
+"""Host profiles: each class has types, values are shares, and the first year equals the host's own surface."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def row(profile: HostProfile, name: str) -> int:
 
 
 def cover_of(profile: HostProfile, **types: float) -> np.ndarray:
-    """One cell with these shares."""
+    """The cover of one cell with these shares."""
     cover = np.zeros((len(profile.types), 1))
     for name, share in types.items():
         cover[row(profile, name)] = share
     return cover
 
 
-def test_the_hosts_of_the_issue_are_there():
+def test_names_of_profiles():
     assert set(PROFILES) == {"cf", "clm", "ecland", "jsbach", "noahmp"}
 
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("legend", legend_names())
-def test_every_class_in_every_bioclimate_becomes_types_that_sum_to_one(name: str, legend: str):
+def test_types_of_each_class_and_bioclimate_sum_to_one(name: str, legend: str):
     profile = get_profile(name)
     table = profile.table(get_legend(legend))
     assert table.shape == (len(profile.types), len(get_legend(legend).codes) * len(profile.zones))
@@ -63,7 +63,7 @@ def test_bioclimates_of_known_places():
         assert names[bioclimate_at(np.array([lon]), np.array([lat]))[0, 0]] == expected, place
 
 
-def test_codes_tell_class_and_bioclimate_and_the_table_knows_them():
+def test_codes_are_columns_of_the_table():
     profile, legend = get_profile("clm"), get_legend("hilda-v1.0-f")
     zones = list(bioclimates())
     cover = np.array([44, 44, 44, 41, 0, 99, 77], np.uint8)
@@ -81,7 +81,7 @@ def test_codes_tell_class_and_bioclimate_and_the_table_knows_them():
 
 
 def test_clm_by_hand():
-    """A cell of 80 % land: 0.4 natural of which half trees, 0.2 crops, 0.1 urban, 0.1 lake."""
+    """A cell with 80 % land: 0.4 natural (half of it trees), 0.2 crops, 0.1 urban, 0.1 lake."""
     profile = get_profile("clm")
     cover = cover_of(
         profile, needleleaf_evergreen_temperate_tree=0.2, c3_grass=0.2, c3_crop=0.2, urban_md=0.1, lake=0.1
@@ -104,7 +104,7 @@ def test_clm_without_land_or_crops_still_sums_to_100():
 
 
 def test_ecland_by_hand():
-    """Cover is of the dry land; types are the largest of each kind, by their numbers in the table of IFS."""
+    """Covers refer to dry land; types are the numbers of IFS of the largest type of each kind."""
     profile = get_profile("ecland")
     cover = cover_of(
         profile,
@@ -124,7 +124,7 @@ def test_ecland_by_hand():
 
 @examples(60)
 @given(data=st.data(), name=st.sampled_from(PROFILES))
-def test_values_are_shares_whatever_the_cover(data: st.DataObject, name: str):
+def test_values_are_shares_for_any_cover(data: st.DataObject, name: str):
     profile = get_profile(name)
     size = len(profile.types)
     raw = np.array(data.draw(st.lists(st.floats(0, 1), min_size=size, max_size=size)))
@@ -158,7 +158,7 @@ def random_cover(rng: np.random.Generator, profile: HostProfile, cells: int, kep
 
 @examples(40)
 @given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(PROFILES))
-def test_anchored_starts_at_the_host_and_keeps_what_is_kept(seed: int, name: str):
+def test_type_change_starts_at_the_host_and_keeps_kept_types(seed: int, name: str):
     profile, rng = get_profile(name), np.random.default_rng(seed)
     host = random_cover(rng, profile, 9, kept=True)
     start, now = (random_cover(rng, profile, 9, kept=False) * 0.7 for _ in range(2))
@@ -173,7 +173,7 @@ def test_anchored_starts_at_the_host_and_keeps_what_is_kept(seed: int, name: str
     assert cut.min() >= 0
 
 
-def test_anchored_by_hand():
+def test_type_change_by_hand():
     """Forest loses 0.3 to crops; the host has 0.5 forest in two types, 0.1 crops, 0.2 glacier, 0.2 grass."""
     profile = get_profile("clm")
     host = cover_of(
@@ -198,7 +198,7 @@ def test_anchored_by_hand():
     np.testing.assert_allclose(later, expected, atol=1e-15)
     assert not cut.any()
 
-    # grass loses more than the host has: 0.2 - 0.9 is cut at 0, and the rest shrinks to the land there is
+    # grass loses more than the host has: 0.2 - 0.9 is cut off at 0, and the rest is scaled to the land
     later, cut = add_type_change(
         profile, cover_of(profile, c3_crop=1), cover_of(profile, c3_grass=0.1, c4_grass=0.8, c3_crop=0.1), host
     )
@@ -208,7 +208,7 @@ def test_anchored_by_hand():
     assert later[row(profile, "c3_irrigated"), 0] == pytest.approx(0.8 * 1.0 / 1.5)
 
 
-def test_a_cell_without_mapped_land_stays_as_the_host_has_it():
+def test_a_cell_without_mapped_land_does_not_change():
     profile = get_profile("jsbach")
     host = cover_of(profile, c3_grass=0.6, bare=0.4)
     none = np.zeros_like(host)
@@ -217,7 +217,7 @@ def test_a_cell_without_mapped_land_stays_as_the_host_has_it():
         np.testing.assert_array_equal(later, host)
 
 
-def test_a_profile_of_ones_own(tmp_path: Path):
+def test_a_users_profile(tmp_path: Path):
     raw = {
         "name": "mine",
         "title": "Two types",
@@ -249,6 +249,6 @@ def test_a_profile_of_ones_own(tmp_path: Path):
         get_profile(str(file)).table(get_legend("hilda-v1.0"))
 
 
-def test_an_unknown_profile_names_the_nearest():
+def test_an_unknown_profile_gets_a_suggestion():
     with pytest.raises(ConfigError, match="ecland"):
         get_profile("ecLand")

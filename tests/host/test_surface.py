@@ -1,4 +1,4 @@
-"""A host's own surface: hand-worked cells, the nearest cell over ranks, and whole components."""
+"""A host's own surface: cells computed by hand, the nearest cell over ranks, and whole components."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def row_of_cells(count: int, ids: NDArray[np.int64] | None = None) -> Mesh:
 
 class TestChange:
     def test_hand_worked(self) -> None:
-        """Change that fits; change that the host has no room for; no change; no land."""
+        """Change that fits; change that exceeds the host's fraction; no change; no land."""
         base = np.array([[0.5, 0.02, 0.3, 0.0], [0.3, 0.58, 0.7, 0.0], [0.1, 0.2, 0.0, 0.0]])
         start = np.array([[0.4, 0.40, 0.1, 0.0], [0.4, 0.30, 0.9, 0.0], [0.1, 0.1, 0.0, 0.0]])
         now = np.array([[0.3, 0.30, 0.1, 0.0], [0.5, 0.35, 0.9, 0.0], [0.1, 0.15, 0.0, 0.0]])
@@ -52,7 +52,7 @@ class TestChange:
         shares=arrays(np.float64, (3, 5, 4), elements=st.floats(0, 1)),
         land=arrays(np.float64, 4, elements=st.floats(0, 1)),
     )
-    def test_what_always_holds(self, shares: NDArray[np.float64], land: NDArray[np.float64]) -> None:
+    def test_bounds_and_sums_for_any_shares(self, shares: NDArray[np.float64], land: NDArray[np.float64]) -> None:
         total = shares.sum(axis=1, keepdims=True)
         base, start, now = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0) * land
         base, start, now = (x if (x.sum(axis=0) > 0).all() else np.full((5, 4), land / 5) for x in (base, start, now))
@@ -66,7 +66,7 @@ class TestChange:
 
 
 class TestNearest:
-    def test_of_two_as_near_the_lower_id(self) -> None:
+    def test_the_lower_id_of_two_equally_near_cells(self) -> None:
         mesh = row_of_cells(7, np.array([60, 50, 40, 30, 20, 10, 5]))
         has = np.array([True, False, False, False, True, False, True])
         plan, farthest = nearest_cells(mesh, has, ~has, ALONE)
@@ -80,15 +80,15 @@ class TestNearest:
         plan, _ = nearest_cells(mesh, np.array([False, True, True]), np.array([True, False, False]), ALONE)
         np.testing.assert_array_equal(plan.apply(np.array([0.0, 1, 2])), [1])
 
-    def test_nowhere(self) -> None:
+    def test_no_cell_has_land(self) -> None:
         mesh = row_of_cells(3)
         with pytest.raises(GridError, match="in no cell"):
             nearest_cells(mesh, np.zeros(3, bool), np.ones(3, bool), ALONE)
 
 
 class TestLand:
-    def test_the_hosts_mask_wins(self) -> None:
-        """Land of the host and of the map; of the host alone, twice; of the map alone; of neither."""
+    def test_the_hosts_mask_replaces_that_of_the_map(self) -> None:
+        """Land in both; in the host only (two cells); on the map only; in none."""
         mesh, area = row_of_cells(5), np.arange(1.0, 6.0)
         classes = np.array([[0.2, 0, 0, 0.3, 0], [0.6, 0, 0, 0.1, 0]])
         mapped = classes.sum(axis=0)
@@ -130,7 +130,7 @@ def raw(twin_config: Raw) -> Raw:
     return {**twin_config, "predictors": [PERSISTENCE], "exports": {"transitions": True}}
 
 
-def anchored(raw: Raw, base: NDArray[np.float64] | None, land: NDArray[np.float64] | None = None) -> LandComponent:
+def with_surface(raw: Raw, base: NDArray[np.float64] | None, land: NDArray[np.float64] | None = None) -> LandComponent:
     component = LandComponent(config_of(raw))
     component.initialize()
     component.set_named_grid("host")
@@ -143,7 +143,7 @@ def anchored(raw: Raw, base: NDArray[np.float64] | None, land: NDArray[np.float6
 
 
 def own_surface(plain: LandComponent) -> NDArray[np.float64]:
-    """The map's fractions, mixed with something else; land in cells beyond the map, none in some of its cells."""
+    """Random fractions near those of the map, with land in some cells outside of it and none in some cells inside."""
     fractions, land = plain.export(COVER), plain.export(LAND).copy()
     land[::7] = 0
     land[3::11] = 0.6
@@ -154,10 +154,10 @@ def own_surface(plain: LandComponent) -> NDArray[np.float64]:
 
 
 class TestComponent:
-    def test_first_year_is_the_hosts_own_then_change(self, raw: Raw) -> None:
+    def test_first_year_equals_the_host_then_change_is_added(self, raw: Raw) -> None:
         plain = realized(raw)
         base = own_surface(plain)
-        component = anchored(raw, base)
+        component = with_surface(raw, base)
         np.testing.assert_array_equal(component.export(COVER), base)
         start, mapped, land = plain.export(COVER).copy(), plain.export(LAND), base.sum(axis=0)
         for year in range(2016, 2020):
@@ -178,10 +178,10 @@ class TestComponent:
         assert counts["sea_cells"] == ((mapped > 1e-9) & (land == 0)).sum() > 0
         np.testing.assert_array_equal(component.export(LAND), land)
 
-    def test_the_mask_alone(self, raw: Raw) -> None:
+    def test_the_mask_only(self, raw: Raw) -> None:
         plain = realized(raw)
         land = own_surface(plain).sum(axis=0)
-        component = anchored(raw, None, land)
+        component = with_surface(raw, None, land)
         component.run(2017)
         plain.run(2017)
         np.testing.assert_allclose(component.export(COVER).sum(axis=0), land, rtol=1e-14, atol=1e-15)
@@ -191,9 +191,9 @@ class TestComponent:
         moved = component.export(CHANGE).reshape(7, 7, -1)
         np.testing.assert_allclose(moved.sum(axis=0), component.export(COVER), atol=1e-14)
 
-    def test_a_continued_run_counts_from_the_same_first_year(self, raw: Raw, tmp_path: Path) -> None:
+    def test_a_continued_run_has_the_same_first_year(self, raw: Raw, tmp_path: Path) -> None:
         base = own_surface(realized(raw))
-        component = anchored(raw, base)
+        component = with_surface(raw, base)
         component.run("2017-03-01")
         component.write_restart(tmp_path)
         component.run(2019)
@@ -247,7 +247,7 @@ class TestTransitions:
         assert (len(types), types[7]) == (49, "cropland to urban")
 
     def test_against_the_maps(self, raw: Raw) -> None:
-        """The area that went from class to class is that of the cells of the maps, as diagnostics have it."""
+        """Transition areas equal those counted on the maps, and the diagnostics."""
         component = realized(raw)
         component.run(2016)
         inside = component.export(CHANGE) @ component.hosts["host"].area
@@ -258,8 +258,8 @@ class TestTransitions:
 
 
 @pytest.mark.mpi
-def test_the_same_on_any_number_of_ranks(raw: Raw, tmp_path: Path) -> None:
-    """Land far from the map is filled from cells of other ranks; anchored fields are equal, bit for bit."""
+def test_results_do_not_depend_on_the_number_of_ranks(raw: Raw, tmp_path: Path) -> None:
+    """Land far from the map is filled from cells of other ranks; fields are equal bit for bit."""
     base = own_surface(realized(raw))
     np.save(tmp_path / "base.npy", base)
     path, program = tmp_path / "run.yaml", tmp_path / "host.py"

@@ -1,4 +1,4 @@
-"""BMI 2.0: the tester of CSDMS, and the contract that it does not see: sizes, units, pointers, inputs, times."""
+"""BMI 2.0: the tester of CSDMS, and checks that it lacks: sizes, units, pointers, inputs, times."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = ("urban", "cropland", "pasture", "forest", "grass_shrub", "other", "wa
 
 @pytest.fixture
 def config(twin_config: dict[str, Any], tmp_path: Path) -> Path:
-    """Persistence and phenology, which wants imports; no defaults for them."""
+    """Persistence and phenology, which needs imports; without defaults."""
     predictors = [
         {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}},
         {"name": "phenology", "options": {"legend": "hilda-v1.0-f", "start": 0.0}},
@@ -61,7 +61,7 @@ def give(bmi: LandBmi, celsius: float = 12.0) -> None:
         bmi.set_value(name, np.full(bmi.get_grid_size(0), float(value)))
 
 
-def test_every_function_of_bmi_is_there_with_its_arguments():
+def test_all_functions_of_bmi_with_their_arguments():
     bmipy = pytest.importorskip("bmipy")
     for name, method in inspect.getmembers(bmipy.Bmi, inspect.isfunction):
         ours = getattr(LandBmi, name)
@@ -82,7 +82,7 @@ def test_bmi_tester_passes(plain: Path):
     assert "failed" not in ended.stdout
 
 
-def test_names_sizes_units_and_places(model: LandBmi):
+def test_names_sizes_units_and_locations(model: LandBmi):
     assert {f"land_cover_fraction__{c}" for c in CLASSES} < set(model.get_output_var_names())
     assert {"lai__1", "lai__12", "land_area_fraction"} < set(model.get_output_var_names())
     assert set(model.get_input_var_names()) == {"air_temperature"}
@@ -101,7 +101,7 @@ def test_names_sizes_units_and_places(model: LandBmi):
     assert model.get_var_units("air_temperature") == "K"
 
 
-def test_days_and_values_are_those_of_the_component(model: LandBmi, config: Path):
+def test_times_and_values_equal_those_of_the_component(model: LandBmi, config: Path):
     """Days over a leap year; values equal the component's own, and a pointer stays the same array."""
     land = LandComponent(config)
     land.initialize()
@@ -141,8 +141,8 @@ def test_other_calendars(plain: Path, calendar: str, days: int):
     assert bmi.get_time_step() == 0
 
 
-def test_inputs_count(model: LandBmi, config: Path):
-    """Colder air makes less leaf; an input that was set in part is refused by name."""
+def test_inputs_affect_results(model: LandBmi, config: Path):
+    """Colder air gives less leaf area; an input that was set on some cells only is refused by name."""
     model.update()
     warm = model.get_value("lai__7", np.empty(120))
     cold = LandBmi()
@@ -161,7 +161,7 @@ def test_inputs_count(model: LandBmi, config: Path):
     partly.update()
 
 
-def test_what_is_refused(model: LandBmi, config: Path, tmp_path: Path, twin_config: dict[str, Any]):
+def test_faulty_calls_are_refused(model: LandBmi, config: Path, tmp_path: Path, twin_config: dict[str, Any]):
     model.update()
     with pytest.raises(TimeError, match="back"):
         model.update_until(1.0)
@@ -219,7 +219,7 @@ def test_topology_of_two_cells_by_hand():
             assert set(found.edge_nodes[edge]) == {here, following}
 
 
-def test_euler_of_a_closed_mesh(model: LandBmi):
+def test_euler_characteristic(model: LandBmi):
     """V - E + F of a block of cells without holes is 1."""
     counts = model.get_grid_node_count(0), model.get_grid_edge_count(0), model.get_grid_face_count(0)
     assert counts[0] - counts[1] + counts[2] == 1

@@ -1,4 +1,4 @@
-"""The land under YAC: a toy atmosphere on ranks of its own gets the same land as a host in whose process it runs."""
+"""The land under YAC: a toy atmosphere on other ranks gets the same land as a host in the same process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def in_process(run_file: Path, years: list[int]) -> np.ndarray:
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("calendar", ["proleptic_gregorian", "noleap", pytest.param("360_day", marks=pytest.mark.soak)])
-def test_areas_equal_those_of_a_host_in_process(run_file: Path, tmp_path: Path, calendar: str):
+def test_areas_equal_those_of_an_in_process_host(run_file: Path, tmp_path: Path, calendar: str):
     got = tmp_path / "got.npz"
     ended = coupled(run_file, "--stop", "2018", "--calendar", calendar, "-o", str(got), land=("--calendar", calendar))
     assert ended.returncode == 0, ended.stderr[-2000:]
@@ -73,7 +73,7 @@ def test_areas_equal_those_of_a_host_in_process(run_file: Path, tmp_path: Path, 
 
 @pytest.mark.mpi
 def test_imports_arrive(twin_config: dict[str, Any], tmp_path: Path):
-    """Without a default the leaf model stops where nobody gives it temperatures; with the atmosphere's it runs."""
+    """Without temperatures and default the leaf model stops; with the atmosphere's temperatures it runs."""
     run_file = write({**twin_config, "predictors": [PERSISTENCE, PHENOLOGY]}, tmp_path / "run.yaml")
     arguments = ("--stop", "2017", "-o", str(tmp_path / "got.npz"))
     ended = coupled(run_file, *arguments)
@@ -86,7 +86,7 @@ def test_imports_arrive(twin_config: dict[str, Any], tmp_path: Path):
 
 
 @pytest.mark.mpi
-def test_a_run_that_starts_or_ends_elsewhere_is_refused(run_file: Path, tmp_path: Path):
+def test_a_run_with_another_start_or_end_is_refused(run_file: Path, tmp_path: Path):
     ended = coupled(run_file, "--stop", "2030", "-o", str(tmp_path / "got.npz"))
     assert ended.returncode != 0
     assert "after the last state of the land" in ended.stderr

@@ -1,10 +1,10 @@
-/* A climate model in miniature that runs AI4Land as its land-use component.
+/* A small climate model that runs AI4Land as its land-use component.
  *
  *     mpiexec -n 3 ./model CONFIG.yaml FIRST_YEAR LAST_YEAR [GRID]
  *
  * The last of three or more ranks is the "ocean" and never calls AI4Land; the others are the "atmosphere". GRID is
- * the name of a grid in the configuration's `hosts`; without it the model describes its own latitude-longitude
- * grid. Each year the atmosphere asks for the land cover and prints how much of the globe each class covers. */
+ * the name of a grid in the configuration's `hosts`; without it the model uses its own latitude-longitude grid.
+ * Each year the atmosphere gets the land cover and prints the share of the globe that each class covers. */
 #include <math.h>
 #include <mpi.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@
 #define PI 3.14159265358979323846
 #define EARTH_RADIUS 6371007.2 /* m */
 
-/* What to do with a return code: no call aborts, so this is the host's decision. Here: print it, and tell. */
+/* No call aborts, so the host decides what to do with a return code. This one prints the message. */
 static int failed(int code, const char *what) {
   char message[A4L_MESSAGE_LENGTH];
   if (code == A4L_OK) return 0;
@@ -27,13 +27,13 @@ static int failed(int code, const char *what) {
   return 1;
 }
 
-/* Whether something went wrong on any rank: asked before the model's own collective calls. */
+/* Whether a call failed on any rank. Used before the model's own collective calls. */
 static int anywhere(int bad, MPI_Comm comm) {
   MPI_Allreduce(MPI_IN_PLACE, &bad, 1, MPI_INT, MPI_MAX, comm);
   return bad;
 }
 
-/* Own grid: every rank takes the cells whose number leaves it as the remainder. Returns their number. */
+/* Own grid: each rank owns the cells whose number modulo size is its rank. Returns the number of its cells. */
 static int64_t describe_grid(int handle, int rank, int size, double **area) {
   int64_t n = 0, capacity = NLON * NLAT / size + 1;
   int64_t *id = malloc(capacity * sizeof *id);
@@ -54,7 +54,7 @@ static int64_t describe_grid(int handle, int rank, int size, double **area) {
   return failed(code, "a4l_set_grid") ? -1 : n;
 }
 
-/* Print the area of each class over the globe, or its sum in cells where the model does not know their areas. */
+/* Print the area of each class over the globe, or its sum in cells if the model does not know their areas. */
 static int report(int handle, MPI_Comm comm, int64_t ncell, const double *area) {
   const char *field = "land_cover_fraction";
   char units[32], name[64];
@@ -97,7 +97,7 @@ static int run_atmosphere(MPI_Comm comm, const char *config, int first, int last
     bad = bad || report(handle, comm, ncell, area);
   }
 
-  /* A mistake is an answer, not the end: land use cannot go back in time, and the model goes on. */
+  /* An error does not end the model: the land cannot go back in time, and the model continues. */
   if (!bad && rank == 0) printf("asking for a year that is over:\n");
   if (!bad && a4l_run(handle, first - 1) == A4L_ERR_TIME) {
     char message[A4L_MESSAGE_LENGTH];

@@ -1,11 +1,11 @@
-! A climate model in miniature that runs AI4Land as its land-use component.
+! A small climate model that runs AI4Land as its land-use component.
 !
 !     mpiexec -n 3 ./model CONFIG.yaml FIRST_YEAR LAST_YEAR [GRID]
 !
 ! The last of three or more ranks is the "ocean" and never calls AI4Land; the others are the "atmosphere". GRID is the
-! name of a grid in the configuration's `hosts`; without it the model describes its own latitude-longitude grid. The
-! atmosphere steps through the days of a year of 365 and keeps its fields in blocks of nproma cells, which AI4Land
-! fills on the first day of each year. Once a year it prints how much of the globe each class covers.
+! name of a grid in the configuration's `hosts`; without it the model uses its own latitude-longitude grid. The
+! atmosphere has daily steps, years of 365 days, and fields in blocks of nproma cells, which AI4Land fills on the first
+! day of each year. Once a year it prints the share of the globe that each class covers.
 program model
   use, intrinsic :: iso_c_binding, only: c_int64_t
   use, intrinsic :: iso_fortran_env, only: wp => real64
@@ -47,7 +47,7 @@ program model
 
 contains
 
-  ! Whether all went well. No call of AI4Land stops the model: what to do about an error is decided here.
+  ! Whether all ranks succeeded. No call of AI4Land stops the model, so the model decides here what to do.
   logical function atmosphere()
     type(ai4land_t) :: land
     integer :: code, ncell, nblock, ntype, year, month, day, seconds, steps, seen
@@ -96,7 +96,7 @@ contains
         end do
       end do time
 
-      ! A mistake is an answer, not the end: land use cannot go back in time, and the model goes on.
+      ! An error does not end the model: the land cannot go back in time, and the model continues.
       call land%run(first_year - 1, code)
       if (code == A4L_ERR_TIME .and. world_rank == 0) print '(a,i0,2a)', 'error ', code, ': ', a4l_message()
       atmosphere = code == A4L_ERR_TIME
@@ -112,7 +112,7 @@ contains
     if (failed) print '(2a,i0,2a)', call_name, ': error ', code, ': ', a4l_message()
   end function
 
-  ! Own grid: every rank takes the cells whose number leaves it as the remainder.
+  ! Own grid: each rank owns the cells whose number modulo the number of ranks is its rank.
   subroutine describe_grid(land, area, code)
     type(ai4land_t), intent(in) :: land
     real(wp), allocatable, intent(out) :: area(:)
@@ -139,7 +139,7 @@ contains
     call land%set_grid(id, lon, lat, A4L_LATLON, int(nlon*nlat, c_int64_t), code)
   end subroutine
 
-  ! Print the area of each class over the globe, or its sum in cells where the model does not know their areas.
+  ! Print the area of each class over the globe, or its sum in cells if the model does not know their areas.
   subroutine report(land, year, cover, ntype, ncell, area)
     type(ai4land_t), intent(in) :: land
     integer, intent(in) :: year, ntype, ncell

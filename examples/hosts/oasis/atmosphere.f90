@@ -1,4 +1,4 @@
-! A toy atmosphere that gets the land cover through OASIS3-MCT each day, and prints what the globe has of each class.
+! A toy atmosphere that gets the land cover through OASIS3-MCT each day, and prints the area of each class on the globe.
 program atmosphere
   use, intrinsic :: iso_fortran_env, only: wp => real64
   use mod_oasis

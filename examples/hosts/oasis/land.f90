@@ -2,9 +2,9 @@
 !
 !     mpiexec -n 2 ./land CONFIG.yaml FIRST_YEAR LAST_YEAR : -n 2 ./atmosphere FIRST_YEAR LAST_YEAR
 !
-! OASIS splits COMM_WORLD; AI4Land gets the communicator of this component. On 1 January of each year of 365 days the
-! share of each of the seven classes (LC1 ... LC7 in namcouple) is put, on a grid of 2.5 degrees. Time is counted in hours:
-! OASIS does not mind, and old versions read eight digits of the run time.
+! OASIS splits COMM_WORLD; AI4Land gets the communicator of this component. On 1 January of each year (of 365 days) it
+! puts the share of each of the seven classes (LC1 ... LC7 in namcouple) on a grid of 2.5 degrees. Time is in hours, because
+! old versions of OASIS read only eight digits of the run time.
 program land
   use, intrinsic :: iso_c_binding, only: c_int64_t
   use, intrinsic :: iso_fortran_env, only: wp => real64
@@ -77,7 +77,7 @@ contains
     call ai4land%set_grid(id, lon, lat, A4L_LATLON, int(nlon*nlat, c_int64_t), code)
   end subroutine
 
-  ! Under OASIS a component that cannot go on ends the job: the others would wait for it for ever.
+  ! A component that cannot continue must end the job, because the others would wait for it for ever.
   subroutine stop_if(code)
     integer, intent(in) :: code
     if (code == A4L_OK) return

@@ -1,11 +1,11 @@
-"""A climate model in miniature, in Python, that runs AI4Land inside of its own time loop.
+"""A small climate model in Python that runs AI4Land in its own time loop.
 
     mpiexec -n 3 python model.py CONFIG.yaml --start 2015-01-01 --stop 2018-01-01 --calendar noleap
 
 The last of three or more ranks is the "ocean" and never calls the land; the others are the "atmosphere", on a grid of
-5 x 4 degrees of their own, or on a named one of the configuration. Their step is a day. Each day the atmosphere gives
-what the land wants of it (an air temperature that follows the seasons) and asks the land to follow; when the fields
-have changed it looks at them. With ``--restart-at`` it writes a restart on that day; ``--restart`` continues from one.
+5 x 4 degrees of their own, or on a named grid of the configuration. The time step is one day. Each day the atmosphere
+gives the imports of the land (an air temperature with seasons) and runs the land to the new date. When fields have
+changed, it reads them. With ``--restart-at`` it writes a restart on that day; ``--restart`` continues from a restart.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NLON, NLAT = 72, 45
 
 
 def own_grid(rank: int, size: int) -> Mesh:
-    """Every rank takes the cells whose number leaves its own as the remainder."""
+    """Each rank owns the cells whose number modulo ``size`` is ``rank``."""
     ids = np.arange(rank, NLON * NLAT, size, dtype=np.int64)
     west, south = 5.0 * (ids % NLON), -90.0 + 4.0 * (ids // NLON)
     lon, lat = west[:, None] + [0, 5, 5, 0], south[:, None] + [0, 0, 4, 4]
@@ -43,7 +43,7 @@ def days(start: str, stop: str, calendar: str) -> Iterator[Any]:
 
 
 def temperature(lat: np.ndarray, date: Any) -> np.ndarray:
-    """Air temperature (K): warm at the equator, and with seasons."""
+    """Air temperature (K) that depends on latitude and season."""
     season = np.cos(2 * np.pi * (date.dayofyr - 200) / 365)
     return np.asarray(300.0 - 0.4 * np.abs(lat) + 0.15 * lat * season)
 
@@ -76,7 +76,7 @@ def atmosphere(comm: Any, options: argparse.Namespace) -> None:
         if options.restart_at == f"{date.year:04d}-{date.month:02d}-{date.day:02d}":
             land.write_restart("restarts" if options.folder is None else options.folder)
 
-    # A mistake is an answer, not the end: land cannot go back in time, and the model goes on.
+    # An error does not end the model: the land cannot go back in time, and the model continues.
     try:
         land.run(options.start)
     except Ai4LandError as error:
@@ -96,11 +96,11 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("--start", required=True, help="first day of the model, as 2015-01-01")
     parser.add_argument("--stop", required=True, help="day on which it ends")
-    parser.add_argument("--calendar", default="standard", help="any of cftime's")
+    parser.add_argument("--calendar", default="standard", help="any calendar of cftime")
     parser.add_argument("--grid", help="a grid of the configuration's `hosts`; default: the model's own")
     parser.add_argument("--restart", help="folder of restarts to continue from")
     parser.add_argument("--restart-at", help="day on which a restart is written")
-    parser.add_argument("--folder", help="where; default: restarts")
+    parser.add_argument("--folder", help="folder of that restart; default: restarts")
     parser.add_argument("-o", "--output", help="fractions of each year, as .npz")
     options = parser.parse_args()
 

@@ -2,8 +2,8 @@
 
     mpiexec -n 2 ai4land couple run.yaml : -n 2 python model.py --start 2015 --stop 2018 -o received.npz
 
-Its grid is a band of 3 x 2 degree cells, split over its ranks; its step is a day. Each day it puts the air temperature
-(the land gets monthly means of it), and asks for the land: YAC delivers on 1 January, and tells so.
+Its grid is a band of 3 x 2 degree cells, divided over its ranks; its time step is one day. Each day it puts the air
+temperature (the land gets monthly means) and tries to get the land cover, which YAC delivers on 1 January.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Atmosphere:
         self.coupler.def_couple(source, grid, field, target, target_grid, field, period, ISO, mean, conservative)
 
     def step(self) -> np.ndarray | None:
-        """A day: put the temperature, and get the land where it arrives today."""
+        """One day: put the temperature, and get the land if it arrives today; else return ``None``."""
         if self.temperature is not None:
             season = -np.cos(2 * np.pi * (int(self.land.datetime.split("-")[1]) - 1) / 12)
             self.temperature.put(np.full((1, self.ids.size), 283.0 + 8.0 * season))
