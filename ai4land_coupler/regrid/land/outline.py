@@ -47,7 +47,7 @@ class GridBoxes:
 
     @classmethod
     def of(cls, grid: LatLonGrid, row0: Ints, row1: Ints, col0: Ints, col1: Ints) -> GridBoxes:
-        """GridBoxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
+        """Boxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
         edges = grid.lat_edges
         first, last = edges[row0], edges[row1]
         lat, half_lat = (first + last) / 2, np.abs(last - first) / 2
