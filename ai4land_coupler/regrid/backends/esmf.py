@@ -156,14 +156,14 @@ def _weights(
     esmpy: Any, source: Mesh, destination: Mesh, method: Method, subdivide: int, comm: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Local destination cell, global source id and value of each weight of this rank, sorted by cell and id."""
-    given = source.take(np.flatnonzero(source.mask if method != "bilinear" else source.mask | _is_polygon(source)))
+    sources = source.take(np.flatnonzero(source.mask if method != "bilinear" else source.mask | _is_polygon(source)))
     taken = np.flatnonzero(destination.mask)
     wanted = destination.take(taken)
-    counts = [(given.size, taken.size)] if comm is None else comm.allgather((given.size, taken.size))
+    counts = [(sources.size, taken.size)] if comm is None else comm.allgather((sources.size, taken.size))
     if not np.all(np.sum(counts, axis=0)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     giving, getting = (
-        _Side(mesh, DenseIds(mesh.cell_ids, mesh.global_size, comm), ~mesh.mask) for mesh in (given, wanted)
+        _Side(mesh, DenseIds(mesh.cell_ids, mesh.global_size, comm), ~mesh.mask) for mesh in (sources, wanted)
     )
     numbers_to, numbers_from, values = _factors(esmpy, giving, getting, method, subdivide, comm)
 

@@ -30,7 +30,7 @@ from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import validate
 from ai4land_coupler.parallel.collective import agree, rank_and_size
 from ai4land_coupler.regrid.weight_files.link_sums import LinkSums
-from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, giving, read_part
+from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, has_source, read_part
 from ai4land_coupler.regrid.weight_files.read import Side
 from ai4land_coupler.regrid.weight_files.same_grid import wrong_area, wrong_grid
 
@@ -142,16 +142,16 @@ def _read(
         covered = (links.sums != 0).astype(np.float64)
 
     error = None
-    gives = giving(col, source, comm)
-    if not gives.all() and (method, norm) != ("conservative", "destination"):
+    usable = has_source(col, source, comm)
+    if not usable.all() and (method, norm) != ("conservative", "destination"):
         error = GridError(
             "weights of a file use source cells that are masked or belong to no rank",
-            found=f"{int((~gives).sum())} links",
+            found=f"{int((~usable).sum())} links",
             where=path,
             remedy="make the file with this mask, or use method conservative with norm destination",
         )
     agree(error, comm)
-    keep = gives & destination.mask[row]
+    keep = usable & destination.mask[row]
     row, col, values = row[keep], col[keep], values[keep]
     sums = np.bincount(row, weights=values, minlength=destination.size).astype(np.float64)
     if (method, norm) == ("conservative", "destination"):
