@@ -246,7 +246,7 @@ def test_odd_names(tmp_path: Path, dead: Writer, name: str) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_folders_go_with_what_they_hold_and_links_alone(tmp_path: Path, dead: Writer) -> None:
+def test_folders_are_removed_with_their_content_and_links_without_their_target(tmp_path: Path, dead: Writer) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     make(mine / "thesis")
@@ -306,7 +306,7 @@ def _write_many_times(folder: Path, number: int, start: object) -> None:
             store.write_bytes(text)
 
 
-def test_writers_of_one_target_leave_each_other_alone(tmp_path: Path) -> None:
+def test_writers_of_one_target_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Each write clears the folder first; one of the writers is killed."""
     start = FORKS.Barrier(5)
     writers = [FORKS.Process(target=_write_many_times, args=(tmp_path, n, start)) for n in range(4)]
