@@ -163,10 +163,10 @@ def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     first = order[np.searchsorted(place[order], np.arange(key.size))]
     lonlat = np.stack([lon[first], polygons.lat[first]], axis=1)
 
-    home = key % size
-    keys = exchange(split_by_rank(key, home, size), comm)
+    target = key % size
+    keys = exchange(split_by_rank(key, target, size), comm)
     known = np.concatenate(keys)
-    points = np.concatenate(exchange(split_by_rank(lonlat, home, size), comm))
+    points = np.concatenate(exchange(split_by_rank(lonlat, target, size), comm))
     holder = np.repeat(np.arange(size), [len(part) for part in keys])
     order = np.lexsort((points[:, 1], points[:, 0], known))
     distinct, start, inverse = np.unique(known[order], return_index=True, return_inverse=True)
@@ -181,7 +181,7 @@ def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     agreed[order] = points[order][start][inverse.ravel()]
     ends = np.cumsum([len(part) for part in keys])[:-1]
 
-    back = np.argsort(home, kind="stable")
+    back = np.argsort(target, kind="stable")
     named, located = np.empty((key.size, 2), np.int64), np.empty((key.size, 2))
     named[back] = np.concatenate(exchange(np.split(answer, ends), comm))
     located[back] = np.concatenate(exchange(np.split(agreed, ends), comm))
@@ -205,8 +205,8 @@ class DenseIds:
             return
         rank, size = rank_and_size(comm)
         # each rank numbers a range of ids, so that numbers have the order of the ids
-        home = ids // -(-global_size // size)
-        parts = exchange(split_by_rank(ids, home, size), comm)
+        target = ids // -(-global_size // size)
+        parts = exchange(split_by_rank(ids, target, size), comm)
         self._held = np.sort(np.concatenate(parts))
         counts = [self._held.size] if comm is None else comm.allgather(self._held.size)
         if sum(counts) > _LARGEST_ID:
@@ -214,7 +214,7 @@ class DenseIds:
         self._starts = np.cumsum([0, *counts])
         places = [np.searchsorted(self._held, part) + self._starts[rank] + 1 for part in parts]
         self.numbers = np.empty(ids.size, np.int32)
-        self.numbers[np.argsort(home, kind="stable")] = np.concatenate(exchange(places, comm))
+        self.numbers[np.argsort(target, kind="stable")] = np.concatenate(exchange(places, comm))
 
     def ids(self, numbers: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The global ids of any numbers, also of cells of other ranks. Collective."""
@@ -222,9 +222,9 @@ class DenseIds:
         if self._fit:
             return numbers
         rank, size = rank_and_size(self._comm)
-        home = np.searchsorted(self._starts, numbers, side="right") - 1
-        asked = exchange(split_by_rank(numbers, home, size), self._comm)
+        target = np.searchsorted(self._starts, numbers, side="right") - 1
+        asked = exchange(split_by_rank(numbers, target, size), self._comm)
         answers = [self._held[part - self._starts[rank]] for part in asked]
         found = np.empty(numbers.size, np.int64)
-        found[np.argsort(home, kind="stable")] = np.concatenate(exchange(answers, self._comm))
+        found[np.argsort(target, kind="stable")] = np.concatenate(exchange(answers, self._comm))
         return found

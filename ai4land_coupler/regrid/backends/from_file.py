@@ -102,7 +102,7 @@ class FileRegridder(Regridder):
 
 
 def _read(
-    path: Path, source: Mesh, destination: Mesh, method: Method, norm: Norm, told: Norm | None, comm: Any
+    path: Path, source: Mesh, destination: Mesh, method: Method, norm: Norm, option_norm: Norm | None, comm: Any
 ) -> LocalWeights:
     meshes: dict[Side, Mesh] = {"source": source, "destination": destination}
     error: Exception | None = None
@@ -126,7 +126,7 @@ def _read(
 
     links = LinkSums(row, values, destination.size)
     if method in ("conservative", "conservative2nd"):
-        norm_of_file = part.norm or told or links.likely_norm(norm, comm)
+        norm_of_file = part.norm or option_norm or links.likely_norm(norm, comm)
         agree(links.wrong_sums(norm_of_file, fraction, method, path), comm)
         if (norm_of_file, norm) == ("fraction", "destination") and fraction is None:
             raise ConfigError(

@@ -39,7 +39,7 @@ def open_output(path: Path) -> Iterator[Output]:
         The disk is full or cannot be written.
     """
     opener = _zarr if path.suffix == ".zarr" else _netcdf
-    with new_path(path, "regridded fields cannot be written") as aside, opener(aside) as output:
+    with new_path(path, "regridded fields cannot be written") as temporary, opener(temporary) as output:
         yield output
 
 

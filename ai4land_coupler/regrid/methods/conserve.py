@@ -182,9 +182,11 @@ class _SourceSums:
     ) -> None:
         self._area, self._candidates, self._comm = source_area, candidates, comm
         _, size = rank_and_size(comm)
-        home = candidates.owner[overlaps.candidate]
+        source_owner = candidates.owner[overlaps.candidate]
         # each rank sends each owner once the ids of its rows with overlaps there, and later uses their indices
-        self._rows = [np.flatnonzero(np.bincount(row[home == rank], minlength=row_ids.size)) for rank in range(size)]
+        self._rows = [
+            np.flatnonzero(np.bincount(row[source_owner == rank], minlength=row_ids.size)) for rank in range(size)
+        ]
         place = np.zeros((size, row_ids.size), np.int64)
         for rank, rows in enumerate(self._rows):
             place[rank, rows] = np.arange(rows.size)
@@ -194,9 +196,9 @@ class _SourceSums:
         column[self._by_id] = np.arange(column.size)
 
         def send(values: NDArray[Any]) -> list[NDArray[Any]]:
-            return exchange(split_by_rank(values, home, size), comm)
+            return exchange(split_by_rank(values, source_owner, size), comm)
 
-        places = send(place[home, row])
+        places = send(place[source_owner, row])
         offsets = np.cumsum([0, *(part.size for part in ids)])
         columns = column[np.concatenate([part + offsets[rank] for rank, part in enumerate(places)])]
         local = candidates.fetch(np.arange(self._area.size), comm)[overlaps.candidate]

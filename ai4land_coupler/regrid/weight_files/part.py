@@ -82,11 +82,11 @@ def _slice(n: int, rank: int, size: int) -> tuple[int, int]:
 def fetch(ids: NDArray[np.int64], values: NDArray[Any], n: int, comm: Any) -> NDArray[Any]:
     """Values of the cells ``ids`` (0 to ``n`` - 1), from the equal slices that the ranks have read. Collective."""
     rank, size = rank_and_size(comm)
-    home = np.searchsorted([_slice(n, r, size)[1] for r in range(size)], ids, side="right")
+    target = np.searchsorted([_slice(n, r, size)[1] for r in range(size)], ids, side="right")
     start = _slice(n, rank, size)[0]
-    replies = [values[asked - start] for asked in exchange(split_by_rank(ids, home, size), comm)]
+    replies = [values[asked - start] for asked in exchange(split_by_rank(ids, target, size), comm)]
     found = np.empty((ids.size, *values.shape[1:]), values.dtype)
-    found[np.argsort(home, kind="stable")] = np.concatenate(exchange(replies, comm))
+    found[np.argsort(target, kind="stable")] = np.concatenate(exchange(replies, comm))
     return found
 
 

@@ -135,9 +135,9 @@ class WeightReader:
         self._row, self._col, self._value = LINKS["esmf" if self.layout == "esmf" else "scrip"]
         self.n_links = arrays.shape(self._value)[0] if self._value in names else 0
         self.method_text = str(self.attributes.get("ESMF_regrid_method") or self.attributes.get("map_method") or "")
-        told = self.method_text.lower()
-        known = not any(word in told for word in _OTHERS)
-        self.method: Method | None = next((m for text, m in _METHODS if known and text in told), None)
+        text_of_method = self.method_text.lower()
+        known = not any(word in text_of_method for word in _OTHERS)
+        self.method: Method | None = next((m for text, m in _METHODS if known and text in text_of_method), None)
         self.norm = self._norm()
         self._check()
 

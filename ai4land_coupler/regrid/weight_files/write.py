@@ -51,11 +51,11 @@ def write_weights(path: str | Path, weights: WeightFile, layout: Layout = "esmf"
     if layout in ("esmf", "scrip"):
         for side in get_args(Side):
             arrays |= _grid(getattr(weights, side), side, layout)
-    with new_path(path, "regrid weights cannot be written") as aside:
+    with new_path(path, "regrid weights cannot be written") as temporary:
         if path.suffix == ".zarr":
-            _write_zarr(aside, arrays, attributes)
+            _write_zarr(temporary, arrays, attributes)
         else:
-            _write_netcdf(aside, arrays, attributes)
+            _write_netcdf(temporary, arrays, attributes)
     return path
 
 
