@@ -76,15 +76,15 @@ def write_durably(path: Path, content: bytes, *, sync_folder: bool = True) -> No
     """
     if sync_folder:
         clear_dead(path.parent, [path.name])
-    aside = aside_of(path)
+    temporary = temporary_path(path)
     try:
-        with aside.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        remove(aside)
+        remove(temporary)
         raise
     if sync_folder:
         sync_path(path.parent)
@@ -105,33 +105,33 @@ def new_paths(paths: Sequence[Path], what: str) -> Iterator[list[Path]]:
     """
     folders = sorted({path.parent for path in paths})
     where = paths[0] if len(paths) == 1 else folders[0]
-    asides = [aside_of(path) for path in paths]
+    temporaries = [temporary_path(path) for path in paths]
     try:
         with disk_errors(what, where):
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
                 clear_dead(folder, [path.name for path in paths if path.parent == folder])
             try:
-                yield asides
+                yield temporaries
             except RuntimeError as error:  # the netCDF library reports a full disk as an HDF error
                 remedy = "check the free space and the access rights of the folder"
                 raise RunError(what, found=error, where=where, remedy=remedy) from error
-            for aside in asides:
-                sync_tree(aside)
-            for aside, path in zip(asides, paths, strict=True):
-                _put_in_place(aside, path)
+            for temporary in temporaries:
+                sync_tree(temporary)
+            for temporary, path in zip(temporaries, paths, strict=True):
+                _put_in_place(temporary, path)
             for folder in folders:
                 sync_path(folder)
     finally:
-        for aside in asides:
-            remove(aside)
+        for temporary in temporaries:
+            remove(temporary)
 
 
 @contextmanager
 def new_path(path: Path, what: str) -> Iterator[Path]:
     """:func:`new_paths` for one path."""
-    with new_paths([path], what) as (aside,):
-        yield aside
+    with new_paths([path], what) as (temporary,):
+        yield temporary
 
 
 @contextmanager
@@ -141,23 +141,23 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     For writers of several files, which rename them one by one.
     """
     clear_dead(path.parent, [path.name])
-    aside = aside_of(path)
-    aside.mkdir()
+    temporary = temporary_path(path)
+    temporary.mkdir()
     try:
-        yield aside
+        yield temporary
     finally:
-        remove(aside)
+        remove(temporary)
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
-    if not (_is_folder(aside) and _is_folder(path)):
-        aside.replace(path)
+def _put_in_place(temporary: Path, path: Path) -> None:
+    if not (_is_folder(temporary) and _is_folder(path)):
+        temporary.replace(path)
         return
     # a rename cannot replace a folder that holds files, so for a moment there is no folder
-    old = aside_of(path)
+    old = temporary_path(path)
     path.replace(old)
     try:
-        aside.replace(path)
+        temporary.replace(path)
     except OSError:
         old.replace(path)
         raise
@@ -167,7 +167,7 @@ def _put_in_place(aside: Path, path: Path) -> None:
 # ---- temporary names ----------------------------------------------------------------------------------------------
 
 
-def aside_of(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A new temporary path in the folder of ``path``. Makes no file. Most writers should use :func:`new_paths`."""
     name = os.fsencode(path.name)
     if len(name) > _NAME:

@@ -104,9 +104,9 @@ def owners(owned: NDArray[np.int64], wanted: NDArray[np.int64], comm: Any) -> ND
     order = np.argsort(ids, kind="stable")
     ids, rank_of = ids[order], rank_of[order]
 
-    home = wanted % size
+    target = wanted % size
     replies = []
-    for asked in exchange(split_by_rank(wanted, home, size), comm):
+    for asked in exchange(split_by_rank(wanted, target, size), comm):
         place = np.searchsorted(ids, asked)
         hit = place < ids.size
         hit[hit] = ids[place[hit]] == asked[hit]
@@ -114,7 +114,7 @@ def owners(owned: NDArray[np.int64], wanted: NDArray[np.int64], comm: Any) -> ND
         reply[hit] = rank_of[place[hit]]
         replies.append(reply)
     answer = np.empty(wanted.shape, np.int64)
-    answer[np.argsort(home, kind="stable")] = np.concatenate(exchange(replies, comm))
+    answer[np.argsort(target, kind="stable")] = np.concatenate(exchange(replies, comm))
     return answer
 
 

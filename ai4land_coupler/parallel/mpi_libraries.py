@@ -22,8 +22,8 @@ def loaded_libraries() -> dict[str, ctypes.CDLL]:
         except (OSError, AttributeError):
             continue
         address = ctypes.cast(function, ctypes.c_void_p).value or 0
-        home = next((path for start, end, path in mappings if start <= address < end), str(candidate))
-        found.setdefault(home, library)
+        library_path = next((path for start, end, path in mappings if start <= address < end), str(candidate))
+        found.setdefault(library_path, library)
     return found
 
 

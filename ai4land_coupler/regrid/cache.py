@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.files.durable import aside_of, clear_dead, remove, seal, sync_path, unseal, write_durably
+from ai4land_coupler.files.durable import clear_dead, remove, seal, sync_path, temporary_path, unseal, write_durably
 from ai4land_coupler.parallel.collective import exchange, rank_and_size, send_to_owners, split_by_rank
 
 #: Columns (n, ...) by name, ``id`` (int64) among them.
@@ -134,7 +134,7 @@ class WeightCache:
         -------
         Whether the entry was written, the same on all ranks. If not, the reason is logged.
         """
-        name = aside_of(self.folder / key).name
+        name = temporary_path(self.folder / key).name
         name = name if self._comm is None else self._comm.bcast(name)
         temporary, reason = self.folder / name, None
         # some ranks also write the records of other ranks, so that thousands of ranks do not make thousands of files
@@ -211,7 +211,7 @@ class WeightCache:
 
     def _remove(self, key: str) -> None:
         """Remove a damaged entry. If that fails, it stays, and the next run finds it damaged again."""
-        temporary = aside_of(self.folder / key)
+        temporary = temporary_path(self.folder / key)
         try:
             (self.folder / key).replace(temporary)
         except OSError as error:

@@ -19,13 +19,13 @@ from ai4land_coupler.errors import RunError
 from ai4land_coupler.files import durable
 from ai4land_coupler.files.durable import (
     AGE,
-    aside_of,
     clear_dead,
     disk_errors,
     new_path,
     new_paths,
     remove,
     scratch_folder,
+    temporary_path,
     write_durably,
 )
 
@@ -33,8 +33,8 @@ from ai4land_coupler.files.durable import (
 NAMER = """
 import sys
 from pathlib import Path
-from ai4land_coupler.files.durable import aside_of
-print(aside_of(Path(sys.argv[1])), flush=True)
+from ai4land_coupler.files.durable import temporary_path
+print(temporary_path(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
@@ -94,15 +94,17 @@ def field(name: str, **changes: str) -> str:
 
 
 def test_the_name_tells_host_and_process(tmp_path: Path) -> None:
-    name = aside_of(tmp_path / "out.nc").name
+    name = temporary_path(tmp_path / "out.nc").name
     host = re.sub(r"[^A-Za-z0-9_-]", "-", os.uname().nodename)[:40]
     assert name.startswith(f"out.nc.{host}.")
     assert f"-{os.getpid()}-" in name
-    assert aside_of(tmp_path / "out.nc").name != name
+    assert temporary_path(tmp_path / "out.nc").name != name
 
 
 def test_of_the_dead_and_of_no_others(tmp_path: Path, dead: Writer, living: Writer) -> None:
-    gone, there, own = (make(tmp_path / name) for name in (dead.aside, living.aside, aside_of(Path("target")).name))
+    gone, there, own = (
+        make(tmp_path / name) for name in (dead.aside, living.aside, temporary_path(Path("target")).name)
+    )
     changed(there, 10 * AGE)
     changed(own, 10 * AGE)
     assert clear_dead(tmp_path) == [gone]
@@ -246,7 +248,7 @@ def test_odd_names(tmp_path: Path, dead: Writer, name: str) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_folders_go_with_what_they_hold_and_links_alone(tmp_path: Path, dead: Writer) -> None:
+def test_folders_are_removed_with_their_content_and_links_without_their_target(tmp_path: Path, dead: Writer) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     make(mine / "thesis")
@@ -306,7 +308,7 @@ def _write_many_times(folder: Path, number: int, start: object) -> None:
             store.write_bytes(text)
 
 
-def test_writers_of_one_target_leave_each_other_alone(tmp_path: Path) -> None:
+def test_writers_of_one_target_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Each write clears the folder first; one of the writers is killed."""
     start = FORKS.Barrier(5)
     writers = [FORKS.Process(target=_write_many_times, args=(tmp_path, n, start)) for n in range(4)]

@@ -92,7 +92,7 @@ def test_each_fine_cell_belongs_to_the_block_of_the_forcing_cell_that_holds_its_
     check_cover(plan_of(fine, coarse, block))
 
 
-def test_blocks_differ_in_size_where_nothing_divides() -> None:
+def test_sizes_of_blocks_differ_if_cells_do_not_divide_evenly() -> None:
     widths = {b.core.shape[1] for b in plan_of(LatLonGrid(-4.0, 0.00998837, 1500, 55.5, -0.01, 60), QUARTER, 1).blocks}
     assert widths == {25, 26} | {min(widths)}  # 25.03 cells, and what is left at the edge of the domain
 
@@ -293,7 +293,7 @@ def test_workers_without_blocks_are_allowed() -> None:
         assert 0 <= plan.owners(workers)[0] < workers
 
 
-def test_the_plan_and_its_name_know_nothing_of_workers() -> None:
+def test_the_plan_and_its_hash_do_not_depend_on_workers() -> None:
     plan = plan_of(NORTHUP, QUARTER, 2)
     blocks, name = plan.blocks, plan.hash
     for workers in (1, 2, 7, 50):

@@ -142,7 +142,7 @@ def test_an_error_on_one_rank_is_every_ranks_error(two: Path) -> None:
 
 
 @pytest.mark.mpi
-def test_a_library_that_exits_does_not_leave_the_others_waiting(two: Path) -> None:
+def test_a_library_that_exits_does_not_leave_other_ranks_waiting(two: Path) -> None:
     first, last = told(two)
     remote = "another rank failed\n  found: {}\n  where: rank 1"
     assert first["leaving"] == ["RemoteError", remote.format("SystemExit: a library gave up")]

@@ -76,7 +76,7 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
 
 
 def faults(comm: MPI.Comm) -> dict[str, str]:
-    """What this rank is told where the last one holds a fault."""
+    """The errors on this rank if the last rank has a fault."""
     owner, last = PLAN.owners(comm.size), comm.rank == comm.size - 1
     mesh = HOST.take(np.arange(comm.rank, HOST.size, comm.size))
     mine = blocks_of(codes(), owner, comm.rank)

@@ -94,7 +94,7 @@ def test_sums_do_not_depend_on_the_order_of_the_land():
     np.testing.assert_array_equal(one.apply(values), other.apply(values[order]))
 
 
-def test_source_cells_that_nobody_owns_are_refused():
+def test_source_cells_without_an_owner_are_refused():
     with pytest.raises(GridError, match=r"belong to no rank\n  found: 1 cells, first global id 11"):
         RegridPlan(local_weights(DENSE, IDS), IDS[:3])
 

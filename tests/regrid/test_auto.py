@@ -1,4 +1,4 @@
-"""The backend ``auto``: what it comes to, that it is kept, and that another is refused."""
+"""The backend ``auto``: its choice is recorded, and another backend cannot continue the run."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ai4land_coupler.regrid.backends import esmf_runtime
 
 
 @pytest.mark.parametrize(("reason", "backend"), [(None, "esmf"), ("esmpy is not installed", "yac")])
-def test_esmf_where_it_can_be_used_else_yac(monkeypatch, reason, backend):
+def test_auto_is_esmf_if_it_can_be_used_else_yac(monkeypatch, reason, backend):
     asked = []
     monkeypatch.setattr(esmf_runtime, "missing", lambda ranks: asked.append(ranks) or reason)
     assert auto.resolve("auto", 3) == backend

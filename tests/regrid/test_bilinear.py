@@ -85,7 +85,7 @@ def test_smooth_fields_come_out_to_second_order(name):
     assert np.abs(meant - there)[direct].max() < (1e-9 if name != "triangles" else 0.05)
 
 
-def test_beyond_the_last_row_the_mean_of_the_row_stands_at_the_pole():
+def test_the_value_at_the_pole_is_the_mean_of_the_last_row():
     source = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source")  # points at 85 N, 5 E ...
     host = at_points([20.0, 25.0], [90.0, 88.0])
     dense = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
@@ -104,7 +104,7 @@ def test_points_of_the_source_get_its_value():
     np.testing.assert_allclose(dense, np.eye(source.size), atol=1e-9)
 
 
-def test_points_beyond_the_source_take_the_nearest_or_nothing():
+def test_points_outside_the_source_get_the_nearest_value_or_none():
     grid = LatLonGrid(0, 10, 6, 0, 10, 5)
     source = latlon_mesh(grid, "region")
     source.mask[2 * 6 + 3] = False  # centre 35 E, 25 N

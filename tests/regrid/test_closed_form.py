@@ -146,7 +146,7 @@ def test_what_yac_would_abort_on_is_refused(lon, lat):
             YacRegridder(YacRegridOptions(closed_form=False)).build(*meshes)
 
 
-def test_a_norm_that_nobody_knows_is_refused():
+def test_an_unknown_norm_is_refused():
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     with pytest.raises(ConfigError, match="norm destination or fraction"):
         REGRIDDER.build(mesh, mesh, norm="area")

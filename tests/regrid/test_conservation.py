@@ -1,4 +1,4 @@
-"""Area and constants are kept, from every kind of global grid to every other."""
+"""Area and constants are conserved, from every kind of global grid to every other kind."""
 
 from functools import cache
 from itertools import permutations

@@ -52,7 +52,7 @@ def check_with_yac(source: Mesh, destination: Mesh, within: float = 1e-8) -> Loc
 
 
 @pytest.mark.parametrize("lon", [0.0, -180.0, 3.0, 7.5])
-def test_octants_have_as_much_of_each_box_as_lies_between_their_meridians(lon):
+def test_octants_get_the_part_of_each_box_between_their_meridians(lon):
     found = made(GLOBE, octants(lon))
     share = matrix(found, GLOBE.size).toarray() * found.destination_area[:, None] / found.source_area
     west, south = np.tile(np.arange(48) * 7.5, 24), np.repeat(np.arange(24) * 7.5 - 90, 48)

@@ -161,7 +161,7 @@ def test_yac_makes_the_weights_of_esmf_files(sample_data, monkeypatch, name):
 @pytest.mark.real_data
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("name", sorted(REAL))
-def test_weights_of_esmf_files_are_met(real_runs, sample_data, name, ranks):
+def test_weights_equal_those_of_esmf_files(real_runs, sample_data, name, ranks):
     expected, rows = weights_of_esmf(sample_data, name)
     assert largest((Answer(real_runs[ranks], name).matrix - expected)[rows]) < 1e-9
 
@@ -229,7 +229,7 @@ def test_any_number_of_ranks_makes_the_same_weights(runs, name, ranks):
 
 
 @pytest.mark.mpi
-def test_masked_cells_get_and_give_nothing(runs):
+def test_masked_cells_have_no_weights(runs):
     for name in ("masked", "bilinear masked", "nearest"):
         found, (source, destination) = Answer(runs[3], name), CASES[name].grids()
         assert not np.any(found.matrix.sum(axis=0)[:, ~source.mask])
@@ -301,7 +301,7 @@ def test_a_host_that_runs_esmf_keeps_it(tmp_path, ranks):
         ("other order", "PluginError: ESMF runs on other ranks than the land"),
     ],
 )
-def test_a_fault_is_told_on_every_rank(runs, case, message):
+def test_every_rank_raises_the_error_of_one_rank(runs, case, message):
     told = [json.loads((runs[2] / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(2)]
     assert [text.startswith(message) for text in told] == [True, True], told
 

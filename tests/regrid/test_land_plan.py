@@ -179,7 +179,7 @@ def test_small_bands_and_masked_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cornerless.destination_area[~mask] == 0).all()
 
 
-def test_nothing_at_all() -> None:
+def test_no_land_and_no_cells() -> None:
     grid = LatLonGrid(0.0, 1.0, 20, 20.0, -1.0, 20)
     mesh = octahedral_mesh(1)
     none = on_land(plan_of(grid), np.full(grid.shape, -1, np.int8), mesh)
@@ -208,19 +208,19 @@ def test_bad_fields_are_refused() -> None:
 
 
 class Counted(Regridder):
-    """A backend that counts how often it is asked."""
+    """A backend that counts its calls."""
 
     single_rank, methods = True, YacRegridder.methods
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def build(self, *arguments: Any) -> LocalWeights:
-        self.asked += 1
+        self.calls += 1
         return YacRegridder().build(*arguments)
 
 
-def test_weights_are_kept_for_a_land_and_a_host(tmp_path: Path) -> None:
+def test_weights_are_cached_for_a_land_grid_and_a_host(tmp_path: Path) -> None:
     """Found again by any order and share of the host's cells; not for another land or host."""
     mesh, grid, block = CASES["globe"]
     codes = patchwork(grid, 4)
@@ -229,17 +229,17 @@ def test_weights_are_kept_for_a_land_and_a_host(tmp_path: Path) -> None:
     counted = Counted()
     cached = CachedRegridder(counted, tmp_path / "cache", "backend 1")
     made = cached_land_weights(plan, land, mesh, cached, None)
-    assert counted.asked == 1
+    assert counted.calls == 1
     shuffled = mesh.take(np.random.default_rng(3).permutation(mesh.size))
     found = cached_land_weights(plan, land, shuffled, cached, None)
-    assert counted.asked == 1
+    assert counted.calls == 1
     for one, other in zip((*made.runs, *made.cuts), (*found.runs, *found.cuts), strict=True):
         np.testing.assert_array_equal(one, other)
     assert found.provenance == made.provenance
     cached_land_weights(plan, land | {0: ~land[0]}, mesh, cached, None)
     cached_land_weights(plan, land, mesh.take(np.arange(mesh.size - 1)), cached, None)
     cached_land_weights(plan_of(grid, block + 1), {}, mesh, cached, None)
-    assert counted.asked == 4
+    assert counted.calls == 4
 
 
 def a_land(grid: LatLonGrid, block: int) -> tuple[LandCells, LandState, np.ndarray]:
@@ -256,7 +256,7 @@ def a_land(grid: LatLonGrid, block: int) -> tuple[LandCells, LandState, np.ndarr
     return LandCells(plan, legend, cover), LandState(2000, cover, fields, {}), view
 
 
-def test_weights_of_others_give_the_same_exports() -> None:
+def test_a_backend_that_reads_weights_gives_the_same_host_fields() -> None:
     """A host grid by blocks, and one whose backend hands out weights by the ids of fine cells."""
     mesh, grid, block = CASES["globe"]
     land, state, view = a_land(grid, block)
@@ -339,7 +339,7 @@ def test_a_backend_that_all_ranks_call_together(runs: dict[int, Path], ranks: in
         ("mesh", "GridError: a cell has more than one owner"),
     ],
 )
-def test_a_fault_on_one_rank_is_told_to_all(runs: dict[int, Path], case: str, message: str) -> None:
+def test_every_rank_raises_the_error_of_one_rank(runs: dict[int, Path], case: str, message: str) -> None:
     told = [json.loads((runs[2] / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(2)]
     assert [text.startswith(message) for text in told] == [True, True], told
 

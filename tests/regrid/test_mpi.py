@@ -1,4 +1,4 @@
-"""Regridding over ranks: the answers of one rank, and every rank told of a fault."""
+"""Regridding on several ranks gives the results of one rank, and every rank raises the error of one rank."""
 
 import json
 import subprocess
@@ -131,12 +131,12 @@ def test_the_united_kingdom_on_two_ranks(tmp_path_factory, sample_data):
         ("code", "FieldError: a code is outside of its legend"),
     ],
 )
-def test_a_fault_on_one_rank_is_told_to_all(runs, case, message):
+def test_every_rank_raises_the_error_of_one_rank(runs, case, message):
     told = [json.loads((runs[2] / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(2)]
     assert [text.startswith(message) for text in told] == [True, True], told
 
 
-def test_the_others_learn_where_the_fault_is(runs):
+def test_the_error_names_the_rank_that_failed(runs):
     told = [json.loads((runs[2] / f"faults.{rank}.json").read_text())["clockwise"] for rank in range(2)]
     assert "where: source, cell 1296, rank 1" in told[0]
     assert "where: source, cell 1296\n" in told[1]

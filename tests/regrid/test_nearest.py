@@ -63,7 +63,7 @@ def test_a_limit_of_distance():
         assert (np.diff(found.indptr) == found.destination_fraction).all()
 
 
-def test_nothing_to_take_from_and_nothing_to_give():
+def test_no_source_cells_and_no_points():
     source, host = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source"), octahedral_mesh(1)
     none = host.take(np.zeros(0, np.int64))
     masked = replace(source, mask=np.zeros(source.size, bool))

@@ -48,7 +48,7 @@ def test_records_come_back_by_id_with_their_bits(tmp_path):
     assert [path.name for path in cache.folder.iterdir()] == [KEY], "nothing is left aside"
 
 
-def test_another_backend_method_norm_or_grid_is_another_key():
+def test_backend_method_norm_and_grid_change_the_key():
     facts = ["a", "b", "conservative", "destination", "yac 3"]
     keys = {weight_key(*facts)}
     for place in range(5):
@@ -65,7 +65,7 @@ def flip(path, place):
 
 @pytest.mark.parametrize("name", ["part-0000.npz", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_damaged_entry_is_told_and_made_anew(tmp_path, caplog, name, damage):
+def test_a_damaged_entry_is_logged_and_made_again(tmp_path, caplog, name, damage):
     cache = WeightCache(tmp_path)
     cache.save(KEY, TABLES, {})
     path = tmp_path / KEY / name
@@ -90,7 +90,7 @@ def test_what_a_kill_left_behind_is_not_read(tmp_path):
     assert cache.load(KEY, WANTED) is None
 
 
-def test_a_cache_that_cannot_be_written_is_told_and_harms_nothing(tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_is_logged_and_the_run_continues(tmp_path, caplog):
     file = tmp_path / "file"
     file.write_text("not a folder")
     cache = WeightCache(file)
@@ -127,16 +127,16 @@ def test_tables_without_records(tmp_path):
 
 
 class Counted(Regridder):
-    """A backend that counts how often it is asked; weights from a file."""
+    """A backend that counts its calls; weights from a file."""
 
     methods = frozenset({"conservative"})
     single_rank = True
 
     def __init__(self, path):
-        self.inner, self.asked = FileRegridder(FileOptions(path=path)), 0
+        self.inner, self.calls = FileRegridder(FileOptions(path=path)), 0
 
     def build(self, *facts):
-        self.asked += 1
+        self.calls += 1
         return self.inner.build(*facts)
 
 
@@ -154,7 +154,7 @@ def test_weights_are_made_once_for_a_pair_of_grids(tmp_path, counted):
     rng = np.random.default_rng(4)
     here, there = rng.permutation(source.size), rng.permutation(destination.size)
     found = cached.build(source.take(here), destination.take(there))
-    assert counted.asked == 1
+    assert counted.calls == 1
     plans = RegridPlan(made, source.cell_ids), RegridPlan(found, source.cell_ids[here])
     values = rng.normal(size=(3, source.size))
     np.testing.assert_array_equal(plans[0].apply(values)[:, there], plans[1].apply(values[:, here]))
@@ -171,9 +171,9 @@ def test_another_mask_norm_or_backend_makes_them_anew(tmp_path, counted):
     cached.build(replace(source, mask=source.cell_ids > 5), destination)
     cached.build(source, destination, "conservative", "fraction")
     CachedRegridder(counted, tmp_path / "cache", "backend 2").build(source, destination)
-    assert counted.asked == 4
+    assert counted.calls == 4
     cached.build(source, destination)
-    assert counted.asked == 4
+    assert counted.calls == 4
 
 
 def test_a_bad_grid_is_refused_and_not_cached(tmp_path, counted):
@@ -207,7 +207,7 @@ def test_a_run_meets_its_host_grid_once(tmp_path, twin_config, monkeypatch):
     np.testing.assert_array_equal(realized(), made)
 
 
-def test_where_weights_are_kept_is_no_part_of_a_run_s_identity(tmp_path, twin_config):
+def test_the_folder_of_the_cache_does_not_change_the_identity_of_a_run(tmp_path, twin_config):
     with_one = parse_config(twin_config | {"regrid": {"cache": "kept"}}, tmp_path, "run.yaml")
     assert with_one.digest == parse_config(twin_config | {"regrid": {}}, tmp_path, "run.yaml").digest
 

@@ -156,14 +156,14 @@ def test_the_plugin_is_found_by_name(tmp_path):
 
 @pytest.mark.parametrize("asked", ["destination", "fraction"])
 @pytest.mark.parametrize("given_norm", ["destination", "fraction", "none"])
-def test_one_norm_follows_from_another(tmp_path, given_norm, asked):
+def test_norms_are_converted(tmp_path, given_norm, asked):
     file = as_areas(exact_file()) if given_norm == "none" else exact_file(given_norm)
     found = build(write_weights(tmp_path / "w.nc", file, "scrip"), norm=asked)
     np.testing.assert_allclose(dense(found), exact(asked), atol=1e-14)
     np.testing.assert_allclose(found.destination_fraction, exact().sum(axis=1), atol=1e-14)
 
 
-def test_the_norm_of_a_bare_file_is_told_by_its_sums(tmp_path):
+def test_sums_give_the_norm_of_a_file_with_links_only(tmp_path):
     shares = write_weights(tmp_path / "destination.nc", exact_file(), "basic")
     np.testing.assert_allclose(dense(build(shares, norm="fraction")), exact("fraction"), atol=1e-14)
     means = write_weights(tmp_path / "fraction.nc", exact_file("fraction"), "basic")
@@ -189,7 +189,7 @@ def test_links_in_any_order_and_in_pieces_add_up_the_same(tmp_path):
     np.testing.assert_allclose(dense(found[0]), exact(), atol=1e-15)
 
 
-def test_masked_and_absent_cells_neither_give_nor_get(tmp_path):
+def test_masked_and_absent_cells_have_no_weights(tmp_path):
     path = write_weights(tmp_path / "w.nc", exact_file())
     source, destination = meshes()
     gives, gets = source.cell_ids % 3 > 0, destination.cell_ids % 4 > 0
@@ -242,7 +242,7 @@ def test_what_does_not_fit_is_refused(tmp_path, case):
     assert "spoilt.nc" in str(caught.value)
 
 
-def test_centres_tell_grids_apart_where_there_are_no_corners(tmp_path):
+def test_centres_identify_grids_without_corners(tmp_path):
     file = exact_file()
     bare = [replace(side, corner_lon=None, corner_lat=None) for side in (file.source, file.destination)]
     path = write_weights(tmp_path / "w.nc", replace(file, source=bare[0], destination=bare[1]))
@@ -257,7 +257,7 @@ def test_centres_tell_grids_apart_where_there_are_no_corners(tmp_path):
 @pytest.mark.parametrize(
     ("attribute", "value"), [("contains_fixed_dst", "TRUE"), ("dst_location", "CORNER"), ("src_locations", "EDGE")]
 )
-def test_what_yac_keeps_beside_weights_is_refused(tmp_path, attribute, value):
+def test_yac_files_with_more_than_weights_are_refused(tmp_path, attribute, value):
     path = write_weights(tmp_path / "w.nc", exact_file(), "yac")
     with netCDF4.Dataset(path, "a") as file:
         if attribute in file.variables:
@@ -290,7 +290,7 @@ def test_damaged_files_are_refused(tmp_path, layout):
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_have_the_bits_of_one_and_all_are_told(tmp_path, ranks):
+def test_any_number_of_ranks_gives_the_same_bits_and_every_rank_raises_errors(tmp_path, ranks):
     """Weights from a file, and from the cache, whatever ranks wrote it; one faulty rank is every rank's error."""
     program = Path(__file__).with_name("weight_file_program.py")
     path = write_weights(tmp_path / "w.nc", exact_file())

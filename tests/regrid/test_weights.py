@@ -111,7 +111,7 @@ def test_ids_beyond_32_bits_survive():
     np.testing.assert_array_equal(YacRegridder().build(big, host).source_ids, expected.source_ids + far)
 
 
-def test_masked_cells_neither_give_nor_get():
+def test_masked_cells_have_no_weights():
     source, host = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source"), octahedral_mesh(1)
     give, get = source.cell_ids % 3 > 0, host.cell_ids % 2 > 0
     found = YacRegridder().build(replace(source, mask=give), replace(host, mask=get))
@@ -121,7 +121,7 @@ def test_masked_cells_neither_give_nor_get():
     assert (found.destination_fraction[~get] == 0).all()
 
 
-def test_masked_cells_without_corners_do_no_harm():
+def test_masked_cells_may_lack_corners():
     source, host = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "source"), octahedral_mesh(2)
     expected = YacRegridder().build(source, host)
     lon, lat, mask = host.corner_lon.copy(), host.corner_lat.copy(), host.mask.copy()
@@ -167,7 +167,7 @@ def test_land_classes_of_the_united_kingdom_keep_their_area(sample_data, name):
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-8, 4e-8, 1e-7])
-def test_area_is_kept_where_edges_nearly_coincide(shift):
+def test_area_is_conserved_if_edges_nearly_coincide(shift):
     # YAC takes edges closer than 1e-9 rad (6e-8 degrees) for one, which is 1e-6 of the area of such cells
     source = latlon_mesh(LatLonGrid(-0.1, 0.01, 20, 50.0, 0.01, 20), "source")
     weights = YAC_ALONE.build(source, latlon_mesh(LatLonGrid(-2 + shift, 1.0, 4, 49.0, 1.0, 3), "host"))

@@ -64,7 +64,7 @@ def compiler() -> str:
 
 
 def stub(compiler: str, library: Path) -> Path:
-    """Stands for another MPI library of this name."""
+    """Imitates another MPI library of this name."""
     library.parent.mkdir(parents=True, exist_ok=True)
     options = ["-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
     subprocess.run([compiler, CAPI / "other_mpi.c", *options, "-o", library], check=True)
@@ -100,7 +100,7 @@ def test_another_library_of_that_name_that_came_first_is_refused(compiler: str, 
     assert str(library) in message
 
 
-def test_a_second_library_beside_that_of_mpi4py_is_refused(compiler: str, tmp_path: Path) -> None:
+def test_a_second_mpi_library_is_refused(compiler: str, tmp_path: Path) -> None:
     needs.yac()
     library = stub(compiler, tmp_path / "libmpi_other.so.1")
     message = refusal(f"import ctypes; ctypes.CDLL({str(library)!r})")

@@ -36,7 +36,7 @@ def test_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found["created"].endswith("+00:00")
 
 
-def test_nobody_is_named(tmp_path: Path) -> None:
+def test_provenance_contains_no_user_or_host_name(tmp_path: Path) -> None:
     (tmp_path / "in.nc").write_bytes(b"x")
     program = (
         "import json, sys\n"
@@ -114,7 +114,7 @@ def test_revision_is_that_of_this_checkout() -> None:
         assert provenance.revision() in (done.stdout.strip(), f"{done.stdout.strip()}-dirty")
 
 
-def test_instruction_set_does_not_depend_on_who_is_asked() -> None:
+def test_torch_and_the_processor_give_the_same_instruction_set() -> None:
     program = (
         "from ai4land_coupler.store.provenance import instruction_set\n"
         "import sys\nassert 'torch' not in sys.modules\nalone = instruction_set()\n"

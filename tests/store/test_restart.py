@@ -1,4 +1,4 @@
-"""Restarts: exact, whole or absent, and refused where they do not fit."""
+"""Restarts are exact, complete or absent, and refused if they do not fit the run."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def test_layout_mistakes_are_named() -> None:
             layout(**changes)  # type: ignore[arg-type]
 
 
-def test_create_never_replaces_anything_unasked(tmp_path: Path) -> None:
+def test_create_replaces_nothing_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.zarr"
     store = OutputStore.create(path, layout(), {})
     write_year(store, 2015)

@@ -1,8 +1,8 @@
 """Regrid weights by ESMF (https://earthsystemmodeling.org), through esmpy.
 
-All ranks of the communicator make the weights together: ESMF spreads the search over them. Cells become polygons of an
-ESMF Mesh, whatever grid they come from; edges of ESMF are great circles, so parallels become chains of short arcs
-(:func:`~ai4land_coupler.regrid.backends.esmf_mesh.great_circle_polygons`).
+All ranks of the communicator make the weights together, and ESMF distributes the search over them. The cells of any
+grid become polygons of an ESMF Mesh. Edges of ESMF are great circles, so edges along parallels become chains of short
+arcs (:func:`~ai4land_coupler.regrid.backends.esmf_mesh.great_circle_polygons`).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _ESMF_METHOD: dict[Method, str] = {
     "nearest": "NEAREST_STOD",
 }
 _CONSERVATIVE = ("conservative", "conservative2nd")
-#: A destination cell is wholly covered where its overlaps add up to its area so closely; they are its area then.
+#: A destination cell counts as completely covered if its overlaps differ less (relative) from its area.
 _COVERED = 1e-8
-#: What esmpy raises; anything else is a fault of ours.
+#: Exceptions that esmpy raises. Any other exception is a bug of this package.
 _ESMF_ERRORS = (ValueError, RuntimeError, TypeError, KeyError)
 
 
@@ -51,12 +51,12 @@ class EsmfRegridOptions(RegridOptions):
     Parameters
     ----------
     subdivide:
-        Pieces (of 0.25 degrees or more) that an edge along a parallel is cut into, each of two arcs that keep its
-        area. 0 takes great circles between the corners. Between two grids of meridians and parallels all their
-        longitudes are cut at instead.
+        Number of pieces (of 0.25 degrees or more) of an edge along a parallel; each piece becomes two arcs that keep
+        the area. 0 uses great circles between the corners. Between two grids of meridians and parallels, edges are
+        cut at all longitudes of both grids instead.
     points:
-        Who makes ``bilinear`` and ``nearest`` weights: ``shared``, as for every backend, or ``esmf``. ESMF leaves
-        cells out that are not between source points, and which of equally near points it takes is left to rounding.
+        ``shared`` makes ``bilinear`` and ``nearest`` weights with the code for all backends, ``esmf`` with ESMF. ESMF
+        gives no weights to cells that are not between source points, and rounding decides between equally near points.
     """
 
     subdivide: int = Field(4, ge=0, le=64)
@@ -73,7 +73,7 @@ class EsmfRegridder(Regridder):
 
     @property
     def version(self) -> str:
-        """Of esmpy, which is that of ESMF; empty where it is not installed."""
+        """Version of esmpy, which is also that of ESMF; empty if it is not installed."""
         try:
             return metadata.version("esmpy")
         except metadata.PackageNotFoundError:
@@ -92,15 +92,15 @@ class EsmfRegridder(Regridder):
         Parameters
         ----------
         source, destination:
-            Owned cells of either side; no rank needs to have any. Masked cells get and give nothing.
+            Owned cells of both grids; ranks may have none. Masked cells have no weights.
         method:
-            ``conservative2nd`` takes no source cells that end at a pole.
+            ``conservative2nd`` does not allow source cells that end at a pole.
         comm:
             mpi4py communicator, private to the component; ``None`` for a single process.
 
         Returns
         -------
-        Rows in the order of ``destination.cell_ids``, each sorted by global source id. The areas of wholly covered
+        Rows in the order of ``destination.cell_ids``, each sorted by global source id. The areas of completely covered
         destination cells are the sums of their overlaps, which differ from :func:`cell_area` by up to 1e-9 (relative).
 
         Raises
@@ -124,7 +124,7 @@ class EsmfRegridder(Regridder):
             values = values * _scale(source, source_area, destination, destination_area, row, ids, values, comm)
         sums = np.bincount(row, weights=values, minlength=destination.size)
         if method in _CONSERVATIVE:
-            # ESMF's overlaps leave wholly covered cells short of their area, or over it, by up to 1e-9 of it
+            # ESMF's overlaps of completely covered cells differ from their area by up to 1e-9
             covered = np.abs(sums - 1.0) <= _COVERED
             destination_area = np.where(covered, destination_area * sums, destination_area)
             fraction = np.where(covered, 1.0, sums)
@@ -152,7 +152,7 @@ class EsmfRegridder(Regridder):
 
 
 class _Side(NamedTuple):
-    """One of the two meshes as ESMF gets it."""
+    """One of the two meshes in the form that ESMF needs."""
 
     cells: Mesh
     numbers: DenseIds
@@ -162,15 +162,15 @@ class _Side(NamedTuple):
 def _weights(
     esmpy: Any, source: Mesh, destination: Mesh, method: Method, subdivide: int, comm: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Local destination cell, global source id and value of each weight of this rank, sorted by both."""
-    given = source.take(np.flatnonzero(source.mask if method != "bilinear" else source.mask | _is_polygon(source)))
+    """Local destination cell, global source id and value of each weight of this rank, sorted by cell and id."""
+    sources = source.take(np.flatnonzero(source.mask if method != "bilinear" else source.mask | _is_polygon(source)))
     taken = np.flatnonzero(destination.mask)
     wanted = destination.take(taken)
-    counts = [(given.size, taken.size)] if comm is None else comm.allgather((given.size, taken.size))
+    counts = [(sources.size, taken.size)] if comm is None else comm.allgather((sources.size, taken.size))
     if not np.all(np.sum(counts, axis=0)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     giving, getting = (
-        _Side(mesh, DenseIds(mesh.cell_ids, mesh.global_size, comm), ~mesh.mask) for mesh in (given, wanted)
+        _Side(mesh, DenseIds(mesh.cell_ids, mesh.global_size, comm), ~mesh.mask) for mesh in (sources, wanted)
     )
     numbers_to, numbers_from, values = _factors(esmpy, giving, getting, method, subdivide, comm)
 
@@ -186,7 +186,7 @@ def _weights(
 
 
 def _is_polygon(mesh: Mesh) -> NDArray[np.bool_]:
-    """Masked cells that ESMF can have: they stay, as bilinear weights would reach across the gaps that they leave."""
+    """Cells that ESMF accepts. Masked ones are kept, because bilinear weights would reach across their gaps."""
     merged = merge_corners(mesh)
     proper = ~np.isnan(merged.corner_lat[:, 2])
     proper[proper] = flatness(merged.take(np.flatnonzero(proper))) > FLAT
@@ -241,7 +241,7 @@ def _factors(
 
 
 class _agreed:
-    """Turns what esmpy raises on one rank into an error on every rank."""
+    """Turns an exception of esmpy on one rank into an error on every rank."""
 
     def __init__(self, what: str, where: str, comm: Any) -> None:
         self._what, self._where, self._comm = what, where, comm
@@ -264,7 +264,7 @@ def _scale(
     values: NDArray[np.float64],
     comm: Any,
 ) -> NDArray[np.float64]:
-    """Factor for each weight, by which those of wholly covered source cells conserve area to the last digits."""
+    """Factor for each weight, so that weights of completely covered source cells conserve area to the last digits."""
     needed, column = np.unique(ids, return_inverse=True)
     owner = owners(source.cell_ids, needed, comm)
     sent = indices_to_send(source.cell_ids, needed, owner, comm)
@@ -277,7 +277,7 @@ def _scale(
 
 
 def _pole_triangles(mesh: Mesh) -> GridError | None:
-    """ESMF's second order takes gradients around each cell, and fails where many cells end in one point."""
+    """The second order of ESMF uses gradients around each cell, and fails if many cells end in one point."""
     ends = at_pole(mesh.corner_lat).any(axis=1) & mesh.mask
     if not ends.any():
         return None

@@ -1,4 +1,4 @@
-"""Distributed meshes as ESMF takes them: great-circle polygons, nodes with one id and one owner, ids of 32 bits."""
+"""Distributed meshes for ESMF: great-circle polygons, nodes with one id and one owner, ids of 32 bits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ai4land_coupler.api import GridError, Mesh
 from ai4land_coupler.grids.mesh import POINT_TOLERANCE, at_pole, lon_difference, merge_corners, next_corners
 from ai4land_coupler.parallel.collective import exchange, rank_and_size, split_by_rank
 
-#: Two grids share their longitudes as long as an edge is cut into no more pieces than this, on average.
+#: Edges are cut at the longitudes of both grids only if an edge then has at most this many pieces on average.
 _MOST_PIECES = 256
-#: Pieces of parallels this wide (degrees) are cut no further: it would cost much and gain little.
+#: Pieces of parallels are not cut below this width (degrees): this would cost much and gain little.
 _NARROW = 0.25
 _LARGEST_ID = np.iinfo(np.int32).max
-#: Coordinates are told apart in multiples of this (degrees), of which a turn has so many.
+#: Coordinates are rounded to multiples of this (degrees) to identify points, and 360 degrees have this many multiples.
 _UNIT = 2 * POINT_TOLERANCE
 _TURN = round(360.0 / _UNIT)
 
@@ -33,8 +33,8 @@ class EsmfPolygons(NamedTuple):
 def shared_longitudes(source: Mesh, destination: Mesh, comm: Any) -> NDArray[np.float64] | None:
     """All longitudes at which cells of two ``latlon`` meshes begin or end, 0 to 360, ascending. Collective.
 
-    ``None`` where one of the meshes has other edges, or there are too many longitudes to cut edges by (reduced
-    grids, of which each row has its own).
+    ``None`` if one of the meshes has other edges, or if there are too many longitudes (reduced grids, in which each row
+    has its own).
     """
     if source.edges != "latlon" or destination.edges != "latlon":
         return None
@@ -45,7 +45,7 @@ def shared_longitudes(source: Mesh, destination: Mesh, comm: Any) -> NDArray[np.
         found.append(np.mod(mesh.corner_lon[~np.isnan(lat)], 360.0))
     breaks = _distinct(np.concatenate(found))
     if comm is not None:
-        if comm.allreduce(breaks.size) > 1_000_000:  # those of a reduced grid are not worth a message
+        if comm.allreduce(breaks.size) > 1_000_000:  # so many longitudes, as in reduced grids, are not exchanged
             return None
         breaks = _distinct(np.concatenate(comm.allgather(breaks)))
         width = max(comm.allgather(width))
@@ -53,7 +53,7 @@ def shared_longitudes(source: Mesh, destination: Mesh, comm: Any) -> NDArray[np.
 
 
 def _distinct(lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitudes (0 to 360), ascending, the smallest of those that round to one."""
+    """Longitudes (0 to 360), ascending; of longitudes that round to the same value only the smallest."""
     lon = np.sort(lon)
     _, first = np.unique(np.rint(lon / _UNIT) % _TURN, return_index=True)
     return np.sort(lon[first])
@@ -62,16 +62,16 @@ def _distinct(lon: NDArray[np.float64]) -> NDArray[np.float64]:
 def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] | None) -> EsmfPolygons:
     """The cells with great-circle edges; edges along parallels become chains of short arcs.
 
-    A parallel is cut into pieces, and each piece becomes two arcs that meet halfway, a little off the parallel: so
-    far that piece and arcs enclose the same area with the equator. So cells keep their areas to rounding, and so do
-    overlaps of cells whose parallels are cut at the same longitudes. Where an edge of another cell crosses the
-    piece, what is left is at most width squared / 60 of the piece's height over the equator.
+    A parallel is cut into pieces. Each piece becomes two arcs that meet halfway, slightly off the parallel, so that the
+    piece and the arcs enclose the same area with the equator. So cells keep their areas to rounding, and so do
+    overlaps of cells whose parallels are cut at the same longitudes. If an edge of another cell crosses the piece, the
+    remaining error is at most width squared / 60 of the height of the piece over the equator.
 
     Parameters
     ----------
     pieces:
-        For each edge along a parallel, fewer where they would be narrower than 0.25 degrees; 0 leaves ``latlon``
-        edges as great circles between their corners.
+        Pieces of each edge along a parallel, fewer if they would be narrower than 0.25 degrees. With 0, ``latlon``
+        edges become great circles between their corners.
     breaks:
         Longitudes to cut at instead (:func:`shared_longitudes`).
     """
@@ -118,11 +118,11 @@ def great_circle_polygons(mesh: Mesh, pieces: int, breaks: NDArray[np.float64] |
 
 
 def _equal_area_latitude(lat: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Latitude of the point halfway, so that two arcs through it enclose the area that the parallel does.
+    """Latitude of the point halfway, so that two arcs through it enclose the same area as the parallel.
 
-    Over an arc between latitudes p and q, of width w, lies the area 2 atan(tan(w/2) sin((p+q)/2) / cos((p-q)/2))
-    towards the equator (half the excess of the polar triangle, by Napier's analogies); that of the parallel is
-    w sin(p).
+    The area between the equator and an arc of width w between latitudes p and q is
+    2 atan(tan(w/2) sin((p+q)/2) / cos((p-q)/2)) (half the excess of the polar triangle, by Napier's analogies). For the
+    parallel it is w sin(p).
     """
     half, sine = np.deg2rad(np.abs(width)) / 4, np.sin(np.deg2rad(lat))
     k, t = np.tan(half * sine) / np.tan(half), np.tan(np.deg2rad(lat) / 2)
@@ -131,8 +131,8 @@ def _equal_area_latitude(lat: NDArray[np.float64], width: NDArray[np.float64]) -
 
 @dataclass(frozen=True)
 class Nodes:
-    """The corners of this rank's cells: 1-based ids, owners and coordinates of each, (nodes,), and the place of each
-    corner of the polygons among them, (corners,)."""
+    """The nodes of this rank's cells: 1-based ids, owners and coordinates, (nodes,), and the index of the node of each
+    corner of the polygons, (corners,)."""
 
     ids: NDArray[np.int32]
     owner: NDArray[np.int32]
@@ -144,8 +144,8 @@ class Nodes:
 def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     """Give corners one id, one owner and the same coordinates on all ranks. Collective.
 
-    Corners are one node where their coordinates round to the same multiple of twice the ``POINT_TOLERANCE``. The
-    owner is the lowest rank that has it, the coordinates are the smallest that any rank has.
+    Corners whose coordinates round to the same multiple of twice the ``POINT_TOLERANCE`` are one node. Its owner is the
+    lowest rank that has it, and its coordinates are the smallest ones of all ranks.
 
     Raises
     ------
@@ -158,15 +158,15 @@ def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     row = np.rint((polygons.lat + 90.0) / _UNIT).astype(np.int64)
     column[at_pole(polygons.lat)] = 0
     key, place = np.unique(row * _TURN + column, return_inverse=True)
-    # the smallest of the coordinates, not the first: another number of ranks has them in another order
+    # the smallest coordinates, not the first: their order depends on the number of ranks
     order = np.lexsort((polygons.lat, lon, place))
     first = order[np.searchsorted(place[order], np.arange(key.size))]
     lonlat = np.stack([lon[first], polygons.lat[first]], axis=1)
 
-    home = key % size
-    keys = exchange(split_by_rank(key, home, size), comm)
+    target = key % size
+    keys = exchange(split_by_rank(key, target, size), comm)
     known = np.concatenate(keys)
-    points = np.concatenate(exchange(split_by_rank(lonlat, home, size), comm))
+    points = np.concatenate(exchange(split_by_rank(lonlat, target, size), comm))
     holder = np.repeat(np.arange(size), [len(part) for part in keys])
     order = np.lexsort((points[:, 1], points[:, 0], known))
     distinct, start, inverse = np.unique(known[order], return_index=True, return_inverse=True)
@@ -181,7 +181,7 @@ def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
     agreed[order] = points[order][start][inverse.ravel()]
     ends = np.cumsum([len(part) for part in keys])[:-1]
 
-    back = np.argsort(home, kind="stable")
+    back = np.argsort(target, kind="stable")
     named, located = np.empty((key.size, 2), np.int64), np.empty((key.size, 2))
     named[back] = np.concatenate(exchange(np.split(answer, ends), comm))
     located[back] = np.concatenate(exchange(np.split(agreed, ends), comm))
@@ -195,7 +195,7 @@ def name_nodes(polygons: EsmfPolygons, comm: Any) -> Nodes:
 
 
 class DenseIds:
-    """1-based 32-bit numbers for global ids, in their order: the ids themselves where they fit. Collective."""
+    """1-based 32-bit numbers for global ids, in their order: id + 1 if all ids fit into 32 bits. Collective."""
 
     def __init__(self, ids: NDArray[np.int64], global_size: int, comm: Any) -> None:
         self._comm = comm
@@ -204,9 +204,9 @@ class DenseIds:
             self.numbers = (ids + 1).astype(np.int32)
             return
         rank, size = rank_and_size(comm)
-        # homes take ranges of ids, so that numbers follow the order of the ids
-        home = ids // -(-global_size // size)
-        parts = exchange(split_by_rank(ids, home, size), comm)
+        # each rank numbers a range of ids, so that numbers have the order of the ids
+        target = ids // -(-global_size // size)
+        parts = exchange(split_by_rank(ids, target, size), comm)
         self._held = np.sort(np.concatenate(parts))
         counts = [self._held.size] if comm is None else comm.allgather(self._held.size)
         if sum(counts) > _LARGEST_ID:
@@ -214,17 +214,17 @@ class DenseIds:
         self._starts = np.cumsum([0, *counts])
         places = [np.searchsorted(self._held, part) + self._starts[rank] + 1 for part in parts]
         self.numbers = np.empty(ids.size, np.int32)
-        self.numbers[np.argsort(home, kind="stable")] = np.concatenate(exchange(places, comm))
+        self.numbers[np.argsort(target, kind="stable")] = np.concatenate(exchange(places, comm))
 
     def ids(self, numbers: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """The global ids of any numbers, also those of other ranks' cells. Collective."""
+        """The global ids of any numbers, also of cells of other ranks. Collective."""
         numbers = numbers.astype(np.int64) - 1
         if self._fit:
             return numbers
         rank, size = rank_and_size(self._comm)
-        home = np.searchsorted(self._starts, numbers, side="right") - 1
-        asked = exchange(split_by_rank(numbers, home, size), self._comm)
+        target = np.searchsorted(self._starts, numbers, side="right") - 1
+        asked = exchange(split_by_rank(numbers, target, size), self._comm)
         answers = [self._held[part - self._starts[rank]] for part in asked]
         found = np.empty(numbers.size, np.int64)
-        found[np.argsort(home, kind="stable")] = np.concatenate(exchange(answers, self._comm))
+        found[np.argsort(target, kind="stable")] = np.concatenate(exchange(answers, self._comm))
         return found

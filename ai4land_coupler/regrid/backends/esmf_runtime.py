@@ -1,8 +1,8 @@
-"""ESMF's life in a process: found, started on our ranks, or taken over from a host that runs it already.
+"""Find and start ESMF on our ranks, or use the ESMF that a host already runs.
 
-ESMF (https://earthsystemmodeling.org) lives once in a process, on the ranks of one communicator. esmpy starts it on
-COMM_WORLD alone, so it is started here by ESMF's own Fortran routine, which takes a communicator; ``esmpy.Manager``
-then finds it running. Where a host runs ESMF, that is used as it is and never finalised by us.
+A process can run ESMF (https://earthsystemmodeling.org) only once, on the ranks of one communicator. esmpy can only
+start it on COMM_WORLD, so this module calls the Fortran routine of ESMF, which accepts a communicator;
+``esmpy.Manager`` then finds ESMF running. If a host runs ESMF, we use it and never finalise it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 from ai4land_coupler.api import PluginError
 from ai4land_coupler.parallel.collective import agree
 
-#: ESMF_LOGKIND_NONE: otherwise files named PET* appear in the working folder at any error.
+#: ESMF_LOGKIND_NONE: otherwise ESMF writes files named PET* into the working folder at any error.
 _NO_LOG = 4
-#: Since which version: place of ``logKindFlag`` and of ``mpiCommunicator`` among the arguments of ESMF_Initialize, how
-#: many there are (``rc`` is the last), and how many of them are texts, each of which adds a hidden length
+#: First version of an argument list of ESMF_Initialize, with: positions of ``logKindFlag`` and ``mpiCommunicator``,
+#: number of arguments (``rc`` is the last), and number of text arguments, each of which adds a hidden length
 #: (src/Superstructure/ESMFMod/src/ESMF_Init.F90 of each release).
 _ARGUMENTS = {(8, 0): (5, 6, 11, 2), (8, 2): (8, 9, 17, 3), (8, 5): (10, 11, 19, 4), (8, 6): (11, 12, 20, 4)}
 _ARGUMENTS[8, 7] = (11, 12, 21, 4)
@@ -36,7 +36,7 @@ _started: list[Any] = []
 
 
 def missing(ranks: int) -> str | None:
-    """Why ESMF cannot be used on so many ranks, as far as can be told without loading it; ``None`` where it can."""
+    """Why ESMF cannot be used on this number of ranks, as far as known without loading it; ``None`` if it can."""
     if importlib.util.find_spec("esmpy") is None:
         return "esmpy is not installed"
     places = [os.environ.get("ESMFMKFILE"), Path(sys.prefix, "lib", "esmf.mk"), Path(sys.prefix, "Library/lib/esmf.mk")]
@@ -57,7 +57,7 @@ def start(comm: Any) -> Any:
     Parameters
     ----------
     comm:
-        mpi4py communicator; ``None`` for this process alone.
+        mpi4py communicator; ``None`` for a single process.
 
     Raises
     ------
@@ -95,10 +95,10 @@ class _Handle(ctypes.Structure):
 
 
 def release(esmpy: Any, *objects: Any) -> None:
-    """Destroy esmpy objects, last to first; esmpy's exit handlers would keep them until the end of the process.
+    """Destroy esmpy objects, last to first. Exit handlers of esmpy would keep them until the end of the process.
 
-    For each field on a mesh ESMF makes a copy of the mesh's head with two DistGrids (80 bytes a cell), which nobody
-    destroys; and a field that is destroyed the usual way leaves its shell. Both are seen to here.
+    For each field on a mesh, ESMF copies the mesh object with two DistGrids (80 bytes per cell) and never destroys
+    them. A field that is destroyed the usual way also leaves memory allocated. This function frees both.
     """
     library = _library(esmpy)
     no_garbage, rc = ctypes.c_int(1), ctypes.c_int(-1)
@@ -116,7 +116,7 @@ def release(esmpy: Any, *objects: Any) -> None:
 
 
 def _dist_grids(library: Any, field: Any) -> list[ctypes.c_void_p]:
-    """The DistGrids of the mesh that a field has inside, where it is not the mesh that the field was made on."""
+    """The DistGrids of the mesh copy inside a field; [] if the field uses the mesh on which it was made."""
     get_mesh, rc = library["ESMC_FieldGetMesh"], ctypes.c_int(-1)
     get_mesh.restype, get_mesh.argtypes = _Handle, [_Handle, ctypes.c_void_p]
     mesh = get_mesh(_Handle(field.struct.ptr), ctypes.addressof(rc))
@@ -135,13 +135,13 @@ def _load(ranks: int) -> Any:
     reason = missing(ranks)
     try:
         if reason is None:
-            import netCDF4  # noqa: F401  (after ESMF's own netCDF, that of the wheel would crash)
+            import netCDF4  # noqa: F401  (imported after ESMF's own netCDF, the wheel would crash)
 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 import esmpy
             return esmpy
-    except Exception as caught:  # whatever its library, versions or esmf.mk bring
+    except Exception as caught:  # a broken library or esmf.mk raises anything
         reason = f"{type(caught).__name__}: {caught}"
     raise PluginError("the regridding backend esmf needs ESMF and esmpy", found=reason, remedy=_INSTALL)
 
@@ -157,7 +157,7 @@ def _running(esmpy: Any) -> bool:
 
 
 def _initialize(esmpy: Any, comm: Any) -> None:
-    """Start ESMF on a communicator; it is finalised at the end of the process, MPI is not."""
+    """Start ESMF on a communicator. At the end of the process ESMF is finalised, but not MPI."""
     found = re.match(r"(\d+)\.(\d+)", esmpy.api.constants._ESMF_VERSION)
     version = tuple(int(part) for part in found.groups()) if found else (0, 0)
     known = [since for since in _ARGUMENTS if since <= version]
@@ -178,7 +178,7 @@ def _initialize(esmpy: Any, comm: Any) -> None:
 
 
 def _adopt(esmpy: Any) -> None:
-    """Let esmpy use the ESMF that runs, and keep it from finalising that (and MPI) at exit."""
+    """Let esmpy use the running ESMF, and prevent it from finalising ESMF and MPI at exit."""
     atexit.unregister(esmpy.Manager(endFlag=esmpy.EndAction.KEEP_MPI).__del__)
 
 
@@ -190,7 +190,7 @@ def _finish(esmpy: Any) -> None:
 
 
 def _elsewhere(esmpy: Any, comm: Any) -> PluginError | None:
-    """Complain where ESMF's current context is not made of the ranks of ``comm``, in their order."""
+    """An error if the current context of ESMF does not have the ranks of ``comm`` in their order, else ``None``."""
     from mpi4py import MPI
 
     library = _library(esmpy)

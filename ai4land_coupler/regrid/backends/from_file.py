@@ -1,8 +1,8 @@
-"""Regrid weights that others made, read from a file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+"""Regrid weights of other programs, read from a file (:mod:`ai4land_coupler.regrid.weight_files.read`).
 
-Every rank reads an equal slice of the file and sends each link to the rank that owns its destination cell; what the
-file says of the grids reaches the owners of the cells in the same way. So the file is read once, whatever the number
-of ranks, and no rank holds all of it. Weights are refused where the file was made for other grids than those given.
+Every rank reads an equal slice of the file and sends each link to the rank that owns its destination cell. Data of the
+grids in the file are sent to the owners of the cells in the same way. So the file is read only once on any number of
+ranks, and no rank holds all of it. A file that was made for other grids is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.parallel.collective import agree, rank_and_size
 from ai4land_coupler.regrid.weight_files.link_sums import LinkSums
-from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, giving, read_part
+from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, has_source, read_part
 from ai4land_coupler.regrid.weight_files.read import Side
 from ai4land_coupler.regrid.weight_files.same_grid import wrong_area, wrong_grid
 
@@ -41,9 +41,9 @@ class FileOptions(Options):
     Parameters
     ----------
     path:
-        A weight file (netCDF or Zarr), or a folder of such files: the one that was made for the two grids is taken.
+        A weight file (netCDF or Zarr), or a folder of such files; the file made for the two grids is used.
     norm:
-        What the weights are a share of, where the file does not tell.
+        Norm of the weights, if the file does not name it.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class FileRegridder(Regridder):
         ------
         DataError, GridError, ConfigError
             On every rank: the file is missing or damaged; its ids, values, areas or sums of weights are out of range;
-            it was made for other grids, another method, or a norm that the one asked for does not follow from.
+            it was made for other grids, for another method, or with a norm that cannot be converted.
         """
         validate(source, comm)
         validate(destination, comm)
@@ -94,7 +94,7 @@ class FileRegridder(Regridder):
         )
 
     def _files(self, comm: Any) -> list[Path]:
-        """The files to try, as rank 0 sees them."""
+        """The files to try; rank 0 lists the folder."""
         found = [self._path]
         if self._path.is_dir() and self._path.suffix != ".zarr":
             found = sorted(path for path in self._path.iterdir() if path.suffix in (".nc", ".zarr"))
@@ -102,7 +102,7 @@ class FileRegridder(Regridder):
 
 
 def _read(
-    path: Path, source: Mesh, destination: Mesh, method: Method, norm: Norm, told: Norm | None, comm: Any
+    path: Path, source: Mesh, destination: Mesh, method: Method, norm: Norm, option_norm: Norm | None, comm: Any
 ) -> LocalWeights:
     meshes: dict[Side, Mesh] = {"source": source, "destination": destination}
     error: Exception | None = None
@@ -114,19 +114,19 @@ def _read(
     row, col, values = deliver(part.links, destination, comm)
     area, fraction = {}, None
     for side, mesh in meshes.items():
-        given = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
-        own, found = cell_area(mesh), given.get("area")
-        # files of methods without areas hold zeros, and CDO's where nothing overlaps
+        in_file = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
+        own, found = cell_area(mesh), in_file.get("area")
+        # areas are 0 in files of methods without areas, and in CDO files for cells without overlap
         area[side] = own if found is None else np.where(found > 0, found * EARTH_RADIUS**2, own)
-        error = error or wrong_grid(mesh, given, path) or wrong_area(mesh, area[side], own, path)
-        fraction = given.get("fraction")  # of the destination, which comes last
+        error = error or wrong_grid(mesh, in_file, path) or wrong_area(mesh, area[side], own, path)
+        fraction = in_file.get("fraction")  # of the destination, which comes last
     agree(error, comm)
     if part.norm == "fraction" and not _tells_fractions(part, comm):
         fraction = None
 
     links = LinkSums(row, values, destination.size)
     if method in ("conservative", "conservative2nd"):
-        norm_of_file = part.norm or told or links.likely_norm(norm, comm)
+        norm_of_file = part.norm or option_norm or links.likely_norm(norm, comm)
         agree(links.wrong_sums(norm_of_file, fraction, method, path), comm)
         if (norm_of_file, norm) == ("fraction", "destination") and fraction is None:
             raise ConfigError(
@@ -142,16 +142,16 @@ def _read(
         covered = (links.sums != 0).astype(np.float64)
 
     error = None
-    gives = giving(col, source, comm)
-    if not gives.all() and (method, norm) != ("conservative", "destination"):
+    usable = has_source(col, source, comm)
+    if not usable.all() and (method, norm) != ("conservative", "destination"):
         error = GridError(
             "weights of a file use source cells that are masked or belong to no rank",
-            found=f"{int((~gives).sum())} links",
+            found=f"{int((~usable).sum())} links",
             where=path,
             remedy="make the file with this mask, or use method conservative with norm destination",
         )
     agree(error, comm)
-    keep = gives & destination.mask[row]
+    keep = usable & destination.mask[row]
     row, col, values = row[keep], col[keep], values[keep]
     sums = np.bincount(row, weights=values, minlength=destination.size).astype(np.float64)
     if (method, norm) == ("conservative", "destination"):
@@ -175,10 +175,10 @@ def _read(
 
 
 def _tells_fractions(part: FilePart, comm: Any) -> bool:
-    """Whether the destination's fractions are those that source cells cover.
+    """Whether the fractions of the destination in the file are the shares that source cells cover.
 
-    CDO writes 1 wherever something overlaps, with its normalisation ``fracarea``. That is right where the source covers
-    the globe. Collective.
+    With its normalisation ``fracarea``, CDO writes 1 for every cell with an overlap. This is right only if the source
+    covers the globe. Collective.
     """
     if "CDO" not in part.made_by:
         return True

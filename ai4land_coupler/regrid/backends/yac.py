@@ -1,11 +1,11 @@
 """Conservative regrid weights by YAC (https://dkrz-sw.gitlab-pages.dkrz.de/yac).
 
-Each rank calls YAC for its own destination cells, on a communicator of its own (``MPI_COMM_SELF``), after the
-source cells that may overlap them have been sent to it, block by block. So weights do not depend on the number of
-ranks, ranks without cells need nothing, ids on our side stay 64-bit, no YAC call waits for another rank, and memory is
-bounded. The price: a rank works as much as its destination cells have sources.
+Source cells are first sent to the ranks whose destination cells they may overlap. Each rank then calls YAC for its own
+destination cells, block by block, on ``MPI_COMM_SELF``. So weights do not depend on the number of ranks, ranks may have
+no cells, our ids stay 64-bit, no call of YAC waits for another rank, and memory is limited. The disadvantage: the work
+of a rank is proportional to the number of source cells of its destination cells.
 
-YAC gives weights through a file only; it is written to, and read from, the temporary folder of the rank.
+YAC returns weights only through a file, which is written to the temporary folder of the rank.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ai4land_coupler.regrid.backends.yac_library import import_yac
 from ai4land_coupler.regrid.methods.built_in import RegridOptions, built_in_weights, check_request
 from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
 
-#: Cells of both sides in one call of YAC: bounds its memory, 0.8 kB a cell.
+#: Cells of both grids in one call of YAC; limits its memory (0.8 kB per cell).
 _BLOCK = 50_000
-#: YAC keeps grids by name and aborts when one comes twice.
+#: YAC stores grids by name and aborts if a name is used twice.
 _names = itertools.count()
 
 
 class YacRegridOptions(RegridOptions):
-    """Options of the YAC backend: those of every backend."""
+    """Options of the YAC backend: the options of every backend."""
 
 
 class YacRegridder(Regridder):
@@ -49,7 +49,7 @@ class YacRegridder(Regridder):
 
     @property
     def version(self) -> str:
-        """Of the library, empty where there is none."""
+        """Version of the library; empty if it is not installed."""
         try:
             return str(import_yac().version())
         except PluginError:
@@ -68,7 +68,7 @@ class YacRegridder(Regridder):
         Parameters
         ----------
         source, destination:
-            Owned cells of either side; no rank needs to have any. Masked cells get and give nothing.
+            Owned cells of both grids; ranks may have none. Masked cells have no weights.
         comm:
             mpi4py communicator, private to the component; ``None`` for a single process.
 
@@ -113,8 +113,8 @@ def _by_blocks(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Overlap area / destination area of every pair that overlaps: local destination, local source, value.
 
-    Weights of a destination cell depend on its own sources alone, so blocks give what one call would, and need less
-    memory and no more time.
+    Weights of a destination cell depend only on the source cells that it overlaps. So blocks give the same weights as
+    one call, with less memory and in the same time.
     """
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for cells, near in blocks_of(around_source, around_destination, _BLOCK):
@@ -126,7 +126,7 @@ def _by_blocks(
 
 
 def _refuse_unknown(mesh: Mesh) -> None:
-    """YAC aborts on cells of meridians and parallels that are neither boxes nor triangles."""
+    """Refuse cells of meridians and parallels that are neither boxes nor triangles, because YAC would abort."""
     if mesh.edges != "latlon":
         return
     corners = (~np.isnan(mesh.corner_lat)).sum(axis=1)
@@ -144,7 +144,7 @@ def _refuse_unknown(mesh: Mesh) -> None:
 
 
 def _four_sided(mesh: Mesh) -> NDArray[np.bool_]:
-    """Whether the first four corners of each cell lie two by two on meridians, and two by two on parallels."""
+    """Whether the first four edges of each cell are alternately along meridians and parallels."""
     lon, lat = mesh.corner_lon[:, :4], mesh.corner_lat[:, :4]
     step = np.abs(lon_difference(np.roll(lon, -1, axis=1), lon))
     meridian, parallel = step <= POINT_TOLERANCE, np.abs(np.roll(lat, -1, axis=1) - lat) <= POINT_TOLERANCE

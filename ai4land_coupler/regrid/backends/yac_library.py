@@ -1,14 +1,14 @@
-"""The one way to the Python package ``yac``: on the MPI library that this process runs.
+"""Import the Python package ``yac`` with the MPI library that this process runs.
 
-YAC's extension modules ask the loader for an MPI library by its name alone (``libmpi.so.40``), and get
+The extension modules of YAC request an MPI library by its name only (``libmpi.so.40``). The loader gives them
 
-* the library of that name that is loaded already, whatever its folder. So mpi4py goes first: it takes a host's,
-  or knows where PyPI's Open MPI lies;
-* else the one of the system, if there is one: a second MPI beside that of mpi4py;
-* else nothing, and their import fails.
+* the library of that name that is already loaded, from any folder. Therefore mpi4py is imported first: it uses the
+  library of the host, or finds the Open MPI of PyPI;
+* otherwise the library of the system, if there is one. This would be a second MPI next to that of mpi4py;
+* otherwise none, and the import fails.
 
-YAC calls MPI while it is imported, and the process is aborted where that is another MPI than the one that runs. So what
-YAC gets is looked at before.
+YAC calls MPI when it is imported, and the process aborts if this MPI is not the one that runs. So the library that YAC
+would get is checked before.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _running() -> str:
 
 
 def _load(extension: Path, running: str) -> None:
-    """Load an extension module of YAC, which does not run it yet: which MPI library would it call?"""
+    """Load an extension module of YAC without running it, and check which MPI library it would call."""
     before = set(loaded_libraries())
     failure = None
     try:

@@ -17,18 +17,18 @@ from ai4land_coupler.files.netcdf import refuse_truncated
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.weight_files.read import GridSide
 
-#: Attributes that say how values are stored, not what they are.
+#: Attributes that describe how values are stored.
 ENCODING = frozenset(
     {"_FillValue", "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range"}
 )
 _PACKING = frozenset({"scale_factor", "add_offset"})
-#: Share of the cells whose points may lie elsewhere: those that were mended when the grid was read.
+#: Share of the cells whose points may differ, because their points were mended when the grid was read.
 _ODD_SHARE = 0.01
 
 
 @contextmanager
 def open_fields(path: Path) -> Iterator[xr.Dataset]:
-    """A netCDF file or Zarr store as it is: nothing decoded, nothing loaded."""
+    """Open a netCDF file or Zarr store without decoding or loading values."""
     if not path.exists():
         raise DataError("the input is missing", where=path)
     raw: dict[str, Any] = {"decode_cf": False, "chunks": None}
@@ -46,7 +46,7 @@ def open_fields(path: Path) -> Iterator[xr.Dataset]:
 
 @dataclass(frozen=True)
 class Field:
-    """One variable on the source grid. ``place`` is where the grid's dimensions begin, ``rank`` how many they are."""
+    """One variable on the source grid. ``place`` is the index of the first grid dimension, ``rank`` their number."""
 
     name: str
     array: xr.DataArray
@@ -55,7 +55,7 @@ class Field:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Its dimensions beside those of the grid."""
+        """Its dimensions that are not grid dimensions."""
         dims = [str(dim) for dim in self.array.dims]
         return tuple(dims[: self.place] + dims[self.place + self.rank :])
 
@@ -68,7 +68,7 @@ class Field:
         return bool(_PACKING & set(self.array.attrs))
 
     def missing_values(self) -> list[Any]:
-        """Stored values that stand for a missing one."""
+        """Stored values that mean a missing value."""
         found: list[Any] = []
         for name in ("_FillValue", "missing_value"):
             if name in self.array.attrs:
@@ -76,7 +76,7 @@ class Field:
         return found
 
     def read(self, index: Sequence[slice]) -> NDArray[Any]:
-        """Stored values of a part of the other dimensions, (fields, cells); the cells in the order of the grid."""
+        """Stored values of a part of the other dimensions, (fields, cells), with cells in the order of the grid."""
         whole = [slice(None)] * self.rank
         at = (*index[: self.place], *whole, *index[self.place :])
         values = np.asarray(self.array.variable[at].values)
@@ -94,14 +94,14 @@ class Field:
 
 
 def find_fields(dataset: xr.Dataset, source: GridSide, wanted: Sequence[str], where: Path) -> list[Field]:
-    """The variables to regrid: those that are wanted, or all data that lie on the grid.
+    """The variables to regrid: the wanted ones, or all data variables on the grid.
 
     Raises
     ------
     FieldError
-        A variable is unknown, does not lie on the grid or is no number; or none does.
+        A variable is unknown, not on the grid or not numeric; or no variable is on the grid.
     GridError
-        The input has its cells elsewhere than the weights.
+        The cells of the input are at other places than those of the weights.
     """
     shape = _shape(source, where)
     for name in wanted:
@@ -157,7 +157,7 @@ def _on_grid(name: str, array: xr.DataArray, shape: tuple[int, ...]) -> Field | 
 
 
 def _helpers(dataset: xr.Dataset) -> set[str]:
-    """Variables that describe others: coordinates, bounds, cell areas."""
+    """Variables that describe other variables: coordinates, bounds, cell areas."""
     names = {str(dim) for dim in dataset.dims}
     for array in dataset.variables.values():
         names.update(str(array.attrs.get("coordinates", "")).split())
@@ -177,7 +177,7 @@ def _kind(attrs: Any) -> str | None:
 def _check_place(
     dataset: xr.Dataset, dims: tuple[str, ...], shape: tuple[int, ...], source: GridSide, where: Path
 ) -> None:
-    """Refuse data whose coordinates are not those of the weights' source cells, as data that are south up."""
+    """Refuse data whose coordinates differ from the source cells of the weights, as in south-up data."""
     if source.centre_lon is None or source.centre_lat is None:
         return
     found: dict[str, NDArray[np.float64]] = {}

@@ -1,4 +1,4 @@
-"""Dimensions, coordinates and bounds of the destination grid, as CF has them."""
+"""Dimensions, coordinates and bounds of the destination grid, according to CF."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LON = {"standard_name": "longitude", "long_name": "longitude", "units": "degree
 
 @dataclass(frozen=True)
 class Column:
-    """A variable to be written as a whole."""
+    """A variable that is written as a whole."""
 
     name: str
     dims: tuple[str, ...]
@@ -26,9 +26,9 @@ class Column:
 
 @dataclass(frozen=True)
 class OutputGrid:
-    """Dimensions of the destination, slowest first, and what describes them.
+    """Dimensions of the destination, slowest first, and their coordinate variables.
 
-    ``attributes`` belong to every variable on the grid.
+    Every variable on the grid gets ``attributes``.
     """
 
     dims: tuple[str, ...]
@@ -39,12 +39,12 @@ class OutputGrid:
 
 
 def output_grid(grid: GridSide, size: int) -> OutputGrid:
-    """Latitude and longitude axes where the grid is a product of two; else two-dimensional, or a list of cells.
+    """Latitude and longitude axes if possible; else two-dimensional coordinates, or a list of cells.
 
     Parameters
     ----------
     size:
-        Cells of the grid, where ``grid`` does not tell.
+        Number of cells of the grid, if ``grid`` does not have it.
     """
     shape = tuple(reversed(grid.dims or (grid.size or size,)))
     if grid.centre_lon is None or grid.centre_lat is None:
@@ -70,7 +70,7 @@ def output_grid(grid: GridSide, size: int) -> OutputGrid:
 
 
 def _axes(grid: GridSide, shape: tuple[int, ...]) -> OutputGrid | None:
-    """One axis of latitudes and one of longitudes; ``None`` where the cells are no product of the two."""
+    """One axis of latitudes and one of longitudes; ``None`` if the cells are not a product of two axes."""
     assert grid.centre_lon is not None
     assert grid.centre_lat is not None
     lat, lon = grid.centre_lat.reshape(shape), grid.centre_lon.reshape(shape)
@@ -86,7 +86,7 @@ def _axes(grid: GridSide, shape: tuple[int, ...]) -> OutputGrid | None:
         corner_lat = grid.corner_lat.reshape(*shape, -1)
         offset = grid.corner_lon.reshape(*shape, -1) - lon[..., None]
         offset -= 360.0 * np.round(offset / 360.0)
-        # corners at a pole have no longitude of their own
+        # the longitude of a corner at a pole is arbitrary
         offset = np.where(np.abs(corner_lat) > 90.0 - 1e-6, np.nan, offset)
         south, north = corner_lat.min(axis=(1, 2)), corner_lat.max(axis=(1, 2))
         west, east = np.nanmin(offset, axis=(0, 2)) + along, np.nanmax(offset, axis=(0, 2)) + along

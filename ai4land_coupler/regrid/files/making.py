@@ -1,4 +1,4 @@
-"""Regrid weights between two grids, as a file."""
+"""Make a file of regrid weights between two grids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ai4land_coupler.regrid.weight_files.read import Layout, read_weights
 from ai4land_coupler.regrid.weight_files.write import write_weights
 from ai4land_coupler.version import __version__
 
-#: Told about each step: (steps done, steps in all, what comes next).
+#: Called at each step with (steps done, number of steps, name of the next step).
 Progress = Callable[[int, int, str], None]
 
 
@@ -47,15 +47,15 @@ def make_weights(
     source, destination:
         Grid files, data files with latitudes and longitudes, or names of grids (:func:`host_grids.read_mesh`).
     output:
-        netCDF file; a Zarr group where its name ends in ``.zarr``.
+        netCDF file; a Zarr group if its name ends in ``.zarr``.
     backend, options:
         Regridding backend by its registered name, or ``auto``.
     layout:
-        Of the file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+        Layout of the file (:mod:`ai4land_coupler.regrid.weight_files.read`).
 
     Returns
     -------
-    How many weights were written.
+    The number of weights.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def make_weights(
 
 
 def convert_weights(path: Path, output: Path, layout: Layout = "esmf", overwrite: bool = False) -> int:
-    """Write the weights of a file in another layout, or as Zarr; how many there are.
+    """Write the weights of a file in another layout, or as Zarr. Returns their number.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
-    """Lengths of a grid's dimensions, fastest first: from its file, else from its cells; one for a list of cells."""
+    """Lengths of a grid's dimensions, fastest first, from its file or else from its cells; one for a list of cells."""
     if Path(source).is_file():
         found = _dims_of_file(Path(source), mesh.global_size)
         if found is not None:

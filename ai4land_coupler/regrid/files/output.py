@@ -1,4 +1,4 @@
-"""The file that regridded variables are written into: netCDF-4, or Zarr where its name ends in ``.zarr``."""
+"""The output file of regridded variables: netCDF-4, or Zarr if its name ends in ``.zarr``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai4land_coupler.files.durable import new_path
 
 
 class Output(Protocol):
-    """Takes variables, then their values part by part. ``missing_is_nan``: missing floats are written as NaN."""
+    """Writes variables, and their values in parts. ``missing_is_nan``: missing floats are written as NaN."""
 
     missing_is_nan: bool
 
@@ -23,7 +23,7 @@ class Output(Protocol):
     def create(
         self, name: str, dtype: Any, dims: tuple[str, ...], shape: tuple[int, ...], attrs: Mapping[str, Any], fill: Any
     ) -> None:
-        """Add a variable; ``fill`` stands for missing values, ``None`` where there are none."""
+        """Add a variable. ``fill`` is the missing value, ``None`` if there is none."""
         ...
 
     def write(self, name: str, index: tuple[slice, ...], values: NDArray[Any]) -> None: ...
@@ -31,15 +31,15 @@ class Output(Protocol):
 
 @contextmanager
 def open_output(path: Path) -> Iterator[Output]:
-    """A new file that appears when it is whole; one that is there is replaced.
+    """Open a new file, which appears when it is complete and replaces an existing file.
 
     Raises
     ------
     RunError
-        The disk is full or may not be written.
+        The disk is full or cannot be written.
     """
     opener = _zarr if path.suffix == ".zarr" else _netcdf
-    with new_path(path, "regridded fields cannot be written") as aside, opener(aside) as output:
+    with new_path(path, "regridded fields cannot be written") as temporary, opener(temporary) as output:
         yield output
 
 
@@ -86,10 +86,10 @@ class _Zarr:
         from zarr.codecs import ZstdCodec
 
         kind = "str" if np.dtype(dtype) == object else dtype
-        given = {key: _plain(value) for key, value in attrs.items()}
+        attributes = {key: _plain(value) for key, value in attrs.items()}
         floating = np.dtype(dtype).kind == "f"
-        if fill is not None and not floating:  # zarr's own fill value is for chunks that are not there
-            given["missing_value"] = _plain(fill)
+        if fill is not None and not floating:  # the fill value of zarr is for chunks that do not exist
+            attributes["missing_value"] = _plain(fill)
         self._group.create_array(
             name,
             shape=shape,
@@ -99,7 +99,7 @@ class _Zarr:
             ),
             compressors=ZstdCodec(checksum=True),
             dimension_names=dims,
-            attributes=given,
+            attributes=attributes,
             **({"fill_value": float("nan")} if floating else {}),
         )
 

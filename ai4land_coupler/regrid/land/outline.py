@@ -1,7 +1,7 @@
-"""Polygons of a host grid, prepared for many questions: which edges cross a box, and which cell holds its centre.
+"""Polygons of a host grid, prepared for many searches: which edges cross a box, and which cell holds its centre.
 
-Answers are certain in one direction. An edge that crosses a box is always found; one that passes closer than a few
-millimetres may be found too. So a box that no edge crosses lies wholly in one cell, or in none.
+The search finds every edge that crosses a box. It may also find an edge that passes at a distance of a few millimetres.
+So a box without such an edge is completely in one cell, or in none.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, merge_corn
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-#: An edge this close to a box counts as crossing it: twice what regridding libraries take for one point (rad; 13 mm).
+#: An edge this close to a box counts as crossing it: twice the tolerance of regridding libraries (rad; 13 mm).
 SLACK = 2e-9
 
-#: No cell holds a box, or more than one does.
+#: Answers for a box that no cell holds, and for a box that several cells hold.
 NOWHERE, SEVERAL = -1, -2
 
 
 @dataclass(frozen=True)
 class GridBoxes:
-    """Boxes of a latitude-longitude grid: their centres, and how far they reach; all (n,)."""
+    """Boxes of a latitude-longitude grid: their centres and their extent; all (n,)."""
 
     lon: Floats
     lat: Floats
@@ -39,7 +39,7 @@ class GridBoxes:
     sin_lat: Floats
     cos_lat: Floats
     point: Floats
-    #: Reach towards the east and the north in the tangent plane of the centre, and distance of the farthest corner,
+    #: Extent towards the east and the north in the tangent plane of the centre, and distance of the farthest corner,
     #: on the unit sphere.
     east: Floats
     north: Floats
@@ -47,7 +47,7 @@ class GridBoxes:
 
     @classmethod
     def of(cls, grid: LatLonGrid, row0: Ints, row1: Ints, col0: Ints, col1: Ints) -> GridBoxes:
-        """GridBoxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
+        """Boxes of whole cells, each at most a quarter of the globe wide; rows and columns half-open, (n,)."""
         edges = grid.lat_edges
         first, last = edges[row0], edges[row1]
         lat, half_lat = (first + last) / 2, np.abs(last - first) / 2
@@ -58,7 +58,7 @@ class GridBoxes:
         widest = np.cos(np.deg2rad(np.where(first * last > 0, np.minimum(np.abs(first), np.abs(last)), 0.0)))
         dlon, dlat = np.deg2rad(half_lon), np.deg2rad(half_lat)
         east = widest * np.sin(np.minimum(dlon, np.pi / 2))
-        # a parallel bends away from the tangent plane's east
+        # a parallel bends away from the east direction of the tangent plane
         north = np.sin(dlat) + np.abs(sin_lat) * widest * dlon**2 / 2
         # haversine of the corner that is nearer to the equator
         radius = 2 * np.sqrt(np.sin(dlat / 2) ** 2 + cos_lat * widest * np.sin(dlon / 2) ** 2)
@@ -70,7 +70,7 @@ class GridBoxes:
 class Outline:
     """Cells of a mesh with valid corners (:func:`ai4land_coupler.grids.checks.validate`); none of them is masked.
 
-    ``edge_cells`` holds the two cells beside each edge, int64 (edges, 2), -1 where there is none.
+    ``edge_cells`` holds the two cells on both sides of each edge, int64 (edges, 2), -1 if there is no cell.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -79,10 +79,10 @@ class Outline:
         lon, lat = mesh.corner_lon, mesh.corner_lat
         next_lon, next_lat = next_corners(mesh)
         pole, next_pole = at_pole(lat), at_pole(next_lat)
-        # the longitude of a pole is that of the meridian that leads there
+        # a corner at a pole gets the longitude of the meridian that leads to it
         lon, next_lon = np.where(pole, next_lon, lon), np.where(next_pole, lon, next_lon)
         start, end = unit_vectors(lon, lat), unit_vectors(next_lon, next_lat)
-        # the corners and edges of cells as columns, to walk along them with pairs of box and cell
+        # one row per corner number, to loop over the corners of all pairs of box and cell
         self._corner_lon, self._corner_lat = lon.T.copy(), lat.T.copy()
         self._next_lon = next_lon.T.copy()
         self._meridian = (pole | next_pole).T.copy()
@@ -116,16 +116,16 @@ class Outline:
             known = side >= 0
             far = np.linalg.norm(middle[known] - centre[side[known]], axis=1) + self._edge_reach[known]
             np.maximum.at(reach, side[known], far)
-        # what is farther than a quarter of the globe may be beyond the horizon
+        # cells that reach farther than a quarter of the globe may reach beyond the horizon
         reach = np.where(reach < 1.2, reach, 2.0)
         self._edge_balls, self._cell_balls = _Balls(middle, self._edge_reach), _Balls(centre, reach)
 
     def edges_near(self, points: Floats, radius: Floats) -> tuple[Ints, Ints]:
-        """Pairs of a point (n, 3) and an edge that may come as near to it as ``radius`` (n,)."""
+        """Pairs of a point (n, 3) and an edge that may be within ``radius`` (n,) of it."""
         return self._edge_balls.near(points, radius)
 
     def cells_near(self, points: Floats, radius: Floats) -> tuple[Ints, Ints]:
-        """Pairs of a point (n, 3) and a cell that may come as near to it as ``radius`` (n,)."""
+        """Pairs of a point (n, 3) and a cell that may be within ``radius`` (n,) of it."""
         return self._cell_balls.near(points, radius)
 
     def crosses(self, boxes: GridBoxes, box: Ints, edge: Ints) -> NDArray[np.bool_]:
@@ -138,8 +138,8 @@ class Outline:
                 (lon <= self._edge_half_lon[edge] + boxes.half_lon[box] + slack)
                 & (lat <= self._edge_half_lat[edge] + boxes.half_lat[box] + slack)
             )
-        # A box is off the plane of a great circle where its centre is farther from it than the box reaches along the
-        # normal of the plane; along the edge, both lie in balls.
+        # The plane of a great circle misses a box if it is farther from the centre than the box extends along the
+        # normal of the plane. Along the edge, the enclosing balls of edge and box are compared.
         x, y, z = (component[edge] for component in self._edge_normal)
         sin_lon, cos_lon = boxes.sin_lon[box], boxes.cos_lon[box]
         sin_lat, cos_lat = boxes.sin_lat[box], boxes.cos_lat[box]
@@ -158,8 +158,8 @@ class Outline:
     def holds(self, boxes: GridBoxes, box: Ints, cell: Ints) -> NDArray[np.bool_]:
         """Whether a cell holds the centre of a box, for each pair (n,).
 
-        Counts the edges that the meridian of the centre crosses, eastward ones for and westward ones against, on its
-        way to the pole that is away from the cell.
+        Follows the meridian of the centre to the pole in the other hemisphere than the cell, and counts the edges that
+        it crosses: eastward edges as +1, westward edges as -1.
         """
         lon, lat = boxes.lon[box], boxes.lat[box]
         px, py, pz = boxes.point[:, box]
@@ -180,12 +180,12 @@ class Outline:
         return count > 0
 
     def locate(self, boxes: GridBoxes, box: Ints) -> Ints:
-        """The cell that holds the centre of each of some boxes, ``NOWHERE`` or ``SEVERAL``, (n,)."""
+        """The cell that holds the centre of each box in ``box``, or ``NOWHERE`` or ``SEVERAL``, (n,)."""
         place, cell = self.cells_near(boxes.point[:, box].T, np.zeros(len(box)))
         return self.choose(boxes, box, place, cell)
 
     def choose(self, boxes: GridBoxes, box: Ints, place: Ints, cell: Ints) -> Ints:
-        """As ``locate``, among candidates: pairs of a place in ``box`` and a cell."""
+        """As ``locate``, but tests only candidates: pairs of an index into ``box`` and a cell."""
         held = self.holds(boxes, box[place], cell)
         place, cell = place[held], cell[held]
         found = np.full(len(box), NOWHERE, np.int64)
@@ -195,7 +195,7 @@ class Outline:
 
 
 class _Balls:
-    """Balls of very different sizes in space, found by where they are."""
+    """A spatial search for balls of very different sizes."""
 
     def __init__(self, centre: Floats, radius: Floats) -> None:
         self._radius, self._centre = radius, centre
@@ -206,7 +206,7 @@ class _Balls:
             self._groups.append((members, float(radius[members].max()), cKDTree(centre[members])))
 
     def near(self, points: Floats, radius: Floats) -> tuple[Ints, Ints]:
-        """Pairs of a point (n, 3) and a ball that comes within ``radius`` (n,) of it, to rounding."""
+        """Pairs of a point (n, 3) and a ball that is within ``radius`` (n,) of it, except for rounding."""
         places, balls = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for members, largest, tree in self._groups:
             if len(points) == 0:
@@ -223,10 +223,10 @@ class _Balls:
 
 
 def _pair_edges(lon: Floats, lat: Floats, next_lon: Floats, next_lat: Floats, cell: Ints) -> tuple[Ints, Ints]:
-    """Which of the edges of all cells (n,) to keep, so that edges of two cells come once; and their cells, (m, 2).
+    """Merge edges that two cells share: indices of the edges to keep, (m,), and the cells of each, (m, 2).
 
-    Edges are the same where their ends are, to the last bit: others only cost time. A meridian that ends at a pole
-    has the longitude of its other end there.
+    Two edges are the same if their ends have the same bits. Shared edges that stay double only cost time. A meridian
+    that ends at a pole has the longitude of its other end there.
     """
     ends = np.concatenate([np.mod(lon, 360.0) + 1j * lat, np.mod(next_lon, 360.0) + 1j * next_lat])
     # complex numbers sort by both of their parts

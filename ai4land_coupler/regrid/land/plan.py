@@ -1,7 +1,7 @@
-"""From the land grid to a host grid by exact sums over blocks: the fast way for classes and continuous fields.
+"""Regrid classes and continuous fields from the land grid to a host grid, by exact sums over blocks.
 
-Each rank adds up the land of its blocks, by destination cell; the sums of the blocks travel to the owners of the cells
-and are added there by ascending block. So results have the same bits on any number of ranks.
+Each rank adds up the land of its blocks by destination cell. The sums of the blocks are sent to the owners of the cells
+and added there by ascending block. So results have the same bits on any number of ranks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ai4land_coupler.regrid.land.weights import LandWeights
 
 
 class LandPlan:
-    """Overlaps of this rank's blocks with a host grid, and the way of their sums to the owners of its cells.
+    """Overlaps of this rank's blocks with a host grid, and the exchange of sums with the owners of its cells.
 
-    Every rank calls every method, also without blocks or cells.
+    Every rank must call every method, even if it has no blocks or cells.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class LandPlan:
     Attributes
     ----------
     destination_area:
-        Of the owned destination cells (m2), exact for their kind of edges; 0 for masked cells without an area.
+        Area of the owned destination cells (m2), exact for their kind of edges; 0 for masked cells without an area.
     destination_fraction:
-        Share of each of them that is land.
+        Land fraction of each of these cells.
 
     Raises
     ------
     GridError
-        On every rank: the weights are those of another host grid.
+        On every rank: the weights belong to another host grid.
     """
 
     def __init__(self, plan: BlockPlan, weights: LandWeights, mesh: Mesh, comm: Any = None) -> None:
@@ -77,8 +77,8 @@ class LandPlan:
         Parameters
         ----------
         codes:
-            Integer code of each fine cell of this rank's blocks, of the shape of the block; negative codes, and cells
-            that are not land, count nowhere.
+            Integer code of each fine cell of this rank's blocks, of the shape of the block. Negative codes, and cells
+            that are not land, are not counted.
         n_codes:
             Codes are 0 to ``n_codes - 1``.
 
@@ -101,12 +101,12 @@ class LandPlan:
         Parameters
         ----------
         values:
-            Real (samples, rows, cols) for each of this rank's blocks. NaN spreads to every destination cell that has
-            a share in its cell, unless it is not land.
+            Real (samples, rows, cols) for each of this rank's blocks. NaN of a land cell spreads to every
+            destination cell that overlaps it.
 
         Returns
         -------
-        float64 (samples, n_destination_owned): a mean over the whole destination cell, where parts that are not land
+        float64 (samples, n_destination_owned): a mean over the whole destination cell; parts that are not land
         count as zero (divide by ``destination_fraction`` for a mean over the land).
 
         Raises
@@ -119,19 +119,19 @@ class LandPlan:
         return self._gather(sums, samples)
 
     def _gather(self, sums: list[NDArray[np.float64]], count: int) -> NDArray[np.float64]:
-        """Add the sums of blocks (cells, count) at the owners of the cells; shares of their areas (count, owned)."""
+        """Add the sums of blocks (cells, count) on the owners of the cells, as shares of cell areas (count, owned)."""
         total = self._collect @ self._send(np.concatenate([np.empty((0, count)), *sums]))
         area = np.where(self.destination_area > 0, self.destination_area, 1.0)
         return np.ascontiguousarray((total / area[:, None]).T)
 
     def _send(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A value (n, ...) for each cell of each block, to the owner of the cell."""
+        """Send a value (n, ...) for each cell of each block to the owner of the cell."""
         _, size = rank_and_size(self._comm)
         return np.concatenate(exchange(split_by_rank(values, self._target, size), self._comm))
 
-    def _bad_blocks(self, given: Mapping[int, NDArray[Any]], leading: tuple[int, ...] = ()) -> FieldError | None:
+    def _bad_blocks(self, fields: Mapping[int, NDArray[Any]], leading: tuple[int, ...] = ()) -> FieldError | None:
         for block, part in self._blocks.items():
-            found = np.shape(given[block]) if block in given else None
+            found = np.shape(fields[block]) if block in fields else None
             if found != (*leading, *part.shape):
                 return FieldError(
                     "a field does not fit the land",
@@ -158,7 +158,7 @@ class LandPlan:
 
 
 class _BlockSums:
-    """Adds up one block, by destination cell: ``cells`` are the global ids of those it overlaps, ascending."""
+    """Sums over one block by destination cell; ``cells`` are the global ids of these cells, ascending."""
 
     def __init__(self, plan: BlockPlan, block: int, weights: LandWeights) -> None:
         core = plan.blocks[block].core
@@ -185,12 +185,12 @@ class _BlockSums:
     def aggregate(self, codes: NDArray[np.integer[Any]], n_codes: int) -> NDArray[np.float64]:
         """Area (m2) of each code in each of ``cells``, (cells, n_codes).
 
-        Fine cells of a run are counted, and counts are exact: what is rounded is the sum over runs.
+        Fine cells of a run are counted, and counts are exact. Only the sum over runs is rounded.
         """
         signed = codes.ravel().astype(np.result_type(codes.dtype, np.int8), copy=False)
         codes = np.maximum(signed, -1)
         width = n_codes + 1
-        # the first of the ``width`` numbers of a run stands for negative codes
+        # the first of the ``width`` numbers of a run counts negative codes
         key = np.repeat(np.arange(len(self._start)) * width + 1, self._length)
         key += codes
         counts = np.bincount(key, minlength=len(self._start) * width).reshape(-1, width)[:, 1:]

@@ -1,7 +1,7 @@
-"""Which fine cells lie wholly in one cell of a host grid, and which ones are cut by its edges.
+"""Find the fine cells that are completely in one cell of a host grid, and those that its edges cut.
 
-Boxes of 64 x 64 fine cells are tried first. One that no edge of the host grid crosses lies wholly in one of its cells;
-the others are split into 16 boxes, and so on down to single fine cells. So work grows with the length of the host's
+Boxes of 64 x 64 fine cells are tested first. A box that no host edge crosses is completely in one host cell or in none.
+Other boxes are split into 16 boxes, and so on down to single fine cells. So the work grows with the length of the host
 edges over land, not with the number of fine cells.
 """
 
@@ -15,29 +15,29 @@ from ai4land_coupler.regrid.land.outline import NOWHERE, SEVERAL, GridBoxes, Int
 
 #: Fine cells along each side of the largest boxes, and the parts along each side into which a box is split.
 TILE, SPLIT = 64, 4
-#: Boxes are less wide than this (degrees), so that their farthest points are their corners.
+#: Boxes are narrower than this (degrees), so that their corners are the points farthest from the centre.
 _WIDEST = 30.0
 
-#: In the place of a destination cell: the edges of some cross this fine cell.
+#: Value in place of a destination cell, if edges of destination cells cross the fine cell.
 CUT = -2
 
 
 def refine(outline: Outline, grid: LatLonGrid, box: Box, land: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The destination cell that each fine cell lies in.
+    """The destination cell that holds each fine cell.
 
     Parameters
     ----------
     outline:
-        The destination cells that come near the box, or more of them.
+        All destination cells near the box; it may have more cells.
     box:
         Cells of ``grid``.
     land:
-        Which of them count, bool of the shape of the box.
+        Land mask, bool of the shape of the box.
 
     Returns
     -------
-    Number of the cell in the outline, ``CUT`` where a fine cell may belong to several, and ``NOWHERE`` where it is in
-    none or does not count; int32 of the shape of the box.
+    Index of the cell in the outline; ``CUT`` if a fine cell may be in several cells, ``NOWHERE`` if it is in no cell or
+    not land; int32 of the shape of the box.
     """
     rows, cols = box.shape
     tile = TILE
@@ -56,7 +56,7 @@ def refine(outline: Outline, grid: LatLonGrid, box: Box, land: NDArray[np.bool_]
     row, col = row[keep], col[keep]
     pair_box = pair_edge = np.empty(0, np.int64)
     while len(row):
-        # boxes at the end of the block are cut off there
+        # boxes end where the block ends
         boxes = GridBoxes.of(
             grid,
             box.row0 + row,
@@ -88,7 +88,7 @@ def refine(outline: Outline, grid: LatLonGrid, box: Box, land: NDArray[np.bool_]
 
 
 def _with_land(counts: Ints, row: Ints, col: Ints, size: int) -> NDArray[np.bool_]:
-    """Which boxes hold any land, from the sums of land over rows and columns."""
+    """Which boxes contain land, from the cumulative sums of land over rows and columns."""
     last_row, last_col = row + size, col + size
     inside = counts[last_row, last_col] - counts[row, last_col] - counts[last_row, col] + counts[row, col]
     return np.asarray(inside > 0)
@@ -97,7 +97,7 @@ def _with_land(counts: Ints, row: Ints, col: Ints, size: int) -> NDArray[np.bool
 def _cell_of(outline: Outline, boxes: GridBoxes, free: Ints, pair_box: Ints, pair_edge: Ints) -> Ints:
     """The cell that holds each box that no edge crosses, (n,).
 
-    Cells beside the edges that crossed the larger box are tried first; they nearly always have it.
+    The cells along the edges that crossed the larger box are tried first; one of them nearly always holds the box.
     """
     place = np.full(len(boxes.lon), -1, np.int64)
     place[free] = np.arange(len(free))
@@ -113,7 +113,7 @@ def _cell_of(outline: Outline, boxes: GridBoxes, free: Ints, pair_box: Ints, pai
 def _split(
     row: Ints, col: Ints, size: int, parents: Ints, pair_box: Ints, pair_edge: Ints, counts: Ints
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """The parts with land of some boxes, and the pairs of each part with the edges that cross the whole."""
+    """Split boxes. Returns the parts with land, and pairs of each with the edges that cross the whole box."""
     part = size // SPLIT
     offset_row, offset_col = (offset.ravel() * part for offset in np.indices((SPLIT, SPLIT)))
     child_row = (row[parents][:, None] + offset_row).ravel()

@@ -1,9 +1,9 @@
-"""Overlaps of the land grid with a host grid, block by block, without ever holding the land grid's cells.
+"""Overlaps of the land grid with a host grid, block by block, without a list of all cells of the land grid.
 
-Fine cells that lie wholly in one destination cell are kept as runs along their rows: their overlap is their area. Those
-that destination edges cut (:mod:`ai4land_coupler.regrid.land.refine`) get their overlaps from a regrid backend, in
-bands of bounded size. Blocks are dealt out to the ranks, whoever owns them, and destination cells travel to the blocks
-that they may overlap; what was found goes to the owners of the blocks.
+Fine cells that are completely in one destination cell are stored as runs along rows; their overlap is their area. For
+fine cells that destination edges cut (:mod:`ai4land_coupler.regrid.land.refine`), a regridding backend makes the
+overlaps, in bands of limited size. Blocks are distributed to the ranks, independent of their owners, and destination
+cells are sent to the ranks whose blocks they may overlap. The results are sent to the owners of the blocks.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ai4land_coupler.regrid.land.outline import GridBoxes, Ints, Outline
 from ai4land_coupler.regrid.land.refine import CUT, refine
 from ai4land_coupler.regrid.methods.conserve import STRIP
 
-#: Cut cells that a backend gets at a time.
+#: Number of cut cells that a backend gets at a time.
 BAND = 200_000
-#: Rows and columns of fine cells that are refined at a time.
+#: Number of rows and columns of fine cells that are refined at a time.
 _PIECE = 512
 
 
 class Runs(NamedTuple):
-    """Fine cells of equal fate, next to each other in a row: block, place of the first cell in the block (row-major),
-    and global id of the destination cell that holds them, -1 where there is none; each (n,), ascending."""
+    """Neighbouring fine cells of a row that are in the same destination cell: block, index of the first fine cell in
+    the block (row-major), and global id of the destination cell, -1 if there is none; each (n,), ascending."""
 
     block: Ints
     start: NDArray[np.int32]
@@ -44,7 +44,7 @@ class Runs(NamedTuple):
 
 
 class Cuts(NamedTuple):
-    """Overlaps (m2) of single fine cells: block, place in the block, global id of the destination cell; each (n,)."""
+    """Overlaps (m2) of single fine cells: block, index in the block, global id of the destination cell; each (n,)."""
 
     block: Ints
     place: NDArray[np.int32]
@@ -54,7 +54,7 @@ class Cuts(NamedTuple):
 
 @dataclass(frozen=True)
 class LandWeights:
-    """All overlaps of the land in this rank's blocks with a host grid, and who made them."""
+    """All overlaps of the land in this rank's blocks with a host grid, and their provenance."""
 
     runs: Runs
     cuts: Cuts
@@ -69,13 +69,12 @@ def land_weights(
     Parameters
     ----------
     land:
-        Which fine cells of each of this rank's blocks are land, bool of the shape of the block. Blocks without land
-        may be left out.
+        Land mask of each of this rank's blocks, bool of the shape of the block. Blocks without land may be missing.
     mesh:
         The destination cells that this rank owns.
     regridder:
-        Makes the overlaps of the cut cells. A backend with ``single_rank`` is called by each rank by itself,
-        with ``comm=None``; others are called by all ranks together.
+        Makes the overlaps of the cut cells. Each rank calls a backend with ``single_rank`` by itself, with
+        ``comm=None``. All ranks call other backends together.
     comm:
         mpi4py communicator; ``None`` for a single process.
 
@@ -99,7 +98,7 @@ def land_weights(
 def _overlaps(
     plan: BlockPlan, land: Mapping[int, NDArray[np.bool_]], mesh: Mesh, regridder: Regridder, comm: Any, together: Any
 ) -> LandWeights:
-    """Overlaps of the land given on each rank; ``together`` is the communicator that the backend is called with."""
+    """Overlaps of the land on each rank; ``together`` is the communicator that the backend is called with."""
     nearby = find_candidates(mesh, _blocks_mesh(plan, land), comm).mesh
     error: Exception | None = None
     runs, places, blocks = _no_runs(), np.empty(0, np.int32), np.empty(0, np.int64)
@@ -116,7 +115,7 @@ def _overlaps(
 
 
 def _blocks_mesh(plan: BlockPlan, land: Mapping[int, Any]) -> Mesh:
-    """The outlines of blocks as cells, each at most 30 degrees wide."""
+    """The outlines of blocks as cells; blocks are cut so that no cell is wider than 30 degrees."""
     sides: list[NDArray[np.float64]] = [np.empty((4, 0))]
     lat = plan.fine.lat_edges
     for block in sorted(land):
@@ -135,7 +134,7 @@ def _blocks_mesh(plan: BlockPlan, land: Mapping[int, Any]) -> Mesh:
 def _refine_blocks(
     outline: Outline, plan: BlockPlan, land: Mapping[int, NDArray[np.bool_]], cell_ids: Ints
 ) -> tuple[Runs, Ints, NDArray[np.int32]]:
-    """Runs of all blocks, and the cut cells: block and place in it."""
+    """Runs of all blocks, and the block and index of each cut cell."""
     runs, cut_blocks, cut_places = [_no_runs()], [np.empty(0, np.int64)], [np.empty(0, np.int32)]
     for block, taken in sorted(land.items()):
         found = np.empty(taken.shape, np.int32)
@@ -162,7 +161,7 @@ def _no_runs() -> Runs:
 
 
 def _runs_of(block: int, found: NDArray[np.int32], cell_ids: Ints) -> Runs:
-    """Runs of equal cells in each row."""
+    """Runs of fine cells with the same destination cell in each row."""
     starts = np.ones(found.shape, bool)
     found = np.maximum(found, -1)
     np.not_equal(found[:, 1:], found[:, :-1], out=starts[:, 1:])
@@ -197,7 +196,7 @@ def _cut_overlaps(
             mine = slice(band * BAND, (band + 1) * BAND)
             near = _near_blocks(outline, plan, np.unique(blocks[mine]))
             cells = _fine_ids(plan, blocks[mine], places[mine])
-            # a destination cell may come near the land of several ranks: here each has a number of its own
+            # a destination cell may be near the land of several ranks; here each copy gets its own id
             destination = replace(nearby.take(near), cell_ids=before + near, global_size=total)
             weights = regridder.build(
                 latlon_mesh(plan.fine, "land", cells), destination, "conservative", "destination", together
@@ -206,7 +205,7 @@ def _cut_overlaps(
             row = np.repeat(np.arange(len(near)), np.diff(weights.indptr))
             sorter = np.argsort(cells)
             found = np.searchsorted(cells, weights.source_ids, sorter=sorter)
-            # a backend that all ranks call may have found overlaps with the land of others
+            # a backend that all ranks call may also have found overlaps with the land of other ranks
             own = np.flatnonzero(found < len(cells))
             own = own[cells[sorter[found[own]]] == weights.source_ids[own]]
             source, row = sorter[found[own]], row[own]
@@ -216,7 +215,7 @@ def _cut_overlaps(
             source, row, area = source[order], row[order], area[order]
             parts.append(Cuts(blocks[mine][source], places[mine][source], nearby.cell_ids[near[row]], area))
     except Exception as caught:
-        if together is not None:  # its backend has told all ranks
+        if together is not None:  # the backend has raised on all ranks
             raise
         error = caught
     if together is None:
@@ -225,7 +224,7 @@ def _cut_overlaps(
 
 
 def _near_blocks(outline: Outline | None, plan: BlockPlan, blocks: Ints) -> Ints:
-    """Cells of the outline that may overlap some blocks, ascending."""
+    """Cells of the outline that may overlap these blocks, ascending."""
     if outline is None or len(blocks) == 0:
         return np.empty(0, np.int64)
     pieces = [piece for block in blocks for piece in _pieces(plan.blocks[int(block)].core)]
@@ -235,7 +234,7 @@ def _near_blocks(outline: Outline | None, plan: BlockPlan, blocks: Ints) -> Ints
 
 
 def _fine_ids(plan: BlockPlan, blocks: Ints, places: NDArray[np.int32]) -> Ints:
-    """Global ids of fine cells, given by block and place in it."""
+    """Global ids of fine cells, from their blocks and indices."""
     which, inverse = np.unique(blocks, return_inverse=True)
     cores = np.array([plan.blocks[int(block)].core for block in which], np.int64).reshape(-1, 4)[inverse.ravel()]
     row, col = np.divmod(places.astype(np.int64), cores[:, 3] - cores[:, 2])
@@ -243,10 +242,10 @@ def _fine_ids(plan: BlockPlan, blocks: Ints, places: NDArray[np.int32]) -> Ints:
 
 
 def _exact(plan: BlockPlan, cells: Ints, source: Ints, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Areas (m2) of overlaps, given as shares of their source cells (by number in ``cells``).
+    """Areas (m2) of overlaps from their shares of source cells; ``source`` is the index in ``cells``.
 
-    Those of a cell that is covered but for a strip along its edges (``conserve.STRIP``) add up to its area: backends
-    round, and may take parallels for great circles.
+    If the overlaps of a cell cover it except for a strip along its edges (``conserve.STRIP``), they are scaled to add
+    up to its area, because backends round and may replace parallels by great circles.
     """
     area = plan.fine.row_area[cells // plan.fine.nlon]
     total = np.bincount(source, weights=share, minlength=len(cells))

@@ -1,8 +1,8 @@
-"""Bilinear weights from the points that the values of source cells stand for, as ESMF makes them.
+"""Bilinear weights between the points of source values, defined as in ESMF.
 
-A destination point lies in a quad or triangle of the dual mesh (:mod:`ai4land_coupler.regrid.methods.dual`). In a quad,
-the line from the Earth's centre through the point meets the bilinear patch between its four corners, in the space of
-three dimensions; in a triangle, the plane of its corners (ESMF Reference Manual, section on bilinear regridding).
+A destination point is in a quad or triangle of the dual mesh (:mod:`ai4land_coupler.regrid.methods.dual`). The line
+from the centre of the Earth through the point intersects, in three dimensions, the bilinear patch between the four
+corners of a quad, or the plane of the corners of a triangle (ESMF Reference Manual, section on bilinear regridding).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.regrid.methods.closed_form import expand, value_points
 from ai4land_coupler.regrid.methods.dual import Pieces, dual_pieces, triangulation
 
-#: How far beyond an edge of a piece a point still lies in it, as a share of the piece.
+#: A point counts as inside a piece up to this distance beyond its edge, as a share of the piece.
 _EDGE = 1e-9
 
 Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -29,8 +29,8 @@ Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 def bilinear_entries(source: Mesh, points: NDArray[np.float64], comm: Any) -> Entries:
     """Weights of this rank's points. Collective.
 
-    Where the source covers the sphere but its cells do not meet corner to corner (reduced Gaussian grids), the dual
-    mesh has gaps: then all ranks take the Delaunay triangles of all source points.
+    If the source covers the sphere but its cells do not meet corner to corner (reduced Gaussian grids), the dual mesh
+    has gaps. Then all ranks use the Delaunay triangles of all source points.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def bilinear_entries(source: Mesh, points: NDArray[np.float64], comm: Any) -> En
 
     Returns
     -------
-    Point (local index), source (global id), and weight of each entry, sorted by both; weights of a point add up to 1.
-    Points in no piece have no entries.
+    Point (local index), source (global id) and weight of each entry, sorted by point and source. Weights of a point
+    add up to 1. Points outside all pieces have no entries.
     """
     radius = [float(enclosing_spheres(source).radius.max(initial=0.0))]
     area = [float(cell_area(source)[source.mask].sum())]
@@ -69,7 +69,7 @@ def _everywhere(source: Mesh, comm: Any) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _entries(pieces: Pieces, points: NDArray[np.float64]) -> Entries:
-    """Weights by the first piece that holds each point: point, cell (local index), weight."""
+    """Weights from the first piece that holds each point: point, cell (local index), weight."""
     point, piece = _near(pieces, points)
     shares, inside = _shares(pieces.nodes[piece], points[point], pieces.cells[piece, 3] == pieces.cells[piece, 2])
     order = np.flatnonzero(inside)
@@ -91,7 +91,7 @@ def _entries(pieces: Pieces, points: NDArray[np.float64]) -> Entries:
 
 
 def _summed(rows: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray[np.float64]) -> Entries:
-    """Sort entries, add those of one place, and leave out what is nothing."""
+    """Sort entries, add entries of the same row and column, and drop zeros."""
     order = np.lexsort((columns, rows))
     rows, columns, values = rows[order], columns[order], values[order]
     new = (np.diff(rows, prepend=-1) > 0) | (np.diff(columns, prepend=-1) != 0)
@@ -101,7 +101,7 @@ def _summed(rows: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray
 
 
 def _near(pieces: Pieces, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of a point and a piece in whose enclosing sphere it lies."""
+    """Pairs of a point and a piece whose enclosing sphere holds the point."""
     from scipy.spatial import cKDTree
 
     if not (len(points) and len(pieces.nodes)):
@@ -118,7 +118,7 @@ def _near(pieces: Pieces, points: NDArray[np.float64]) -> tuple[NDArray[np.int64
 def _shares(
     nodes: NDArray[np.float64], points: NDArray[np.float64], triangle: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Weight of each corner (n, 4) for one point each, and whether the point lies in the piece."""
+    """Weights of the corners (n, 4) for one point per piece, and whether the point is inside the piece."""
     shares, inside = np.zeros((len(points), 4)), np.zeros(len(points), bool)
     for solve, some in ((_in_triangle, triangle), (_in_quad, ~triangle)):
         if some.any():
@@ -129,9 +129,9 @@ def _shares(
 def _in_triangle(
     nodes: NDArray[np.float64], points: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where the line through the point meets the plane of the corners, in barycentric coordinates."""
+    """Intersection of the line through the point with the plane of the corners, in barycentric coordinates."""
     a, b, c = nodes[:, 0], nodes[:, 1], nodes[:, 2]
-    # from the point to the corners, so that small triangles keep their digits
+    # vectors from the point to the corners, so that small triangles keep their digits
     a, b, c = a - points, b - points, c - points
     volumes = np.stack([np.einsum("ij,ij->i", np.cross(p, q), points) for p, q in ((b, c), (c, a), (a, b))], axis=1)
     whole = volumes.sum(axis=1, keepdims=True)
@@ -145,8 +145,8 @@ def _in_triangle(
 
 
 def _in_quad(nodes: NDArray[np.float64], points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where the line through the point meets the bilinear patch of the corners, by Newton's method."""
-    # seen along the line, the patch lies in a plane, and the point is its origin
+    """Intersection of the line through the point with the bilinear patch of the corners, by Newton's method."""
+    # project the patch along the line onto a plane whose origin is the point
     east = np.cross(points, np.where(np.abs(points[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]]))
     east /= np.linalg.norm(east, axis=1, keepdims=True)
     north = np.cross(points, east)

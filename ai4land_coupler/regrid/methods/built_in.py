@@ -1,4 +1,4 @@
-"""Weights that need no regridding library, and are the same whichever backend is asked for them."""
+"""Weights that every backend makes without its library, and the options that all backends share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ class RegridOptions(Options):
     Parameters
     ----------
     closed_form:
-        Conservative weights between cells that are boxes of longitude and latitude, and between the boxes of a grid of
-        rows and columns and cells between great circles, are made in closed form; ``False`` asks the library for them
-        too.
+        Make conservative weights in closed form between cells that are boxes of longitude and latitude, and between
+        the boxes of a grid of rows and columns and great-circle cells. With ``False`` the library makes them.
     unmapped:
-        What a destination cell gets by ``bilinear`` that does not lie between the points of unmasked source cells (at
-        coasts and at the edges of a region): the value of the ``nearest`` one, or ``none``.
+        ``bilinear`` weights of a destination cell that is not between the points of unmasked source cells (at coasts
+        and at the edges of a region): use the ``nearest`` source cell, or ``none``.
     max_distance:
-        How far away a nearest source cell may be (m, along a great circle); default any.
+        Largest distance to a nearest source cell (m, along a great circle). Default: no limit.
     """
 
     closed_form: bool = True
@@ -41,7 +40,7 @@ class RegridOptions(Options):
 def built_in_weights(
     source: Mesh, destination: Mesh, method: Method, norm: Norm, options: RegridOptions, comm: Any
 ) -> LocalWeights | None:
-    """Make the weights where no library is needed, else ``None`` (on every rank alike). Collective.
+    """Make the weights if no library is needed, else return ``None`` (the same on every rank). Collective.
 
     Both meshes must be validated.
     """
@@ -51,7 +50,7 @@ def built_in_weights(
         return None
     if "latlon" not in (source.edges, destination.edges):
         return None
-    # the kind of edges is known without looking at the cells
+    # the kind of edges is tested first, because it needs no look at the cells
     boxes = [mesh.edges == "latlon" and closed_form.all_boxes(mesh, comm) for mesh in (source, destination)]
     if source.edges == destination.edges:
         return _between_boxes(source, destination, norm, comm) if all(boxes) else None
@@ -69,7 +68,7 @@ def _between_boxes(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> Lo
 
 
 def _cut(source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights | None:
-    """Between the boxes of a grid of rows and columns and cells between great circles, either way."""
+    """Weights between the boxes of a grid of rows and columns and great-circle cells, in either direction."""
     from_boxes = source.edges == "latlon"
     grid, cells = (source, destination) if from_boxes else (destination, source)
     lines = grid_lines(grid, comm)
@@ -92,7 +91,7 @@ def _made_by(norm: Norm) -> dict[str, str]:
 
 
 def _between_points(source: Mesh, destination: Mesh, method: Method, options: RegridOptions, comm: Any) -> LocalWeights:
-    """Weights from and to the points that values stand for; they add up to 1, so both norms are the same."""
+    """Weights between the points of source and destination values. They add up to 1, so both norms are the same."""
     taken = np.flatnonzero(destination.mask)
     points = closed_form.value_points(destination)[taken]
     row, ids, values = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
@@ -128,7 +127,7 @@ def _between_points(source: Mesh, destination: Mesh, method: Method, options: Re
 
 
 def check_request(name: str, methods: frozenset[Method], method: Method, norm: Norm) -> None:
-    """Refuse what a backend does not make; the same on every rank."""
+    """Refuse a method or norm that a backend does not support; the same on every rank."""
     if method not in methods or norm not in ("destination", "fraction"):
         raise ConfigError(
             f"the {name} backend does not make such weights",

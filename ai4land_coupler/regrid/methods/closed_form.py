@@ -1,7 +1,7 @@
-"""Overlaps of boxes between meridians and parallels, in closed form: overlap in longitude x overlap in sin(latitude).
+"""Overlaps of boxes of longitude and latitude in closed form: overlap in longitude x overlap in sin(latitude).
 
-Works for any cells that are such boxes: regular and Gaussian grids, reduced ones, and parts of them. No product of
-all cells with all cells: cells are sorted into rows of one latitude range, and within a row by longitude.
+Works for all cells that are such boxes: regular and Gaussian grids, reduced grids, and parts of them. To avoid testing
+all pairs, cells are sorted into rows of equal latitude range, and within a row by longitude.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, unit_vectors
 
-#: What rounding of longitudes and latitudes takes off a cell that is wholly covered: a strip this wide (m).
+#: Rounding of longitudes and latitudes may leave a strip of this width (m) of a completely covered cell uncovered.
 STRIP = 1e-7
-#: Pairs that are looked at in one go: bounds the memory.
+#: Pairs that are tested at a time; limits the memory.
 _CHUNK = 2_000_000
-#: Latitudes this close belong to one row (degrees). Only the search is coarse, never the overlap.
+#: Cells whose latitudes differ by less (degrees) are in one row. Only the search uses this, not the overlap.
 _ROW = 1e-6
-#: Wider cells (degrees) could overlap another at both of their ends.
+#: Wider cells (degrees) could overlap another cell at both ends.
 _WIDEST = 179.0
 
 
@@ -38,9 +38,9 @@ class CellBoxes(NamedTuple):
 
 
 def cell_boxes(mesh: Mesh) -> CellBoxes:
-    """The box around each cell. Cells of half the globe's width and more have none that means anything."""
+    """The box around each cell. It has no meaning for cells as wide as half the globe or more."""
     lon = mesh.corner_lon
-    # the longitude of a corner at a pole says nothing
+    # the longitude of a corner at a pole is arbitrary
     lon = np.where(at_pole(mesh.corner_lat), np.nan, lon)
     some = np.take_along_axis(lon, np.argmin(np.isnan(lon), axis=1)[:, None], axis=1)
     with np.errstate(invalid="ignore"):
@@ -53,21 +53,22 @@ def is_box(mesh: Mesh) -> NDArray[np.bool_]:
     """Which cells of a validated mesh with ``edges="latlon"`` are boxes of longitude and latitude, (n,)."""
     if mesh.size == 0:
         return np.zeros(0, bool)
-    # every edge follows a meridian or a parallel, so a cell is its box where it has the area of its box
+    # every edge follows a meridian or a parallel, so a cell is a box if it has the same area as its box
     area, box = cell_area(mesh), cell_boxes(mesh)
     fits = np.abs(_area(box.width, box.south, box.north) - area) <= 1e-9 * area
     return np.asarray(fits & (box.width < _WIDEST))
 
 
 def value_points(mesh: Mesh) -> NDArray[np.float64]:
-    """Points of the unit sphere that the values of cells stand for (:func:`value_places`), (n, 3)."""
+    """The points of :func:`value_places` on the unit sphere, (n, 3)."""
     return unit_vectors(*value_places(mesh))
 
 
 def value_places(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude (degrees) that the value of each cell stands for, (n,).
+    """Longitude and latitude (degrees) of the point to which the value of each cell belongs, (n,).
 
-    As the mesh gives them; else the middle of a box in longitude and latitude, and the mean of other cells' corners.
+    The centres that the mesh gives. Without them: the middle of a box in longitude and latitude, and for other cells
+    the mean of their corners.
     """
     lon, lat = mesh.centres()
     if mesh.centre_lon is None and mesh.edges == "latlon" and mesh.size:
@@ -128,7 +129,7 @@ def _along(
     position: NDArray[np.float64],
     widest: NDArray[np.float64],
 ) -> list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Overlaps of pairs of a destination cell and a row of the source, wherever the globe is cut open."""
+    """Overlaps of pairs of a destination cell and a row of the source, for any start of the longitudes."""
     found = []
     slack = 1e-6
     for turn in (-360.0, 0.0, 360.0):
@@ -148,8 +149,8 @@ def _along(
 
 
 def _overlap(source: CellBoxes, destination: CellBoxes) -> NDArray[np.float64]:
-    """Area that pairs of boxes, each less than half the globe wide, have in common (m2)."""
-    # from west edge to west edge the shorter way, so that the digits of small cells are kept
+    """Area of the overlap of pairs of boxes (m2); boxes must be less than half the globe wide."""
+    # the shorter way from west edge to west edge, so that small cells keep their digits
     offset = lon_difference(destination.west, source.west)
     width = np.minimum(source.width, offset + destination.width) - np.maximum(offset, 0.0)
     south, north = np.maximum(source.south, destination.south), np.minimum(source.north, destination.north)
@@ -163,7 +164,7 @@ def _area(width: NDArray[np.float64], south: NDArray[np.float64], north: NDArray
 
 
 def _least(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least of each row, NaN left out; column by column, as rows are short."""
+    """Minimum of each row without NaN. It runs over columns, because rows are short."""
     least = np.full(len(values), np.inf)
     for column in values.T:
         np.fmin(least, column, out=least)

@@ -1,4 +1,4 @@
-"""From overlaps to weights that conserve area to the last digits, whatever the rounding of who made the overlaps."""
+"""Make weights from overlaps that have rounding errors, so that the weights conserve area to the last digits."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from ai4land_coupler.grids.candidates import Candidates
 from ai4land_coupler.grids.mesh import POINT_TOLERANCE, Mesh
 from ai4land_coupler.parallel.collective import exchange, rank_and_size, split_by_rank
 
-#: A source cell is wholly covered where what is missing is a strip along its edges this wide (m). YAC takes edges
-#: closer than 1e-9 rad (6 mm) for one: where an edge of the host nearly followed those of 1 km cells, overlaps were
-#: off by 1.4e-6 of the cell; elsewhere by up to 6e-10, which is rounding.
+#: A source cell counts as completely covered if at most a strip of this width (m) along its edges is missing. YAC
+#: treats edges closer than 1e-9 rad (6 mm) as one: if an edge of the host nearly follows those of 1 km cells, errors of
+#: overlaps are up to 1.4e-6 of the cell; otherwise they are up to 6e-10, which is rounding.
 STRIP = 2 * np.deg2rad(POINT_TOLERANCE) * EARTH_RADIUS
 
-#: Error of a constant at which the scaling of rows and columns ends, and rounds at most. For the overlaps of YAC, whose
-#: errors are mostly 1e-12 to 1e-10, over-relaxation needs 1 to 20 of them, and 130 where edges nearly coincide (1e-8).
+#: The scaling of rows and columns ends at this error of a constant, or after this number of rounds. The overlaps of
+#: YAC, whose errors are mostly 1e-12 to 1e-10, need 1 to 20 rounds with over-relaxation, and 130 if edges nearly
+#: coincide (errors of 1e-8).
 _CONSTANT = 9e-13
 _ROUNDS = 200
 _RELAXATION = 1.8
 
 
 class OverlapAreas(NamedTuple):
-    """What overlaps on this rank: candidate (local index), destination cell (global id), area (m2); each (nnz,)."""
+    """Overlaps on this rank: candidate (local index), destination cell (global id), area (m2); each (nnz,)."""
 
     candidate: NDArray[np.int64]
     destination_id: NDArray[np.int64]
@@ -55,7 +56,7 @@ def weights_of_overlaps(
     row, col, area:
         Owned destination cell (local index), candidate (local index) and area (m2) of each overlap, (nnz,).
     source, destination:
-        The owned cells of either side.
+        The owned cells of both grids.
     strip:
         As for :func:`covered_scale`.
 
@@ -88,17 +89,17 @@ def covered_scale(
     comm: Any,
     strip: float = STRIP,
 ) -> NDArray[np.float64]:
-    """Factor for the overlaps of each candidate, so that those of a wholly covered cell add up to its area.
+    """Factor for the overlaps of each candidate, so that the overlaps of a completely covered cell add up to its area.
 
-    1 where a cell is covered in part. Collective. Overlaps are added by ascending destination id at the owner of
-    the source cell, so the factors have the same bits on any number of ranks.
+    The factor is 1 if a cell is covered in part. Collective. The owner of the source cell adds overlaps by ascending
+    destination id, so the factors have the same bits on any number of ranks.
 
     Parameters
     ----------
     source_area:
         Of the owned source cells of this rank, (n,).
     strip:
-        Width (m) of what may be missing along the edges of a cell that is wholly covered.
+        Width (m) of the strip along its edges that may be missing if a cell counts as completely covered.
 
     Returns
     -------
@@ -118,10 +119,11 @@ def balanced(
     comm: Any,
     strip: float = STRIP,
 ) -> NDArray[np.float64]:
-    """Areas of the overlaps (nnz,), so that those of every wholly covered cell, of either side, add up to its area.
+    """Scale the areas of overlaps (nnz,) so that those of every completely covered cell of both grids add up to its
+    area.
 
     Rows and columns are scaled in turn, columns last: iterative proportional fitting with over-relaxation (Thibault et
-    al. 2021, doi:10.3390/a14050143). So area is conserved to rounding, and constants are to :data:`_CONSTANT`.
+    al. 2021, doi:10.3390/a14050143). Area is conserved to rounding, and constants to :data:`_CONSTANT`.
     Collective; the same bits on any number of ranks.
 
     Parameters
@@ -129,9 +131,9 @@ def balanced(
     row:
         Owned destination cell (local index) of each overlap, ascending.
     source_area:
-        Of the owned source cells.
+        Areas of the owned source cells (m2).
     """
-    # only the factors of rows and columns change; the overlaps stay as they are
+    # only the factors of rows and columns change, not the overlaps
     n = destination_area.size
     ids = np.zeros(n, np.int64)
     ids[row] = overlaps.destination_id
@@ -152,14 +154,15 @@ def balanced(
         height[covered] *= 1.0 + _RELAXATION * (whole / (height * (table @ width))[covered] - 1.0)
         kept = columns.scale(height)
         width *= 1.0 + _RELAXATION * (kept / width - 1.0)
-    # a cell that lacks a strip was taken for covered: both sides cannot add up, and area goes first
+    # a cell without its strip was counted as covered, so not both grids can add up: the area of source cells has
+    # priority
     if errors[-1] > max(_CONSTANT, errors[0] / 2):
         height, kept = np.ones(n), first
     return overlaps.area * height[row] * kept[overlaps.candidate]
 
 
 def _covered(overlap: NDArray[np.float64], area: NDArray[np.float64], strip: float) -> NDArray[np.bool_]:
-    """Cells that overlaps cover but for a strip around them. Masked ones, which may have no area, are not."""
+    """Which cells the overlaps cover except for a strip. Masked cells, which may have no area, are not covered."""
     perimeter = 4 * np.sqrt(np.maximum(area, 0.0))
     return np.asarray((overlap > 0) & (np.abs(overlap - area) <= strip * perimeter))
 
@@ -179,9 +182,11 @@ class _SourceSums:
     ) -> None:
         self._area, self._candidates, self._comm = source_area, candidates, comm
         _, size = rank_and_size(comm)
-        home = candidates.owner[overlaps.candidate]
-        # each rank tells each owner once which of its rows have overlaps there, and names them by their place
-        self._rows = [np.flatnonzero(np.bincount(row[home == rank], minlength=row_ids.size)) for rank in range(size)]
+        source_owner = candidates.owner[overlaps.candidate]
+        # each rank sends each owner once the ids of its rows with overlaps there, and later uses their indices
+        self._rows = [
+            np.flatnonzero(np.bincount(row[source_owner == rank], minlength=row_ids.size)) for rank in range(size)
+        ]
         place = np.zeros((size, row_ids.size), np.int64)
         for rank, rows in enumerate(self._rows):
             place[rank, rows] = np.arange(rows.size)
@@ -191,21 +196,22 @@ class _SourceSums:
         column[self._by_id] = np.arange(column.size)
 
         def send(values: NDArray[Any]) -> list[NDArray[Any]]:
-            return exchange(split_by_rank(values, home, size), comm)
+            return exchange(split_by_rank(values, source_owner, size), comm)
 
-        places = send(place[home, row])
+        places = send(place[source_owner, row])
         offsets = np.cumsum([0, *(part.size for part in ids)])
         columns = column[np.concatenate([part + offsets[rank] for rank, part in enumerate(places)])]
         local = candidates.fetch(np.arange(self._area.size), comm)[overlaps.candidate]
         entries = np.concatenate(send(overlaps.area)), (np.concatenate(send(local)), columns)
-        # by column first: the rows are then sorted
+        # csc first, because the rows are then sorted
         self._table = sp.csc_matrix(entries, (self._area.size, column.size)).tocsr()
         self._covered = _covered(self._table @ np.ones(column.size), self._area, strip)
 
     def scale(self, height: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Factor for each candidate, so that overlaps times the factors of their rows add up. Collective.
+        """Factor for each candidate, so that its overlaps times the factors of their rows add up to its area.
+        Collective.
 
-        1 where a cell is covered in part.
+        The factor is 1 if a cell is covered in part.
 
         Parameters
         ----------

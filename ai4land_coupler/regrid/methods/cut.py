@@ -1,9 +1,9 @@
-"""Overlaps of cells between great circles with the boxes of a grid of rows and columns, in closed form.
+"""Overlaps of great-circle cells with the boxes of a grid of rows and columns, in closed form.
 
 Green's theorem: the area of a cell is the sum over its edges of the area between the edge and a parallel. Edges are cut
-at the meridians and parallels of the grid. Each piece then lies in one box; the area below it counts for that box, and
-for the boxes further down in its column. Edges of one cell that go east count against those that go west, so what lies
-outside of the cell cancels. Two cells cut the edge between them alike, so a box is shared out to the last digits.
+at the meridians and parallels of the grid. Each piece is then in one box; the area below it counts for that box, and
+for the boxes below it in the column. Eastward and westward edges of a cell have opposite signs, so the area outside the
+cell cancels. Two cells cut their common edge in the same way, so the overlaps of a box add up to the last digits.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, merge_corners, next_corners
 from ai4land_coupler.regrid.methods.closed_form import CellBoxes, cell_boxes, expand
 
-#: Longitudes and latitudes this close are one line of a grid (degrees; 0.1 mm).
+#: Longitudes and latitudes that differ by less (degrees; 0.1 mm) are one line of a grid.
 _SAME = 1e-9
-#: A grid with more meridians or parallels is none of rows and columns.
+#: A grid with more meridians or parallels does not count as a grid of rows and columns.
 _LINES = 100_000
-#: Longer edges (degrees of longitude) pass so close by a pole that their side of it is not certain.
+#: Longer edges (degrees of longitude) pass so close to a pole that it is not certain on which side they pass.
 _LONGEST = 179.0
-#: Boxes that cells have in one go, and that one cell may have: bounds the memory.
+#: Boxes that are worked on at a time, and largest number of boxes of one cell; limits the memory.
 _CHUNK, _MOST = 300_000, 3_000_000
-#: Overlaps of less height than this (rad, over the width of the box) are rounding.
+#: Overlaps with a smaller height (rad, over the width of the box) are rounding errors.
 _ROUNDING = 4e-15
 
 
 class Lines(NamedTuple):
-    """Meridians (from 0 eastward) and parallels of a grid, degrees, ascending; and which columns have boxes.
+    """Meridians (from 0 eastward) and parallels of a grid in degrees, ascending, and which columns have boxes.
 
-    A column begins at each meridian, and the last one ends at the first.
+    A column begins at each meridian; the last column ends at the first meridian.
     """
 
     lon: NDArray[np.float64]
@@ -42,10 +42,10 @@ class Lines(NamedTuple):
 
 
 def grid_lines(mesh: Mesh, comm: Any) -> Lines | None:
-    """Meridians and parallels of all ranks' boxes, ``None`` where they make no rows and columns. Collective.
+    """Meridians and parallels of the boxes of all ranks, or ``None`` if they make no rows and columns. Collective.
 
-    Every box must lie between neighbouring lines, and no cell of the grid may be without an owner: of other parts, more
-    lines would be known, and overlaps would differ in their last digits.
+    Every box must be between neighbouring lines, and every cell of the grid must have an owner. Otherwise the lines,
+    and the last digits of overlaps, would depend on which cells are there.
     """
     sizes = [mesh.size] if comm is None else comm.allgather(mesh.size)
     if sum(sizes) != mesh.global_size:
@@ -69,7 +69,7 @@ def grid_lines(mesh: Mesh, comm: Any) -> Lines | None:
 
 
 def can_cut(mesh: Mesh, lines: Lines, comm: Any) -> bool:
-    """Whether no edge passes a pole too close to know its side, and no cell has too many boxes. Collective."""
+    """Whether :func:`cut_overlaps` works: no edge too close to a pole, no cell with too many boxes. Collective."""
     mesh = merge_corners(mesh.take(np.flatnonzero(mesh.mask)))
     longest = float(_edges(mesh)[0].width.max(initial=0.0))
     alike = longest <= np.deg2rad(_LONGEST) and int(_work(mesh, lines).max(initial=0)) <= _MOST
@@ -79,7 +79,7 @@ def can_cut(mesh: Mesh, lines: Lines, comm: Any) -> bool:
 def cut_overlaps(
     mesh: Mesh, grid: CellBoxes, lines: Lines
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Every overlap of a great-circle cell and a box: index of the cell, index of the box, area (m2).
+    """All overlaps of great-circle cells and boxes: index of the cell, index of the box, area (m2).
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def cut_overlaps(
 
 
 def _east(lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitudes from 0 to 360, or as little less than 0 as lines may be apart."""
+    """Longitudes from 0 to 360; longitudes within ``_SAME`` below 360 become slightly negative."""
     lon = np.mod(lon, 360.0)
     return np.asarray(np.where(lon > 360.0 - _SAME, lon - 360.0, lon))
 
@@ -120,7 +120,7 @@ def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _work(mesh: Mesh, lines: Lines) -> NDArray[np.int64]:
-    """About how many boxes each cell of a mesh may overlap."""
+    """Estimate of the number of boxes that each cell of a mesh may overlap."""
     edges, around = _edges(mesh)
     width = np.bincount(edges.cell, weights=edges.width, minlength=mesh.size) / 2
     columns = np.where(around != 0, lines.lon.size, np.ceil(np.rad2deg(width) / np.diff(lines.lon).min()) + 1)
@@ -132,7 +132,7 @@ def _work(mesh: Mesh, lines: Lines) -> NDArray[np.int64]:
 
 
 def _places(box: CellBoxes, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64] | None:
-    """Column x rows + row of each box, ``None`` where one does not lie between neighbouring lines."""
+    """Column x rows + row of each box; ``None`` if a box is not between neighbouring lines."""
 
     def line(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.searchsorted(among, values + _SAME, side="right") - 1
@@ -145,7 +145,7 @@ def _places(box: CellBoxes, lon: NDArray[np.float64], lat: NDArray[np.float64]) 
 
 
 class _Edges(NamedTuple):
-    """Edges that go east (rad): cell, direction (-1: turned round), and both ends."""
+    """Eastward edges (rad): cell, sign (-1 if the edge was reversed), and both ends."""
 
     cell: NDArray[np.int64]
     sign: NDArray[np.float64]
@@ -155,7 +155,7 @@ class _Edges(NamedTuple):
     end_lat: NDArray[np.float64]
 
     def lat_at(self, edge: NDArray[np.int64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Latitude of great circles at longitudes; along a pole that of the pole."""
+        """Latitude of great circles at longitudes; at a pole the latitude of the pole."""
         begin, end, width = self.lat[edge], self.end_lat[edge], self.width[edge]
         along = lon - self.lon[edge]
         tangent = np.tan(begin) * np.sin(width - along) + np.tan(end) * np.sin(along)
@@ -163,14 +163,14 @@ class _Edges(NamedTuple):
 
 
 def _edges(mesh: Mesh) -> tuple[_Edges, NDArray[np.int64]]:
-    """Edges that are not meridians, and how often each cell goes eastward around the Earth's axis."""
+    """Edges that are not meridians, and how often the edges of each cell go eastward around the Earth's axis."""
     lon, lat = mesh.corner_lon, mesh.corner_lat
     end_lon, end_lat = next_corners(mesh)
     pole, end_pole = at_pole(lat), at_pole(end_lat)
     cell = np.broadcast_to(np.arange(mesh.size)[:, None], lon.shape)
     here = ~np.isnan(lat) & ~pole & ~end_pole
     parts = [[cell[here], lon[here], lat[here], end_lon[here], end_lat[here]]]
-    # a corner at a pole is an edge along it, from the meridian before to that after it
+    # a corner at a pole becomes an edge along the pole, from the meridian before it to the meridian after it
     row, column = np.nonzero(pole)
     count = (~np.isnan(lat)).sum(axis=1)[row]
     before, after = (column - 1) % count, (column + 1) % count
@@ -193,7 +193,7 @@ def _edges(mesh: Mesh) -> tuple[_Edges, NDArray[np.int64]]:
 
 
 def _cut(mesh: Mesh, lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Overlaps with all boxes that the lines may have: cell, place (:func:`_places`), area (m2)."""
+    """Overlaps with all boxes between the lines: cell, place (:func:`_places`), area (m2)."""
     edges, around = _edges(mesh)
     columns, rows = lines.lon.size, lines.lat.size - 1
     meridians = np.deg2rad(np.concatenate([lines.lon, lines.lon + 360.0, lines.lon + 720.0]))
@@ -219,12 +219,12 @@ def _cut(mesh: Mesh, lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
     lowest = np.full(mesh.size, rows)
     np.minimum.at(lowest, cell, np.maximum(row, 0))
-    lowest[around < 0] = 0  # the cell has the South Pole inside
+    lowest[around < 0] = 0  # these cells hold the South Pole
     first = lowest[cell]
     at, under = expand(first, np.where(used, np.maximum(row - first, 0), 0))
     entries.append((cell[at], column[at], under, (sign * width)[at] * height[under]))
     spans = np.deg2rad(np.diff(lines.lon, append=lines.lon[0] + 360.0))
-    for capped in np.flatnonzero(around > 0):  # the North Pole: everything above the edges
+    for capped in np.flatnonzero(around > 0):  # these cells hold the North Pole: add all boxes above the edges
         above = np.arange(lowest[capped], rows)
         along, above = np.repeat(np.arange(columns), above.size), np.tile(above, columns)
         entries.append((np.full(above.size, capped), along, above, spans[along] * height[above]))
@@ -239,13 +239,13 @@ def _cut(mesh: Mesh, lines: Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]
 def _pieces(
     edges: _Edges, meridians: NDArray[np.float64], parallels: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Ends of the edges and where lines cut them: edge, longitude (rad), sorted."""
+    """Ends of the edges, and points where lines cut them: edge and longitude (rad), sorted."""
     n, end = edges.cell.size, edges.lon + edges.width
     first = np.searchsorted(meridians, edges.lon, side="right")
     at, line = expand(first, np.maximum(np.searchsorted(meridians, end) - first, 0))
     found = [(np.arange(n), edges.lon), (np.arange(n), end), (at, meridians[line])]
 
-    # a great circle is tan(lat) = steep cos(lon - top): by its values at both ends
+    # a great circle is tan(lat) = steep cos(lon - top); its values at both ends give steep and top
     t1, t2 = np.tan(edges.lat), np.tan(edges.end_lat)
     sine, cosine = (t2 - t1 * np.cos(edges.width)) / np.sin(edges.width), t1
     top, steep = np.arctan2(sine, cosine), np.hypot(sine, cosine)

@@ -1,4 +1,4 @@
-"""The dual of a mesh: around each corner, the polygon whose corners are the points of the cells that meet there."""
+"""The dual of a mesh: around each corner, the polygon between the points of the cells that meet there."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ai4land_coupler.grids.mesh import POINT_TOLERANCE, Mesh, merge_corners, uni
 
 
 class Pieces(NamedTuple):
-    """Quads and triangles between the points of cells, counter-clockwise, in an order that ranks agree on.
+    """Quads and triangles between the points of cells, counter-clockwise, in an order that is the same on all ranks.
 
     Parameters
     ----------
     nodes:
-        Corners on the unit sphere, (n, 4, 3); those of a triangle repeat the last.
+        Corners on the unit sphere, (n, 4, 3); a triangle repeats its last corner.
     cells:
         Local index of the cell at each corner, (n, 4); -1 for a corner whose value is a mean.
     ring:
-        Number of the ring of cells whose mean is the value at the third corner, (n,); else -1.
+        Number of the ring of cells whose mean is the value at the third corner, (n,); -1 if there is none.
     members, start:
         Local index of the cells of ring i: ``members[start[i] : start[i + 1]]``.
     """
@@ -33,17 +33,17 @@ class Pieces(NamedTuple):
 
 
 def dual_pieces(mesh: Mesh, points: NDArray[np.float64]) -> Pieces:
-    """Pieces around the corners that cells enclose wholly; a corner at an edge of the mesh has none.
+    """Pieces around the corners that cells enclose completely; a corner at an edge of the mesh has no piece.
 
-    Four cells make a quad and three a triangle. Where more meet (at a pole, at the corners of triangular cells), their
-    mean value stands at the middle of their points, and triangles fan out from it.
+    Four cells make a quad, three a triangle. If more cells meet (at a pole, at the corners of triangular cells), their
+    mean value is put at the middle of their points, and triangles connect it with them.
 
     Parameters
     ----------
     mesh:
         Cells by ascending global id.
     points:
-        Points of the unit sphere that the values of the cells stand for, (n, 3).
+        Points of the values of the cells on the unit sphere, (n, 3).
     """
     cells, nodes, ring = [np.zeros((0, 4), np.int64)], [np.zeros((0, 4, 3))], [np.zeros(0, np.int64)]
     members, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -69,7 +69,7 @@ def dual_pieces(mesh: Mesh, points: NDArray[np.float64]) -> Pieces:
 
 
 def triangulation(points: NDArray[np.float64]) -> Pieces:
-    """Delaunay triangles of points (n, 3) all over the unit sphere: the faces of their convex hull."""
+    """Delaunay triangles of points (n, 3) that cover the unit sphere: the triangles of their convex hull."""
     from scipy.spatial import ConvexHull
 
     faces = ConvexHull(points).simplices.astype(np.int64)
@@ -84,9 +84,9 @@ def triangulation(points: NDArray[np.float64]) -> Pieces:
 
 
 def _rings(mesh: Mesh) -> list[NDArray[np.int64]]:
-    """Cells around each corner that they enclose, counter-clockwise from the lowest index.
+    """The cells around each enclosed corner, counter-clockwise from the lowest index.
 
-    One array (corners, cells) for each number of cells that meet.
+    Returns one array (corners, cells) for each number of cells that meet.
     """
     if mesh.size == 0:
         return []
@@ -94,7 +94,7 @@ def _rings(mesh: Mesh) -> list[NDArray[np.int64]]:
     used = ~np.isnan(mesh.corner_lat)
     cell = np.repeat(np.arange(mesh.size), used.sum(axis=1))
     here = _same_points(unit_vectors(mesh.corner_lon[used], mesh.corner_lat[used]))
-    # from each corner of a cell, the next one along its edge and the one before
+    # for each corner of a cell, the next and the previous corner of that cell
     position = np.full(used.shape, -1)
     position[used] = np.arange(here.size)
     columns = np.arange(used.shape[1])
@@ -104,7 +104,7 @@ def _rings(mesh: Mesh) -> list[NDArray[np.int64]]:
     before = np.empty_like(after)
     before[following] = here
 
-    # the neighbour around the corner starts along the edge by which this cell arrives
+    # the next cell around the corner leaves it along the edge by which this cell arrives
     n = int(here.max()) + 1
     leaving, arriving = here * n + after, here * n + before
     order = np.argsort(leaving, kind="stable")
@@ -132,10 +132,10 @@ def _rings(mesh: Mesh) -> list[NDArray[np.int64]]:
 
 
 def _same_points(points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A number for each of the points (n, 3), the same for those that are no farther apart than rounding makes them."""
+    """A number for each of the points (n, 3); points that differ only by rounding get the same number."""
     tolerance = np.deg2rad(POINT_TOLERANCE)
     label = np.zeros(len(points), np.int64)
-    # sorted along one axis after the other, groups part where there is a gap; twice, as a gap may open another
+    # groups are split at gaps along one axis after the other; some axes come twice, because a split may open new gaps
     for axis in (2, 0, 1, 2, 0):
         order = np.lexsort((points[:, axis], label))
         gap = np.diff(points[order, axis], prepend=-9.0) > tolerance

@@ -1,4 +1,4 @@
-"""The nearest source cell of each destination cell, measured between the points that their values stand for."""
+"""The nearest source cell of each destination cell, by the distance between the points of their values."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _CUBES = 32
 def nearest_sources(source: Mesh, points: NDArray[np.float64], comm: Any, limit: float = np.inf) -> NDArray[np.int64]:
     """Global id of the unmasked source cell whose point is nearest to each of this rank's points. Collective.
 
-    Of equally near sources (:data:`TIE`) the one with the lowest id is taken, so the answer does not depend on the
-    number of ranks.
+    If sources are equally near (:data:`TIE`), the lowest id is taken, so the result does not depend on the number of
+    ranks.
 
     Parameters
     ----------
     points:
         Points of the unit sphere, (n, 3).
     limit:
-        Greatest distance (straight through the Earth, in its radii); alike on all ranks.
+        Largest distance (straight through the Earth, in radii of the Earth); the same on all ranks.
 
     Returns
     -------
-    int64 (n,); -1 where there is no source within the limit.
+    int64 (n,); -1 if there is no source within the limit.
     """
     from scipy.spatial import cKDTree
 
@@ -51,7 +51,7 @@ def nearest_sources(source: Mesh, points: NDArray[np.float64], comm: Any, limit:
 
 
 def chord(distance: float) -> float:
-    """Straight distance between points that are so far apart along a great circle, both in radii of the Earth."""
+    """Straight distance between two points with this great-circle distance, both in radii of the Earth."""
     return 2.0 * float(np.sin(min(distance, np.pi) / 2.0))
 
 
@@ -60,8 +60,8 @@ def _within_reach(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Ids and points (m, 3) of all sources that can be nearest to a point of this rank.
 
-    Points go in groups, each in a sphere: the nearest source of a group of destinations lies in a sphere that is no
-    farther than the farthest point of the nearest one.
+    Points are grouped, and each group is enclosed in a sphere. The nearest source of a group of destinations is in a
+    sphere that is not farther away than the farthest point of the nearest sphere.
     """
     taken = np.flatnonzero(source.mask)
     own = value_points(source)[taken]

@@ -1,7 +1,7 @@
-"""Slices of the arrays of a file, through the library that a host can bear.
+"""Read slices of the arrays of a file, with libraries that do not conflict with those of a host.
 
-A host links its own netCDF and HDF5, and two in one process are trouble: classic netCDF (CDF-1, CDF-2) is read by
-scipy, Zarr by zarr, and only netCDF-4 and CDF-5 by the netCDF library.
+A host may link its own netCDF and HDF5, and two copies in one process can conflict. So scipy reads classic netCDF
+(CDF-1, CDF-2), zarr reads Zarr, and only netCDF-4 and CDF-5 need the netCDF library.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
     Raises
     ------
     DataError
-        It is missing, of another kind, or damaged; also where reading from it fails later.
+        The file is missing, of another kind, or damaged. Also raised if reading fails later in the block.
     """
     if not path.exists():
         raise DataError("a file is missing", where=path)

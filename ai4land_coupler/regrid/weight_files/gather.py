@@ -1,4 +1,4 @@
-"""Put regrid weights together that are spread over ranks, with their grids, as a weight file holds them."""
+"""Gather the regrid weights of all ranks and both grids, in the form of a weight file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def gather_weights(
     comm: Any = None,
     dims: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None),
 ) -> WeightFile | None:
-    """All weights on rank 0, ``None`` on the others. Collective.
+    """All weights on rank 0, ``None`` on other ranks. Collective.
 
     Parameters
     ----------
     weights:
-        Of the owned cells of ``destination``, as a backend made them.
+        Weights of the owned cells of ``destination``, as a backend made them.
     source, destination:
-        Owned cells; over all ranks they are all cells of the grids.
+        Owned cells. All cells of the grids must be on some rank.
     dims:
         Lengths of both grids, fastest first; ``None`` for a list of cells.
 
@@ -50,9 +50,9 @@ def gather_weights(
         share = values * onto_side["area"][row]
         if norm == "fraction":
             share = share * onto_side["fraction"][row]
-        given = np.bincount(col, weights=share, minlength=source.global_size)
+        covered = np.bincount(col, weights=share, minlength=source.global_size)
         with np.errstate(invalid="ignore", divide="ignore"):
-            from_side["fraction"] = np.where(from_side["area"] > 0, given / from_side["area"], 0.0)
+            from_side["fraction"] = np.where(from_side["area"] > 0, covered / from_side["area"], 0.0)
     else:
         from_side["fraction"] = (np.bincount(col, minlength=source.global_size) > 0).astype(np.float64)
     return WeightFile(
@@ -93,7 +93,7 @@ def _grid(
 
 
 def _padded(corners: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Corners (n, width): the last one of a cell fills its row, as files have it."""
+    """Corners (n, width); the last corner of a cell is repeated to fill its row, as in weight files."""
     n, k = corners.shape
     if n == 0:
         return np.zeros((0, width))
@@ -103,7 +103,7 @@ def _padded(corners: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 
 
 def _collect(values: NDArray[Any], comm: Any) -> NDArray[Any]:
-    """The rows of all ranks, by rank, on rank 0; none on the others."""
+    """The rows of all ranks, by rank, on rank 0; no rows on other ranks."""
     _, size = rank_and_size(comm)
     values = np.asarray(values)
     return np.concatenate(exchange([values, *[values[:0]] * (size - 1)], comm))

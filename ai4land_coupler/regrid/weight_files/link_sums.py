@@ -1,4 +1,4 @@
-"""What the weights of a file add up to: whether a grid can have them, and which norm they are of."""
+"""Sums of the weights of a file: they show whether weights are possible, and which norm they have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import DataError, Method, Norm
 from ai4land_coupler.regrid.weight_files.read import FileNorm
 
-#: Sums of shares may exceed 1 by this much: cells of grids in single precision overlap a little.
+#: Sums of shares may exceed 1 by this much, because cells of grids in single precision overlap slightly.
 _OVERLAP = 1e-4
 
 
 class LinkSums:
-    """What the weights of the owned rows add up to."""
+    """Sums of the weights of the owned rows."""
 
     def __init__(self, row: NDArray[np.int64], values: NDArray[np.float64], n: int) -> None:
         self._row, self._values = row, values
@@ -24,7 +24,7 @@ class LinkSums:
         self._used = np.bincount(row, minlength=n) > 0
 
     def likely_norm(self, asked: Norm, comm: Any) -> Norm:
-        """Norm of a file that does not tell: weights of the norm ``fraction`` add up to 1. Collective."""
+        """Norm of a file that does not name it: weights of the norm ``fraction`` add up to 1. Collective."""
         ones = np.allclose(self.sums[self._used], 1.0, rtol=0, atol=_OVERLAP)
         if comm is not None:
             ones = all(comm.allgather(ones))
@@ -33,7 +33,7 @@ class LinkSums:
     def wrong_sums(
         self, norm: FileNorm, fraction: NDArray[np.float64] | None, method: Method, path: Path
     ) -> DataError | None:
-        """Weights and sums of weights that no grid has."""
+        """An error if weights or their sums are impossible, else ``None``."""
         sums, values = self.sums[self._used], self._values
         if method == "conservative" and values.size and values.min() < -_OVERLAP:
             return DataError("conservative weights are negative", found=float(values.min()), where=path)
@@ -63,9 +63,9 @@ class LinkSums:
     def converted(
         self, norm: FileNorm, asked: Norm, fraction: NDArray[np.float64] | None, steradians: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights in the norm that is asked for, and the covered share of each cell.
+        """Weights converted to the norm ``asked``, and the covered share of each cell.
 
-        ``fraction`` is needed from norm ``fraction`` to norm ``destination``.
+        ``fraction`` is needed to convert from norm ``fraction`` to norm ``destination``.
         """
         row, values, covered = self._row, self._values, self.sums
         if norm == "fraction":

@@ -1,4 +1,4 @@
-"""The part of a weight file that one rank reads, and the way from there to the ranks that own the cells."""
+"""Read a part of a weight file on each rank, and send it to the ranks that own the cells."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from ai4land_coupler.regrid.weight_files.read import (
 
 @dataclass(frozen=True)
 class FilePart:
-    """The slice of a file that one rank reads: links, and quantities of the cells of both grids.
+    """The slice of a file that one rank reads: links, and quantities of cells of both grids.
 
-    ``covers`` is the area of the source cells of this slice that take part (steradians).
+    ``covers`` is the area of the unmasked source cells of this slice (steradians).
     """
 
     links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -80,26 +80,26 @@ def _slice(n: int, rank: int, size: int) -> tuple[int, int]:
 
 
 def fetch(ids: NDArray[np.int64], values: NDArray[Any], n: int, comm: Any) -> NDArray[Any]:
-    """Values of cells of any rank, from the equal slices of ``n`` cells that ranks have read. Collective."""
+    """Values of the cells ``ids`` (0 to ``n`` - 1), from the equal slices that the ranks have read. Collective."""
     rank, size = rank_and_size(comm)
-    home = np.searchsorted([_slice(n, r, size)[1] for r in range(size)], ids, side="right")
+    target = np.searchsorted([_slice(n, r, size)[1] for r in range(size)], ids, side="right")
     start = _slice(n, rank, size)[0]
-    replies = [values[asked - start] for asked in exchange(split_by_rank(ids, home, size), comm)]
+    replies = [values[asked - start] for asked in exchange(split_by_rank(ids, target, size), comm)]
     found = np.empty((ids.size, *values.shape[1:]), values.dtype)
-    found[np.argsort(home, kind="stable")] = np.concatenate(exchange(replies, comm))
+    found[np.argsort(target, kind="stable")] = np.concatenate(exchange(replies, comm))
     return found
 
 
 def deliver(
     links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], destination: Mesh, comm: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Send links to the ranks that own their destination cells; rows as local indices, sorted. Collective."""
+    """Send links to the ranks that own their destination cells. Returns sorted local rows. Collective."""
     # a mesh may lack cells of its grid: links to them are dropped
     row, col, values = send_to_owners(destination.cell_ids, links[0], links, comm)
     return merge_links(local_index(destination.cell_ids, row).astype(np.int64), col, values)
 
 
-def giving(col: NDArray[np.int64], source: Mesh, comm: Any) -> NDArray[np.bool_]:
-    """Whether the source cell of each link takes part and belongs to some rank. Collective."""
+def has_source(col: NDArray[np.int64], source: Mesh, comm: Any) -> NDArray[np.bool_]:
+    """Whether the source cell of each link is unmasked and a rank owns it. Collective."""
     ids, inverse = np.unique(col, return_inverse=True)
     return np.asarray(owners(source.cell_ids[source.mask], ids, comm)[inverse.ravel()] >= 0)

@@ -1,15 +1,15 @@
 """Files of regrid weights, as ESMF, SCRIP, CDO and YAC write them.
 
-Four layouts, all with ids that count from 1:
+There are four layouts. In all of them ids count from 1:
 
-* ``esmf``: ESMF_RegridWeightGen (ESMF Reference Manual, "Regrid Weight File Format"; TempestRemap's is alike): links
+* ``esmf``: ESMF_RegridWeightGen (ESMF Reference Manual, "Regrid Weight File Format"; also TempestRemap): links
   ``S``, ``col``, ``row`` over ``n_s``, and both grids as ``xc_a``, ``yc_a``, ``xv_a``, ``yv_a``, ``mask_a``,
   ``area_a``, ``frac_a``, ``src_grid_dims`` and the same with ``b`` and ``dst``.
-* ``basic``: the links of ``esmf`` alone, as ESMF and xESMF write them.
+* ``basic``: only the links of ``esmf``, as ESMF and xESMF write them.
 * ``scrip``: ``remap_matrix``, ``src_address``, ``dst_address`` and grids (SCRIP User's Guide 1.4, Jones 1998); CDO's.
-* ``yac``: the links of ``scrip`` alone, with ``version = "yac weight file 1.0"``.
+* ``yac``: only the links of ``scrip``, with ``version = "yac weight file 1.0"``.
 
-A Zarr group with the arrays of ``esmf`` is read alike; hosts with a netCDF of their own are safe with it.
+A Zarr group with the arrays of ``esmf`` is also read. It is safe for hosts that link their own netCDF library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 Side = Literal["source", "destination"]
 Quantity = Literal["centre_lon", "centre_lat", "corner_lon", "corner_lat", "mask", "area", "fraction"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-#: What a weight is a share of. ``none``: weights are areas of overlaps (SCRIP).
+#: The norm of the weights of a file. ``none``: weights are areas of overlaps (SCRIP).
 FileNorm = Norm | Literal["none"]
 
 LINKS: Mapping[Layout, tuple[str, str, str]] = {
@@ -50,14 +50,15 @@ _SCRIP_NAMES: dict[Quantity, str] = {
     "mask": "grid_imask", "area": "grid_area", "fraction": "grid_frac",
 }  # fmt: skip
 
-#: Longest first: an ESMF name of a method may hold that of another.
+#: Longest first, because an ESMF name of a method may contain the name of another.
 _METHODS: tuple[tuple[str, Method], ...] = (
     ("second-order conservative", "conservative2nd"),
     ("conservative", "conservative"),
     ("bilinear", "bilinear"),
     ("nearest", "nearest"),
 )
-#: Words of methods that the coupler does not have: ESMF's patch, and nearest destination to source, CDO's largest area.
+#: Words of methods that the coupler does not have: patch and nearest destination to source of ESMF, largest area of
+#: CDO.
 _OTHERS = ("patch", "destination to source", "largest")
 _NORMS: Mapping[str, FileNorm] = {"destarea": "destination", "fracarea": "fraction", "none": "none"}
 
@@ -71,7 +72,7 @@ def variable(layout: Layout, side: Side, quantity: Quantity) -> str:
 
 @dataclass(frozen=True)
 class GridSide:
-    """One of the two grids of a weight file; ``None`` where the file does not tell.
+    """One of the two grids of a weight file; values that the file lacks are ``None``.
 
     ``dims`` is fastest first, as in SCRIP. Centres (n,) and corners (n, k) in degrees, ``mask`` int32 (1 takes part),
     ``area`` in steradians, ``fraction`` the share of each cell that takes part in an overlap.
@@ -91,11 +92,11 @@ class GridSide:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """All that a weight file holds.
+    """The whole content of a weight file.
 
     ``row`` and ``col`` are 0-based ids of destination and source cells, int64 (n_links,), by row and then by column;
-    ``values`` float64. ``method`` and ``norm`` are ``None`` where the file does not tell, or tells of a method that
-    the coupler does not know (``attributes`` has its name).
+    ``values`` float64. ``method`` and ``norm`` are ``None`` if the file does not name them, or if the coupler does not
+    know the method (``attributes`` has its name).
     """
 
     row: NDArray[np.int64]
@@ -109,9 +110,9 @@ class WeightFile:
 
 
 class WeightReader:
-    """Reads a weight file by slices. Made by :func:`open_weights`.
+    """Reads a weight file in slices. Made by :func:`open_weights`.
 
-    ``layout`` is the file's; ``method_text`` its own name of the method (empty where it has none).
+    ``layout`` is the layout of the file, ``method_text`` its name of the method (empty if it has none).
     """
 
     def __init__(self, arrays: ArrayFile, path: Path) -> None:
@@ -134,14 +135,14 @@ class WeightReader:
         self._row, self._col, self._value = LINKS["esmf" if self.layout == "esmf" else "scrip"]
         self.n_links = arrays.shape(self._value)[0] if self._value in names else 0
         self.method_text = str(self.attributes.get("ESMF_regrid_method") or self.attributes.get("map_method") or "")
-        told = self.method_text.lower()
-        known = not any(word in told for word in _OTHERS)
-        self.method: Method | None = next((m for text, m in _METHODS if known and text in told), None)
+        text_of_method = self.method_text.lower()
+        known = not any(word in text_of_method for word in _OTHERS)
+        self.method: Method | None = next((m for text, m in _METHODS if known and text in text_of_method), None)
         self.norm = self._norm()
         self._check()
 
     def _norm(self) -> FileNorm | None:
-        """Weights of the methods without areas add up to 1, whatever the file says (CDO says ``none``)."""
+        """The norm of the weights. For methods without areas they add up to 1, even if the file says ``none`` (CDO)."""
         if self.method in ("bilinear", "nearest"):
             return "fraction"
         return _NORMS.get(str(self.attributes.get("normalization", "")).strip().lower())
@@ -153,7 +154,7 @@ class WeightReader:
             if len(set(shapes)) > 1:
                 raise DataError("the links of a weight file have different lengths", found=shapes, where=self.path)
             columns = arrays.shape(self._value)[1:]
-            # the other two of SCRIP's conservative weights are for gradients: the first alone is of first order
+            # of the three conservative weights of SCRIP, two are for gradients, and the first one is of first order
             if columns not in ((), (1,)) and not (columns == (3,) and self.method == "conservative"):
                 raise DataError(
                     "weights need more than the values of a field",
@@ -178,7 +179,7 @@ class WeightReader:
                     raise DataError("YAC weights are not those of cells", found=location, where=f"{self.path}, {name}")
 
     def size(self, side: Side) -> int | None:
-        """Cells of a grid; ``None`` where the file does not tell."""
+        """Number of cells of a grid; ``None`` if the file does not contain it."""
         for quantity in ("centre_lon", "mask", "area", "fraction"):
             name = variable(self.layout, side, quantity)
             if name in self._arrays.names:

@@ -1,4 +1,4 @@
-"""Whether what a file says of a grid fits the cells of a mesh."""
+"""Compare the grid in a weight file with the cells of a mesh."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids.mesh import Mesh, unit_vectors
 
-#: Corners may lie this far from those of the mesh, as a share of the cell's radius: single precision.
+#: Largest difference of corners, as a share of the cell's radius; allows single precision.
 _CORNER_SHIFT = 1e-2
-#: ... or this far (rad), the last digit of a longitude in single precision.
+#: ... or in rad: the last digit of a longitude in single precision.
 _LAST_DIGIT = 1e-6
-#: Areas may differ by this factor: edges are great circles in some files and parallels in others.
+#: Areas may differ by this factor, because edges are great circles in some files and parallels in others.
 _AREA_FACTOR = 1.25
 
 
-def wrong_grid(mesh: Mesh, given: Mapping[Any, NDArray[Any]], where: Path) -> GridError | None:
-    """Cells of a mesh that a file has at another place, or leaves out.
+def wrong_grid(mesh: Mesh, in_file: Mapping[Any, NDArray[Any]], where: Path) -> GridError | None:
+    """An error if the file has cells of the mesh at another place, or masks them; else ``None``.
 
     Parameters
     ----------
-    given:
-        Quantities of the owned cells as the file has them (``weight_file.Quantity``); those that it lacks are not
-        checked. Corners are compared as sets; centres, where there are no corners, must lie within their cell.
+    in_file:
+        Quantities of the owned cells in the file (``read.Quantity``). Quantities that the file lacks are not checked.
+        Corners are compared as sets. Without corners, centres must be in their cells.
     """
     taken = np.flatnonzero(mesh.mask)
     if taken.size == 0:
@@ -36,13 +36,13 @@ def wrong_grid(mesh: Mesh, given: Mapping[Any, NDArray[Any]], where: Path) -> Gr
     middle = np.nanmean(corners, axis=1)
     radius = np.nanmax(np.linalg.norm(corners - middle[:, None], axis=2), axis=1)
     far = np.zeros(taken.size)
-    others = _points(given, "corner", taken)
+    others = _points(in_file, "corner", taken)
     if others is not None and np.ptp(others, axis=1).any():
         far = np.maximum(_farthest(corners, others), _farthest(others, corners))
         limit = np.maximum(_CORNER_SHIFT * radius, _LAST_DIGIT)
         what = "corners"
     else:
-        point = _points(given, "centre", taken)
+        point = _points(in_file, "centre", taken)
         if point is not None:
             far = np.linalg.norm(point - middle, axis=1)
         limit = radius + _LAST_DIGIT
@@ -58,7 +58,7 @@ def wrong_grid(mesh: Mesh, given: Mapping[Any, NDArray[Any]], where: Path) -> Gr
             where=where,
             remedy="cells must come in the same order; make the file from the same grid files",
         )
-    mask = given.get("mask")
+    mask = in_file.get("mask")
     if mask is not None and (mask[taken] == 0).any():
         return GridError(
             "a weight file leaves out cells that take part now",
@@ -70,13 +70,13 @@ def wrong_grid(mesh: Mesh, given: Mapping[Any, NDArray[Any]], where: Path) -> Gr
     return None
 
 
-def _points(given: Mapping[Any, NDArray[Any]], kind: str, taken: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    lon, lat = given.get(f"{kind}_lon"), given.get(f"{kind}_lat")
+def _points(in_file: Mapping[Any, NDArray[Any]], kind: str, taken: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    lon, lat = in_file.get(f"{kind}_lon"), in_file.get(f"{kind}_lat")
     return None if lon is None or lat is None else unit_vectors(lon[taken], lat[taken])
 
 
 def _farthest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the points of each cell (n, k, 3), the largest distance to the nearest of the others (n, m, 3)."""
+    """For each cell, the largest distance of its points (n, k, 3) to the nearest of the others (n, m, 3)."""
     far = np.zeros(len(points))
     for corner in np.moveaxis(points, 1, 0):
         near = np.full(len(points), np.inf)
@@ -87,7 +87,7 @@ def _farthest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArr
 
 
 def wrong_area(mesh: Mesh, found: NDArray[np.float64], own: NDArray[np.float64], where: Path) -> GridError | None:
-    """Areas (m2) of a file that are those of another sphere, or in other units than it says; 0 is unknown."""
+    """An error if areas of a file (m2; 0 means unknown) belong to another sphere or have other units; else ``None``."""
     taken = mesh.mask & (own > 0) & (found > 0)
     if not taken.any():
         return None

@@ -22,7 +22,7 @@ _ESMF_METHODS = {
     None: ("", ""),
 }
 _NORMS = {"destination": "destarea", "fraction": "fracarea", "none": "none", None: ""}
-#: Above this many bytes an array does not fit the 64-bit offset format: netCDF-4 is written.
+#: Larger arrays (bytes) do not fit the 64-bit offset format, and netCDF-4 is written.
 _LARGEST = 2**32 - 4
 
 
@@ -33,14 +33,15 @@ class _Array(NamedTuple):
 
 
 def write_weights(path: str | Path, weights: WeightFile, layout: Layout = "esmf") -> Path:
-    """Write weights as netCDF, or as a Zarr group where the name ends in ``.zarr``; the file appears when it is whole.
+    """Write weights as netCDF, or as a Zarr group where the name ends in ``.zarr``; the file appears only when it is
+    complete.
 
     Raises
     ------
     GridError, ConfigError
-        The layout needs what the weights lack (the size of both grids; ids that fit 32 bits).
+        The weights lack data that the layout needs (the size of both grids), or ids do not fit into 32 bits.
     RunError
-        The disk is full or may not be written.
+        The disk is full or cannot be written.
     """
     path = Path(path)
     if layout == "yac" and path.suffix == ".zarr":
@@ -50,11 +51,11 @@ def write_weights(path: str | Path, weights: WeightFile, layout: Layout = "esmf"
     if layout in ("esmf", "scrip"):
         for side in get_args(Side):
             arrays |= _grid(getattr(weights, side), side, layout)
-    with new_path(path, "regrid weights cannot be written") as aside:
+    with new_path(path, "regrid weights cannot be written") as temporary:
         if path.suffix == ".zarr":
-            _write_zarr(aside, arrays, attributes)
+            _write_zarr(temporary, arrays, attributes)
         else:
-            _write_netcdf(aside, arrays, attributes)
+            _write_netcdf(temporary, arrays, attributes)
     return path
 
 
@@ -141,7 +142,7 @@ def _attributes(weights: WeightFile, layout: Layout) -> dict[str, Any]:
     }
     own = ("provenance", "history", "Conventions", "ESMF_version")
     facts |= {key: weights.attributes[key] for key in own if key in weights.attributes}
-    if layout == "scrip":  # CDO takes a grid of unknown kind for one that it cannot write
+    if layout == "scrip":  # CDO cannot write a grid whose kind is unknown
         kinds = {"source_grid": weights.source, "dest_grid": weights.destination}
         facts |= {key: _cdo_kind(grid) for key, grid in kinds.items()}
     return {key: value for key, value in facts.items() if value != ""}
@@ -166,7 +167,7 @@ def _write_netcdf(path: Path, arrays: Mapping[str, _Array], attributes: Mapping[
         return
     from scipy.io import netcdf_file
 
-    # not by the netCDF library: it ends the process when a classic file cannot be closed on a full disk
+    # not with the netCDF library, because it ends the process if it cannot close a classic file on a full disk
     with path.open("wb") as raw:
         file = netcdf_file(raw, "w", version=2)
         for name, value in attributes.items():
@@ -186,7 +187,7 @@ def _ascii(value: Any) -> Any:
 
 
 def _write_netcdf4(path: Path, arrays: Mapping[str, _Array], attributes: Mapping[str, Any]) -> None:
-    """For arrays beyond 4 GiB, and for those without elements, which classic files take for unlimited ones."""
+    """For arrays above 4 GiB, and for empty arrays, which classic files treat as unlimited."""
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
