@@ -102,9 +102,7 @@ class HostSection(Section):
     grid: Path = Field(
         description="grid file (CF, UGRID, SCRIP, ESMF mesh, ICON), or a name: O80, F32, r360x180, ne30pg2, ico5"
     )
-    edges: Literal["great_circle", "latlon"] | None = Field(
-        None, description="kind of edges; default: from the corners"
-    )
+    edges: Literal["great_circle", "latlon"] | None = Field(None, description="kind of edges; default: from corners")
     expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
 
 
@@ -211,7 +209,7 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Identifies the settings that change the results. Output paths, the number of ranks and the last year do not."""
+        """Identifies the settings that change results. Output paths, the number of ranks and the last year do not."""
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
         content["time"].pop("stop")
         content["parallel"].pop("workers")

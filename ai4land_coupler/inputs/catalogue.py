@@ -157,7 +157,7 @@ class Catalogue:
         )
 
     def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
-        """The adapter that delivers a variable in a year, with its description of the variable; errors as :meth:`read`."""
+        """The adapter of a variable in a year, with its description of the variable; errors as :meth:`read`."""
         index = self.find(name, year)
         return self.adapters[index], self._fields[index][name]
 
