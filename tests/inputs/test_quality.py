@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai4land_coupler import Simulation
-from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.api import DataAdapter, FieldInfo, LatLonGrid, Request
 from ai4land_coupler.cli import cli
 from ai4land_coupler.config.sections import load_config, parse_config
 from ai4land_coupler.errors import Ai4LandError, DataError, FieldError, GridError, TimeError
@@ -32,7 +32,7 @@ Raw = dict[str, Any]
 GRID = LatLonGrid(-2.0, 0.25, 6, 52.0, -0.25, 4)
 
 
-class ThirdParty:
+class ThirdParty(DataAdapter):
     """An adapter that delivers what a test tells it to."""
 
     def __init__(self, grid: LatLonGrid = GRID, **values: Any) -> None:
