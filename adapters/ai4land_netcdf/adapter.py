@@ -1,4 +1,4 @@
-"""Variables of netCDF files, in our names and units, on the grid of the file."""
+"""Reads variables of netCDF files, in the configured names and units, on the grid of the file."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: A fraction may leave 0 to 1 by the rounding of single precision.
+#: A fraction may be outside 0 to 1 by the rounding of single precision.
 _ROUNDING = 1e-6
-#: A cell on the ellipsoid differs from the one on the sphere of the same area by up to 0.7 %.
+#: The area of a cell on the ellipsoid differs from the one on a sphere of the same total area by up to 0.7 %.
 _AREA_SLACK = 0.01
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a variable along time; ``index`` is ``None`` where it has no time."""
+    """A step of a variable along time; ``index`` is ``None`` if the variable has no time."""
 
     source: InputFile
     index: int | None
 
 
 class NetcdfAdapter(DataAdapter):
-    """Delivers variables of the files that one path means, on their common grid."""
+    """Delivers variables of the files of one path or glob, on their common grid."""
 
     def __init__(self, options: NetcdfOptions) -> None:
         self._options = options
         self._sources = find_files(options.path)
         self._units: dict[str, str] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
-        #: Our name to year to its steps; the year of a variable without time is None.
+        #: Variable -> year -> its steps. The year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
         self._axes: dict[InputFile, dict[str, MapAxes]] = {}
         for source in self._sources:
@@ -94,7 +94,7 @@ class NetcdfAdapter(DataAdapter):
         return self._grid
 
     def describe(self) -> str:
-        """What a person wants to know about the variables."""
+        """A text for users: files, grid, and the origin of each variable."""
         lines = [f"files: {len(self._sources)}, such as {self._sources[0].name}", f"grid: {self._grid}"]
         for name, variable in self._options.variables.items():
             years = self._years(name)
@@ -112,7 +112,7 @@ class NetcdfAdapter(DataAdapter):
         return {source.name: source.path for source in self._sources}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Variables on the cells that are asked for, float32; NaN off the file, counted as ``outside``."""
+        """Read variables on the requested cells, float32. Cells outside the file are NaN, counted as ``outside``."""
         import xarray as xr
 
         for name in request.variables:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ai4land_coupler import Simulation
-from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.api import DataAdapter, FieldInfo, LatLonGrid, Request
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.inputs.adapters import NamedAdapter
@@ -21,7 +21,7 @@ Raw = dict[str, Any]
 GRID = LatLonGrid(0.0, 0.25, 4, 50.0, -0.25, 3)
 
 
-class Years:
+class Years(DataAdapter):
     """Delivers the year as the value of a variable that nothing is known about."""
 
     def __init__(self, first: int, last: int) -> None:
