@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ai4land_coupler import api
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
 from ai4land_hilda.plugin import HildaOptions
-from ai4land_netcdf import plugin
+from ai4land_netcdf import axes, plugin
 from ai4land_netcdf.options import NetcdfOptions
 from ai4land_netcdf.plugin import netcdf
 from ai4land_static.options import StaticOptions
@@ -380,3 +381,7 @@ def test_real_cell_areas_are_whole_cells(sample_data):
     np.testing.assert_allclose(float((ds.cell.values * area).sum()) / 1e6, 5.1006e8, rtol=2e-4)
     with xr.open_dataset(path) as clean:
         np.testing.assert_allclose(ds.water, clean.icwtr, atol=1e-6)
+
+
+def test_the_earlier_import_path_of_the_axes_works():
+    assert axes.read_years is api.read_years
