@@ -1,7 +1,7 @@
-"""Errors that a user can act on.
+"""Errors that a user can correct.
 
-Every failure a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was
-found, where, and what to do; the command line turns it into an exit code, the C door into a return code.
+Every failure that a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was found,
+where, and what to do. The command line turns it into an exit code, the C interface into a return code.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Iterable
 
 
 class Ai4LandError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors that the component raises itself.
 
     Parameters
     ----------
     what:
         One sentence that says what is wrong.
     expected, found:
-        The two sides of the disagreement.
+        What was expected, and what was found instead.
     where:
-        File, variable, year, plugin: the place to look at.
+        The place of the fault: file, variable, year, plugin.
     remedy:
-        What the user can do about it.
+        What the user can do.
     """
 
-    #: Exit code of the command line: 1 failed while running, 2 bad input.
+    #: Exit code of the command line: 1 for a failure during the run, 2 for bad input.
     exit_code = 1
-    #: Return code of the C and Fortran doors (``A4L_ERR_*`` of ``a4l.h``).
+    #: Return code of the C and Fortran interfaces (``A4L_ERR_*`` of ``a4l.h``).
     host_code = 1
 
     def __init__(
@@ -74,13 +74,13 @@ class FieldError(Ai4LandError):
 
 
 class StateError(Ai4LandError):
-    """A call came in the wrong order, or on a component that is gone."""
+    """A call came in the wrong order, or after the component was finalized."""
 
     host_code = 4
 
 
 class TimeError(Ai4LandError):
-    """A year is outside of what the run or a data set covers."""
+    """A year is outside the years of the run or of a data set."""
 
     exit_code = 2
     host_code = 5
@@ -101,32 +101,32 @@ class DataError(Ai4LandError):
 
 
 class PluginError(Ai4LandError):
-    """A plugin is unknown, ambiguous, broken or broke its contract."""
+    """A plugin is unknown, ambiguous or broken, or does not keep to the interface."""
 
     exit_code = 2
     host_code = 8
 
 
 class RunError(Ai4LandError):
-    """Something failed while a run was under way."""
+    """A run failed."""
 
     host_code = 9
 
 
 class MPIError(Ai4LandError):
-    """The MPI library of the host and that of Python do not fit."""
+    """The host and Python use different MPI libraries."""
 
     host_code = 91
 
 
 class RemoteError(Ai4LandError):
-    """Another rank failed; every rank of the communicator gets this error instead of hanging."""
+    """Another rank failed. All ranks of the communicator get this error, so that none of them waits for ever."""
 
     host_code = 92
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that offers the known names closest to a misspelt one."""
+    """A text that suggests the known name that is closest to a misspelt one."""
     choices = sorted(known)
     close = [choice for choice in choices if choice.startswith(name)] if name else []
     close = close or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Class codes from the values of a map file."""
+"""Converts the values of a map file to class codes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ai4land_coupler.api import DataError
 #: Code of a cell without data.
 NO_DATA = 99
 
-#: Beyond this a value is no code of any legend.
+#: Larger values are not codes of any legend.
 _LARGEST = 1e6
 
 
 def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_] | None, where: object) -> NDArray[np.int32 | np.uint8]:
-    """Codes of values of any type; ``NO_DATA`` where they are missing or NaN.
+    """Convert values of any type to codes; ``NO_DATA`` where they are missing or NaN.
 
     Parameters
     ----------
     missing:
-        ``None`` where no value is.
+        The missing values, or ``None`` if there are none.
 
     Returns
     -------
-    uint8 of values that are uint8, else int32.
+    uint8 for uint8 values, else int32.
 
     Raises
     ------
     DataError
-        When a value is no whole number: such a map was interpolated.
+        A value is not a whole number: the map was interpolated.
     """
     if raw.dtype.kind == "f":
         missing = np.isnan(raw) if missing is None else missing | np.isnan(raw)

@@ -1,4 +1,4 @@
-"""Land-cover codes of a GeoTIFF, by window: one file a year."""
+"""Reads windows of land-cover codes from GeoTIFF files, one file for each year."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai4land_hilda.codes import to_codes
 
 @contextmanager
 def open_geotiff(file: InputFile) -> Iterator[Any]:
-    """Open a GeoTIFF for reading; ``DataError`` when it is missing, unreadable or has several bands."""
+    """Open a GeoTIFF for reading. Raises ``DataError`` if it is missing, unreadable or has several bands."""
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -29,12 +29,12 @@ def open_geotiff(file: InputFile) -> Iterator[Any]:
 
 
 def read_grid(file: InputFile) -> LatLonGrid:
-    """The grid that the geotransform tells; rows and columns of HILDA+ v1.0 differ in step, neither is 0.01.
+    """Read the grid from the geotransform. In HILDA+ v1.0 the steps of rows and columns differ, and neither is 0.01.
 
     Raises
     ------
     GridError
-        When the map is not in EPSG:4326 or its axes are rotated.
+        The map is not in EPSG:4326, or its axes are rotated.
     """
     with open_geotiff(file) as source:
         epsg = None if source.crs is None else source.crs.to_epsg()
@@ -53,7 +53,7 @@ def read_grid(file: InputFile) -> LatLonGrid:
 
 
 def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
-    """Class codes (rows, columns) of a window; 99 for NaN and for the nodata value of the file."""
+    """Read the class codes (rows, columns) of a window; 99 for NaN and for the nodata value of the file."""
     from rasterio.windows import Window
 
     raw = source.read(1, window=Window.from_slices(rows, cols))

@@ -1,4 +1,4 @@
-"""What the names of HILDA+ files tell: the year, the version and so the legend."""
+"""Finds HILDA+ files, and reads the year and the version (which gives the legend) from their names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from ai4land_coupler.api import ConfigError, DataError, InputFile, TimeError, find_files
 
-#: ``-v1-0-f_``, ``_vGLOB-1.0-f_`` and ``_GLOB-1-0-f_`` have forest types, the same without ``-f`` one forest class;
-#: ``-v2_``, ``_GLOB-2-0_``, ``_GLOB-2-0-f_``, ``_GLOB-2-1-crop_`` have forest types and tree crops.
+#: Files named ``-v1-0-f_``, ``_vGLOB-1.0-f_`` and ``_GLOB-1-0-f_`` have forest types; without ``-f`` they have one
+#: forest class. ``-v2_``, ``_GLOB-2-0_``, ``_GLOB-2-0-f_`` and ``_GLOB-2-1-crop_`` have forest types and tree crops.
 _VERSION = re.compile(r"(?:-v|GLOB-)(?P<major>\d)(?:[-.](?P<minor>\d))?(?P<forest>-f)?(?:-crop)?_")
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|2[0-4]\d\d)(?!\d)")
 _TEMPLATE = "{year}"
@@ -16,7 +16,7 @@ _SUFFIXES = (".tif", ".tiff", ".nc", ".nc4")
 
 
 def legend_of(name: str) -> str | None:
-    """Name of the legend that the name of a published file implies; ``None`` where it does not tell."""
+    """Name of the legend that follows from the name of a published file; ``None`` if the name has no version."""
     match = _VERSION.search(name)
     if match is None:
         return None
@@ -25,15 +25,15 @@ def legend_of(name: str) -> str | None:
 
 
 def choose_legend(files: list[InputFile], legend: str | None) -> str:
-    """The legend that the names of all files imply, which must be the one of the configuration if that names one.
+    """The legend of all files, from their names or from the configuration.
 
     Raises
     ------
     DataError
-        When they contradict: code 44 means another class in HILDA+ v1.0 than in v1.0-f, which no check of codes
-        can see.
+        The names and the configuration contradict each other. A check of the codes cannot find this: code 44 means
+        different classes in HILDA+ v1.0 and v1.0-f.
     ConfigError
-        When neither tells.
+        Neither the names nor the configuration give a legend.
     """
     for file in files:
         implied = legend_of(file.stem)
@@ -60,13 +60,13 @@ def choose_legend(files: list[InputFile], legend: str | None) -> str:
 
 
 def year_of(name: str) -> int | None:
-    """The year in the name of a file; ``None`` where the name holds no year or several."""
+    """The year in the name of a file; ``None`` if the name has no year or several."""
     found = _YEAR.findall(name)
     return int(found[0]) if len(found) == 1 else None
 
 
 def year_in_name(file: InputFile) -> int:
-    """The year in the name of a file; ``TimeError`` where the name does not tell."""
+    """The year in the name of a file. Raises ``TimeError`` if the name has no year or several."""
     year = year_of(file.stem)
     if year is None:
         raise TimeError(
@@ -80,15 +80,15 @@ def year_in_name(file: InputFile) -> int:
 
 
 def find_maps(location: Path | str) -> list[InputFile]:
-    """The files that a path or URL means, in order of their names.
+    """Find the map files of a path or URL, in the order of their names.
 
-    A file; a name with ``{year}`` or with wildcards; or a folder, of which the files of states are taken (not those
-    of transitions or forest management, which are published beside them).
+    The path is a file, a name with ``{year}`` or with wildcards, or a folder. Only the files of states in a folder are
+    used, not those of transitions or forest management, which are published with them.
 
     Raises
     ------
     DataError
-        When there are none.
+        There are none.
     """
     if isinstance(location, str):
         return list(find_files(location.replace(_TEMPLATE, "[0-9]" * 4)))
@@ -130,7 +130,7 @@ def _find_paths(path: Path) -> list[Path]:
 
 
 def is_many(location: Path | str) -> bool:
-    """Whether a path or URL means several files."""
+    """Whether a path or URL may have several files."""
     name = PurePosixPath(location).name
     folder = isinstance(location, Path) and location.is_dir()
     return folder or _TEMPLATE in name or any(sign in name for sign in "*?[")

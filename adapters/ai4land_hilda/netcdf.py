@@ -1,7 +1,7 @@
-"""Land-cover codes of a netCDF file, by window: many years in one file.
+"""Reads windows of land-cover codes from netCDF files, which hold many years.
 
-The published files hold ``LULC_states`` (time, latitude, longitude); coordinates in single precision; time in years
-without units, or counted from 1899 on (index = year - 1899 in ``hildaplus_vGLOB-1.0-f_states.nc``).
+The published files hold ``LULC_states`` (time, latitude, longitude), with coordinates in single precision. Their time
+is in years without units, or is an index from 1899 on (index = year - 1899 in ``hildaplus_vGLOB-1.0-f_states.nc``).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ FIRST_YEAR = 1899
 
 
 def is_netcdf(file: InputFile) -> bool:
-    """Whether the name of a file is that of netCDF."""
+    """Whether the name of a file ends like that of a netCDF file."""
     return file.stem.lower().endswith((".nc", ".nc4", ".netcdf"))
 
 
 @contextmanager
 def open_states(file: InputFile) -> Iterator[tuple[Any, MapAxes]]:
-    """The variable of the states (a netCDF4.Variable) and its axes.
+    """Open the variable of the states (a netCDF4.Variable), with its axes.
 
     Raises
     ------
     DataError
-        When the file is missing, unreadable or holds no ``LULC_states``.
+        The file is missing, unreadable or has no ``LULC_states``.
     GridError
-        When its coordinates are no regular grid.
+        Its coordinates are not a regular grid.
     """
     with open_netcdf(file.path, file.name) as dataset:
         if VARIABLE not in dataset.variables:
@@ -60,12 +60,12 @@ def open_states(file: InputFile) -> Iterator[tuple[Any, MapAxes]]:
 
 
 def years_of(file: InputFile) -> tuple[int, ...]:
-    """Year of each step of a file, which may have no time axis: empty then.
+    """Year of each step of a file. Returns () if the file has no time axis.
 
     Raises
     ------
     TimeError
-        When the time axis holds no years, or one of them twice.
+        The time axis holds no years, or holds a year twice.
     """
     where = f"{file.name}, variable 'time'"
     with open_states(file) as (variable, axes):
@@ -89,7 +89,7 @@ def years_of(file: InputFile) -> tuple[int, ...]:
 def read_codes(
     variable: Any, axes: MapAxes, step: int | None, where: object, rows: slice, cols: slice
 ) -> NDArray[np.int32 | np.uint8]:
-    """Class codes (rows, columns) of a window of a step; 99 where the file says that they are missing."""
+    """Read the class codes (rows, columns) of a window of a step; 99 where the file says that they are missing."""
     time = time_dimension(variable.group(), variable.dimensions)
     block = axes.block(variable, step, time, rows, cols)
     return to_codes(np.ma.getdata(block), np.ma.getmaskarray(block), where)
@@ -97,7 +97,7 @@ def read_codes(
 
 @contextmanager
 def open_year(file: InputFile, years: tuple[int, ...], year: int, where: object) -> Iterator[Any]:
-    """What reads a window (rows, columns) of the map of a year."""
+    """Give a function that reads a window (rows, columns) of the map of a year."""
     with open_states(file) as (variable, axes):
         step = years.index(year) if year in years else 0
         yield partial(read_codes, variable, axes, step, where)

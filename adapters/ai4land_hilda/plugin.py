@@ -44,14 +44,14 @@ class HildaOptions(Options):
     Parameters
     ----------
     path:
-        A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards in it; a folder; or a URL of fsspec, which may
-        hold ``{year}`` or wildcards too.
+        A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards; a folder; or a URL of fsspec, which may have
+        ``{year}`` or wildcards too.
     legend:
         Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``. Default:
-        the one of the version that the published names tell.
+        from the version in the published names.
     year:
-        The year of a single map. Wins over the year in its name, so that a map can be declared as the state
-        of another year; the variable's attribute ``source_year`` keeps the name's.
+        The year of a single map. It replaces the year in the name of the file: a map can be used as the state of
+        another year. The attribute ``source_year`` of the variable keeps the year of the name.
     """
 
     path: Location
@@ -65,7 +65,7 @@ class HildaAdapter(DataAdapter):
     def __init__(self, options: HildaOptions) -> None:
         self._path = options.path
         if options.legend is not None:
-            get_legend(options.legend)  # a misspelt name is told before a missing file
+            get_legend(options.legend)  # A misspelt legend is reported before a missing file.
         found = find_maps(options.path)
         self._legend = get_legend(choose_legend(found, options.legend))
         self._steps = {file: netcdf.years_of(file) for file in found if netcdf.is_netcdf(file)}
@@ -80,11 +80,11 @@ class HildaAdapter(DataAdapter):
         return self._grid
 
     def years(self) -> tuple[int, ...]:
-        """The years that there are, in order; there may be gaps."""
+        """The years of the maps, in order. There may be gaps."""
         return tuple(self._files)
 
     def describe(self) -> str:
-        """What a person wants to know about the maps."""
+        """A text for users: legend, files, years, grid and classes."""
         count = len(set(self._files.values()))
         first = next(iter(self._files.values()))
         return "\n".join(
@@ -98,12 +98,13 @@ class HildaAdapter(DataAdapter):
         )
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
-        """The files of these years; all where none is named."""
+        """The files of these years, or all files if no year is given."""
         wanted = [self._files[year] for year in years if year in self._files] or self._files.values()
         return {file.name: file.path for file in wanted}
 
     def read(self, request: Request) -> xr.Dataset:
-        """``land_cover`` (year, lat, lon), uint8 native codes; 99 off the files, counted as ``outside``."""
+        """Read ``land_cover`` (year, lat, lon), uint8 native codes. Cells outside the files are 99, counted as
+        ``outside``."""
         import xarray as xr
 
         for name in request.variables:
@@ -137,7 +138,7 @@ class HildaAdapter(DataAdapter):
         return dataset
 
     def _years(self, found: list[InputFile], year: int | None) -> dict[int, InputFile]:
-        """Year to file, in order of the years."""
+        """Each year with its file, in the order of the years."""
         if year is not None:
             steps = self._steps.get(found[0], ())
             if is_many(self._path) or len(steps) > 1:
@@ -203,7 +204,7 @@ def _read_grid(file: InputFile) -> LatLonGrid:
 
 
 def _spans(years: Iterable[int]) -> str:
-    """Years as stretches: ``1960-2019, 2021``."""
+    """A text with the ranges of years: ``1960-2019, 2021``."""
     stretches: list[list[int]] = []
     for year in sorted(years):
         if stretches and year == stretches[-1][1] + 1:
@@ -214,7 +215,7 @@ def _spans(years: Iterable[int]) -> str:
 
 
 def hilda(options: HildaOptions) -> DataAdapter:
-    """HILDA+ maps from GeoTIFF or netCDF."""
+    """HILDA+ maps from GeoTIFF or netCDF files."""
     return HildaAdapter(options)
 
 

@@ -36,32 +36,32 @@ if TYPE_CHECKING:
 
 
 class LandUseOptions(Options):
-    """Options of every adapter of land use.
+    """Options of all adapters of land use.
 
-    Each file is a path, a glob or a URL that fsspec knows; files that a glob finds are joined along time.
+    Each file is a path, a glob or a URL of fsspec. The files of a glob are joined along time.
 
     Parameters
     ----------
     transitions:
-        The netCDF file of the transitions, ``<a>_to_<b>`` with wood harvest ``*_harv`` and ``*_bioh``. They belong to
-        the year they start from: those of 2014 lead from 1 January 2014 to 1 January 2015.
+        The netCDF file of the transitions, ``<a>_to_<b>``, and of wood harvest, ``*_harv`` and ``*_bioh``. A transition
+        belongs to the year in which it starts: those of 2014 are from 1 January 2014 to 1 January 2015.
     management:
         The netCDF file of the management: fertilizer, irrigation, biofuels, uses of wood.
     static:
-        The static file (``staticData_quarterdeg.nc``); adds ``icwtr, fstnf, carea, ptbio, ccode``.
+        The static file (``staticData_quarterdeg.nc``) with ``icwtr, fstnf, carea, ptbio, ccode``.
     tolerance:
-        How far the states of a cell may sum over 1. Such sums are scaled to 1 and counted.
+        The states of a cell may sum to 1 plus this. Such sums are scaled to 1 and counted.
     joint_tolerance:
-        Mean absolute difference of a state (fraction of the cell) that is allowed between two files in the year in
-        which the later one takes over. LUH2 published its futures harmonized: they repeat the history's 2015. In the
-        British Isles a scenario changes a state by up to 0.008 a year in the mean.
+        Largest mean absolute difference of a state (fraction of the cell) between two files in the first year of the
+        later one. The futures of LUH2 are harmonized: they repeat 2015 of the history. In the British Isles a scenario
+        changes a state by up to 0.008 a year in the mean.
     balance_tolerance:
-        How far a state (fraction of the cell) may be from what the states and transitions of the year before give,
-        where both are configured; checked whenever a transition is read, which reads all of them and two years of
-        states. Default: not checked.
+        Largest difference of a state (fraction of the cell) from the one that the states and transitions of the year
+        before give. Checked whenever a transition is read, if states and transitions are configured; this reads all
+        transitions and two years of states. Default: not checked.
     policy:
-        ``stop``: values that a variable cannot have, larger sums and jumps end the run. ``mend``: such values become
-        missing, such sums are scaled to 1, and all of them are counted, with cells out of balance as ``unbalanced``.
+        ``stop``: impossible values, larger sums and jumps end the run. ``mend``: impossible values become missing,
+        larger sums are scaled to 1, and all are counted; cells out of balance are counted as ``unbalanced``.
     """
 
     transitions: Location | None = None
@@ -74,16 +74,16 @@ class LandUseOptions(Options):
 
 
 class LandUseAdapter(DataAdapter):
-    """Delivers annual land use, and static fields where a static file is given, on the lattice of the files.
+    """Delivers annual land use, and the fields of the static file if there is one, on the grid of the files.
 
     Parameters
     ----------
     files:
-        Kind to the files of that kind; states are needed.
+        Each kind with its files; states are required.
     history:
-        Files of states that come before those.
+        Files of states for earlier years.
     attrs:
-        Attributes of what is delivered; ``source`` is the title of the description.
+        Attributes of the delivered dataset; ``source`` is the title of the description.
     """
 
     def __init__(
@@ -121,21 +121,21 @@ class LandUseAdapter(DataAdapter):
         return self.series["states"].grid
 
     def describe(self) -> str:
-        """What there is, for a person: files, variables with units, years, grid, what is masked and closed."""
+        """A text for users: files, variables with units, years, grid, what is masked, and how sums are scaled."""
         options = self._options
         return describe(self._attrs, self.series, options.tolerance, options.policy, self._joints_of_states)
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
-        """All files: which of them has a year is told by the others' years too."""
+        """All files, whatever the years: which file has a year depends on the years of the other files."""
         return {layout.where: layout.path for series in self.series.values() for layout in series.layouts}
 
     def joints(self) -> tuple[Joint, ...]:
-        """The differences where files of states follow one another.
+        """The differences between successive files of states.
 
         Raises
         ------
         DataError
-            When a state jumps there by more than the tolerance, unless by policy it is counted.
+            A difference exceeds the tolerance, and the policy is ``stop``.
         """
         for joint in self._joints_of_states:
             jumps = joint.jumps(self._options.joint_tolerance)
@@ -156,11 +156,11 @@ class LandUseAdapter(DataAdapter):
         return tuple(self.series["states"].joints())
 
     def read(self, request: Request) -> xr.Dataset:
-        """Land use over (year, lat, lon) and static fields over (lat, lon), float32, NaN where missing.
+        """Read land use over (year, lat, lon) and static fields over (lat, lon), float32, NaN where missing.
 
-        ``attrs["quality"]`` counts, over all years, what :class:`Checker` mended, as ``outside`` the cells of the
-        request that the files of the states do not cover, as ``jumps`` the states that jump where files are joined,
-        and as ``missing_on_land`` the values that other variables lack where the states have land.
+        ``attrs["quality"]`` has counts over all years: those of :class:`Checker`; ``outside``: requested cells that the
+        files of the states do not cover; ``jumps``: states that jump between two files; ``missing_on_land``: missing
+        values of other variables in cells with states.
         """
         import xarray as xr
 
@@ -212,7 +212,7 @@ class LandUseAdapter(DataAdapter):
                     series.owner(year)
 
     def _closure(self, series: Series, year: int) -> tuple[str, ...]:
-        """The fractions of a file that sum up to land."""
+        """The fractions of a file that sum to land."""
         in_file = series.owner(year).units
         closure = tuple(name for name in FRACTIONS if name in in_file)
         return (*closure, "crop") if "crop" in in_file and not set(CROPS) & set(in_file) else closure
@@ -220,7 +220,7 @@ class LandUseAdapter(DataAdapter):
     def _read_year(
         self, series: Series, names: list[str], year: int, grid: LatLonGrid, counts: Counter[str]
     ) -> dict[str, Array]:
-        """The named variables of one year; reads all fractions where one is named, as they close together."""
+        """Read variables of one year. If one is a fraction, all fractions are read, to check their sum."""
         layout = series.owner(year)
         closure: tuple[str, ...] = ()
         if series.kind == "states":
@@ -245,7 +245,7 @@ class LandUseAdapter(DataAdapter):
         counts: Counter[str],
         land: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Count what is missing where there are states (``land``), in that year or in the nearest that they have."""
+        """Count missing values in cells with states (``land``), of that year or of the nearest year with states."""
         if not any(np.isnan(array).any() for array in arrays.values()):
             return
         if land is None:
@@ -258,7 +258,7 @@ class LandUseAdapter(DataAdapter):
             counts["missing_on_land"] += lost
 
     def _count_unbalanced(self, year: int, grid: LatLonGrid) -> int:
-        """Cells where a year's states and transitions do not give the states of the next; kept, as it takes long."""
+        """Number of cells in which states and transitions do not give the next states. Cached because it is slow."""
         tolerance, states, moves = self._options.balance_tolerance, self.series["states"], self.series["transitions"]
         if tolerance is None or any(all(y not in x.years for x in states.layouts) for y in (year, year + 1)):
             return 0
@@ -290,7 +290,7 @@ class LandUseAdapter(DataAdapter):
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def _land(self, grid: LatLonGrid) -> NDArray[np.float64] | None:
-        """1 - icwtr on the grid of the request, where the static file tells; that of the last grid is kept."""
+        """1 - icwtr on a grid, or ``None`` if no static file has it. The result for the last grid is cached."""
         if "static" not in self.series or "icwtr" not in self.series["static"].variables:
             return None
         if self._kept_land is None or self._kept_land[0] != grid:

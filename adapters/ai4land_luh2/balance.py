@@ -1,8 +1,8 @@
-"""Do the transitions of a year lead from its states to those of the next?
+"""Checks that the states of a year and its transitions give the states of the next year.
 
-Hurtt et al. 2020 (https://doi.org/10.5194/gmd-13-5425-2020, section 2.1): the states of a year and its transitions give
-the states of the next, states(t+1) = states(t) - outflows(t) + inflows(t). Harvest of primary land makes it secondary
-land of the same kind; all other harvest leaves the state as it is.
+Hurtt et al. 2020 (https://doi.org/10.5194/gmd-13-5425-2020, section 2.1):
+states(t+1) = states(t) - outflows(t) + inflows(t). Harvest turns primary land into secondary land of the same kind.
+All other harvest does not change the state.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ai4land_coupler.api import DataError
 from ai4land_luh2.closure import extremes
 from ai4land_luh2.variables import FRACTIONS
 
-#: Harvest that moves land -> from which state to which.
+#: Harvest that changes the state -> (state before, state after).
 _HARVEST = {"primf_harv": ("primf", "secdf"), "primn_harv": ("primn", "secdn")}
 
 
 def flows_between(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The transitions among variables that move land -> from which state to which."""
+    """The variables that change the state of land -> (state before, state after)."""
     found = {}
     for name in names:
         source, _, target = name.partition("_to_")
@@ -36,9 +36,9 @@ def flows_between(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 def imbalance(
     before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]], flows: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.float64]]:
-    """What the states of the next year (fractions of the cell) have beyond what states and transitions give.
+    """States of the next year minus those computed from this year's states and transitions (fractions of the cell).
 
-    NaN where a state is missing; a transition that is missing moves nothing.
+    NaN where a state is missing. A missing transition counts as 0.
     """
     rest = {name: np.asarray(after[name], np.float64) - before[name] for name in before.keys() & after.keys()}
     for name, (source, target) in flows_between(flows).items():
@@ -50,12 +50,12 @@ def imbalance(
 
 
 def count_unbalanced(rest: Mapping[str, NDArray[np.float64]], tolerance: float, mend: bool, where: str) -> int:
-    """Cells where a state is out of balance (:func:`imbalance`) by more than the tolerance (fraction of the cell).
+    """Number of cells in which the :func:`imbalance` of a state exceeds the tolerance (fraction of the cell).
 
     Raises
     ------
     DataError
-        When there are any, unless they are only to be counted (``mend``).
+        There are such cells, and ``mend`` is false.
     """
     number = int(np.count_nonzero(np.logical_or.reduce([np.abs(gap) > tolerance for gap in rest.values()])))
     if number and not mend:

@@ -1,4 +1,4 @@
-"""Do the fractions of a cell close? What is mended, what is counted, and what stops a run."""
+"""Checks that the fractions of a cell sum to at most 1, and mends or refuses faulty values."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ai4land_luh2.variables import LuhVariable
 
 Array = NDArray[np.floating[Any]]
 
-#: Sums of a dozen float32 fractions differ from 1 by up to this from rounding alone.
+#: The sum of a dozen float32 fractions differs from 1 by up to this much because of rounding.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks the values of one file on the grid (lat, lon) that was asked for.
+    """Checks the values of one file on the requested grid (lat, lon).
 
     Parameters
     ----------
     where:
         Name of the file.
     tolerance:
-        How far a sum may exceed 1.
+        A sum may exceed 1 by this much.
     mend:
-        Mend and count what would otherwise stop the run.
+        Mend and count faulty values instead of raising an error.
     """
 
     where: str
@@ -43,19 +43,18 @@ class Checker:
         Parameters
         ----------
         states:
-            All fraction states of the file (lat, lon), NaN where missing; their sum is the land of a cell.
+            All fraction states of the file (lat, lon), NaN where missing. Their sum is the land of a cell.
         land:
-            1 - icwtr, where known. Sums beyond it are counted only: some cells carry records although they
-            are all ice and water.
+            1 - icwtr, if known. Larger sums are only counted: some cells of ice and water have states too.
 
         Returns
         -------
-        ``renormalised``: sums scaled to 1. ``clipped``: fractions below 0. ``removed``: cells with values
-        that are no fractions. ``partly_missing``: cells where some states are missing and others not.
-        ``over_land``: sums beyond the land of the cell.
+        ``renormalised``: sums scaled to 1. ``clipped``: fractions below 0. ``removed``: cells with values that are no
+        fractions. ``partly_missing``: cells in which only some states are missing. ``over_land``: sums larger than the
+        land of the cell.
         """
         counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
-        # Most years have no fault: the smallest and the largest value tell, and whole passes are left out.
+        # Most years have no fault. The smallest and the largest value show this and save passes over the data.
         ranges = {name: extremes(fraction) for name, fraction in states.items()}
         wild = [name for name, (low, high) in ranges.items() if low < -self.tolerance or high > 1 + self.tolerance]
         if wild:
@@ -76,7 +75,7 @@ class Checker:
             missing = np.isnan(fraction)
             some |= missing
             every &= missing
-            total += np.fmax(fraction, 0.0)  # none for what is missing; nothing is below 0 any more
+            total += np.fmax(fraction, 0.0)  # A missing value counts as 0. No value is below 0 at this point.
         counts["partly_missing"] = int(np.count_nonzero(some & ~every))
         if total.max() > 1 + self.tolerance and not self.mend:
             over = int((total > 1 + self.tolerance).sum())
@@ -97,7 +96,7 @@ class Checker:
         return counts
 
     def _not_fractions(self, name: str, fraction: Array, year: int) -> NDArray[np.bool_]:
-        """Cells whose value is neither a fraction nor missing."""
+        """The cells whose value is neither a fraction nor missing."""
         wrong = np.asarray((fraction > 1 + self.tolerance) | (fraction < -self.tolerance))
         if wrong.any() and not self.mend:
             worst = np.nanargmax(np.abs(fraction - 0.5))
@@ -112,11 +111,11 @@ class Checker:
         return wrong
 
     def within(self, name: str, array: Array, variable: LuhVariable, year: int | None) -> Counter[str]:
-        """Check and mend the values (lat, lon) of a variable that takes no part in the closure, in place.
+        """Check and mend the values (lat, lon) of a variable that is not in the sum of the states, in place.
 
         Returns
         -------
-        ``clipped``: values a little below 0. ``removed``: values that the variable cannot have.
+        ``clipped``: values slightly below 0. ``removed``: values that the variable cannot have.
         """
         slack = self.tolerance if variable.largest == 1.0 else 1e-9 * variable.largest
         low, high = extremes(array)
@@ -139,7 +138,7 @@ class Checker:
         return Counter(clipped=clipped, removed=int(wrong.sum()))
 
     def areas(self, area: Array) -> None:
-        """Refuse cell areas (m2) that are far from those of the grid: their units are not those of the label."""
+        """Refuse cell areas (m2) that differ much from those of the grid: their units are wrong."""
         ratio = area / self.grid.row_area[:, None]
         if np.isfinite(ratio).any() and not 0.5 < np.nanmedian(ratio) < 2.0:
             raise DataError(
@@ -157,9 +156,9 @@ class Checker:
 
 
 def extremes(array: Array) -> tuple[float, float]:
-    """Smallest and largest value that is not NaN; NaN where all are."""
+    """The smallest and the largest value, without NaN. Both are NaN if all values are."""
     return float(np.fmin.reduce(array, axis=None)), float(np.fmax.reduce(array, axis=None))
 
 
-#: What :meth:`Checker.close` counts.
+#: The counts of :meth:`Checker.close`.
 COUNTS = ("renormalised", "clipped", "removed", "partly_missing", "over_land")

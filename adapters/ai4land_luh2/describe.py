@@ -1,4 +1,4 @@
-"""What an adapter of land use can deliver, in words."""
+"""Describes the data of an adapter of land use, for users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe(
     policy: str,
     joints: Sequence[Joint],
 ) -> str:
-    """Files, variables with units, years, grid, what is masked and closed; some lines of text."""
+    """Lines of text: files, variables with units, years, grid, what is masked, and how sums are scaled."""
     scenario = f", scenario {attrs['scenario']}" if "scenario" in attrs else ""
     lines = [f"{attrs['source']}{scenario}"]
     for kind, entry in series.items():

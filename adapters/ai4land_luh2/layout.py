@@ -1,4 +1,4 @@
-"""The layout of LUH2 and LUH3 files: which variables, on which grid, for which years.
+"""Reads the layout of LUH2 and LUH3 files: their variables, their grid and their years.
 
 Variables are (time, lat, lon), of a static file (lat, lon); https://luh.umd.edu/code.shtml.
 """
@@ -17,7 +17,7 @@ from ai4land_luh2.times import years_of
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file holds.
+    """The content of a file.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
     Raises
     ------
     DataError
-        When the file is missing, unreadable, or holds none of the known variables in the layout of LUH2.
+        The file is missing, unreadable, or holds none of the known variables in the layout of LUH2.
     GridError
-        When its coordinates are no regular grid, or that of cell corners.
+        Its coordinates are not a regular grid, or are those of cell corners.
     TimeError
-        When its time axis does not tell one year for each step.
+        Its time axis does not have one year for each step.
     """
     known = tuple(known)
     with open_netcdf(source.path) as dataset:
@@ -100,7 +100,7 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
 
 
 def _check_lattice(grid: LatLonGrid, source: InputFile) -> None:
-    """Refuse coordinates that are shifted by half a cell: those of cell corners, or centres that were rounded."""
+    """Refuse coordinates that are shifted by half a cell: cell corners, or rounded centres."""
     for name, edge, step, origin in (("lon", grid.lon0, grid.dlon, -180.0), ("lat", grid.lat0, grid.dlat, 90.0)):
         cells = (edge - origin) / step
         if abs(cells - np.floor(cells) - 0.5) < 0.01:

@@ -13,14 +13,14 @@ class Luh2Options(LandUseOptions):
     Parameters
     ----------
     states:
-        The netCDF file of the states: LUH2 v2h, LUH3, or a file in their layout.
+        The netCDF file of the states: LUH2 v2h, LUH3, or a file with their layout.
     """
 
     states: Location
 
 
 def luh2(options: Luh2Options) -> DataAdapter:
-    """The history of land use: LUH2 v2h, LUH3, or files in their layout."""
+    """The history of land use: LUH2 v2h, LUH3, or files with their layout."""
     files: dict[Kind, tuple[InputFile, ...]] = {"states": find_files(options.states)}
     for kind in ("transitions", "management", "static"):
         location: Location | None = getattr(options, kind)

@@ -1,4 +1,4 @@
-"""Files of one kind, joined along time, and the jump where one follows another."""
+"""Joins files of one kind along time, and compares them where one follows another."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Joint:
-    """How two files differ in the first year of the later one, over the cells that both cover.
+    """The differences between two files in the first year of the later one, over the cells that both cover.
 
     Parameters
     ----------
     mean, largest:
-        State to the mean and the largest absolute difference (fractions of the cell). A state that only one of the
-        files has counts as none in the other; five crop states count as ``crop`` where the other file has that.
+        State to the mean and the largest absolute difference (fractions of the cell). If only one file has a state,
+        the state counts as 0 in the other. If one file has ``crop``, the five crop states of the other are summed.
     cells:
         Number of cells that were compared.
     """
@@ -49,11 +49,11 @@ class Joint:
     cells: int
 
     def jumps(self, tolerance: float) -> list[str]:
-        """States whose mean difference is above a tolerance, the worst first."""
+        """States whose mean difference exceeds a tolerance, the worst first."""
         return sorted((n for n, m in self.mean.items() if m > tolerance), key=lambda n: -self.mean[n])
 
     def line(self) -> str:
-        """One line for a person."""
+        """A line of text for users."""
         worst = max(self.mean, key=lambda n: self.mean[n])
         return (
             f"joined in {self.year}: states of {self.cells} cells differ by {self.mean[worst]:.2g} in the mean "
@@ -63,20 +63,20 @@ class Joint:
 
 @dataclass(frozen=True)
 class Series:
-    """Files of one kind, one after the other. A later file has the years that two files hold."""
+    """Files of one kind, one after the other. Years that two files hold are read from the later one."""
 
     kind: Kind
     layouts: tuple[Layout, ...]
 
     @cached_property
     def variables(self) -> Mapping[str, LuhVariable]:
-        """The variables that a file holds for the years that are read from it."""
+        """The variables that the files hold for the years that are read from them."""
         held = set().union(*(layout.units for layout, years in self._owned() if years or self.kind == "static"))
         return {name: variable for name, variable in KINDS[self.kind].items() if name in held}
 
     @property
     def grid(self) -> LatLonGrid:
-        """That of the last file."""
+        """The grid of the last file."""
         return self.layouts[-1].grid
 
     @property
@@ -97,24 +97,24 @@ class Series:
         return min(held), max(held)
 
     def gaps(self, name: str) -> tuple[int, ...]:
-        """Years between the first and the last one of a variable that no file holds."""
+        """The years of a variable, between its first and last year, that no file holds."""
         held = {year for layout, years in self._owned() if name in layout.units for year in years}
         return tuple(sorted(set(range(min(held), max(held) + 1)) - held))
 
     def _owned(self) -> Iterator[tuple[Layout, list[int]]]:
-        """Each file with the years for which it is read."""
+        """Each file with the years that are read from it."""
         later: set[int] = set()
         for layout in reversed(self.layouts):
             yield layout, [year for year in layout.years if year not in later]
             later.update(layout.years)
 
     def owner(self, year: int) -> Layout:
-        """The file that a year is read from.
+        """The file from which a year is read.
 
         Raises
         ------
         TimeError
-            Naming the first and the last year there is.
+            No file holds the year. The error names the first and the last year.
         """
         for layout in reversed(self.layouts):
             if year in layout.years:
@@ -133,16 +133,16 @@ class Series:
     def gather(
         self, layout: Layout, names: Iterable[str], grid: LatLonGrid, year: int | None = None
     ) -> dict[str, Array]:
-        """Variables of one of the files, in our units, on the cells of a grid; NaN where missing.
+        """Read variables of one file, in the units of :data:`KINDS`, on the cells of a grid; NaN where missing.
 
-        float32 where the file holds that in our units, else float64.
+        The result is float32 if the file holds float32 in these units, else float64.
         """
         place = register(layout.grid, grid, where=layout.where)
         step = () if year is None else (layout.years.index(year),)
         return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, step)
 
     def joints(self) -> Iterator[Joint]:
-        """The differences where one file follows another that holds the same year."""
+        """The differences between each two successive files that hold the same year."""
         for earlier, later in pairwise(self.layouts):
             if later.first in earlier.years:
                 yield self._joint(earlier, later)
@@ -172,7 +172,7 @@ class Series:
 
 
 def _comparable(earlier: Layout, later: Layout) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Name of a state -> the variables that make it up in either file."""
+    """Name of a state -> the variables of each of the two files that sum to it."""
     together = any("crop" in x.units and not set(CROPS) & set(x.units) for x in (earlier, later))
     names = [n for n in FRACTIONS if not (together and n in CROPS)]
     parts = {n: (n,) for n in names} | ({"crop": CROPS} if together else {})
@@ -206,7 +206,7 @@ def _read(
 
 
 def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[InputFile] = ()) -> Series:
-    """Read the layouts of files of one kind and put them in order.
+    """Read the layouts of files of one kind and sort them by time.
 
     Parameters
     ----------
@@ -216,11 +216,11 @@ def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[Inpu
     Raises
     ------
     DataError
-        When two files start in the same year, or the history does so later.
+        Two files start in the same year, or the history starts after the other files.
     TimeError
-        When years are missing between two files.
+        Years are missing between two files.
     GridError
-        When the grids do not fit.
+        The grids do not fit.
     """
     if kind == "static":
         layouts = [read_layout(source, KINDS[kind], timed=False) for source in sources]
@@ -252,7 +252,7 @@ def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[Inpu
 
 
 def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:
-    """Refuse a file whose cells are not those of a grid (which may reach beyond it)."""
+    """Refuse a file whose cells are not cells of a grid. The grid may be larger than the file."""
     try:
         register(layout.grid, grid, where=layout.where)
     except GridError as error:

@@ -1,4 +1,4 @@
-"""The time axes of LUH2 (years since a year) and LUH3 (days since a day): which year each step belongs to."""
+"""Reads the year of each step from the time axes of LUH2 (years since a year) and LUH3 (days since a day)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CALENDARS = (
 def years_of(steps: NDArray[np.float64], units: str, calendar: str, where: str) -> tuple[int, ...]:
     """Year of each step.
 
-    ``years since`` is read as the files mean it, year = reference + t; the decoders of UDUNITS take a year for
-    365.2425 days. ``days since`` is decoded with the calendar that the file names; steps must stand at the same
-    place of every year (its first day, its middle, or its last day), as those of a wrong calendar do not.
+    ``years since`` means year = reference + t in these files; UDUNITS would use years of 365.2425 days. ``days since``
+    is decoded with the calendar of the file. All steps must then be on the same day of their years (the first day, the
+    middle or the last day): with a wrong calendar they are not.
 
     Raises
     ------
     TimeError
-        Naming units, calendar or steps.
+        The error names the units, the calendar or the steps.
     """
     if calendar.lower() not in CALENDARS:
         raise TimeError(

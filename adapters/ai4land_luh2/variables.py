@@ -1,4 +1,4 @@
-"""The variables of LUH2 and LUH3: names, units, meaning, and the largest value that each can have.
+"""The variables of LUH2 and LUH3: names, units, meaning, and the largest possible value of each.
 
 Names and units are those of the published files: LUH2 v2h and its futures (Hurtt et al. 2020,
 https://doi.org/10.5194/gmd-13-5425-2020; headers at https://www.wdc-climate.de, entries I4M_5359597 and
@@ -29,18 +29,18 @@ _SPELLINGS = {
     "kgC/yr": "kg yr-1",
 }
 
-#: No published value of these units is larger; a fill value that was averaged with others is.
+#: No published value in these units is larger. Averages of fill values and other values are.
 _LARGEST = {"1": 1.0, "kg m-2": 1e4, "year": 1e5, "m2": 1e10, "kg ha-1 yr-1": 1e4, "kg yr-1": 1e11}
 
 
 @dataclass(frozen=True)
 class LuhVariable:
-    """A variable in our units.
+    """A variable in the units that the adapter delivers.
 
     Parameters
     ----------
     largest:
-        The largest value that it can have, in ``units``.
+        The largest possible value, in ``units``.
     """
 
     units: str
@@ -48,7 +48,7 @@ class LuhVariable:
     largest: float
 
     def scale(self, found: str, where: object) -> float:
-        """What turns values in the units that a file names into ours; ``FieldError`` where nothing does."""
+        """The factor from the units of a file to ``units``. Raises ``FieldError`` if they cannot be converted."""
         return factor(_SPELLINGS.get(found.strip(), found), self.units, where=where)
 
 
@@ -72,7 +72,7 @@ _NAMES = {
     "pltns": "forest plantations",
 }
 
-#: `crop` is all five crop states together, as derived data sets give it. secmb and secma are no fractions.
+#: `crop` is the sum of the five crop states, as in derived data sets. secmb and secma are not fractions.
 STATES = _variables(
     {name: ("1", text) for name, text in _NAMES.items()}
     | {
@@ -91,8 +91,8 @@ _HARVESTED = {
     "pltns": "forest plantations",
 }
 
-#: No land becomes primary. Primary forest turns into secondary forest by harvest alone (``primf_harv``), and so
-#: does other primary land (``primn_harv``).
+#: No land becomes primary land. Primary land becomes secondary land by harvest only: ``primf_harv`` for forest,
+#: ``primn_harv`` for other land.
 TRANSITIONS = _variables(
     {
         f"{a}_to_{b}": ("1", f"transition from {_NAMES[a]} to {_NAMES[b]}")

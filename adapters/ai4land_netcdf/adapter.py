@@ -1,4 +1,4 @@
-"""Variables of netCDF files, in our names and units, on the grid of the file."""
+"""Reads variables of netCDF files, in the configured names and units, on the grid of the file."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: A fraction may leave 0 to 1 by the rounding of single precision.
+#: A fraction may be outside 0 to 1 by the rounding of single precision.
 _ROUNDING = 1e-6
-#: A cell on the ellipsoid differs from the one on the sphere of the same area by up to 0.7 %.
+#: The area of a cell on the ellipsoid differs from the one on a sphere of the same total area by up to 0.7 %.
 _AREA_SLACK = 0.01
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a variable along time; ``index`` is ``None`` where it has no time."""
+    """A step of a variable along time; ``index`` is ``None`` if the variable has no time."""
 
     source: InputFile
     index: int | None
 
 
 class NetcdfAdapter(DataAdapter):
-    """Delivers variables of the files that one path means, on their common grid."""
+    """Delivers variables of the files of one path or glob, on their common grid."""
 
     def __init__(self, options: NetcdfOptions) -> None:
         self._options = options
         self._sources = find_files(options.path)
         self._units: dict[str, str] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
-        #: Our name to year to its steps; the year of a variable without time is None.
+        #: Variable -> year -> its steps. The year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
         self._axes: dict[InputFile, dict[str, MapAxes]] = {}
         for source in self._sources:
@@ -94,7 +94,7 @@ class NetcdfAdapter(DataAdapter):
         return self._grid
 
     def describe(self) -> str:
-        """What a person wants to know about the variables."""
+        """A text for users: files, grid, and the origin of each variable."""
         lines = [f"files: {len(self._sources)}, such as {self._sources[0].name}", f"grid: {self._grid}"]
         for name, variable in self._options.variables.items():
             years = self._years(name)
@@ -112,7 +112,7 @@ class NetcdfAdapter(DataAdapter):
         return {source.name: source.path for source in self._sources}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Variables on the cells that are asked for, float32; NaN off the file, counted as ``outside``."""
+        """Read variables on the requested cells, float32. Cells outside the file are NaN, counted as ``outside``."""
         import xarray as xr
 
         for name in request.variables:
@@ -123,15 +123,15 @@ class NetcdfAdapter(DataAdapter):
                     remedy=nearest(name, self._steps),
                 )
         place = register(self._grid, request.grid, where=self._options.path)
-        quality: Counter[str] = Counter(outside=place.outside)
+        counts: Counter[str] = Counter(outside=place.outside)
         dims = ("year", "lat", "lon") if request.years else ("lat", "lon")
         dataset = xr.Dataset(coords={"lat": request.grid.lat, "lon": request.grid.lon})
         if request.years:
             dataset = dataset.assign_coords(year=list(request.years))
         for name in request.variables:
-            maps = [self._map(name, year, request.grid, place, quality) for year in request.years or (None,)]
+            maps = [self._map(name, year, request.grid, place, counts) for year in request.years or (None,)]
             dataset[name] = (dims, np.stack(maps) if request.years else maps[0], self._describe_variable(name))
-        dataset.attrs = {"source": self._sources[0].stem, "quality": dict(quality)}
+        dataset.attrs = {"source": self._sources[0].stem, "quality": dict(counts)}
         return dataset
 
     # --- what the files hold
@@ -217,7 +217,7 @@ class NetcdfAdapter(DataAdapter):
     # --- what is read
 
     def _map(
-        self, name: str, year: int | None, grid: LatLonGrid, place: Registration, quality: Counter[str]
+        self, name: str, year: int | None, grid: LatLonGrid, place: Registration, counts: Counter[str]
     ) -> NDArray[np.float32]:
         steps = self._steps[name]
         timeless = None in steps
@@ -235,7 +235,7 @@ class NetcdfAdapter(DataAdapter):
         chosen = steps[None if timeless else year]
         values = np.mean([self._values(name, step, place) for step in chosen], axis=0)
         where = f"{chosen[0].source.name}, variable {self._options.variables[name].name!r}, year {year}"
-        return self._in_our_units(name, values, grid, where, quality).astype(np.float32)
+        return self._in_our_units(name, values, grid, where, counts).astype(np.float32)
 
     def _values(self, name: str, step: Step, place: Registration) -> Array:
         variable = self._options.variables[name]
@@ -256,7 +256,7 @@ class NetcdfAdapter(DataAdapter):
 
             return np.asarray(place.gather(block, np.nan, np.float64))
 
-    def _in_our_units(self, name: str, values: Array, grid: LatLonGrid, where: str, quality: Counter[str]) -> Array:
+    def _in_our_units(self, name: str, values: Array, grid: LatLonGrid, where: str, counts: Counter[str]) -> Array:
         variable, units = self._options.variables[name], self._units[name]
         if variable.kind == "category":
             odd = np.isfinite(values) & (values != np.rint(values))
@@ -270,7 +270,7 @@ class NetcdfAdapter(DataAdapter):
         else:
             values = values * factor(units, "m2", where=where) / grid.row_area[:, None]
             slack = _AREA_SLACK
-            quality["area beyond the cell"] += int((values > 1 + _ROUNDING).sum())
+            counts["area beyond the cell"] += int((values > 1 + _ROUNDING).sum())
         what = "no fractions" if variable.kind == "fraction" else "no areas within their cells"
         _refuse((values < -_ROUNDING) | (values > 1 + slack), values, what, "0 to 1, as a share of the cell", where)
         return np.clip(values, 0.0, 1.0)

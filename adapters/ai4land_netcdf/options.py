@@ -12,22 +12,22 @@ Kind = Literal["fraction", "area", "density", "category"]
 
 
 class NetcdfVariable(BaseModel):
-    """How a variable of the file becomes one of ours.
+    """A variable of the file, and how it is delivered.
 
     Parameters
     ----------
     name:
         Its name in the file.
     kind:
-        ``fraction``: a share of the cell, delivered from 0 to 1. ``area``: an area in the cell, delivered as the share
-        of the cell's area on the sphere. ``density``: any quantity per area, or another that may be averaged.
+        ``fraction``: a share of the cell, delivered from 0 to 1. ``area``: an area in the cell, delivered as a share of
+        the cell's area on the sphere. ``density``: a quantity per area, or another one that may be averaged.
         ``category``: whole numbers.
     units:
         Units in which a density is delivered; default: those of the file.
     file_units:
-        Units of the values in the file, where its attribute ``units`` is missing or wrong.
+        Units of the values in the file, if its attribute ``units`` is missing or wrong.
     factor:
-        Values are multiplied by it before their units count: for a scale that the file does not declare.
+        Values are multiplied by it before units are converted: for a scale that the file does not declare.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,13 +55,13 @@ class NetcdfOptions(Options):
     Parameters
     ----------
     path:
-        A netCDF file, or a name with wildcards for several that share grid and variables; or a URL of fsspec.
+        A netCDF file, a name with wildcards for several files with the same grid and variables, or a URL of fsspec.
     variables:
-        Our name to what it is in the file.
+        Name of each delivered variable with its variable in the file.
     reduce:
-        What to do with several steps in a year: ``mean`` of them, each counting the same. Default: refuse them.
+        Several steps in a year: ``mean`` averages them with equal weights. Default: they are refused.
     check_bounds:
-        Refuse a file whose coordinates do not lie in the middle of their bounds.
+        Refuse a file whose coordinates are not in the middle of their bounds.
     """
 
     path: Location

@@ -8,7 +8,7 @@ from ai4land_netcdf.options import NetcdfOptions
 
 
 def netcdf(options: NetcdfOptions) -> DataAdapter:
-    """Variables of any netCDF file on a regular latitude-longitude grid, mapped by the configuration."""
+    """Variables of any netCDF file on a regular latitude-longitude grid, as the configuration describes them."""
     return NetcdfAdapter(options)
 
 

@@ -1,1 +1,1 @@
-"""Prepared inputs: the store that ``ai4land prepare`` makes, read with zarr alone."""
+"""Prepared inputs: the store that ``ai4land prepare`` makes, read with zarr only."""

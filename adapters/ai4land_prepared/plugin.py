@@ -1,6 +1,6 @@
 """Registers the adapter ``prepared``.
 
-It reads with zarr alone: neither netCDF nor HDF5 nor GDAL is loaded, so a host may link its own.
+It reads with zarr only. It does not load netCDF, HDF5 or GDAL, because a host may link its own versions.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class PreparedOptions(Options):
     Parameters
     ----------
     store:
-        A store that ``ai4land prepare`` made.
+        A prepared store (``ai4land prepare``).
     part:
-        What is read from it: ``maps`` as ``initial``, ``forcing`` and ``static`` under their own names.
+        The part of the store: ``maps`` in the section ``initial``, ``forcing`` and ``static`` in the sections of the
+        same name.
     """
 
     store: Path
@@ -56,7 +57,7 @@ class PreparedOptions(Options):
 class PreparedAdapter(DataAdapter):
     """Delivers one part of a prepared store on the cells of its grid."""
 
-    #: Its data were checked when they were prepared.
+    #: ``ai4land prepare`` checked the data.
     prepared = True
 
     def __init__(self, options: PreparedOptions) -> None:
@@ -72,7 +73,7 @@ class PreparedAdapter(DataAdapter):
                 remedy="prepare it from a configuration that has them",
             )
         self._grid = LatLonGrid(*grid)
-        # A run plans its blocks on the lattice of the source: the same blocks as from the raw files.
+        # A run plans its blocks on the grid of the original files, to have the same blocks as with these files.
         self._lattice = LatLonGrid(*content["lattice"]) if options.part == "forcing" else self._grid
         self._years = sorted({year for v in self._variables.values() for year in v["years"] or ()})
         self._arrays: dict[str, Any] = {}
@@ -84,13 +85,13 @@ class PreparedAdapter(DataAdapter):
         return self._lattice
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
-        """The seal of the store: it has the digests of all metadata, and those tell the sources."""
+        """The seal of the store. It has the digests of all metadata, which name the original files."""
         seal = self._store / "maps" / "year" / "prepared.json"
         return {str(seal): seal}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Variables over (year, lat, lon), or (lat, lon) where they have no years; ``outside`` counts cells of the
-        request that the store does not cover."""
+        """Read variables over (year, lat, lon), or over (lat, lon) if they have no years. ``outside`` counts requested
+        cells that the store does not cover."""
         import xarray as xr
 
         place = register(self._grid, request.grid, where=self._store)
@@ -137,7 +138,7 @@ class PreparedAdapter(DataAdapter):
         return self._years.index(year)
 
     def _window(self, name: str, at: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        """A window of an array; Zarr takes a file that is lost for one of fill values, so that is looked at first."""
+        """Read a window of an array. Its files must exist: Zarr reads fill values if a file is missing."""
         import zarr
 
         where = self._store / self._part / name
@@ -154,7 +155,7 @@ class PreparedAdapter(DataAdapter):
             return np.asarray(array[(*at, rows, cols)])
         except DataError:
             raise
-        except Exception as error:  # each codec raises errors of its own
+        except Exception as error:  # Each codec raises its own errors.
             raise DataError(
                 "a prepared store cannot be read",
                 found=f"{type(error).__name__}: {error}",
@@ -195,7 +196,7 @@ def _description(store: Path) -> dict[str, Any]:
 
 
 def prepared(options: PreparedOptions) -> DataAdapter:
-    """Inputs that ``ai4land prepare`` made."""
+    """Inputs in a prepared store (``ai4land prepare``)."""
     return PreparedAdapter(options)
 
 

@@ -11,7 +11,7 @@ from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
 from ai4land_luh2.variables import Kind
 from ai4land_ssp.published import MARKERS, published_files, published_name, short_names
 
-#: What a file is called whose name tells no scenario.
+#: Name of the scenario if neither the file name nor the options have one.
 UNNAMED = "unnamed"
 
 
@@ -23,15 +23,15 @@ class SspOptions(LandUseOptions):
     states:
         The netCDF file of the states.
     folder:
-        Instead of ``states``: a folder that holds published files of the scenario. Its states, transitions and
-        management are found by their names, and so is the extension beyond 2100.
+        Instead of ``states``: a folder with the published files of the scenario. The adapter finds states, transitions,
+        management, and the extension beyond 2100 by their names.
     scenario:
         The scenario's name: ``ssp119, ssp126, ssp245, ssp370, ssp434, ssp460, ssp534`` (or ``ssp534-over``),
-        ``ssp585``; of CMIP7 ``vl, m, h`` and others, ``h-ext``. With ``states``: where the name of the file does not
-        tell; checked against it where it does.
+        ``ssp585``; of CMIP7 ``vl, m, h`` and others, ``h-ext``. With ``states`` it is needed only if the name of the
+        file has no scenario; otherwise the two must agree.
     history:
-        The states of the history, for the years before the scenario's first. Where both hold that year they must
-        agree (``joint_tolerance``).
+        The states of the history, for the years before the first year of the scenario. If both have that year, they
+        must agree (``joint_tolerance``).
     """
 
     states: Location | None = None
@@ -49,12 +49,12 @@ class SspOptions(LandUseOptions):
 
 
 def scenario_name(options: SspOptions, file: str) -> str:
-    """The scenario of a file, by the file's name and the options.
+    """The scenario of a file, from its name and the options.
 
     Raises
     ------
     DataError
-        When they contradict each other.
+        They contradict each other.
     """
     published = published_name(file)
     if published is None:
@@ -71,7 +71,7 @@ def scenario_name(options: SspOptions, file: str) -> str:
 
 
 def ssp(options: SspOptions) -> DataAdapter:
-    """A future of LUH2 or LUH3, joined to its history where one is given; the attribute ``scenario`` names it."""
+    """A scenario of LUH2 or LUH3, joined to its history if one is given. The attribute ``scenario`` has its name."""
     files: dict[Kind, tuple[InputFile, ...]] = {}
     if options.folder is not None and options.scenario is not None:
         files = published_files(options.folder, options.scenario, ("states", "transitions", "management"))

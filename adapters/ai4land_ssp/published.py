@@ -1,4 +1,4 @@
-"""The names of the published scenario files, and which files of a folder make up a scenario."""
+"""The names of the published scenario files, and how the files of a scenario are found in a folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ai4land_coupler.api import ConfigError, DataError, InputFile, find_in_folder, nearest
 from ai4land_luh2.variables import Kind
 
-#: LUH2 scenarios of ScenarioMIP in CMIP6, as the names of the files spell them (534 without OS).
+#: LUH2 scenarios of ScenarioMIP in CMIP6, as in the names of the files (534 without OS).
 SCENARIOS = (
     "IMAGE-ssp119",
     "IMAGE-ssp126",
@@ -29,39 +29,38 @@ _LUH3 = re.compile(rf"_UofMD-landState-({'|'.join(MARKERS)})(?:-ext)?-3-\d")
 
 
 def published_name(file: str) -> str | None:
-    """The scenario that the name of a published file tells: ``IMAGE-ssp126``, or ``h`` for LUH3; else None."""
+    """The scenario in the name of a published file: ``IMAGE-ssp126``, or ``h`` for LUH3; else None."""
     match = _LUH2.search(file) or _LUH3.search(file)
     return None if match is None else match[1]
 
 
 def short_names() -> dict[str, str]:
-    """What a configuration may call a scenario -> its published name."""
+    """Names that a configuration may use for a scenario -> its published name."""
     names = {name.partition("-")[2]: name for name in SCENARIOS}
     return names | {name: name for name in (*SCENARIOS, *MARKERS)} | {"ssp534-over": "MAGPIE-ssp534"}
 
 
 def _patterns(kind: Kind, name: str) -> Iterator[str]:
-    """The scenario's file, and that of its extension; the years of names tell what a file holds, not what it is."""
+    """Patterns of the names of a scenario's file and of its extension, for any years."""
     for version in ("f", "e") if name in SCENARIOS else ("", "-ext"):
         middle = f"{name}-2-1-{version}" if name in SCENARIOS else f"landState-{name}{version}-3-[0-9]*"
         yield f"multiple-{kind}_input4MIPs_landState_*_UofMD-{middle}_gn_*.nc"
 
 
 def published_files(folder: Path | str, scenario: str, kinds: tuple[Kind, ...]) -> dict[Kind, tuple[InputFile, ...]]:
-    """The files of a scenario in a folder, by kind, with its extension where there is one.
+    """Find the files of a scenario in a folder, by kind, with its extension if there is one.
 
     Parameters
     ----------
     scenario:
-        A name of :func:`short_names`, or that of a LUH3 scenario with its extension, as ``h-ext``, which is then
-        needed.
+        A name of :func:`short_names`. Or a name such as ``h-ext``: a LUH3 scenario whose extension is required.
 
     Raises
     ------
     ConfigError
-        When no scenario has that name.
+        No scenario has this name.
     DataError
-        When the folder does not hold its states.
+        The folder does not have its states.
     """
     known = short_names()
     base = scenario.removesuffix("-ext")

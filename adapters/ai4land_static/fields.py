@@ -1,4 +1,4 @@
-"""Static fields of one netCDF file on whatever grid is asked for."""
+"""Reads static fields from one netCDF file onto any requested grid."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: Bytes of variables that an adapter keeps in memory.
+#: Bytes of variables that an adapter may keep in memory.
 KEPT = 64 << 20
 
 
 class StaticAdapter(DataAdapter):
-    """Delivers static fields on the cells that are asked for.
+    """Delivers static fields on the requested cells.
 
-    A file whose cells are less than half as long as these is averaged over them, by area; others are interpolated
-    bilinearly to the centres, those with a rotated pole always. Categories are taken from the nearest cell.
+    If the cells of the file are less than half as long as the requested ones, fields are averaged by area. Otherwise,
+    and always for a rotated pole, they are interpolated bilinearly to the centres. Categories are those of the nearest
+    cell.
 
-    Slope and aspect are made from elevation where the file has none, by central differences at the data's own
-    resolution. Interpolated: the gradient is, and the angles are those of the interpolated gradient. Averaged: the
-    mean slope of the fine cells, and the direction of their mean gradient.
+    If the file has no slope and aspect, they are computed from elevation by central differences at the resolution of
+    the data. If fields are interpolated, the gradient is interpolated and the angles follow from it. If fields are
+    averaged, the slope is the mean of the fine slopes, and the aspect is the direction of the mean gradient.
     """
 
     def __init__(self, options: StaticOptions) -> None:
@@ -81,10 +82,10 @@ class StaticAdapter(DataAdapter):
         return found
 
     def grid(self) -> None:
-        """No grid of its own: it interpolates."""
+        """Returns ``None``: the adapter can deliver on any grid."""
 
     def describe(self) -> str:
-        """What a person wants to know about the fields."""
+        """A text for users: file, grid, and the origin of each field."""
         lat, lon = self._geometry.lat, self._geometry.once_around().lon
         steps = f"{np.diff(lat).mean():.6g} x {np.diff(lon).mean():.6g} degrees"
         lines = [
@@ -104,7 +105,7 @@ class StaticAdapter(DataAdapter):
         return {self._file.name: self._file.path}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Fields over (lat, lon), float32, whatever the years; NaN off the data, counted as ``outside``."""
+        """Read fields over (lat, lon), float32, for any years. Cells without data are NaN, counted as ``outside``."""
         import xarray as xr
 
         known = self.fields()
@@ -186,7 +187,7 @@ class StaticAdapter(DataAdapter):
         return found
 
     def _layers(self, names: Sequence[str], window: Geometry, averaged: bool) -> dict[str, Array]:
-        """What may be averaged, over the window: an aspect of 359 and 1 is none of 180."""
+        """Quantities over the window that may be averaged. The mean of aspects 359 and 1 must not be 180."""
         derived = [n for n in names if n not in self._sources]
         raw = self._read([*names, *(["elevation"] if derived else [])], window)
         layers: dict[str, Array] = {}
@@ -204,7 +205,7 @@ class StaticAdapter(DataAdapter):
         return layers
 
     def _read(self, names: Iterable[str], window: Geometry) -> dict[str, Array]:
-        """Fields of the file over a window, in the units that are delivered; NaN where missing."""
+        """Read fields of the file over a window, in the delivered units; NaN where missing."""
         found = {}
         with open_netcdf(self._file.path, self._path) as dataset:
             for name in dict.fromkeys(n for n in names if n in self._sources):
@@ -238,8 +239,10 @@ class StaticAdapter(DataAdapter):
         return array
 
     def _whole(self, variable: Any) -> NDArray[Any] | None:
-        """All values of a variable that is small, kept: the chunks of a file are often larger than a window, and would
-        be decompressed anew for each."""
+        """All values of a small variable; ``None`` for a large one.
+
+        They are cached: the chunks of a file are often larger than a window, and each window would decompress them.
+        """
         name = variable.name
         if name not in self._kept:
             size = variable.size * max(variable.dtype.itemsize, 4)
@@ -263,7 +266,7 @@ def _one_file(options: StaticOptions) -> InputFile:
 
 
 def _finish(name: str, points: Mapping[str, Array], bearing: Array | float) -> NDArray[np.float32]:
-    """A field from the layers that it was resampled as."""
+    """Compute a field from its resampled layers."""
     if name in points:
         return points[name].astype(np.float32)
     if name == "slope":
@@ -273,5 +276,5 @@ def _finish(name: str, points: Mapping[str, Array], bearing: Array | float) -> N
     else:
         angle = aspect(points["east"], points["north"], bearing)
     found = angle.astype(np.float32)
-    found[found == 360] = 0  # what rounds to a whole turn is north
+    found[found == 360] = 0  # An angle that is rounded to 360 degrees is north.
     return found

@@ -1,4 +1,4 @@
-"""Where the values of a netCDF file lie, and bilinear interpolation from there to cell centres."""
+"""Coordinates of the values of a netCDF file, and bilinear interpolation to cell centres."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ai4land_static.rotated import RotatedPole
 
 Array = NDArray[np.float64]
 
-#: standard_name, names that files without one use.
+#: standard_name, and names in files without one.
 _GEOGRAPHIC = (("latitude", ("lat", "latitude")), ("longitude", ("lon", "longitude")))
 _ROTATED = (("grid_latitude", ("rlat",)), ("grid_longitude", ("rlon",)))
 
-#: Shares of a cell: cells of one size, and centres that lie half a cell beside one another.
+#: Tolerances, as shares of a cell: for cells of the same size, and for centres that are half a cell apart.
 _SAME_SIZE, _HALF = 1e-3, 0.02
 
-#: Weight of missing neighbours, and distance beyond the data in degrees, that count as none.
+#: A weight of missing neighbours, or a distance from the data in degrees, of this size counts as 0.
 _ROUNDING = 1e-6
 
 
@@ -31,14 +31,14 @@ class Geometry:
     Parameters
     ----------
     lat, lon:
-        Rising coordinates of the rows and columns (degrees); where the columns go around the globe, two of
-        either end are repeated beyond the other.
+        Ascending coordinates of the rows and columns (degrees). If the columns are periodic, two columns of each end
+        are repeated at the other end.
     rows, cols:
-        Index in the file of each of them.
+        Index of each row and column in the file.
     dims:
         Names of the dimensions of rows and columns.
     repeated:
-        How many columns are repeated beyond each end.
+        Number of columns that are repeated at each end.
     """
 
     lat: Array
@@ -50,13 +50,13 @@ class Geometry:
     repeated: int = 0
 
     def locate(self, grid: LatLonGrid) -> tuple[Array, Array, Any]:
-        """Coordinates in this frame of the cell centres of a grid that the data cover.
+        """Coordinates, on the axes of the data, of the cell centres of a grid that the data cover.
 
-        The data reach half a cell beyond their outermost centres; there the nearest centre's value holds.
+        The data extend half a cell beyond their outermost centres, with the value of the nearest centre.
 
         Returns
         -------
-        Rows (n, 1), columns (1, m), and the index of that rectangle in the grid; of a rotated pole the coordinates
+        Rows (n, 1), columns (1, m), and the index of this rectangle in the grid. For a rotated pole: the coordinates
         (n,) of each cell, and a mask of the grid.
         """
         margins = [abs(c[[1, -1]] - c[[0, -2]]) / 2 for c in (self.lat, self.lon)]
@@ -77,7 +77,7 @@ class Geometry:
         return y[rows][:, None], x[cols][None, :], np.ix_(rows, cols)
 
     def half_a_cell_off(self, grid: LatLonGrid) -> bool:
-        """Whether the data have cells as large as those of a grid, half a cell beside them: corners, not centres."""
+        """Whether the cells have the size of those of a grid but are shifted by half a cell: maybe they are corners."""
         if self.pole is not None:
             return False
         for mine, wanted, step in ((self.lat, grid.lat, abs(grid.dlat)), (self.lon, grid.lon, grid.dlon)):
@@ -87,13 +87,13 @@ class Geometry:
         return False
 
     def once_around(self) -> Geometry:
-        """The same without the columns that are repeated."""
+        """The same geometry without the repeated columns."""
         keep = slice(self.repeated, self.lon.size - self.repeated)
         return Geometry(self.lat, self.lon[keep], self.rows, self.cols[keep], self.dims, self.pole)
 
     def much_finer_than(self, grid: LatLonGrid) -> bool:
-        """Whether the cells are less than half as long as those of a grid: interpolation between centres would leave
-        most of them out, and what it takes depends on where the centres happen to lie."""
+        """Whether the cells are less than half as long as those of a grid. Interpolation between centres would then use
+        only few of them."""
         steps = np.diff(self.lat).mean() * np.diff(self.lon).mean()
         return bool(self.pole is None and steps < 0.25 * abs(grid.dlat) * grid.dlon * (1 - _ROUNDING))
 
@@ -103,14 +103,14 @@ class Geometry:
         return np.asarray(EARTH_RADIUS**2 * heights[:, None] * np.deg2rad(np.diff(edges(self.lon)))[None, :])
 
     def nearest(self, y: Array, x: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row and column of the cell that each point lies in."""
+        """Row and column of the cell that contains each point."""
         row, col = (
             np.searchsorted(edges(centres)[1:-1], points, "right") for centres, points in ((self.lat, y), (self.lon, x))
         )
         return row.astype(np.int64), col.astype(np.int64)
 
     def window(self, y: Array, x: Array) -> Geometry:
-        """The part that interpolation at these points needs, and one neighbour more for differences."""
+        """The part of the data for interpolation at these points, with one more neighbour for differences."""
         row, col = (
             slice(
                 max(int(np.searchsorted(centres, points.min(), "right")) - 2, 0),
@@ -126,7 +126,7 @@ class Geometry:
         Parameters
         ----------
         whole:
-            All values of the variable, where they are at hand.
+            All values of the variable, if they are in memory.
         """
         dims = variable.dimensions
         transposed = dims.index(self.dims[0]) > dims.index(self.dims[1])
@@ -140,9 +140,9 @@ class Geometry:
         return np.asarray(Registration(self.rows, self.cols).gather(block, np.nan, np.float64))
 
     def interpolate(self, layer: Array, y: Array, x: Array) -> Array:
-        """A layer (rows, columns) at the points of :meth:`locate`, interpolated bilinearly; NaN next to missing values.
+        """Interpolate a layer (rows, columns) bilinearly to the points of :meth:`locate`; NaN next to missing values.
 
-        Along rows and columns one after the other where the points are a rectangle of the two.
+        If the points are a rectangle, rows and columns are interpolated one after the other.
         """
         from scipy.interpolate import RegularGridInterpolator
 
@@ -165,7 +165,7 @@ class Geometry:
 
 
 def _between(centres: Array, points: Array) -> Any:
-    """Sparse (point, centre): the shares of the two centres that each point lies between."""
+    """Sparse matrix (point, centre) of the weights of the two centres next to each point."""
     from scipy.sparse import csr_array
 
     left = np.clip(np.searchsorted(centres, points, "right") - 1, 0, centres.size - 2)
@@ -176,18 +176,18 @@ def _between(centres: Array, points: Array) -> Any:
 
 
 def edges(centres: Array) -> Array:
-    """Edges of cells around rising centres: the middles between them, and the outermost as far out as in."""
+    """Edges of cells around ascending centres: the middles between them. The outermost cells are symmetric."""
     middles = (centres[:-1] + centres[1:]) / 2
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
 def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
-    """Find out where the values of a variable lie.
+    """Read the coordinates of a variable.
 
     Raises
     ------
     GridError
-        When it lies neither on a regular latitude-longitude grid nor on one with a rotated pole.
+        It is neither on a latitude-longitude grid nor on one with a rotated pole.
     """
     variable = dataset[name]
     where = f"{path}, variable {name!r}"

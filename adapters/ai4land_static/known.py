@@ -1,4 +1,4 @@
-"""The static fields that are known by name: units, CF standard names, and the values that they can have."""
+"""The static fields that are known by name: units, CF standard names, and possible values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Known:
-    """A field that we know: units, CF standard name, and the range that its values can have."""
+    """A known field: units, CF standard name, and range of possible values."""
 
     units: str
     standard_name: str
@@ -24,10 +24,10 @@ KNOWN: Mapping[str, Known] = {
     "sand": Known("1", "volume_fraction_of_sand_in_soil", "sand content of the soil", (0.0, 1.0)),
     "organic_carbon": Known("g kg-1", "", "organic carbon content of the soil", (0.0, 1_000.0)),
     "land_fraction": Known("1", "land_area_fraction", "share of land in the cell", (0.0, 1.0)),
-    # A density, not a count: it may be interpolated, and predictors take log(1 + x) of it themselves. The densest
-    # square kilometres on Earth hold some 10^5 people.
+    # A density, because a count must not be interpolated. Predictors take log(1 + x) themselves. The most densely
+    # populated square kilometres on Earth have about 10^5 people.
     "population_density": Known("m-2", "", "people per area", (0.0, 1.0)),
 }
 
-#: Made from elevation where the file has none.
+#: Computed from elevation if the file does not have them.
 DERIVED = ("slope", "aspect")

@@ -1,4 +1,4 @@
-"""Means over the cells of a fine grid, by the area that they share with the cells of a coarse one."""
+"""Means of the cells of a fine grid in the cells of a coarse grid, weighted by the overlap areas."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from ai4land_static.geometry import Geometry, edges
 
 Array = NDArray[np.float64]
 
-#: Cells of the source that are held at once (each layer: 8 bytes a cell).
+#: Number of source cells in memory at once (each layer: 8 bytes a cell).
 BLOCK = 1 << 23
-#: A mean stands for a cell of which data cover at least this share.
+#: A cell has a mean if data cover at least this share of it.
 COVERED = 0.5
 
 
 @dataclass(frozen=True)
 class CellMeans:
-    """Weights of a window of source cells in target cells: separable, as both grids follow parallels and meridians.
+    """Weights of a window of source cells in target cells. Weights of rows and columns are separate, because the edges
+    of both grids are parallels and meridians.
 
     Parameters
     ----------
     window:
-        The source cells, with one neighbour more on each side where there is one, for differences.
+        The source cells, with one more neighbour on each side (if there is one), for differences.
     rows, cols:
-        Sparse (target, source): shared difference of sin(latitude), and of longitude (degrees).
+        Sparse (target, source): overlap in sin(latitude), and in longitude (degrees).
     size:
-        Of the target cells in the same measure, (rows, columns).
+        Size of the target cells in the same units, (rows, columns).
     """
 
     window: Geometry
@@ -40,7 +41,7 @@ class CellMeans:
     size: Array
 
     def apply(self, layers: Array) -> Array:
-        """Mean over each target cell (rows, columns, layer); NaN where data cover less than half of it.
+        """Mean over each target cell (rows, columns, layer); NaN if data cover less than half of it.
 
         Parameters
         ----------
@@ -58,16 +59,16 @@ class CellMeans:
 
 
 def cell_means(geometry: Geometry, grid: LatLonGrid) -> Iterator[tuple[slice, CellMeans]]:
-    """Weights for stretches of rows of a grid, each with a window of bounded size.
+    """Weights for groups of rows of a grid, each with a window of limited size.
 
     Yields
     ------
-    The rows of ``grid``, and their weights. Rows that no data touch are left out.
+    The rows of ``grid``, and their weights. Groups of rows without data are left out.
     """
     axes = geometry.once_around()
     tops = np.sin(np.deg2rad(np.sort(np.stack([grid.lat_edges[:-1], grid.lat_edges[1:]]), axis=0)))
     lat_edges = np.sin(np.deg2rad(np.clip(edges(axes.lat), -90.0, 90.0)))
-    # Three turns, so that a target cell finds its sources wherever the file begins.
+    # The columns are repeated at -360 and +360 degrees: the file may begin at any longitude.
     turns = np.array([-360.0, 0.0, 360.0])
     lon_edges = edges(axes.lon)
     lefts, rights = ((turns[:, None] + side[None, :]).ravel() for side in (lon_edges[:-1], lon_edges[1:]))
@@ -97,9 +98,9 @@ def cell_means(geometry: Geometry, grid: LatLonGrid) -> Iterator[tuple[slice, Ce
 
 
 def _overlaps(low: Array, high: Array, left: Array, right: Array) -> tuple[Any, tuple[int, int]] | None:
-    """Length that target intervals share with rising source intervals: sparse (target, source), and the sources' range.
+    """Overlap lengths of target intervals and ascending source intervals, and the range of the sources.
 
-    ``None`` where none share anything.
+    The lengths are sparse (target, source). Returns ``None`` if there is no overlap.
     """
     from scipy.sparse import csr_array
 
@@ -116,7 +117,7 @@ def _overlaps(low: Array, high: Array, left: Array, right: Array) -> tuple[Any, 
 
 
 def _with_neighbours(start: int, stop: int, left: Array, right: Array) -> tuple[int, int]:
-    """One source more on each side, unless a gap lies between."""
+    """Add one source on each side, unless there is a gap."""
     gap = 1e-6
     if start > 0 and left[start] - right[start - 1] < gap:
         start -= 1

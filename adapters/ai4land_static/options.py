@@ -14,7 +14,7 @@ GLOBAL_BETA = 0.966
 
 
 class StaticVariable(BaseModel):
-    """What a variable of the file is.
+    """A variable of the file.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class StaticVariable(BaseModel):
         ``continuous``: may be interpolated and averaged. ``category``: taken from the nearest cell. ``count``: a
         number in each cell of the file (people), delivered as a density in m-2.
     file_units:
-        Units of the values in the file, where its attribute ``units`` is missing or wrong.
+        Units of the values in the file, if its attribute ``units`` is missing or wrong.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,16 +40,16 @@ class SoilLayers(BaseModel):
     Parameters
     ----------
     variables:
-        Our name to the names in the file of its layers, from the top.
+        Name of each field with the names of its layers in the file, from the top.
     depths:
-        Interfaces of the layers (cm), from the top: one more than there are layers.
+        Interfaces of the layers (cm), from the top: one more than the number of layers.
     weights:
-        ``rootzone``: the share of the roots that a layer holds, beta^top - beta^bottom (the root profile
-        Y = 1 - beta^d of Gale and Grigal 1987, d in cm). ``thickness``: that of the layer. Or a number for each layer.
-        They are scaled to a sum of 1.
+        ``rootzone``: the share of the roots in a layer, beta^top - beta^bottom (the root profile Y = 1 - beta^d of
+        Gale and Grigal 1987, d in cm). ``thickness``: the thickness of the layer. Or a number for each layer. The
+        weights are scaled to a sum of 1.
     beta:
-        Of the root profile. Default: the mean of all biomes of Jackson et al. 1996,
-        https://doi.org/10.1007/BF00333714, who give 0.913 (tundra) to 0.976 (temperate coniferous forest).
+        Parameter of the root profile. Default: the mean of all biomes of Jackson et al. 1996,
+        https://doi.org/10.1007/BF00333714. Their values are 0.913 (tundra) to 0.976 (temperate coniferous forest).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,13 +94,13 @@ class StaticOptions(Options):
     path:
         A netCDF file with a regular latitude-longitude grid or a rotated pole; or its URL (fsspec).
     variables:
-        Our name to the name in the file, or to a :class:`StaticVariable`. Default: the known fields, found by name or
-        CF standard name. A name that we do not know is delivered in the units of the file.
+        Name of each field with its name in the file, or with a :class:`StaticVariable`. Default: the known fields,
+        found by name or CF standard name. A field with an unknown name is delivered in the units of the file.
     layers:
-        Soil layers to be averaged over depth; they need not be among ``variables``.
+        Soil layers to average over depth. They need not be in ``variables``.
     half_cell:
-        What happens to data on cells as large as the land's, half a cell beside them. Most often their coordinates
-        are corners where centres were meant: ``refuse``. Data that belong there: ``interpolate``.
+        What happens to data whose cells have the size of the land cells but are shifted by half a cell. ``refuse``: the
+        coordinates are probably corners instead of centres. ``interpolate``: the coordinates are correct.
     """
 
     path: Location

@@ -1,4 +1,4 @@
-"""The rotated pole of regional models: geographic to rotated coordinates.
+"""Converts geographic coordinates to those of a rotated pole, as regional models use them.
 
 CF conventions, appendix F, ``rotated_latitude_longitude``; formulas of Doms and Baldauf, COSMO documentation
 part I (2018), section 3.3 (https://doi.org/10.5676/DWD_pub/nwv/cosmo-doc_5.05_I), as in COSMO's
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RotatedPole:
-    """A rotated pole, by its attributes of the CF conventions (degrees)."""
+    """A rotated pole with the attributes of the CF conventions (degrees)."""
 
     grid_north_pole_latitude: float
     grid_north_pole_longitude: float
@@ -36,8 +36,8 @@ class RotatedPole:
     def bearing_of_north(self, rlat: Array, rlon: Array) -> Array:
         """Direction of the geographic north pole, clockwise from rotated north (radians).
 
-        The initial bearing of the great circle towards the point (grid_north_pole_latitude,
-        -north_pole_grid_longitude), which is where the geographic pole lies in the rotated frame.
+        It is the initial bearing of the great circle to the geographic pole, whose rotated coordinates are
+        (grid_north_pole_latitude, -north_pole_grid_longitude).
         """
         phi, pole = np.deg2rad(rlat), np.deg2rad(self.grid_north_pole_latitude)
         turn = np.deg2rad(-self.north_pole_grid_longitude - np.asarray(rlon))

@@ -1,4 +1,4 @@
-"""Which variables of a file a static field is made of."""
+"""Finds the variables of a file from which a static field is computed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ai4land_coupler.api import DataError, factor, nearest
 from ai4land_static.known import KNOWN
 from ai4land_static.options import StaticOptions, StaticVariable
 
-#: Attributes of categories that are passed on.
+#: Attributes of categories that the adapter delivers too.
 _FLAGS = ("flag_values", "flag_meanings")
 
 
 @dataclass(frozen=True)
 class FieldSource:
-    """The variables of a file that make a field, as a weighted sum.
+    """The variables of a file whose weighted sum is a field.
 
     Parameters
     ----------
     variables, weights:
-        One, or the layers of the soil from the top with the share that each counts.
+        One variable, or the layers of the soil from the top; each with its weight.
     units:
-        Of each variable in the file.
+        Units of each variable in the file.
     delivered:
-        Units of the field.
+        Units of the delivered field.
     """
 
     variables: tuple[str, ...]
@@ -43,12 +43,12 @@ class FieldSource:
 
 
 def find_sources(dataset: Any, options: StaticOptions) -> dict[str, FieldSource]:
-    """Our name to what it is made of.
+    """Find the variables of each field, by the name of the field.
 
     Raises
     ------
     DataError
-        A variable is missing or ambiguous, or categories are asked for as a continuous field.
+        A variable is missing or ambiguous, or categories are requested as a continuous field.
     FieldError
         Units do not fit.
     """
@@ -98,13 +98,13 @@ def _source(
     delivered = KNOWN[name].units if name in KNOWN else "m-2" if entry.kind == "count" else units[first]
     for variable, given in units.items():
         where = f"{options.path}, variable {variable!r}"
-        # A count has no units, whatever a file calls its people; as a density it must be what the field is.
+        # A count has no units, whatever the file says. As a density it must have the units of the field.
         factor("m-2" if entry.kind == "count" else given, delivered, where=where)
     return FieldSource(variables, weights, units, delivered, entry.kind)
 
 
 def _single(dataset: Any, options: StaticOptions) -> dict[str, StaticVariable]:
-    """Fields of one variable each: those of the options, or those that are known by name or CF standard name."""
+    """Fields of one variable each: those of the options, or those found by name or CF standard name."""
     if options.variables is not None:
         return {n: StaticVariable(name=v) if isinstance(v, str) else v for n, v in options.variables.items()}
     layered = options.layers.variables if options.layers is not None else {}

@@ -1,7 +1,7 @@
-"""The contract between the component and its plugins: all that a plugin may import.
+"""The interface between the component and its plugins. Plugins import this package and no other of the component.
 
-A predictor maps a window of named arrays to a window of named arrays. An adapter delivers variables on a grid
-that it is asked for. Neither sees MPI, tiles, regridding or Fortran.
+A predictor maps a window of named arrays to a window of named arrays. An adapter delivers variables on the requested
+grid. Neither of them deals with MPI, tiles, regridding or Fortran. See docs/plugins.md.
 """
 
 from ai4land_coupler.api.contract import (

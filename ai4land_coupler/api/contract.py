@@ -1,4 +1,4 @@
-"""What plugins implement and are given: predictors, adapters, trainers and regridders."""
+"""The base classes of predictors, adapters, trainers and regridding backends, and their arguments and results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Options(BaseModel):
-    """Base of a plugin's options: a pydantic model that refuses unknown keys.
+    """Base class of a plugin's options: a pydantic model that refuses unknown keys.
 
-    Fields annotated as ``Path`` may be relative to the configuration file: they arrive absolute.
+    A value of type ``Path`` may be relative to the configuration file; the component makes it absolute.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,24 +40,24 @@ class Options(BaseModel):
         return self
 
 
-#: The output that the allocation turns into a map: one value for each class of the legend's view, float32.
+#: Name of the output that the allocation turns into a map: float32, one channel for each class of the legend's view.
 LOGITS = "land_cover_logits"
 
 
 class Predictor(ABC):
     """Predicts one step for one batch of windows. Base class of all predictors.
 
-    It is called from one thread, any number of times, in any order of tiles: the answer for a core may depend on its
-    window, the time and the keyed random numbers only.
+    The component calls ``predict`` from one thread, any number of times, with the tiles in any order. The prediction
+    for a core must depend on its window, the time and the keyed random numbers only.
 
     Attributes
     ----------
     spec:
-        What it reads and makes.
+        Its inputs, its outputs, its step and the size of its windows.
     gross:
-        How much land changes beyond the net change of the scenario; ``None`` where it cannot tell.
+        The gross change, beyond the net change of the scenario; ``None`` if the predictor does not know it.
     identity:
-        A text that names the weights: a restart is refused under another. Empty where there are none.
+        A text that identifies the weights; empty if there are none. A restart with another identity is refused.
     """
 
     spec: PredictorSpec
@@ -65,9 +65,9 @@ class Predictor(ABC):
     identity: str = ""
 
     def load(self) -> None:  # noqa: B027 - most predictors have nothing to load
-        """Get ready to predict; called once, on the ranks that predict.
+        """Prepare for predictions. Called once, on the ranks that predict.
 
-        Import heavy packages here: every rank makes the object, to read its ``spec``.
+        Import heavy packages and read weights here, not in ``__init__``: all ranks create the object to read ``spec``.
         """
 
     @abstractmethod
@@ -76,22 +76,22 @@ class Predictor(ABC):
 
         Returns
         -------
-        Output name to array over the **window**. ``land_cover_logits``: float32 (B, class, Y, X).
-        Others: float32 (B, T, Y, X). A name of ``spec.memory``: (B, Y, X), carried to the next step.
+        Name of each output to its array over the **window**. :data:`LOGITS`: float32 (B, class, Y, X). Fields in
+        ``spec.memory``: (B, Y, X), an input of the next step. Others: float32 (B, T, Y, X).
         """
 
 
 class GrossChangeModel(Protocol):
-    """How much land changes beyond the net change of the scenario; a predictor may offer one as ``gross``."""
+    """The gross change, beyond the net change of the scenario; see ``Predictor.gross``."""
 
     def rates(self) -> Mapping[str, float]:
-        """Share of each view class's land that leaves the class in one step of the predictor."""
+        """Share of the land of each view class that leaves the class in one step of the predictor."""
         ...
 
 
 @dataclass(frozen=True)
 class Request:
-    """What an adapter is asked for: variables on exactly this grid, for these years (none for static ones)."""
+    """A request to an adapter: variables on exactly this grid, for these years (no years for static variables)."""
 
     variables: tuple[str, ...]
     grid: LatLonGrid
@@ -99,76 +99,76 @@ class Request:
 
 
 class DataAdapter(ABC):
-    """Reads one data set, lazily and by window. Base class of all adapters.
+    """Reads one data set, only the requested cells and years. Base class of all adapters.
 
     Attributes
     ----------
     prepared:
-        Whether its data were checked when they were stored (``ai4land prepare``), so that masks are not compared again.
+        Whether ``ai4land prepare`` checked the data when it stored them. Their masks are then not compared again.
     """
 
     prepared: bool = False
 
     @abstractmethod
     def fields(self) -> Mapping[str, FieldInfo]:
-        """The variables it can deliver, by name."""
+        """The variables that it can deliver, by name."""
 
     @abstractmethod
     def grid(self) -> LatLonGrid | None:
-        """The grid of the data, or ``None`` where the adapter interpolates to whatever grid it is asked for."""
+        """The grid of the data, or ``None`` if the adapter can deliver on any grid."""
 
     def describe(self) -> str:
-        """Text for a person: files, variables with units, years, grid, what is masked and mended. Empty: no text."""
+        """A text for users: files, variables with units, years, grid, what is masked and mended. May be empty."""
         return ""
 
     def files(self, years: Sequence[int] = ()) -> Mapping[str, Path]:
-        """The files that it reads for these years, and those without years; for the provenance.
+        """The files that it reads for these years, and its files without years; for the provenance.
 
         Returns
         -------
-        The name that a person knows (a path or URL) to the file on this machine. Empty: the files that the options
-        name are taken.
+        Name of each file (a path or URL) to the path on this machine. If empty, the component takes the files that
+        the options name.
         """
         return {}
 
     @abstractmethod
     def read(self, request: Request) -> xr.Dataset:
-        """Deliver variables.
+        """Read variables.
 
         Returns
         -------
-        Variables over (year, lat, lon), or (lat, lon) where ``request.years`` is empty, on the cell centres of
-        ``request.grid`` in its order. float32 with NaN where data are missing; land cover is uint8 in native
-        codes with the attribute ``legend``. ``attrs["quality"]`` maps what was mended to a count.
+        Variables over (year, lat, lon), or over (lat, lon) if ``request.years`` is empty, on the cell centres of
+        ``request.grid`` in its order. float32 with NaN where data are missing. Land cover is uint8 in native codes,
+        with the attribute ``legend``. ``attrs["quality"]`` counts the mended values by fault.
 
         Raises
         ------
         DataError, FieldError, GridError, TimeError
-            Naming file, variable and year.
+            The error names the file, the variable and the year.
         """
 
 
 @dataclass(frozen=True)
 class TrainingChannel:
-    """One input that a predictor is trained on.
+    """One input of the training of a predictor.
 
     Parameters
     ----------
     name, units, source, offset:
         As in :class:`FieldSpec`, for one of its offsets.
     scaling:
-        How a network should see it: ``standard`` (x - mean) / scale; ``log1p`` the same of log(1 + x); ``cos`` the
-        cosine of an angle in degrees; ``none``.
+        The scaling for a network: ``standard`` is (x - mean) / scale; ``log1p`` is the same for log(1 + x); ``cos`` is
+        the cosine of an angle in degrees; or ``none``.
     mean, scale:
         Of the training cells, after log1p.
     fill:
-        Delivered where the value is missing, in the field's units.
+        The value of missing cells, in the units of the field.
     missing:
         As in :class:`FieldSpec`.
     directional:
-        Whether it means something else when the map is turned or mirrored (aspect).
+        Whether the values change their meaning if the map is rotated or mirrored (aspect).
     minus:
-        Offset whose value is subtracted before the scaling, where the channel stands for a change.
+        If the channel is a change: the offset whose value is subtracted before the scaling.
     """
 
     name: str
@@ -185,10 +185,10 @@ class TrainingChannel:
 
 
 class TrainingData(Protocol):
-    """Pairs of maps, one step apart, with the inputs that a prediction from the first to the second would have.
+    """Pairs of maps, one step apart, with the inputs of a prediction from the first map to the second.
 
-    ``record`` tells where the data come from (files with sha256, pairs of years, region). ``gross_rates`` is the
-    share of each view class's land that leaves the class in one step.
+    ``record`` is the source of the data (files with sha256, pairs of years, region). ``gross_rates`` is the share of
+    the land of each view class that leaves the class in one step.
     """
 
     @property
@@ -210,25 +210,25 @@ class TrainingData(Protocol):
     def gross_rates(self) -> Mapping[str, float]: ...
 
     def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
-        """Draw windows at random around training cells.
+        """Draw random windows around training cells.
 
         Returns
         -------
-        The batch as a predictor gets it, and the map to be predicted (B, Y, X): classes of the view, -1 where there
-        is no land or the cell is held out for validation.
+        The batch, as in ``Predictor.predict``, and the map to predict (B, Y, X): classes of the view, and -1 for cells
+        that are not land or are held out for validation.
         """
         ...
 
     def evaluate(self, predictor: Predictor) -> dict[str, Any]:
-        """Scores on the cells that are held out; empty where none are."""
+        """Scores on the cells that are held out for validation. Returns {} if there are none."""
         ...
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training made: a bundle that the predictor of the same plugin loads.
+    """The result of a training: a bundle, which the predictor of the same plugin loads.
 
-    ``digest`` is the sha256 of the weights, ``metrics`` the scores on the cells held out.
+    ``digest`` is the sha256 of the weights. ``metrics`` are the scores on the cells held out for validation.
     """
 
     bundle: Path
@@ -238,7 +238,7 @@ class TrainResult:
     metrics: Mapping[str, Any]
 
     def lines(self) -> list[str]:
-        """What a person wants to know, a line each."""
+        """The lines that ``ai4land train`` prints."""
         scores = [f"{name.replace('_', ' ')}: {value}" for name, value in self.metrics.items() if value != {}]
         return [f"{self.steps} steps in {self.seconds:.0f} s; weights sha256 {self.digest}", *scores]
 
@@ -248,22 +248,22 @@ class Trainer(ABC):
 
     @abstractmethod
     def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
-        """Train, score and write.
+        """Train a predictor, compute its scores and write its bundle.
 
         Parameters
         ----------
         data:
-            What to learn from.
+            The training data.
         folder:
-            Where the bundle goes; made if it does not exist.
+            The folder of the bundle; created if it does not exist.
         progress:
-            Called now and then with the share that is done and a word on how it goes.
+            Call it from time to time, with the share of the training that is done and a short message.
         """
 
 
-#: How values at cells are made from values at other cells. ``conservative`` is first order.
+#: Regridding methods. ``conservative`` is first order.
 Method = Literal["conservative", "conservative2nd", "bilinear", "nearest"]
-#: What a conservative weight is a share of: the whole destination cell, or the part of it that source cells cover.
+#: Normalisation of conservative weights: by the area of the destination cell, or of its part that source cells cover.
 Norm = Literal["destination", "fraction"]
 
 
@@ -274,13 +274,13 @@ class LocalWeights:
     Parameters
     ----------
     indptr, source_ids, values:
-        CSR: row i is the i-th owned destination cell; ``source_ids`` are int64, 0-based and global, ascending in a
-        row. Conservative values are overlap area / destination area with the norm ``destination``, and add up to 1
-        in each row that has any with the norm ``fraction``. Those of the other methods add up to 1.
+        CSR: row i is the i-th owned destination cell. ``source_ids`` are int64, 0-based and global, and ascend in a
+        row. Conservative values with the norm ``destination`` are overlap area / destination area. With the norm
+        ``fraction``, and for the other methods, they sum to 1 in each row that has any.
     destination_fraction:
-        Share of each owned destination cell that source cells cover; 1 or 0 where the method has no areas.
+        Share of each owned destination cell that source cells cover; 1 or 0 if the method has no areas.
     source_area, destination_area:
-        The areas that the weights used, of the owned cells of either side (m2).
+        The areas that the weights used, of the owned source and destination cells (m2).
     provenance:
         Backend, version, method, norm.
     """
@@ -295,18 +295,18 @@ class LocalWeights:
 
 
 class Regridder(ABC):
-    """Makes regrid weights between two distributed meshes. Base class of all regridding backends.
+    """Computes regrid weights between two distributed meshes. Base class of all regridding backends.
 
     Attributes
     ----------
     methods:
-        What it can make; anything else is a :class:`ConfigError` on every rank.
+        The methods that it supports; another one is a :class:`ConfigError` on every rank.
     version:
-        Version of the library behind it; empty where there is none.
+        Version of the library that computes the weights; empty if there is none.
     single_rank:
-        Whether a rank of many may also call ``build`` by itself, with ``comm=None``.
+        Whether one rank of many may call ``build`` alone, with ``comm=None``.
     reads_weights:
-        Whether weights are read, not made from the cells: it is then asked for whole grids only.
+        Whether it reads weights from a file instead of computing them. It then gets requests for whole grids only.
     """
 
     methods: frozenset[Method]
@@ -319,4 +319,4 @@ class Regridder(ABC):
 
     @abstractmethod
     def build(self, source: Mesh, destination: Mesh, method: Method, norm: Norm, comm: Any) -> LocalWeights:
-        """Make the weights of the destination cells that this rank owns. Collective over ``comm``."""
+        """Compute the weights of the destination cells that this rank owns. Collective over ``comm``."""

@@ -1,4 +1,4 @@
-"""The three hooks. None of them is called per cell."""
+"""The three hooks that a plugin can implement. None of them is called for each cell."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ hookimpl = pluggy.HookimplMarker("ai4land")
 
 
 class Registry(Protocol):
-    """What ``ai4land_register`` is given: tells the component which names a plugin offers.
+    """The argument of ``ai4land_register``: a plugin registers its names with it.
 
-    A factory is called as ``factory(options)`` and only when a configuration names it, so import
-    heavy packages (torch takes seconds) inside it. ``options`` is an instance of the ``Options`` model.
+    The component calls ``factory(options)`` only if a configuration uses the name. Import heavy packages (torch takes
+    seconds) inside the factory. ``options`` is an instance of the ``Options`` model.
     """
 
     def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
-        """Offer a predictor. ``factory(options) -> Predictor``."""
+        """Register a predictor. ``factory(options) -> Predictor``."""
         ...
 
     def trainer(self, name: str, factory: Callable[..., Any], options: type) -> None:
-        """Offer what trains a predictor (``ai4land train``). ``factory(options) -> Trainer``."""
+        """Register a trainer of a predictor (``ai4land train``). ``factory(options) -> Trainer``."""
         ...
 
     def adapter(self, name: str, factory: Callable[..., Any], options: type) -> None:
-        """Offer a data adapter. ``factory(options) -> DataAdapter``."""
+        """Register a data adapter. ``factory(options) -> DataAdapter``."""
         ...
 
     def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
-        """Offer a regridding backend. ``factory(options) -> Regridder``."""
+        """Register a regridding backend. ``factory(options) -> Regridder``."""
         ...
 
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What ``ai4land_step_done`` is given, on every rank, after a year is committed."""
+    """The argument of ``ai4land_step_done``: the year, the rank, its diagnostics, and its seconds by phase."""
 
     year: int
     rank: int
@@ -48,7 +48,7 @@ class StepEvent:
 
 
 class HookSpecs:
-    """Implement any of these in a plugin, marked with ``@hookimpl``."""
+    """A plugin implements any of these functions, decorated with ``@hookimpl``."""
 
     @hookspec
     def ai4land_register(self, registry: Registry) -> None:
@@ -56,7 +56,7 @@ class HookSpecs:
 
     @hookspec
     def ai4land_step_done(self, event: StepEvent) -> None:
-        """A simulated year has been computed and, offline, committed to the store."""
+        """Called on every rank after a year is computed and, in a run without a host, committed to the store."""
 
     @hookspec
     def ai4land_commands(self, cli: click.Group) -> None:

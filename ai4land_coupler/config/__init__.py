@@ -1,4 +1,4 @@
-"""The run file: its sections, checked as a whole before anything starts."""
+"""The configuration file of a run: its sections and its faults."""
 
 from ai4land_coupler.config.sections import Config, load_config
 

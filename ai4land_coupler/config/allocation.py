@@ -1,4 +1,4 @@
-"""The section ``allocation`` of a run file."""
+"""The section ``allocation`` of the configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AllocationOptions(BaseModel):
-    """How logits become a map."""
+    """Options of the allocation, which turns logits into a map."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,17 +16,18 @@ class AllocationOptions(BaseModel):
     crosswalk: str = "luh2-hilda"
     gross: Literal["rates", "none"] | dict[str, float] = Field(
         "rates",
-        description="gross change: the rates by class that the predictor was trained with, none, or rates given here "
-        "(share of each class's land that leaves it in one step)",
+        description="gross change: the rates of the predictor's training data, none, or a rate for each class "
+        "(share of the land of the class that leaves it in one step)",
     )
     temperature: float = Field(
-        0.0, ge=0, description="net change: 0 takes the likeliest cells; 1 draws cells with their probabilities"
+        0.0, ge=0, description="net change: 0 chooses the most likely cells; 1 draws cells by their probabilities"
     )
     gross_temperature: float = Field(
         0.5,
         ge=0,
-        description="gross change, likewise; at 0 the same cells flip to and fro in a long run and patches grow round",
+        description="the same for gross change; with 0, in a long run, the same cells change back and forth and "
+        "patches become round",
     )
     forbidden: tuple[tuple[str, str], ...] = Field(
-        (), description="transitions that never happen, as pairs of classes of the view"
+        (), description="forbidden transitions, as pairs of classes of the view"
     )

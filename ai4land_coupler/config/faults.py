@@ -1,4 +1,4 @@
-"""Turns what pydantic found wrong with a user's input into one of our errors, a line for each fault."""
+"""Turns a validation error of pydantic into one of our errors, with a line for each fault."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _LONGEST_INPUT = 60
 def config_error(
     error: pydantic.ValidationError, where: str, model: type[BaseModel], what: str = "the configuration"
 ) -> ConfigError:
-    """Explain a failed validation.
+    """Make an error that explains a failed validation.
 
     Parameters
     ----------
     error:
-        What ``model`` raised.
+        The error of ``model``.
     where:
         The file, or the place in it, that was validated.
     model:
-        The model that was asked; its keys are offered where one is misspelt.
+        The model, whose keys are suggested for misspelt ones.
     what:
         What was validated; the message begins with it.
 
     Returns
     -------
-    An error whose message holds one line for each fault: the path of the key (``tiles.size``, ``runs[2].seed``),
-    what was expected, what was found, and the nearest right key where an unknown one was given.
+    An error with one line for each fault: the path of the key (``tiles.size``, ``runs[2].seed``), what was expected,
+    what was found, and for an unknown key the nearest known one.
     """
     lines = fault_lines(error, model)
     count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
@@ -60,7 +60,7 @@ def _line(fault: Any, model: type[BaseModel]) -> str:
         value = context.get("tag", fault["input"])
         return f"{path}: expected {choices}, found {_shorten(value)}; {nearest(str(value), names)}"
     if kind == "value_error":
-        # A validator of ours: its own words say what was expected.
+        # The text of our own validators says what was expected.
         return f"{path}: {context['error']}; found {found}"
     expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
     return f"{path}: expected {expected[0].lower() + expected[1:]}, found {found}"
@@ -78,10 +78,10 @@ def _keys(model: type[BaseModel]) -> list[str]:
 def _locate(
     loc: tuple[int | str, ...], model: type[BaseModel], *, unknown_key: bool
 ) -> tuple[str, list[type[BaseModel]]]:
-    """The path of a fault as a user writes it, and the models that could hold its last key.
+    """The path of a fault as a user writes it, and the models that could have its last key.
 
-    pydantic's locations also name the branch of a union that was tried (``land.luh2.path``, ``step.int``);
-    the user wrote no such key, so it is left out.
+    pydantic also names the branch of a union that it tried (``land.luh2.path``, ``step.int``). The user wrote no such
+    key, so it is left out.
     """
     path = ""
     annotation: Any = model
@@ -109,7 +109,7 @@ def _name(model: type[BaseModel], key: str) -> str:
 
 
 def _branch(holders: list[type[BaseModel]], tag: str, annotation: Any) -> Any:
-    """The one model of a union that a tag names, by its class name or by a literal of its discriminator."""
+    """The model of a union that a tag names, by its class name or by a literal of its discriminator."""
     for model in holders:
         literals = (get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal)
         if tag == model.__name__ or any(tag in values for values in literals):
@@ -118,7 +118,7 @@ def _branch(holders: list[type[BaseModel]], tag: str, annotation: Any) -> Any:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """The members of a union; the annotation itself where it is none."""
+    """The members of a union, or the annotation itself if it is no union."""
     if get_origin(annotation) in (Union, types.UnionType):
         for item in get_args(annotation):
             yield from _alternatives(item)
@@ -135,13 +135,13 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _inner(annotation: Any) -> Any:
-    """What the items of a sequence are."""
+    """The type of the items of a sequence."""
     inner = tuple(arg for item in _alternatives(annotation) for arg in get_args(item) if arg is not Ellipsis)
     return Union[inner] if inner else Any  # noqa: UP007
 
 
 def _mapped(annotation: Any) -> Any | None:
-    """What the values of a mapping are; ``None`` where no mapping is allowed."""
+    """The type of the values of a mapping, or ``None`` if the annotation is no mapping."""
     for item in _alternatives(annotation):
         origin = get_origin(item)
         if isinstance(origin, type) and issubclass(origin, Mapping):

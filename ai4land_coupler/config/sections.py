@@ -1,6 +1,6 @@
-"""The configuration of a run: one YAML file, checked whole before anything starts.
+"""The configuration of a run: one YAML file, which is checked completely before the run starts.
 
-Relative paths are relative to the file. ``${NAME}`` and ``${NAME:-default}`` are replaced from the environment.
+Paths may be relative to the file. ``${NAME}`` and ``${NAME:-default}`` are replaced by environment variables.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """Base of all parts of the configuration: unknown keys are refused, values never change."""
+    """Base class of all sections of the configuration: it refuses unknown keys, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TimeSection(Section):
-    """The years of the run. ``stop`` before ``start`` runs backward in time."""
+    """The years of the run. If ``stop`` is before ``start``, the run goes backward in time."""
 
     start: int = Field(description="year of the initial state")
-    stop: int = Field(description="last year to be reached, included")
-    base_year: int | None = Field(None, description="year that the scenario's change is counted from; default: start")
+    stop: int = Field(description="last year of the run")
+    base_year: int | None = Field(None, description="year from which the scenario's change counts; default: start")
 
 
 class PluginChoice(Section):
@@ -45,7 +45,7 @@ class PluginChoice(Section):
 
 
 class RepeatSection(Section):
-    """Years that are gone through again and again."""
+    """Years that are repeated for ever."""
 
     first: int
     last: int
@@ -58,10 +58,10 @@ class RepeatSection(Section):
 
 
 class ForcingSection(PluginChoice):
-    """An adapter of the forcing. A control run takes one year, or some years over and over, for every year."""
+    """An adapter of the forcing. A control run uses the data of one year, or repeats the data of some years."""
 
-    constant_year: int | None = Field(None, description="this year's data stand for every year")
-    repeat: RepeatSection | None = Field(None, description="these years' data, again and again, stand for every year")
+    constant_year: int | None = Field(None, description="use the data of this year for every year")
+    repeat: RepeatSection | None = Field(None, description="repeat the data of these years for ever")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> ForcingSection:
@@ -71,19 +71,23 @@ class ForcingSection(PluginChoice):
 
     @property
     def cycle(self) -> tuple[int, int] | None:
-        """First and last year that stand for every year; ``None`` where each year stands for itself."""
+        """First and last year of the data that are repeated; ``None`` if the data are not repeated."""
         if self.constant_year is not None:
             return self.constant_year, self.constant_year
         return None if self.repeat is None else (self.repeat.first, self.repeat.last)
 
 
 class QualitySection(Section):
-    """What happens to faulty input data, and what counts as a fault."""
+    """The input checks: limits, and what happens to faulty values."""
 
-    policy: Literal["stop", "mend"] = Field("stop", description="stop the run, or mend and count; default of adapters")
-    missing_static: float = Field(0.01, ge=0, le=1, description="share of land that static fields may leave out")
-    missing_forcing: float = Field(0.05, ge=0, le=1, description="share of land that the forcing may leave out")
-    jump: float = Field(0.02, ge=0, description="mean change of a fraction where one data set follows another")
+    policy: Literal["stop", "mend"] = Field(
+        "stop", description="stop the run at a fault, or mend and count faulty values; also the default of adapters"
+    )
+    missing_static: float = Field(0.01, ge=0, le=1, description="largest share of land without data of a static field")
+    missing_forcing: float = Field(0.05, ge=0, le=1, description="largest share of land without data of the forcing")
+    jump: float = Field(
+        0.02, ge=0, description="largest mean difference of a fraction where one data set follows another"
+    )
 
 
 class InitialSection(PluginChoice):
@@ -93,48 +97,48 @@ class InitialSection(PluginChoice):
 
 
 class HostSection(Section):
-    """A climate model's grid that results are put on."""
+    """The grid of a host (a climate model), which gets the results."""
 
     grid: Path = Field(
         description="grid file (CF, UGRID, SCRIP, ESMF mesh, ICON), or a name: O80, F32, r360x180, ne30pg2, ico5"
     )
-    edges: Literal["great_circle", "latlon"] | None = Field(None, description="default: as the grid's corners tell")
+    edges: Literal["great_circle", "latlon"] | None = Field(None, description="kind of edges; default: from corners")
     expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
 
 
 class ImportSection(Section):
-    """What stands in for a host's field offline: one value, or twelve monthly values, everywhere."""
+    """Values of a field of the host in a run without a host: one value, or twelve monthly values, for all cells."""
 
     values: float | tuple[float, ...]
     units: str
     missing: Literal["stop", "fill"] = Field(
-        "stop", description="months that a host gave in part or not at all: stop the run, or let `values` stand in"
+        "stop", description="months that a host gives only in part or not at all: stop the run, or use `values`"
     )
 
 
 class ExportSection(Section):
-    """What hosts are offered beside the state of the year. None of it changes the results."""
+    """Host fields besides the land state of the year. They do not change the results."""
 
-    lookahead: bool = Field(False, description="stay one step ahead of the host, so that the next map is on offer")
-    transitions: bool = Field(False, description="offer the change from class to class in each host cell")
+    lookahead: bool = Field(False, description="compute one step ahead of the host, so that it can get the next map")
+    transitions: bool = Field(False, description="give hosts the change from class to class in each host cell")
     pass_through: tuple[str, ...] = Field(
-        (), description="variables of the forcing (harvest, fertiliser, irrigation) that go on to the host's grid"
+        (), description="variables of the forcing (harvest, fertiliser, irrigation) that hosts get on their grids"
     )
     profile: str | None = Field(
-        None, description="host profile whose variables are offered too: cf, clm, ecland, jsbach, noahmp, or a file"
+        None, description="host profile whose variables hosts get too: cf, clm, ecland, jsbach, noahmp, or a file"
     )
 
 
 class RegridSection(Section):
     backend: str = Field(
-        "yac", description="regridding backend, by its registered name; auto: esmf where it can be used, else yac"
+        "yac", description="registered name of a regridding backend; auto: esmf if it can be used, else yac"
     )
     options: dict[str, Any] = Field(default_factory=dict)
     cache: Path | None = Field(None, description="folder that keeps regrid weights for later runs; default: none")
 
 
 class OutputSection(Section):
-    """The store of the run. Restarts lie beside it."""
+    """The store of the run. The folder of the restarts is next to it."""
 
     store: Path
     overwrite: bool = False
@@ -144,13 +148,15 @@ class OutputSection(Section):
 class RestartSection(Section):
     folder: Path | None = Field(None, description="default: the store's path with .restart")
     every: int = Field(1, ge=1, description="steps between restarts")
-    keep: int = Field(2, ge=0, description="last restarts that are kept; 0 keeps all")
+    keep: int = Field(2, ge=0, description="number of restarts to keep; 0 keeps all")
 
 
 class ParallelSection(Section):
-    block: int = Field(16, ge=1, description="forcing cells along each side of a block; part of the results' identity")
-    workers: Literal["all"] | int = Field("all", description="ranks that predict; the others only take part")
-    threads: int = Field(1, ge=1, description="torch threads of each rank offline; part of the results' identity")
+    block: int = Field(16, ge=1, description="forcing cells along each side of a block; it changes the results")
+    workers: Literal["all"] | int = Field("all", description="number of ranks that predict")
+    threads: int = Field(
+        1, ge=1, description="torch threads of each rank in a run without a host; it changes the results"
+    )
 
 
 class RandomSection(Section):
@@ -159,11 +165,11 @@ class RandomSection(Section):
 
 
 class PluginSection(Section):
-    allow: tuple[str, ...] | None = Field(None, description="distributions whose plugins may load; default: all")
+    allow: tuple[str, ...] | None = Field(None, description="distributions whose plugins may be loaded; default: all")
 
 
 class Config(Section):
-    """A run."""
+    """The configuration of a run."""
 
     title: str
     legend: str
@@ -194,21 +200,21 @@ class Config(Section):
 
     @property
     def base(self) -> Path:
-        """Folder that relative paths start from."""
+        """The folder of the configuration file, for relative paths."""
         return self._base
 
     def resolve(self, path: Path) -> Path:
-        """An absolute path, relative ones taken from the configuration's folder."""
+        """Make a path absolute; a relative path starts at :attr:`base`."""
         return Path(os.path.normpath(self._base / path))
 
     @property
     def digest(self) -> str:
-        """Names what decides the results: all but where outputs go, how many ranks work, and the last year."""
+        """Identifies the settings that change results. Output paths, the number of ranks and the last year do not."""
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")
-        content["regrid"].pop("backend")  # restarts keep which one it came to
+        content["regrid"].pop("backend")  # Restarts store the backend that was used.
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -218,12 +224,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Parameters
     ----------
     overrides:
-        ``a.b=c`` settings that replace what the file says; values are YAML.
+        Settings ``a.b=c`` that replace those of the file; values are YAML.
 
     Raises
     ------
     ConfigError
-        Naming each faulty key, with the nearest right one where it is misspelt.
+        The error names each faulty key, and the nearest known key if it is misspelt.
     """
     path = Path(path)
     return parse_config(read_yaml(path), path.resolve().parent, str(path), overrides)
@@ -237,7 +243,7 @@ def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()
 
 
 def checked(model: type[M], raw: Any, where: str, overrides: Sequence[str] = ()) -> M:
-    """A mapping as an instance of a model: settings replaced, the environment filled in, faults named."""
+    """Apply settings and environment variables to a mapping, and validate it with a model."""
     if not isinstance(raw, dict):
         raise ConfigError("a configuration is not a mapping of keys", found=type(raw).__name__, where=where)
     for setting in overrides:
@@ -249,7 +255,7 @@ def checked(model: type[M], raw: Any, where: str, overrides: Sequence[str] = ())
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file; ``ConfigError`` where it is missing or malformed."""
+    """Read a YAML file. Raises ``ConfigError`` if it is missing or malformed."""
     try:
         return yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -307,5 +313,5 @@ def override(raw: dict[str, Any], setting: str) -> None:
 
 
 def json_schema() -> str:
-    """The JSON Schema of the configuration, as it lies in ``schemas/config.schema.json``."""
+    """The JSON Schema of the configuration; ``schemas/config.schema.json`` holds it."""
     return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

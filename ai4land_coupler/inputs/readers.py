@@ -1,4 +1,4 @@
-"""The inputs of a step: forcing on the whole forcing grid, static fields on windows of the land grid."""
+"""Readers of the inputs of a step: forcing on the whole forcing grid, static fields on windows of the land grid."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ai4land_coupler.core.legend import Crosswalk
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.inputs.catalogue import Catalogue
 
-#: Bytes of static fields kept in memory; beyond it they are read anew each step.
+#: Bytes of static fields kept in memory. Further fields are read again in each step.
 STATIC_CACHE = 1 << 30
-#: Rows and columns of the pieces of the land grid in which static fields are read. They are fixed by the grid alone: an
-#: adapter that interpolates rounds its last bits by the corner of what it is asked for.
+#: Rows and columns of the pieces of the land grid in which static fields are read. The pieces depend on the grid only:
+#: if an adapter interpolates, the last bits of its values depend on the corner of the requested grid.
 STATIC_PIECE = 1024
 
 
 class ForcingReader:
-    """Forcing on the whole forcing grid of a domain, a few years of it kept."""
+    """Reads forcing on the whole forcing grid of a domain, and keeps a few years of it in memory."""
 
     def __init__(self, catalogue: Catalogue, grid: LatLonGrid) -> None:
         self.catalogue, self.grid = catalogue, grid
         self._kept: dict[tuple[str, str, int], NDArray[np.float32]] = {}
 
     def read(self, names: Mapping[str, str], year: int) -> dict[str, NDArray[np.float32]]:
-        """Variables (name to units) of one year, float32 on the whole forcing grid."""
+        """Read variables (name to units) of one year, float32 on the whole forcing grid."""
         lacking = {name: units for name, units in names.items() if (name, units, year) not in self._kept}
         if lacking:
             for name, values in self.catalogue.read(lacking, self.grid, year).items():
@@ -37,12 +37,12 @@ class ForcingReader:
         return {name: self._kept[name, units, year] for name, units in names.items()}
 
     def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:
-        """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
+        """The scenario's share of land of each group in a year, float64 (group, rows, cols); NaN without data."""
         chosen = self.catalogue.choose(crosswalk, year)
         return group_shares(crosswalk, self.read({name: "1" for names in chosen.values() for name in names}, year))
 
     def fields(self, specs: Iterable[FieldSpec], year: int) -> dict[str, NDArray[np.float32]]:
-        """What predictors ask for, or the fill where a spec says that the variable may be missing."""
+        """Read the fields of predictors. A variable that may be missing, and is, gets the fill value of its spec."""
         wanted, filled = {}, {}
         for spec in specs:
             if spec.name not in self.catalogue and spec.missing == "fill":
@@ -52,18 +52,18 @@ class ForcingReader:
         return self.read(wanted, year) | filled
 
     def forget(self, keep: Iterable[int]) -> None:
-        """Drop all years but these."""
+        """Drop all years except these."""
         years = set(keep)
         self._kept = {key: value for key, value in self._kept.items() if key[2] in years}
 
 
 class StaticReader:
-    """Static fields on windows of the land grid; a cell has the same value, to the bit, in every window.
+    """Reads static fields on windows of the land grid. A cell has bit-identical values in all windows.
 
     Parameters
     ----------
     cache:
-        Bytes to keep in memory.
+        Bytes that it may keep in memory.
     """
 
     def __init__(self, catalogue: Catalogue, grid: LatLonGrid, cache: int = STATIC_CACHE) -> None:
@@ -73,7 +73,7 @@ class StaticReader:
         self._bytes = 0
 
     def read(self, spec: FieldSpec, window: Box) -> NDArray[np.float32]:
-        """A static field over a window, NaN beyond the land grid (columns wrap on a periodic one) and where missing."""
+        """Read a static field over a window; NaN if missing or outside the land grid, whose columns may be periodic."""
         if spec.name not in self.catalogue and spec.missing == "fill":
             return np.full(window.shape, spec.fill, np.float32)
         values = np.full(window.shape, np.nan, np.float32)
@@ -86,7 +86,7 @@ class StaticReader:
         return values
 
     def _pieces(self, box: Box) -> Iterator[Box]:
-        """The pieces of the land grid that a box of it touches."""
+        """The pieces of the land grid that overlap a box."""
         if box.size:
             rows, cols = ((a - a % STATIC_PIECE, b) for a, b in ((box.row0, box.row1), (box.col0, box.col1)))
             for row in range(*rows, STATIC_PIECE):
@@ -105,12 +105,12 @@ class StaticReader:
 
 
 def domain_forcing_grid(land: LatLonGrid, lattice: LatLonGrid, where: str) -> LatLonGrid:
-    """The forcing cells that hold the centres of a land grid.
+    """The forcing cells that contain the centres of a land grid.
 
     Raises
     ------
     GridError
-        When the forcing is finer than the land grid.
+        The forcing is finer than the land grid.
     """
     if lattice.dlon < land.dlon or abs(lattice.dlat) < abs(land.dlat):
         raise GridError(

@@ -1,1 +1,1 @@
-"""Plugins: found through entry points, checked, and offered by name."""
+"""Finds plugins through entry points, checks them, and creates their objects by name."""

@@ -1,8 +1,8 @@
-"""Finds plugins through entry points and makes what a configuration names.
+"""Finds plugins through entry points, and creates the objects that a configuration names.
 
-pluggy's own loader stops at the first plugin that fails and takes entry points in the order in which the
-file system lists them. This one sorts by distribution and name, so that every rank and machine sees the same
-order, isolates what fails, and tells why when a name is not found.
+The loader of pluggy stops at the first plugin that fails, and the order of its plugins depends on the file system.
+This loader sorts plugins by distribution and name, so that the order is the same on all ranks and machines. A plugin
+that fails does not affect the others, and errors about unknown names give the reason of its failure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ai4land_coupler.errors import Ai4LandError, PluginError, nearest
 from ai4land_coupler.registry.offers import Collector, Failure, Kind, Offer, PluginSource
 
 GROUP = "ai4land"
-#: Our own distribution is always allowed: its code runs already.
+#: The distribution of the component is always allowed.
 OWN_DISTRIBUTION = "ai4land-coupler"
 
 HOOKS = tuple(sorted(name for name in vars(HookSpecs) if name.startswith("ai4land_")))
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of ``ai4land plugins``. ``kind`` is ``failed`` for a plugin that could not be used."""
+    """One line of ``ai4land plugins``. ``kind`` is ``failed`` if a plugin cannot be used."""
 
     kind: str
     name: str
@@ -52,7 +52,7 @@ class Row:
 
 
 class Plugins:
-    """What the installed plugins offer. Made by :func:`load_plugins`."""
+    """The names that the installed plugins registered; see :func:`load_plugins`."""
 
     def __init__(self, manager: pluggy.PluginManager, offers: Iterable[Offer], failures: Sequence[Failure]) -> None:
         self._offers: dict[Kind, dict[str, Offer]] = {kind: {} for kind in get_args(Kind)}
@@ -79,13 +79,13 @@ class Plugins:
         return self._manager.hook
 
     def find(self, kind: Kind, name: str, where: str | None = None) -> Offer:
-        """The offer of a name.
+        """Find the offer of a name.
 
         Raises
         ------
         PluginError
-            Where there is none: offers the nearest name, and tells which plugins failed, as one of them
-            may have offered it.
+            No plugin offers the name. The error has the nearest name, and the plugins that failed: one of them may
+            offer it.
         """
         known = self._offers[kind]
         if name in known:
@@ -97,25 +97,25 @@ class Plugins:
         raise PluginError(f"no plugin offers the {kind} {name!r}", where=where, remedy=remedy)
 
     def create(self, kind: Kind, name: str, options: Mapping[str, Any], where: str, base: Path | None = None) -> Any:
-        """Make the predictor, trainer, adapter or regridder that a configuration names.
+        """Create the predictor, trainer, adapter or regridding backend that a configuration names.
 
         Parameters
         ----------
         kind, name:
-            What is wanted.
+            The kind and the registered name.
         options:
-            As the configuration has them; validated with the model that the plugin registered.
+            The options in the configuration. The model that the plugin registered validates them.
         where:
             The place in the configuration, for messages (``run.yaml: predictors[0]``).
         base:
-            Folder of the configuration, that relative paths start from; by default the working folder.
+            The folder for relative paths, that of the configuration; default: the working folder.
 
         Raises
         ------
         ConfigError
-            Options that do not fit, naming the key and the nearest right one.
+            The options are not valid. The error names the key and the nearest known one.
         PluginError
-            Unknown name, a factory that fails, or a result of another class than its kind's.
+            The name is unknown, the factory fails, or its result has the wrong class.
         """
         offer = self.find(kind, name, where)
         try:
@@ -133,7 +133,7 @@ class Plugins:
         return made
 
     def describe(self) -> list[Row]:
-        """One row for each name on offer, then one for each plugin that failed."""
+        """One row for each registered name, then one for each plugin that failed."""
         rows = [
             Row(kind, o.name, o.plugin, o.distribution, o.version, o.option_text, o.summary)
             for kind, offers in self._offers.items()
@@ -146,17 +146,17 @@ class Plugins:
 
 
 def load_plugins(allow: Sequence[str] | None = None) -> Plugins:
-    """Load the plugins that are installed.
+    """Load the installed plugins.
 
     Parameters
     ----------
     allow:
-        Distributions that may add plugins, beside our own; ``None`` allows all. No code of others is imported.
+        Distributions that may add plugins, besides our own; ``None`` allows all. The code of others is not imported.
 
     Raises
     ------
     PluginError
-        Two plugins that own one name (naming both), or an allowed distribution that offers no plugin.
+        Two plugins register the same name (the error names both), or an allowed distribution has no plugin.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(HookSpecs)
@@ -182,7 +182,7 @@ def load_plugins(allow: Sequence[str] | None = None) -> Plugins:
 
 
 def _sources(allow: Sequence[str] | None) -> list[PluginSource]:
-    """The entry points of our group that may be imported, sorted by distribution and name."""
+    """The allowed entry points of our group, sorted by distribution and name."""
     found = []
     for entry in metadata.entry_points(group=GROUP):
         assert entry.dist is not None  # entry points of an installed environment have one
@@ -204,12 +204,12 @@ def _sources(allow: Sequence[str] | None) -> list[PluginSource]:
 
 
 def _normal(name: str) -> str:
-    """A distribution's name as packaging compares it (PyPA specification "Names and normalization")."""
+    """The normalised name of a distribution (PyPA specification "Names and normalization")."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _load(manager: pluggy.PluginManager, source: PluginSource) -> list[Offer]:
-    """Import one plugin, register its hooks and collect its offers; a plugin that fails leaves nothing behind."""
+    """Import a plugin, register its hooks and collect its offers. If this fails, none of its hooks stay registered."""
     module = metadata.EntryPoint(source.plugin, source.module, GROUP).load()
     if not isinstance(module, ModuleType):
         raise PluginError("an entry point must name a module with hooks", found=source.module)
@@ -230,7 +230,7 @@ def _load(manager: pluggy.PluginManager, source: PluginSource) -> list[Offer]:
 
 
 def _check_marks(manager: pluggy.PluginManager, module: ModuleType) -> None:
-    """Refuse a hook without its mark: pluggy would pass over it in silence."""
+    """Refuse a hook without the decorator ``hookimpl``: pluggy would ignore it without an error."""
     for name, value in vars(module).items():
         if name in HOOKS and callable(value) and manager.parse_hookimpl_opts(module, name) is None:
             raise PluginError(

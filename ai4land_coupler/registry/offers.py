@@ -1,4 +1,4 @@
-"""What a plugin offers: the names that it registers, checked, with where each comes from."""
+"""The names that a plugin registers, checked, with the origin of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["predictor", "trainer", "adapter", "regridder"]
 
 @dataclass(frozen=True)
 class PluginSource:
-    """Where a plugin comes from: its entry point, and the distribution that was installed."""
+    """The origin of a plugin: its entry point and its installed distribution."""
 
     plugin: str
     module: str
@@ -30,7 +30,7 @@ class PluginSource:
 
 @dataclass(frozen=True)
 class Offer:
-    """A name that a plugin registered, and what makes the object behind it."""
+    """A name that a plugin registered, with the factory of its object."""
 
     kind: Kind
     name: str
@@ -52,13 +52,13 @@ class Offer:
 
     @property
     def summary(self) -> str:
-        """First line of the docstring of the factory, or of the options."""
+        """The first line of the docstring of the factory or of the options."""
         text = (self.factory.__doc__ or self.options.__doc__ or "").strip()
         return text.splitlines()[0] if text else ""
 
     @property
     def option_text(self) -> str:
-        """The options in one line, with the default of those that have one."""
+        """The options with their defaults, in one line."""
         return ", ".join(
             name if field.is_required() else f"{name}={field.get_default(call_default_factory=True)!r}"
             for name, field in self.options.model_fields.items()
@@ -67,7 +67,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Failure:
-    """A plugin that could not be used. It harms no other; its reason is told when a name is not found."""
+    """A plugin that cannot be used, with the reason. Errors about unknown names show it."""
 
     source: PluginSource
     reason: str
@@ -77,7 +77,7 @@ class Failure:
 
 
 class Collector(Registry):
-    """The registry that one plugin is given: refuses offers that could not work."""
+    """The registry that one plugin gets. It refuses offers that cannot work."""
 
     def __init__(self, source: PluginSource) -> None:
         self.offers: list[Offer] = []

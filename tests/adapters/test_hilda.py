@@ -1,4 +1,4 @@
-"""The adapter ``hilda``: codes as they are in the file, on the grid of its geotransform."""
+"""The adapter ``hilda`` delivers the codes of the file on the grid of its geotransform."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_reads_codes_on_the_grid_of_the_geotransform(tmp_path):
         (np.where(CODES == 99, 255, CODES).astype(np.uint8), 255),
     ],
 )
-def test_no_data_is_99_whatever_the_file_writes(tmp_path, values, nodata):
+def test_missing_data_are_99_for_any_nodata_value(tmp_path, values, nodata):
     adapter = adapter_of(write_map(tmp_path / NAME.format(year=2000), values, nodata=nodata))
     np.testing.assert_array_equal(read(adapter).land_cover[0], CODES)
 
@@ -86,7 +86,7 @@ def test_years_of_a_template(tmp_path):
         adapter_of(tmp_path / NAME, year=2000)
 
 
-def test_a_year_in_the_options_declares_the_map_as_the_state_of_that_year(tmp_path):
+def test_the_option_year_replaces_the_year_in_the_name(tmp_path):
     adapter = adapter_of(write_map(tmp_path / NAME.format(year=2000), CODES), year=2015)
     ds = read(adapter, years=(2015,))
     assert ds.land_cover.attrs["source_year"] == [2000]
@@ -100,7 +100,7 @@ def test_a_name_without_a_year_needs_the_option(tmp_path):
     assert "set `year`" in str(error.value)
 
 
-def test_cells_beyond_the_file_have_no_data_and_are_counted(tmp_path):
+def test_cells_outside_the_file_have_no_data_and_are_counted(tmp_path):
     adapter = adapter_of(write_map(tmp_path / NAME.format(year=2000), CODES))
     ds = read(adapter, grid=adapter.grid().sub(Box(-1, 2, 2, 6)))
     assert ds.attrs["quality"]["outside"] == 3 * 4 - 2 * 2
@@ -126,7 +126,7 @@ def test_unknown_code_names_code_count_file_and_year(tmp_path):
         assert part in str(error.value)
 
 
-def test_code_beyond_a_byte_is_not_wrapped(tmp_path):
+def test_a_code_above_255_is_refused(tmp_path):
     codes = CODES.astype(np.int32)
     codes[0, 0] = 256 + 11
     with pytest.raises(DataError, match="code 267 in 1 cells"):
@@ -170,7 +170,7 @@ def test_forest_types_show_the_wrong_legend_where_the_name_does_not(tmp_path):
     assert "code 40 in 1 cells, code 41 in 1 cells, code 45 in 1 cells" in str(error.value)
 
 
-def test_unknown_legend_offers_the_nearest(tmp_path):
+def test_unknown_legend_suggests_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match="unknown legend") as error:
         adapter_of(tmp_path / "map_2000.tif", legend="hilda-1.0f")
     assert "hilda-v1.0-f" in str(error.value)
@@ -194,7 +194,7 @@ def test_missing_variable(tmp_path):
 
 
 @pytest.mark.parametrize(("crs", "found"), [(None, "none"), ("EPSG:3035", "EPSG:3035")])
-def test_other_reference_systems_are_refused(tmp_path, crs, found):
+def test_other_coordinate_reference_systems_are_refused(tmp_path, crs, found):
     with pytest.raises(GridError, match="wrong coordinate reference system") as error:
         adapter_of(write_map(tmp_path / "map_2000.tif", CODES, crs=crs))
     assert "expected: EPSG:4326" in str(error.value)
@@ -240,7 +240,7 @@ def test_real_map_has_the_published_class_counts(real):
 
 
 @pytest.mark.real_data
-def test_real_window_is_a_slice_and_lies_where_gdal_says(real, sample_data):
+def test_real_window_is_a_slice_at_the_place_that_gdal_gives(real, sample_data):
     box = Box(517, 613, 701, 899)
     part = read(real, grid=real.grid().sub(box), years=(2012,))
     whole = read(real, years=(2012,))

@@ -1,4 +1,4 @@
-"""HILDA+ in every published layout: a twin's maps, written as the originals are, read to the same maps."""
+"""HILDA+ in every published layout: the maps of a twin, written in each layout, are read identically."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read(adapter, grid=None, years=YEARS):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_published_layout_reads_to_the_maps_of_the_clean_one(layout, clean, maps, tmp_path):
+def test_each_published_layout_gives_the_maps_of_the_clean_layout(layout, clean, maps, tmp_path):
     legend, _ = LAYOUTS[layout]
     grid = clean.options.land_grid
     write_layout(layout, maps, grid, tmp_path)
@@ -109,7 +109,7 @@ def test_a_run_from_any_version_has_the_same_view(tmp_path):
         np.testing.assert_array_equal(view, clean)
 
 
-def test_versions_differ_from_the_clean_one_only_where_they_should(maps):
+def test_versions_differ_from_the_clean_layout_only_where_expected(maps):
     codes = maps[2012]
     assert set(np.unique(to_version(codes, "hilda-v1.0"))) <= {0, 11, 22, 33, 44, 55, 66, 77}
     changed = to_version(codes, "hilda-v2.0") != codes
@@ -132,7 +132,7 @@ def test_versions_differ_from_the_clean_one_only_where_they_should(maps):
         ("map_2000.tif", None),
     ],
 )
-def test_published_names_tell_the_legend(name, legend):
+def test_published_names_give_the_legend(name, legend):
     assert legend_of(name) == legend
 
 
@@ -157,7 +157,7 @@ def test_two_versions_in_one_folder_are_refused(clean, maps, tmp_path):
     assert adapter_of(tmp_path / "hilda_plus_states_*_GLOB-v2_wgs84.tif").years() == YEARS
 
 
-def test_a_folder_takes_the_states_alone_and_finds_the_years_there_are(clean, maps, tmp_path):
+def test_only_the_states_of_a_folder_are_read_for_all_years_it_has(clean, maps, tmp_path):
     grid = clean.options.land_grid
     write_layout("v2.0-tif", {2001: maps[2012], 2003: maps[2013]}, grid, tmp_path)
     write_map(tmp_path / "hilda_plus_transitions_2002_GLOB-v2_wgs84.tif", maps[2014])
@@ -176,7 +176,7 @@ def test_a_folder_takes_the_states_alone_and_finds_the_years_there_are(clean, ma
 
 
 @pytest.mark.parametrize("layout", ["v2.0-tif", "v2.1-nc"])
-def test_files_behind_urls_are_read_and_named_by_their_urls(layout, clean, maps, tmp_path):
+def test_files_of_urls_are_read_and_named_by_their_urls(layout, clean, maps, tmp_path):
     files = write_layout(layout, maps, clean.options.land_grid, tmp_path)
     local = adapter_of(tmp_path)
     first = f"file://{tmp_path}/" + LAYOUTS[layout][1]  # holds {year} where there is one file a year
@@ -247,13 +247,13 @@ def test_years_of_a_netcdf_file(tmp_path, time, units, years):
         ([0, 1, 2], {"units": "days since 2000-01-01", "calendar": "martian"}, "cannot be decoded"),
     ],
 )
-def test_times_that_are_no_years_are_refused(tmp_path, time, units, message):
+def test_times_that_are_not_years_are_refused(tmp_path, time, units, message):
     with pytest.raises(TimeError, match=message) as error:
         adapter_of(write_netcdf(tmp_path / NC, CODES, time, units=units))
     assert NC in str(error.value)
 
 
-def test_latitude_and_longitude_may_run_either_way(tmp_path):
+def test_latitude_and_longitude_may_run_in_either_direction(tmp_path):
     lat, lon = 60 - 0.01 * (np.arange(5) + 0.5), 3 + 0.01 * (np.arange(7) + 0.5)
     grid = LatLonGrid(3.0, 0.01, 7, 60.0, -0.01, 5)
     time = [2000, 2001, 2002]
@@ -328,7 +328,7 @@ def test_a_file_without_states_is_refused(tmp_path):
     assert "LULC_transitions" in str(error.value)
 
 
-def test_a_person_can_read_what_there_is(clean, maps, tmp_path):
+def test_the_description_for_users(clean, maps, tmp_path):
     write_layout("v2.0-tif", {2001: maps[2012], 2002: maps[2013], 2004: maps[2014]}, clean.options.land_grid, tmp_path)
     text = adapter_of(tmp_path).describe()
     for part in ("HILDA+ v2.0", "legend hilda-v2.0", "files: 3", "2001-2002, 2004", "24 agroforestry", "degrees"):

@@ -1,4 +1,4 @@
-"""The adapter ``luh2``: states close, missing values never pass, windows are slices."""
+"""The adapter ``luh2``: states sum to at most 1, missing values are found, windows are slices."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_reads_what_was_written(tmp_path):
     np.testing.assert_array_equal(ds.lon, GRID.lon)
 
 
-def test_flipped_and_turned_copies_read_identically(tmp_path):
+def test_flipped_and_shifted_copies_are_read_identically(tmp_path):
     states = fractions()
     plain = read(adapter_of(write_states(tmp_path / "a.nc", states)))
     flipped = write_states(tmp_path / "b.nc", {n: v[:, ::-1] for n, v in states.items()}, lat=LAT[::-1])
@@ -74,7 +74,7 @@ def test_a_window_is_a_slice_of_the_whole(tmp_path):
     xr.testing.assert_allclose(part.drop_attrs(), whole.isel(lat=slice(1, 4), lon=slice(3, 7)).drop_attrs(), rtol=0)
 
 
-def test_cells_beyond_a_regional_file_are_missing_and_counted(tmp_path):
+def test_cells_outside_a_regional_file_are_missing_and_counted(tmp_path):
     adapter = adapter_of(write_states(tmp_path / "states.nc", fractions()))
     ds = read(adapter, "primf", grid=GRID.sub(Box(-2, 6, 0, 8)))
     assert ds.attrs["quality"]["outside"] == 2 * 8
@@ -98,7 +98,7 @@ def test_sums_within_the_tolerance_are_scaled_to_one_and_counted(tmp_path):
     np.testing.assert_array_equal(read(adapter_of(tmp_path / "states.nc"), "primf").primf, ds.primf)
 
 
-def test_states_over_one_stop_naming_the_worst_cell(tmp_path):
+def test_states_over_one_stop_and_name_the_worst_cell(tmp_path):
     states = fractions()
     for values in states.values():
         values[1, 2, 3] *= 1.02
@@ -167,7 +167,7 @@ def test_wrong_units_name_variable_found_and_expected(tmp_path):
         assert part in str(error.value)
 
 
-def test_biomass_and_age_take_no_part_in_the_closure(tmp_path):
+def test_biomass_and_age_are_not_in_the_sum_of_the_states(tmp_path):
     states = fractions()
     secma = np.where(states["primf"] > 1e19, FILL, np.float32(170.0))
     secmb = np.where(states["primf"] > 1e19, FILL, np.float32(11.5))
@@ -185,7 +185,7 @@ def test_biomass_and_age_take_no_part_in_the_closure(tmp_path):
         read(adapter_of(path), "secma")
 
 
-def test_crop_stands_for_the_five_crop_states_but_never_beside_them(tmp_path):
+def test_crop_replaces_the_five_crop_states_only_if_they_are_absent(tmp_path):
     names = ("primf", "primn", "secdf", "secdn", "urban", "crop", "pastr", "range")
     states = fractions(names=names)
     for values in states.values():
@@ -218,7 +218,7 @@ def test_other_time_axes_are_refused(tmp_path, units, first, text):
         adapter_of(path)
 
 
-def test_missing_file_offers_the_nearest(tmp_path):
+def test_missing_file_suggests_the_nearest(tmp_path):
     write_states(tmp_path / "states.nc", fractions())
     with pytest.raises(DataError, match="an input file is missing") as error:
         adapter_of(tmp_path / "state.nc")
@@ -241,7 +241,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     assert "truncated" in str(error.value)
 
 
-def test_missing_variable_offers_the_nearest(tmp_path):
+def test_missing_variable_suggests_the_nearest(tmp_path):
     adapter = adapter_of(write_states(tmp_path / "states.nc", fractions()))
     with pytest.raises(DataError, match="variable 'pasture' is missing") as error:
         read(adapter, "pasture")
@@ -281,7 +281,7 @@ def test_uneven_coordinates_are_refused(tmp_path):
         adapter_of(write_states(tmp_path / "states.nc", fractions(), lat=lat))
 
 
-def test_static_fields_and_land_that_is_exceeded(tmp_path):
+def test_static_fields_and_states_larger_than_the_land(tmp_path):
     icwtr = np.zeros((6, 8))
     icwtr[0, 4] = 1.0  # carries records although it is all ice and water
     fields = {

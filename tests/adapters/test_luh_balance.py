@@ -1,4 +1,4 @@
-"""States and transitions of LUH2: one year and the moves of land in it give the next."""
+"""The states and transitions of a year of LUH2 give the states of the next year."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_twin_balances_to_its_rounding(written, use):
 
 
 def test_transitions_of_another_year_are_refused_or_counted(written, use, tmp_path):
-    """Moved by one year, as if they belonged to the year that they lead to."""
+    """The transitions are shifted by one year, as if they belonged to the year in which they end."""
     paths = {kind: shutil.copy(path, tmp_path / path.name) for kind, path in written.items()}
     with netCDF4.Dataset(paths["transitions"], "a") as file:
         file.set_auto_maskandscale(False)

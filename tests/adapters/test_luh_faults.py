@@ -1,4 +1,4 @@
-"""No silent fault: each variable of each kind of file, with each fault, is refused by name or counted."""
+"""Each fault in each variable of each kind of file is refused by name or counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def written(use, tmp_path_factory):
 
 @pytest.fixture
 def paths(written, tmp_path):
-    """Files of this test's own, to be tampered with."""
+    """Files that the tests of this module may change."""
     return {kind: shutil.copy(path, tmp_path / path.name) for kind, path in written.items()}
 
 
@@ -51,7 +51,7 @@ def cell(use):
 
 
 class Tampered:
-    """One value, or a variable, of a file replaced for a while."""
+    """Replaces a value or a variable of a file until the block ends."""
 
     def __init__(self, path, name, cell, change):
         self.path, self.name, self.change = path, name, change
@@ -123,7 +123,7 @@ def test_a_missing_variable_is_named(paths, use, kind, every):
 
 @EVERY
 @pytest.mark.parametrize("kind", KINDS)
-def test_per_cent_is_read_where_it_is_labelled_and_refused_where_it_is_not(paths, use, kind, every):
+def test_per_cent_is_read_with_its_units_and_refused_without(paths, use, kind, every):
     for name in names_of(use, kind, every):
         written = getattr(use, kind)[name]
         with netCDF4.Dataset(paths[kind]) as ds:
@@ -211,7 +211,7 @@ def test_dates_are_decoded_with_the_calendar_of_the_file(tmp_path, calendar, day
 @pytest.mark.parametrize("years", [range(2014, 2015), range(2014, 2022)])
 @pytest.mark.parametrize("offset", [0, 182])
 def test_days_counted_in_another_calendar_are_refused(tmp_path, calendar, years, offset):
-    """As LUH3 counts them, in noleap, under the name of another calendar."""
+    """LUH3 counts days in noleap; here the file names another calendar."""
     steps = [(year - 850) * 365 + offset for year in years]
     path = days(tmp_path / "states.nc", [(year, 1, 1) for year in years], calendar, steps=steps)
     with pytest.raises(TimeError, match=r"one place of the year|one step for each year") as error:
@@ -239,7 +239,7 @@ def test_other_units_of_time_are_refused_by_name(tmp_path, units):
 
 
 def test_years_are_years_in_any_calendar(tmp_path):
-    """A year since 850 in LUH2 is not the 365.2425 days of UDUNITS."""
+    """A year in LUH2 is a calendar year, not the 365.2425 days of UDUNITS."""
     path = write_states(tmp_path / "states.nc", fractions(3))
     for calendar in ("noleap", "standard", "360_day"):
         with netCDF4.Dataset(path, "a") as ds:
@@ -288,8 +288,8 @@ def test_real_areas_of_2015_are_those_of_the_world(sample_data):
 
 @pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
 @pytest.mark.parametrize("unlimited", [True, False])
-def test_classic_files_that_end_before_their_data(tmp_path: Path, layout: str, unlimited: bool) -> None:
-    """The netCDF library reads zeros there, without a word."""
+def test_truncated_classic_files_are_refused(tmp_path: Path, layout: str, unlimited: bool) -> None:
+    """The netCDF library reads zeros from them without an error."""
     path = tmp_path / "whole.nc"
     with netCDF4.Dataset(path, "w", format=layout) as file:
         file.createDimension("time", None if unlimited else 4)

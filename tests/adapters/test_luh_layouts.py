@@ -1,4 +1,4 @@
-"""Every published layout of LUH2 and LUH3, with its faults, reads to the same arrays as a clean file."""
+"""Every published layout of LUH2 and LUH3, with its faults, gives the same arrays as a clean file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_all(adapter, use, kind):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_published_layout_reads_to_the_arrays_of_its_clean_equivalent(layout, uses, tmp_path):
+def test_a_published_layout_gives_the_arrays_of_its_clean_equivalent(layout, uses, tmp_path):
     use = use_of(layout, uses)
     published = write_published(tmp_path, layout, use, SCENARIO.get(layout, ""))
     (tmp_path / "clean").mkdir()
@@ -91,7 +91,7 @@ def test_the_files_have_the_faults_of_the_originals(layout, uses, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["luh2", "luh3"])
-def test_states_follow_from_the_transitions_to_the_bit(family, uses, tmp_path):
+def test_states_follow_exactly_from_the_transitions(family, uses, tmp_path):
     """state(t + 1) = state(t) + in - out, from what is read; harvest of primary land makes it secondary."""
     use = uses[family]
     layout = {"luh2": "luh2-v2h", "luh3": "luh3"}[family]
@@ -135,7 +135,7 @@ def test_units_are_those_of_the_documentation(uses, tmp_path):
     assert len(uses["luh2"].management) == 22
 
 
-def test_a_person_can_read_what_there_is(uses, tmp_path):
+def test_the_description_for_users(uses, tmp_path):
     paths = write_published(tmp_path, "luh3-scenario", uses["luh3"], "h")
     text = ssp(SspOptions(**paths)).describe()
     for part in (

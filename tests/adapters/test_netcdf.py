@@ -1,4 +1,4 @@
-"""The adapter ``netcdf``: any file's variables, mapped by the configuration; nothing wrong passes in silence."""
+"""The adapter ``netcdf``: variables of any file, as the configuration describes them; faults are refused."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from properties import examples
 from pydantic import ValidationError
 
+from ai4land_coupler import api
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
 from ai4land_hilda.plugin import HildaOptions
-from ai4land_netcdf import plugin
+from ai4land_netcdf import axes, plugin
 from ai4land_netcdf.options import NetcdfOptions
 from ai4land_netcdf.plugin import netcdf
 from ai4land_static.options import StaticOptions
@@ -66,7 +67,7 @@ def test_registers_under_its_name():
     assert seen == [("netcdf", netcdf, NetcdfOptions)]
 
 
-def test_delivers_our_name_on_the_grid_of_the_file(tmp_path):
+def test_delivers_the_configured_name_on_the_grid_of_the_file(tmp_path):
     adapter = adapter_of(write(tmp_path / "a.nc", long_name="share of crops"))
     assert isinstance(adapter, DataAdapter)
     assert adapter.grid() == GRID
@@ -86,7 +87,7 @@ def test_delivers_our_name_on_the_grid_of_the_file(tmp_path):
     south_first=st.booleans(), east_first=st.booleans(), turn=st.sampled_from([0, 360]), transpose=st.booleans(),
     single=st.booleans(),
 )  # fmt: skip
-def test_every_orientation_reads_to_the_same(tmp_path, south_first, east_first, turn, transpose, single):
+def test_every_orientation_gives_the_same_values(tmp_path, south_first, east_first, turn, transpose, single):
     truth = xr.DataArray(SHARES, dims=("time", "lat", "lon"), coords={"lat": GRID.lat, "lon": GRID.lon + turn})
     truth = truth.isel(lat=slice(None, None, -1) if south_first else slice(None))
     truth = truth.isel(lon=slice(None, None, -1) if east_first else slice(None))
@@ -113,7 +114,7 @@ def test_a_globe_of_0_to_360_is_read_across_greenwich(tmp_path):
     np.testing.assert_allclose(read(adapter, grid).crop[0, 0], np.cos(np.deg2rad(grid.lon)) ** 2, rtol=1e-6)
 
 
-def test_per_cent_that_is_labelled_reads_to_the_same_and_unlabelled_is_refused(tmp_path):
+def test_per_cent_is_read_with_its_units_and_refused_without(tmp_path):
     np.testing.assert_allclose(read(adapter_of(write(tmp_path / "a.nc", 100 * SHARES, "%"))).crop, SHARES, rtol=1e-6)
     adapter = adapter_of(write(tmp_path / "b.nc", 100 * SHARES, "1"))
     with pytest.raises(DataError, match="values that are no fractions") as error:
@@ -133,7 +134,7 @@ def test_areas_become_shares_of_the_cell(tmp_path, units, scale):
     np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-6)
 
 
-def test_km2_for_m2_and_areas_beyond_the_cell_are_told(tmp_path):
+def test_km2_instead_of_m2_and_areas_larger_than_the_cell_are_reported(tmp_path):
     cell = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     adapter = adapter_of(write(tmp_path / "a.nc", np.stack([cell * 1.005] * 3), "m2"), "area")
     ds = read(adapter, years=(2000,))
@@ -227,7 +228,7 @@ def test_a_step_belongs_to_the_year_of_the_middle_of_its_bounds(tmp_path):
     np.testing.assert_allclose(read(adapter_of(path)).crop, SHARES, rtol=1e-7)
 
 
-def test_a_wrong_calendar_shows_where_it_makes_dates_drift(tmp_path):
+def test_a_wrong_calendar_is_found_by_dates_that_drift(tmp_path):
     years = np.arange(1850, 2101)
     steps = (years - 1850) * 365 + 181  # written in noleap
     values = np.broadcast_to(0.5, (years.size, 6, 8))
@@ -250,7 +251,7 @@ def test_several_steps_of_a_year_are_refused_or_averaged(tmp_path):
     np.testing.assert_allclose(ds.crop, [SHARES[:2].mean(axis=0), SHARES[2]], rtol=1e-6)
 
 
-def test_years_that_are_not_there_are_refused(tmp_path):
+def test_missing_years_are_refused(tmp_path):
     adapter = adapter_of(write(tmp_path / "a.nc"))
     with pytest.raises(TimeError, match="no 'crop' for the year 1999") as error:
         read(adapter, years=(1999,))
@@ -284,7 +285,7 @@ def test_files_of_several_years_are_joined_unless_they_overlap(tmp_path):
         adapter_of(tmp_path / "a_*.nc")
 
 
-def test_files_behind_urls_are_read_and_named_by_their_urls(tmp_path):
+def test_files_of_urls_are_read_and_named_by_their_urls(tmp_path):
     write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
     write(tmp_path / "a_2.nc", SHARES[2:], time=(731,))
     adapter = adapter_of(f"file://{tmp_path}/a_*.nc")
@@ -381,3 +382,7 @@ def test_real_cell_areas_are_whole_cells(sample_data):
     np.testing.assert_allclose(float((ds.cell.values * area).sum()) / 1e6, 5.1006e8, rtol=2e-4)
     with xr.open_dataset(path) as clean:
         np.testing.assert_allclose(ds.water, clean.icwtr, atol=1e-6)
+
+
+def test_the_earlier_import_path_of_the_axes_works():
+    assert axes.read_years is api.read_years

@@ -1,4 +1,4 @@
-"""The adapter ``prepared``: zarr alone, exact windows, and no loss that goes unseen."""
+"""The adapter ``prepared``: it loads zarr only, windows are exact, and lost files are found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def adapter(store: Path, part: str) -> Any:
     return load_plugins().create("adapter", "prepared", {"store": str(store), "part": part}, "test")
 
 
-def test_no_other_library_of_files_is_loaded(store: Prepared) -> None:
+def test_no_other_file_library_is_loaded(store: Prepared) -> None:
     """A whole run of the component: what a host would have in its process."""
     program = (
         "import sys; from ai4land_coupler import LandComponent; "
@@ -51,7 +51,7 @@ def test_no_other_library_of_files_is_loaded(store: Prepared) -> None:
     assert done.stdout.strip() == "clean", done.stderr
 
 
-def test_windows_and_cells_beyond(store: Prepared) -> None:
+def test_windows_and_cells_outside(store: Prepared) -> None:
     maps = adapter(store.store, "maps")
     grid: LatLonGrid = maps.grid()
     whole = maps.read(Request(("land_cover",), grid, (2015,)))["land_cover"]
@@ -80,7 +80,7 @@ def test_years_that_are_not_stored(store: Prepared) -> None:
         forcing.read(Request(("c3anm",), forcing.grid(), (2016,)))
 
 
-def test_losses_are_seen(store: Prepared) -> None:
+def test_lost_files_are_found(store: Prepared) -> None:
     forcing = adapter(store.store, "forcing")
     request = Request(("c3ann",), forcing.grid(), (2016,))
     assert np.isfinite(forcing.read(request)["c3ann"]).any()
@@ -95,7 +95,7 @@ def test_losses_are_seen(store: Prepared) -> None:
         adapter(store.store, "forcing").read(request)
 
 
-def test_what_is_no_prepared_store(store: Prepared, tmp_path: Path) -> None:
+def test_other_folders_are_refused(store: Prepared, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prepared store"):
         adapter(tmp_path / "nowhere", "maps")
     with pytest.raises(DataError, match="no static"):

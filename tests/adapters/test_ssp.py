@@ -1,4 +1,4 @@
-"""The adapter ``ssp``: the layout of the states is tested with ``luh2``; here scenarios and the real sample."""
+"""The adapter ``ssp``: names of scenarios, and the real sample. ``test_luh2.py`` tests the layout of the states."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def scenario(path, **options):
 
 
 @pytest.mark.parametrize("name", ["IMAGE-ssp119", "MESSAGE-ssp245", "AIM-ssp370", "GCAM-ssp434", "MAGPIE-ssp534"])
-def test_published_names_tell_the_scenario(tmp_path, name):
+def test_published_names_give_the_scenario(tmp_path, name):
     assert scenario(tmp_path / PUBLISHED.format(name)) == name
     assert scenario(tmp_path / PUBLISHED.format(name), scenario=name.split("-")[1]) == name
 
 
-def test_other_names_tell_none(tmp_path):
+def test_other_names_give_no_scenario(tmp_path):
     assert scenario(tmp_path / "states.nc") == "unnamed"
     assert scenario(tmp_path / "states.nc", scenario="my-ssp") == "my-ssp"
 

@@ -1,4 +1,4 @@
-"""Scenarios by name, extensions, and the joint with the history; from local folders and URLs."""
+"""Scenarios by name, their extensions, and their joint with the history; from local folders and URLs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_scenarios_are_found_by_name(published, scenario):
     assert adapter.read(Request(("urban",), GRID, (2015,))).attrs["scenario"] == name
 
 
-def test_scenarios_are_found_below_the_folder(published):
+def test_scenarios_are_found_in_subfolders(published):
     assert ssp(SspOptions(folder=published.parent, scenario="ssp245")).grid() == GRID
 
 
@@ -148,7 +148,7 @@ def test_the_history_has_the_years_before_the_scenario(small_twin):
     assert (joint.year, set(joint.mean.values())) == (2015, {0.0})
 
 
-def test_a_state_that_the_scenario_lacks_counts_as_a_jump(tmp_path):
+def test_a_state_missing_in_the_scenario_counts_as_a_jump(tmp_path):
     states = fractions(4)
     history = write_states(tmp_path / "states.nc", {n: v[:2] for n, v in states.items()}, first=1164.0)
     without = {n: v[1:] for n, v in states.items() if n != "range"}
@@ -176,7 +176,7 @@ def test_years_between_history_and_scenario_are_not_missing(tmp_path):
         ssp(SspOptions(states=history, history=scenario))
 
 
-def test_luh3_scenarios_take_over_where_the_history_goes_on(use, tmp_path):
+def test_luh3_scenarios_replace_the_history_from_their_first_year(use, tmp_path):
     """The history ends two years after the scenario starts, as in CMIP7; the extension comes on top."""
     moved = use.moved(2091)
     history = write_published(tmp_path, "luh3", moved.part(2091, 2096))["states"]
@@ -214,7 +214,7 @@ def test_a_glob_joins_the_parts_of_a_data_set(tmp_path):
         luh2(Luh2Options(states=tmp_path / "stats_*.nc"))
 
 
-def test_urls_read_as_paths_do(published, tmp_path):
+def test_urls_give_the_same_values_as_paths(published, tmp_path):
     name = NAME.format("states", "AIM-ssp370", "f", "2015-2100")
     expected = read(ssp(SspOptions(states=published / name)), "pastr", 2016)
     memory = fsspec.filesystem("memory")
@@ -251,7 +251,7 @@ def test_urls_that_cannot_be_read_are_refused(url, text):
     assert text in str(error.value)
 
 
-def test_paths_may_be_relative_to_the_configuration_and_urls_stay(tmp_path):
+def test_paths_may_be_relative_to_the_configuration_and_urls_are_kept(tmp_path):
     options = SspOptions.model_validate(
         {"folder": "luh2/*", "scenario": "ssp126", "static": "memory://static.nc"}, context={"base": tmp_path}
     )

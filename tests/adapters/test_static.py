@@ -1,4 +1,4 @@
-"""The adapter ``static``: interpolation and terrain against fields whose answer is known."""
+"""The adapter ``static``: interpolation and terrain, compared with known solutions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_registers_under_its_name():
     assert seen == [("static", static, StaticOptions)]
 
 
-def test_bilinear_interpolation_reproduces_a_plane_whatever_the_orientation(tmp_path):
+def test_bilinear_interpolation_reproduces_a_plane_in_any_orientation(tmp_path):
     expected = plane(*np.meshgrid(GRID.lat, GRID.lon, indexing="ij"))
     turned = np.argsort(LON % 360)
     files = [
@@ -99,7 +99,7 @@ def test_interpolation_across_the_seam_of_a_global_file(tmp_path, west):
     assert np.isfinite(poles.elevation).all()
 
 
-def test_points_off_the_data_are_missing_and_counted(tmp_path):
+def test_points_outside_the_data_are_missing_and_counted(tmp_path):
     path = write_fields(tmp_path / "a.nc", {"elevation": (plane(Y, X), METRES)}, LAT, LON)
     grid = LatLonGrid(-9.0, 0.1, 20, 52.0, 0.1, 5)
     ds = read(path, "elevation", grid=grid)

@@ -1,4 +1,4 @@
-"""Static fields: means over fine cells, soil layers, categories and counts, against recomputations by numpy."""
+"""Static fields: means of fine cells, soil layers, categories and counts, compared with computations in numpy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_coarse_cells_get_the_mean_of_the_fine_ones_by_area(tmp_path):
     assert ds.attrs["quality"] == {"outside": 0}
 
 
-def test_cells_that_share_no_edges_count_by_what_they_share(tmp_path):
+def test_cells_count_by_their_overlap_if_edges_differ(tmp_path):
     path = write_fields(tmp_path / "a.nc", {"clay": (ROUGH, SHARE)}, LAT, LON)
     grid = LatLonGrid(-1.987, 0.2371, 7, 53.111, -0.3119, 5)
     found = read(path, "clay", grid=grid).clay.values
@@ -84,7 +84,7 @@ def test_the_method_changes_where_source_cells_are_half_as_long(tmp_path):
 
 @pytest.mark.parametrize("west", [-180.0, 0.0])
 @pytest.mark.parametrize("seam", [-180.0, 0.0, 90.0])
-def test_the_integral_over_the_globe_is_kept_wherever_the_file_begins(tmp_path, west, seam, monkeypatch):
+def test_the_global_integral_is_conserved_for_any_first_longitude(tmp_path, west, seam, monkeypatch):
     lat, lon = -89.5 + np.arange(180), west + 0.5 + np.arange(360)
     values = np.random.default_rng(3).random((180, 360))
     path = write_fields(tmp_path / "a.nc", {"sand": (values, SHARE)}, lat, lon)
@@ -100,7 +100,7 @@ def test_the_integral_over_the_globe_is_kept_wherever_the_file_begins(tmp_path, 
     np.testing.assert_array_equal(read(path, "sand", grid=grid).sand.values, found)
 
 
-def test_a_mean_stands_where_data_cover_half_of_the_cell(tmp_path):
+def test_a_cell_has_a_mean_if_data_cover_half_of_it(tmp_path):
     values = np.full(Y.shape, 0.25)
     values[:, :62] = np.nan  # everything west of 0.1 E
     ds = read(write_fields(tmp_path / "a.nc", {"clay": (values, SHARE)}, LAT, LON), "clay")
@@ -109,7 +109,7 @@ def test_a_mean_stands_where_data_cover_half_of_the_cell(tmp_path):
     np.testing.assert_allclose(ds.clay.values[:, present], 0.25)
 
 
-def test_cells_off_the_file_are_missing_and_counted(tmp_path):
+def test_cells_outside_the_file_are_missing_and_counted(tmp_path):
     path = write_fields(tmp_path / "a.nc", {"clay": (ROUGH, SHARE)}, LAT, LON)
     grid = LatLonGrid(2.0, 0.5, 6, 52.0, -0.5, 2)
     ds = read(path, "clay", grid=grid)
@@ -118,7 +118,7 @@ def test_cells_off_the_file_are_missing_and_counted(tmp_path):
     assert read(path, "clay", grid=LatLonGrid(170.0, 0.5, 2, 52.0, -0.5, 2)).clay.isnull().all()
 
 
-def test_slopes_are_averaged_and_not_taken_of_the_mean_gradient(tmp_path):
+def test_slopes_are_averaged_instead_of_the_gradient(tmp_path):
     # ridges from north to south, eight cells wide: east and west slopes cancel in the mean gradient
     rise = 100.0
     ridges = rise * np.abs((np.arange(120) % 16) - 8.0)
@@ -143,7 +143,7 @@ def test_the_aspect_of_a_file_is_averaged_as_a_direction(tmp_path):
     assert np.abs((aspect + 180) % 360 - 180).max() < 1e-3
 
 
-def test_people_are_kept_when_counts_become_densities(tmp_path):
+def test_the_number_of_people_is_conserved_in_densities(tmp_path):
     people = np.round(1000 * ROUGH**8)
     path = write_fields(tmp_path / "a.nc", {"pop": (people, {"units": "Persons"})}, LAT, LON)
     spec = {"population_density": {"name": "pop", "kind": "count"}}
@@ -173,7 +173,7 @@ def test_a_land_mask_becomes_the_share_of_land(tmp_path):
 
 
 @pytest.mark.parametrize("step", [0.017, 0.05, 0.25])
-def test_categories_are_those_of_the_cell_that_holds_the_centre(tmp_path, step):
+def test_categories_are_those_of_the_cell_with_the_centre(tmp_path, step):
     zones = np.random.default_rng(5).integers(1, 30, Y.shape).astype(float)
     zones[7, 9] = -1
     flags = {"flag_values": np.arange(1, 31), "flag_meanings": "Af Am Aw", "missing_value": -1.0}
@@ -246,7 +246,7 @@ def test_soil_layers_are_averaged_over_depth(tmp_path, weights, expected, grid):
     np.testing.assert_allclose(read(path, "clay", layers=layers, grid=grid).clay, expected / 100, rtol=1e-5)
 
 
-def test_layers_stand_beside_other_fields_and_are_described(tmp_path):
+def test_layers_and_other_fields_together(tmp_path):
     fields = {name: (np.full(Y.shape, 0.1 * (i + 1)), SHARE) for i, name in enumerate(NAMES)}
     fields["elevation"] = (Y, {"units": "m"})
     path = write_fields(tmp_path / "a.nc", fields, LAT, LON)
@@ -272,7 +272,7 @@ def test_a_layer_that_is_missing_makes_the_mean_missing(tmp_path):
     np.testing.assert_array_equal(np.isnan(ds.clay[0]), COARSE.lon < 0)
 
 
-def test_a_file_behind_a_url_is_read_and_several_are_refused(tmp_path):
+def test_the_file_of_a_url_is_read_and_several_files_are_refused(tmp_path):
     for name in ("a.nc", "b.nc"):
         path = write_fields(tmp_path / name, {"clay": (ROUGH, SHARE)}, LAT, LON)
     url = f"simplecache::file://{path}"
@@ -287,7 +287,7 @@ def test_a_file_behind_a_url_is_read_and_several_are_refused(tmp_path):
     assert "a.nc, b.nc" in str(error.value)
 
 
-def test_layers_that_cannot_be(tmp_path):
+def test_invalid_layers_are_refused(tmp_path):
     path = soil(tmp_path / "a.nc")
     good = {"variables": {"clay": NAMES}, "depths": DEPTHS}
     for wrong in (

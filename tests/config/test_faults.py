@@ -1,4 +1,4 @@
-"""Faults of a configuration, told as a user wrote it."""
+"""Faults of a configuration are reported with the keys that the user wrote."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def lines(content: dict[str, Any]) -> list[str]:
         ({"form": 1}, "form: unknown key; did you mean 'from'?"),
     ],
 )  # fmt: skip
-def test_one_fault_is_told_in_one_line(content: dict[str, Any], expected: str) -> None:
+def test_one_fault_is_one_line(content: dict[str, Any], expected: str) -> None:
     (line,) = lines(content)
     assert line.startswith(expected)
 
@@ -94,7 +94,7 @@ def test_every_fault_has_its_line() -> None:
     assert [line.split(":")[0] for line in told] == ["tiles.size", "tiles.x", "by_name.a.size", "box"]
 
 
-def test_the_branches_of_a_union_are_not_taken_for_keys() -> None:
+def test_the_branches_of_a_union_are_not_in_the_path() -> None:
     told = lines({"threads": {"sise": 2}})
     assert told == [
         "threads: expected a valid integer, found {'sise': 2}",
@@ -102,7 +102,7 @@ def test_the_branches_of_a_union_are_not_taken_for_keys() -> None:
     ]
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_shortened() -> None:
     (line,) = lines({"tiles": {"size": "x" * 500}})
     assert len(line) < 120
     assert line.endswith("...")

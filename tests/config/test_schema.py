@@ -1,4 +1,4 @@
-"""The JSON Schema that ships is the one that the code makes."""
+"""The JSON Schema in the package is the one that the code generates."""
 
 from importlib import resources
 

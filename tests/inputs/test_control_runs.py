@@ -1,4 +1,4 @@
-"""Control runs: one year of forcing, or some years again and again, for every year of a run."""
+"""Control runs use the forcing of one year for all years, or repeat the forcing of some years."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ai4land_coupler import Simulation
-from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.api import DataAdapter, FieldInfo, LatLonGrid, Request
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import ConfigError, TimeError
 from ai4land_coupler.inputs.adapters import NamedAdapter
@@ -21,8 +21,8 @@ Raw = dict[str, Any]
 GRID = LatLonGrid(0.0, 0.25, 4, 50.0, -0.25, 3)
 
 
-class Years:
-    """Delivers the year as the value of a variable that nothing is known about."""
+class Years(DataAdapter):
+    """Delivers the year as the value of a variable without a rule."""
 
     def __init__(self, first: int, last: int) -> None:
         self.span = (first, last)
@@ -54,14 +54,14 @@ def test_one_year_for_all() -> None:
     assert {value(made, year) for year in (1850, 2015, 2016, 3000)} == {2015.0}
 
 
-def test_years_again_and_again() -> None:
+def test_repeated_years() -> None:
     made = catalogue((2010, 2012))
     found = [value(made, year) for year in range(2007, 2017)]
     assert found == [2010, 2011, 2012, 2010, 2011, 2012, 2010, 2011, 2012, 2010]
 
 
-def test_history_first_then_one_year_for_ever() -> None:
-    """The first adapter that has a year serves it, as ever; the control run's takes all others."""
+def test_history_then_one_constant_year() -> None:
+    """The first adapter that has a year delivers it; the adapter of the control run delivers all other years."""
     made = Catalogue(
         "forcing",
         [NamedAdapter("history", Years(1990, 2015)), NamedAdapter("control", Years(2010, 2020), (), (2018, 2018))],
@@ -69,7 +69,7 @@ def test_history_first_then_one_year_for_ever() -> None:
     assert [value(made, year) for year in (1990, 2015, 2016, 2100)] == [1990, 2015, 2018, 2018]
 
 
-def test_a_year_that_the_data_lack() -> None:
+def test_a_year_missing_in_the_data() -> None:
     with pytest.raises(TimeError) as caught:
         catalogue((2019, 2022))
     assert "2021" in str(caught.value)
@@ -92,7 +92,7 @@ def test_configuration(twin_config: Raw, keys: Raw, text: str) -> None:
     assert text in str(caught.value)
 
 
-def test_the_choice_is_part_of_what_names_a_run(twin_config: Raw) -> None:
+def test_the_choice_changes_the_digest_of_a_run(twin_config: Raw) -> None:
     plain = parse_config(twin_config, Path(), "run.yaml").digest
     twin_config["forcing"][0]["constant_year"] = 2015
     constant = parse_config(twin_config, Path(), "run.yaml")
@@ -108,12 +108,12 @@ def run(raw: Raw, tmp_path: Path) -> Any:
 
 
 def relative_change(area: np.ndarray) -> float:
-    """Largest change of the area of a class that there is, against the first year."""
+    """Largest change of the area of any class since the first year."""
     there = area[:, area[0] > 0]
     return float(np.abs(there / there[0] - 1).max())
 
 
-def test_constant_forcing_keeps_the_areas_of_classes_for_ever(twin_config: Raw, tmp_path: Path) -> None:
+def test_constant_forcing_keeps_the_areas_of_classes(twin_config: Raw, tmp_path: Path) -> None:
     """Ten years beyond the scenario's own 2015-2022: net change is zero, gross change goes on as swaps."""
     twin_config["forcing"] = [twin_config["forcing"][0] | {"constant_year": 2015}]
     twin_config["time"] = {"start": 2015, "stop": 2025}
@@ -126,8 +126,8 @@ def test_constant_forcing_keeps_the_areas_of_classes_for_ever(twin_config: Raw, 
     assert recorded["forcing"][0]["constant_year"] == 2015
 
 
-def test_the_scenario_itself_changes_them(twin_config: Raw, tmp_path: Path) -> None:
-    """The same run on the scenario's years: the test above could fail."""
+def test_the_scenario_changes_the_areas_of_classes(twin_config: Raw, tmp_path: Path) -> None:
+    """The same run with the years of the scenario shows that the test above can fail."""
     twin_config["time"] = {"start": 2015, "stop": 2022}
     area = run(twin_config, tmp_path).class_area.values
     assert relative_change(area) > 1e-2

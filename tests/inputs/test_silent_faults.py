@@ -1,6 +1,6 @@
-"""No silent faults: every variable of a run's inputs, spoilt in every way, is refused by name or read as before.
+"""No silent faults: every fault in every input variable is refused by name, or the same values are read.
 
-A run's inputs are read as a run reads them, through :class:`LandSetup`, for a predictor that wants every variable.
+The inputs are read as in a run, through :class:`LandSetup`, for a predictor that reads every variable.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def inputs(small_twin: TwinReport, predictor: None, tmp_path: Path) -> Callable[
 
 
 def read(raw: Raw) -> Arrays:
-    """All that the first two steps of a run read."""
+    """All arrays that the first two steps of a run read."""
     setup = make_setup(parse_config(raw, Path(), "run.yaml"))
     forcing = LandForcing(setup)
     state = FirstState(setup, forcing).from_map()
@@ -186,7 +186,7 @@ def test_the_files_themselves_are_read(inputs: Callable[..., Raw], clean: Arrays
 
 @pytest.mark.parametrize(("file", "name"), EVERY, ids=lambda v: v)
 class TestRefused:
-    """Faults that no label makes right."""
+    """Faults that are wrong under any units."""
 
     @pytest.fixture
     def spoilt(self, small_twin: TwinReport, inputs: Callable[..., Raw], tmp_path: Path, file: str) -> Any:
@@ -210,7 +210,7 @@ class TestRefused:
             refused(spoilt(rename), name, file_name)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20], ids=["NaN", "inf", "1e20"])
-    def test_no_number(self, spoilt: Any, file: str, name: str, file_name: str, value: float) -> None:
+    def test_not_a_number(self, spoilt: Any, file: str, name: str, file_name: str, value: float) -> None:
         refused(spoilt(partial(patch, name=name, value=value)), name, file_name)
 
     def test_negative(self, spoilt: Any, file: str, name: str, file_name: str) -> None:
@@ -243,7 +243,7 @@ class TestPerCent:
 
 
 def test_km2_under_m2(small_twin: TwinReport, inputs: Callable[..., Raw], tmp_path: Path, clean: Arrays) -> None:
-    """LUH2 gives km2; the same numbers as m2 are refused, m2 as m2 are read."""
+    """LUH2 has areas in km2. The same numbers with units of m2 are refused; correct areas in m2 are read."""
     source = small_twin.paths["static_luh2"]
     path = spoil(source, tmp_path, lambda f: f["carea"].setncattr("units", "m2"))
     refused(inputs(static_luh2=path), "carea", path.name, "km2")
@@ -330,7 +330,7 @@ def test_time_units(small_twin: TwinReport, inputs: Callable[..., Raw], tmp_path
 
 
 def test_reference_year(small_twin: TwinReport, inputs: Callable[..., Raw], tmp_path: Path) -> None:
-    """A scenario that starts in the wrong year lacks the years of the run."""
+    """A scenario that starts in the wrong year does not have the years of the run."""
     path = spoil(
         small_twin.paths["scenario"], tmp_path, lambda f: f["time"].setncattr("units", "years since 1015-01-01 0:0:0")
     )
@@ -394,14 +394,14 @@ class TestLandCover:
         refused(changed(put), "hilda_plus_2015", "map holds")
 
     def test_half_a_cell_off(self, changed: Any) -> None:
-        """Its cells are as large as those of the static fields, and lie half a cell beside them."""
+        """Its cells have the size of those of the static fields but are shifted by half a cell."""
         refused(changed(lambda codes, t: (codes, t @ Affine.translation(0.5, 0))), "elevation.nc", "half a cell")
 
     def test_missing_map(self, inputs: Callable[..., Raw]) -> None:
         refused(inputs(maps="nowhere_2015.tif"), "nowhere_2015.tif")
 
     def test_a_hole_is_counted(self, changed: Any) -> None:
-        """Cells without data are no land, as off the United Kingdom in its maps; how many there are is told."""
+        """Cells without data are not land, as outside the United Kingdom in its maps. Their number is reported."""
 
         def hole(codes: np.ndarray, transform: Any) -> tuple[np.ndarray, Any]:
             codes[20:30, 20:30] = np.nan

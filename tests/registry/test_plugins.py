@@ -1,4 +1,4 @@
-"""The loader, with distributions that pip really installed, each probe in a process of its own."""
+"""Loading plugins from distributions that pip installed; each probe runs in its own process."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A distribution of seven plugins that fail, each in its own way, and one whose offers are odd."""
+    """A distribution with seven plugins that fail in different ways, and one with odd offers."""
     folder = tmp_path_factory.mktemp("others")
     broken = write_wheel(folder, "much_broken", BROKEN)
     return pip_install(folder / "site", broken, write_wheel(folder, "odd_one", {"plugin": ODD}))
@@ -194,7 +194,7 @@ def test_the_first_party_plugins_are_found_without_importing_torch() -> None:
     assert found[2] == []
 
 
-def test_a_misspelt_name_gets_the_nearest_right_one() -> None:
+def test_a_misspelt_name_suggests_the_nearest() -> None:
     with pytest.raises(
         PluginError, match=r"no plugin offers the predictor 'persistance'\n(.|\n)*did you mean 'persistence'"
     ):
@@ -272,7 +272,7 @@ def test_two_owners_of_a_name_are_rejected_naming_both(third_party: Path, rival:
     assert "'plugin' (rival_votes_plugin) of rival-votes 1.0" in told
 
 
-def test_the_allow_list_settles_who_owns_the_name(third_party: Path, rival: Path) -> None:
+def test_the_allow_list_chooses_the_owner_of_a_name(third_party: Path, rival: Path) -> None:
     code = """
         import sys
         plugins = load_plugins(["AI4Land_ThirdParty.Example"])
@@ -281,13 +281,13 @@ def test_the_allow_list_settles_who_owns_the_name(third_party: Path, rival: Path
     assert probe(code, third_party, rival) == ["ai4land-thirdparty-example", False]
 
 
-def test_an_empty_allow_list_leaves_our_own(third_party: Path) -> None:
+def test_an_empty_allow_list_keeps_our_own_plugins(third_party: Path) -> None:
     found = probe("print(json.dumps(sorted(load_plugins([]).predictors)))", third_party)
     assert "neighbour-vote" not in found
     assert "persistence" in found
 
 
-def test_an_allowed_distribution_that_is_absent_is_told(third_party: Path) -> None:
+def test_an_allowed_distribution_that_is_missing_is_reported(third_party: Path) -> None:
     told = attempt('load_plugins(["ai4land-thirdparty-exmple"])', third_party)
     assert "an allowed distribution offers no plugin, or is not installed" in told
     assert "did you mean 'ai4land-thirdparty-example'?" in told
@@ -298,7 +298,7 @@ def test_an_allowed_distribution_that_is_absent_is_told(third_party: Path) -> No
 
 @pytest.fixture(scope="module")
 def failures(others: Path, third_party: Path) -> dict[str, str]:
-    """Reason by plugin; the others must have been left unharmed."""
+    """Reason of failure by plugin. The other plugins must still work."""
     code = """
         plugins = load_plugins()
         names = {o.name for o in [*plugins.predictors.values(), *plugins.adapters.values()]}
@@ -332,7 +332,7 @@ def test_the_reason_is_reported(failures: dict[str, str], plugin: str, reason: s
     assert reason in failures[plugin]
 
 
-def test_a_name_that_a_broken_plugin_may_offer_tells_why_it_is_absent(others: Path) -> None:
+def test_an_unknown_name_reports_the_broken_plugins(others: Path) -> None:
     told = attempt('load_plugins().create("predictor", "deep-net", {}, "run.yaml")', others)
     assert "no plugin offers the predictor 'deep-net'" in told
     assert (
@@ -349,7 +349,7 @@ def test_a_name_that_a_broken_plugin_may_offer_tells_why_it_is_absent(others: Pa
         ("adapter", "refusing", "DataError: no such file\n  found: x.nc"),
     ],
 )
-def test_odd_factories_are_told_by_name(others: Path, kind: str, name: str, message: str) -> None:
+def test_odd_factories_are_reported_by_name(others: Path, kind: str, name: str, message: str) -> None:
     assert message in attempt(f'load_plugins(["odd-one"]).create({kind!r}, {name!r}, {{}}, "run.yaml")', others)
 
 

@@ -1,4 +1,4 @@
-"""Quality control on reading: what an adapter delivers, by policy; the report of all inputs; counts in the store."""
+"""Input checks: of deliveries and values under both policies; the report on all inputs; counts in the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai4land_coupler import Simulation
-from ai4land_coupler.api import FieldInfo, LatLonGrid, Request
+from ai4land_coupler.api import DataAdapter, FieldInfo, LatLonGrid, Request
 from ai4land_coupler.cli import cli
 from ai4land_coupler.config.sections import load_config, parse_config
 from ai4land_coupler.errors import Ai4LandError, DataError, FieldError, GridError, TimeError
@@ -32,8 +32,8 @@ Raw = dict[str, Any]
 GRID = LatLonGrid(-2.0, 0.25, 6, 52.0, -0.25, 4)
 
 
-class ThirdParty:
-    """An adapter that delivers what a test tells it to."""
+class ThirdParty(DataAdapter):
+    """An adapter that delivers the values that a test sets."""
 
     def __init__(self, grid: LatLonGrid = GRID, **values: Any) -> None:
         self.values = {name: np.full(GRID.shape, v, np.float32) if np.isscalar(v) else v for name, v in values.items()}
@@ -85,7 +85,7 @@ class TestDelivery:
         np.testing.assert_array_equal(found["primf"], 0.5)
         assert made.mended_counts == {"third: patched": 2}
 
-    def test_a_window_that_is_read_again_counts_once(self) -> None:
+    def test_a_window_that_is_read_twice_counts_once(self) -> None:
         made = Catalogue("forcing", [NamedAdapter("third", ThirdParty(primf=0.5))])
         for _ in range(3):
             made.read({"primf": "1"}, GRID, 2010)
@@ -98,7 +98,7 @@ class TestDelivery:
         with pytest.raises(GridError, match=r"its\.nc"):
             read(adapter)
 
-    def test_whole_turns_are_no_other_cells(self) -> None:
+    def test_longitudes_shifted_by_360_degrees_are_the_same_cells(self) -> None:
         adapter = ThirdParty(primf=0.5)
         adapter.shift = (0.0, 360.0)
         read(adapter)
@@ -137,7 +137,7 @@ class TestDelivery:
         with pytest.raises(GridError, match="not registered"):
             _ = made.lattice
 
-    def test_a_year_between_that_is_not_there(self) -> None:
+    def test_a_gap_between_the_years(self) -> None:
         adapter = ThirdParty(primf=0.5)
         info = FieldInfo("primf", "1", years=(2000, 2020), gaps=(2010,))
         adapter.fields = lambda: {"primf": info}  # type: ignore[method-assign]
@@ -162,7 +162,7 @@ class TestPolicy:
         assert np.isfinite(found["urban"]).sum() == GRID.size - 1
         assert made.mended_counts[f"third: {fault}"] == 1
 
-    def test_slightly_beyond_is_clipped_and_counted(self) -> None:
+    def test_values_slightly_out_of_range_are_clipped_and_counted(self) -> None:
         found, made = read(ThirdParty(urban=with_cell(-0.005)))
         assert found["urban"][1, 2] == 0
         assert made.mended_counts["third: clipped"] == 1
@@ -179,19 +179,19 @@ class TestPolicy:
         assert found["urban"][1, 2] == pytest.approx(0.6 / 1.4)
         assert made.mended_counts["third: renormalised"] == 1
 
-    def test_all_cropland_is_no_part_of_a_sum_that_has_its_parts(self) -> None:
+    def test_all_cropland_does_not_count_in_a_sum_of_its_parts(self) -> None:
         read(ThirdParty(crop=0.8, c3ann=0.5, c4ann=0.3, primf=0.1))
         with pytest.raises(DataError, match="add up"):
             read(ThirdParty(crop=0.8, primf=0.3))
 
-    def test_a_variable_that_lost_a_patch(self) -> None:
+    def test_a_variable_with_lost_cells(self) -> None:
         adapter = ThirdParty(primf=0.3, urban=with_cell(np.nan))
         with pytest.raises(DataError) as caught:
             read(adapter)
         assert "'urban' has data in other cells than 'primf'" in str(caught.value)
         assert read(adapter, policy="mend")[1].mended_counts["third: partly_missing"] == 1
 
-    def test_a_year_that_lost_a_patch(self) -> None:
+    def test_a_year_with_lost_cells(self) -> None:
         adapter = ThirdParty(primf=with_cell(0.3))
         made = Catalogue("forcing", [NamedAdapter("third", adapter)])
         made.read({"primf": "1"}, GRID, 2010)
@@ -199,7 +199,7 @@ class TestPolicy:
         with pytest.raises(DataError, match="2010"):
             made.read({"primf": "1"}, GRID, 2011)
 
-    def test_no_data_at_all_is_refused_by_either_policy(self) -> None:
+    def test_no_data_at_all_is_refused_under_both_policies(self) -> None:
         for policy in ("stop", "mend"):
             with pytest.raises(DataError, match="no data at all"):
                 read(ThirdParty(rain=np.nan), policy=policy)
@@ -233,7 +233,7 @@ def test_gaps_on_land() -> None:
 
 
 def test_every_rule_is_usable() -> None:
-    """Bounds in order, units that units can be converted to, patterns that find."""
+    """Bounds are in order, units are valid, and patterns match."""
     from ai4land_coupler.core.units import factor
 
     for name, rule in field_rules().items():
@@ -246,7 +246,7 @@ def test_every_rule_is_usable() -> None:
 
 
 @given(st.floats(0, 1, width=32), st.sampled_from(["1", "%"]))
-def test_good_values_pass_untouched(value: float, units: str) -> None:
+def test_good_values_are_not_changed(value: float, units: str) -> None:
     values = np.full(GRID.shape, value * (100 if units == "%" else 1), np.float32)
     found, counts = check_values("urban", values, units, GRID, "here", "stop")
     np.testing.assert_array_equal(found, values)
@@ -264,7 +264,7 @@ def raw(twin_config: Raw) -> Raw:
 
 @pytest.fixture
 def spoil(raw: Raw, tmp_path: Path, small_twin: TwinReport) -> Callable[[Callable[[netCDF4.Dataset], None]], Path]:
-    """Spoil a copy of the scenario, which the run reads from then on."""
+    """Change a copy of the scenario, which the run then reads."""
 
     def make(change: Callable[[netCDF4.Dataset], None]) -> Path:
         path = tmp_path / "scenario.nc"
@@ -279,7 +279,7 @@ def spoil(raw: Raw, tmp_path: Path, small_twin: TwinReport) -> Callable[[Callabl
 
 
 def fault_of_urban(file: netCDF4.Dataset) -> None:
-    """A value of per cent in one cell, every year."""
+    """Per cent instead of a fraction in one cell, in every year."""
     values = file["urban"][:]
     values[:, 3, 4] = 55.0
     file["urban"][:] = values
@@ -319,9 +319,7 @@ def test_check_of_every_year(raw: Raw, tmp_path: Path) -> None:
     assert {tuple(v["read"]) for v in content["variables"] if v["kind"] == "forcing"} == {tuple(range(2015, 2022))}
 
 
-def test_check_tells_the_faults_of_all_inputs_at_once(
-    raw: Raw, tmp_path: Path, spoil: Any, small_twin: TwinReport
-) -> None:
+def test_check_reports_the_faults_of_all_inputs(raw: Raw, tmp_path: Path, spoil: Any, small_twin: TwinReport) -> None:
     spoil(fault_of_urban)
     soil = tmp_path / "soil.nc"
     shutil.copy(small_twin.paths["soil"], soil)
@@ -416,7 +414,7 @@ def test_a_year_that_is_missing_later_is_found_before_the_run_starts(raw: Raw, t
     assert not (tmp_path / "run.zarr").exists()
 
 
-def test_a_continued_run_adds_to_the_counts(tmp_path: Path) -> None:
+def test_a_restarted_run_adds_to_the_counts(tmp_path: Path) -> None:
     (tmp_path / "year").mkdir()
     write_mended(tmp_path, "mend", {Mended("ssp", "clipped", 2015, "a"): 3, Mended("soil", "outside", None, "b"): 5})
     again = {Mended("ssp", "clipped", 2016, "a"): 4, Mended("ssp", "clipped", 2017, "a"): 0}
@@ -432,7 +430,7 @@ def test_a_continued_run_adds_to_the_counts(tmp_path: Path) -> None:
         read_mended(tmp_path)
 
 
-def test_an_adapters_own_policy_wins(raw: Raw, tmp_path: Path, spoil: Any) -> None:
+def test_the_policy_of_an_adapter_has_priority(raw: Raw, tmp_path: Path, spoil: Any) -> None:
     spoil(fault_of_urban)
     raw["quality"] = {"policy": "mend"}
     raw["forcing"][0]["options"]["policy"] = "stop"
