@@ -1,4 +1,4 @@
-// Which charts a run has.
+// The charts of a run.
 
 function drawCharts() {
   const { years, classes, area: areas, groups, gained } = facts;
@@ -40,7 +40,7 @@ function drawCharts() {
   return charts;
 }
 
-/** One small chart a group: its area, and the range that its demand lies in. */
+/** One small chart per group: its area, and the range of its demand. */
 function drawGroups(groups, add) {
   if (!groups.length) return;
   byId("demand").hidden = false;
