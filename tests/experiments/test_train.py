@@ -1,4 +1,4 @@
-"""Training: a rule that can be learnt is learnt, equal seeds give equal weights, inputs reach the network right."""
+"""Training: the network learns a simple rule, equal seeds give equal weights, inputs are correct."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def silent(done: float, note: str) -> None:
 
 
 def smooth(shape: tuple[int, int], seed: int) -> np.ndarray:
-    """A random field of unit variance that is smooth over about 10 cells, periodic."""
+    """A periodic random field with unit variance that is smooth over about 10 cells."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     field = np.fft.ifft2(np.fft.fft2(rng.normal(size=shape)) * np.exp(-((frequency * 12) ** 2))).real
@@ -40,7 +40,7 @@ def smooth(shape: tuple[int, int], seed: int) -> np.ndarray:
 
 
 def ruled_pairs(**changes: Any) -> MapPairs:
-    """Forest below an elevation of 500 m becomes pasture in one step, all else stays; the sea is in the east."""
+    """Forest below an elevation of 500 m becomes pasture in one step; nothing else changes. Sea in the east."""
     fine = LatLonGrid(0.0, 0.01, 160, 52.0, -0.01, 160)
     elevation = 400 + 300 * smooth(fine.shape, 1)
     before = np.where(smooth(fine.shape, 2) > 0, FOREST, CROPLAND).astype(np.int8)
@@ -72,7 +72,7 @@ def options(steps: int, **changes: Any) -> TrainerOptions:
     )
 
 
-def test_a_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
+def test_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
     data = ruled_pairs()
     assert 0.02 < data.held_out.mean() < 0.5
     result = UNetTrainer(options(150)).train(data, tmp_path / "b", silent)
@@ -86,7 +86,7 @@ def test_a_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("weight", [1.0, 8.0])
-def test_weighting_change_leaves_its_probability_true(tmp_path: Path, weight: float) -> None:
+def test_weighted_change_keeps_probabilities_calibrated(tmp_path: Path, weight: float) -> None:
     data = ruled_pairs()
     chance = np.random.default_rng(5).random(data.fine.shape)
     before = data.covers[2000]
@@ -96,7 +96,7 @@ def test_weighting_change_leaves_its_probability_true(tmp_path: Path, weight: fl
     assert metrics["changed_share_expected"] == pytest.approx(0.06, rel=0.3)
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
+def test_only_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
     data = ruled_pairs()
     digests = [
         UNetTrainer(options(6, seed=seed, mask_share=0.3, dropout=0.1)).train(data, tmp_path / str(i), silent).digest
@@ -178,7 +178,7 @@ def test_undefined_scores_are_none() -> None:
     assert change_scores(same, same, logits, ("a", "b"))["figure_of_merit"] is None
 
 
-def test_placed_change_takes_the_amount_that_is_asked_for() -> None:
+def test_placed_change_has_the_requested_amount() -> None:
     logits = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     previous = logits.argmin(1).astype(np.int8)
     for amount in (0, 7, 50):
@@ -190,7 +190,7 @@ def test_placed_change_takes_the_amount_that_is_asked_for() -> None:
 
 @pytest.fixture
 def files() -> ModuleType:
-    """The writers of small files that the adapters' tests use."""
+    """The functions that write small files for the tests of the adapters."""
     return adapter_files
 
 
@@ -283,7 +283,7 @@ def test_backward_pairs_start_from_the_later_map(series: dict[str, Any], tmp_pat
     assert read_training_data(config, load_plugins()).spec.direction == -1
 
 
-def test_one_year_of_forcing_can_stand_for_all(series: dict[str, Any], tmp_path: Path) -> None:
+def test_one_year_of_forcing_can_be_used_for_all_years(series: dict[str, Any], tmp_path: Path) -> None:
     data = read_training_data(
         parse_train_config(series | {"fixed_forcing_year": 2016}, tmp_path, "train.yaml"), load_plugins()
     )
@@ -291,7 +291,7 @@ def test_one_year_of_forcing_can_stand_for_all(series: dict[str, Any], tmp_path:
     np.testing.assert_array_equal(coarse["primf", -1], coarse["primf", 0])
 
 
-def test_region_is_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:
+def test_region_selects_a_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:
     region = {"west": -3.1, "south": 59.4, "east": -2.8, "north": 59.7}
     data = read_training_data(parse_train_config(series | {"region": region}, tmp_path, "t"), load_plugins())
     assert data.fine.shape == (30, 30)
@@ -324,7 +324,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Ai4LandError], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_configurations_are_explained(series: dict[str, Any], tmp_path: Path, case: str) -> None:
+def test_errors_of_bad_configurations(series: dict[str, Any], tmp_path: Path, case: str) -> None:
     changes, kind, words = BAD[case]
     with pytest.raises(kind) as error:
         train(parse_train_config(series | changes, tmp_path, "train.yaml"), tmp_path / "bundle")
@@ -340,7 +340,7 @@ def test_bad_configurations_are_explained(series: dict[str, Any], tmp_path: Path
         ({"learning_rat": 1}, "did you mean 'learning_rate'"),
     ],
 )
-def test_bad_trainer_options_are_explained(
+def test_errors_of_bad_trainer_options(
     series: dict[str, Any], tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     series["trainer"]["options"]["optimisation"].update(changes)

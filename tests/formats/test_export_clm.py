@@ -1,4 +1,4 @@
-"""CLM's land-use time series: the first year is the surface data set, all years sum to 100, change is the maps'."""
+"""CLM's land-use time series: first year is the surface data set, all years sum to 100, changes are from the maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE = (LAT.size, LON.size)
 
 
 def make_surface(path: Path, seed: int = 1, **changes: np.ndarray) -> Path:
-    """A small fsurdat: random land units and types; a cell that is all glacier, and one without crops."""
+    """A small fsurdat: random land units and types, a cell with glacier only, and a cell without crops."""
     rng = np.random.default_rng(seed)
     units = rng.dirichlet(np.full(8, 0.7), SHAPE) * 100
     units[0, 0], units[2, 3, 1] = [0] * 7 + [100], 0
@@ -94,8 +94,8 @@ def crops_of(year: int, row: int, col: int) -> tuple[float, float]:
     return crops, land
 
 
-def test_change_is_that_of_the_maps(made: tuple[Path, Path, Path]):
-    """Crops of a cell, as the surface data set has them plus the change of their share of the mapped land."""
+def test_changes_are_those_of_the_maps(made: tuple[Path, Path, Path]):
+    """Crops of a cell are those of the surface data set plus the change of their share of the mapped land."""
     with netCDF4.Dataset(made[1]) as surface, netCDF4.Dataset(made[2]) as series:
         tried = 0
         for row, col in np.ndindex(SHAPE):

@@ -1,4 +1,4 @@
-"""Exports read back by xarray, rasterio, GDAL, CDO, NCO, our own adapters and the compliance checker."""
+"""Reads exported files with xarray, rasterio, GDAL, CDO, NCO, our own adapters and the compliance checker."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tiffs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def class_area(year: int) -> np.ndarray:
-    """Area of each class from the map alone (m2)."""
+    """Area of each class, calculated from the map only (m2)."""
     classes = LEGEND.to_view(codes_of(year))
     area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     return np.bincount(classes[classes >= 0].astype(int), weights=area[classes >= 0], minlength=7)
@@ -88,7 +88,7 @@ def test_netcdf_one_file_a_year(store: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.land_cover[0], codes_of(2021))
 
 
-def test_netcdf_of_a_backward_run_rises_in_time(backward_store: Path, tmp_path: Path) -> None:
+def test_netcdf_of_a_backward_run_has_rising_time(backward_store: Path, tmp_path: Path) -> None:
     grid = LatLonGrid(GRID.lon0, GRID.dlon, GRID.nlon, 51.0, GRID.dlon, GRID.nlat)
     with xr.open_dataset(export(backward_store, "netcdf", tmp_path / "m.nc")[0]) as data:
         assert data.time.dt.year.values.tolist() == [1850, 1851]
@@ -278,7 +278,7 @@ def test_cmip_landcoverfrac_sums_to_the_land(cmip: dict[str, Path]) -> None:
         assert data.time.dt.year.values.tolist() == list(YEARS)
 
 
-def test_cmip_says_where_its_definitions_come_from(cmip: dict[str, Path]) -> None:
+def test_cmip_names_the_source_of_its_definitions(cmip: dict[str, Path]) -> None:
     with netCDF4.Dataset(cmip["treeFrac"]) as file:
         assert file.defined_in == "CMIP6 table Eyr, data request 01.00.33"
         assert str(file["type"][...]) == "trees"
@@ -289,7 +289,7 @@ def test_cmip_says_where_its_definitions_come_from(cmip: dict[str, Path]) -> Non
 
 
 def test_cmip_lai(cmip: dict[str, Path]) -> None:
-    """The mean of the whole region, from the map and from the coarse grid with its land areas."""
+    """The mean of the whole region is the same from the map and from the coarse grid with its land areas."""
     assert cmip["lai"].name == "lai_mon_ai4land_gr_201501-202112.nc"
     with xr.open_dataset(cmip["lai"]) as data, xr.open_dataset(cmip["landCoverFrac"]) as cover:
         assert data.lai.cell_methods == "area: mean where land time: mean"
@@ -323,7 +323,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
 
 
 def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path, tmp_path: Path) -> None:
-    """No error of CF-1.11 in any export, and all that ACDD-1.3 highly recommends of a file."""
+    """There is no error of CF-1.11 in any export, and all highly recommended attributes of ACDD-1.3 exist."""
     needs.package("compliance_checker", "pip install ai4land_coupler[dev]")
     from compliance_checker.base import BaseCheck
     from compliance_checker.suite import CheckSuite
