@@ -92,8 +92,8 @@ def plain(maker: MapMaker, step: Mapping[str, Any]) -> np.ndarray:
     plan, block, classes = maker.plan, step["block"], len(maker.legend.view)
     rows, cols = (np.arange(n) for n in block.core.shape)
     home = plan.forcing_row[rows][:, None] * plan.forcing.nlon + plan.forcing_col[cols][None, :]
-    likeliest = step["logits"].argmax(axis=0)
-    return np.bincount((home * classes + likeliest).ravel(), minlength=plan.forcing.size * classes)
+    best = step["logits"].argmax(axis=0)
+    return np.bincount((home * classes + best).ravel(), minlength=plan.forcing.size * classes)
 
 
 def best(repeat: int, function: Callable[[], Any]) -> float:
@@ -117,7 +117,7 @@ def main() -> None:
 
     maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
     result = maker.step(**step)
-    told = {name: float(values.sum()) for name, values in result.diagnostics.items()}
+    totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
     whole = best(options.repeat, lambda: maker.step(**step))
     least = best(options.repeat, lambda: plain(maker, step))
     phases: dict[str, float] = {}
@@ -129,7 +129,9 @@ def main() -> None:
     cells, forcing = options.size**2, step["block"].forcing.size
     print(f"{options.size} x {options.size} cells, {forcing} forcing cells,", end=" ")
     print(f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}")
-    print(f"changed {told['changed_cells'] / told['land_cells']:.2%}, unpaired {told['unpaired_cells']:.0f} cells")
+    print(
+        f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
+    )
     print(f"MapMaker.step       {whole * 1e3:8.1f} ms {cells / whole / 1e6:8.2f} M cells/s", end="")
     print(f" {forcing / whole:8.0f} forcing cells/s")
     print(f"argmax and bincount {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s   ratio {whole / least:.1f}")

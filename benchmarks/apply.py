@@ -163,8 +163,8 @@ def side(name: str, target: str, pipe: Connection) -> None:
     values = np.random.default_rng(0).random((FIELDS, 1440 * 720))
     cases: dict[str, Callable[[], object]] = {"1 field": lambda: apply(values[:1]), "20 fields": lambda: apply(values)}
     if name == "ours":
-        beside, single = np.asfortranarray(values), np.asfortranarray(values.astype(np.float32))
-        cases["20 fields, side by side in memory"] = lambda: apply(beside)
+        interleaved, single = np.asfortranarray(values), np.asfortranarray(values.astype(np.float32))
+        cases["20 fields, side by side in memory"] = lambda: apply(interleaved)
         cases["20 fields of float32, side by side"] = lambda: apply(single)
     while pipe.recv():
         pipe.send({case: best(function) for case, function in cases.items()})

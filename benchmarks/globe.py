@@ -55,7 +55,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", f"import globe; globe.write_mask({str(mask)!r})"], check=True, cwd=HERE)
         for name in names:
             if name == "icon" and "AI4LAND_SAMPLE_DATA" not in os.environ:
-                print("ICON R2B4 is left out: AI4LAND_SAMPLE_DATA does not tell where the sample data are")
+                print("ICON R2B4 is left out: AI4LAND_SAMPLE_DATA is not set to the folder of the sample data")
                 continue
             command = [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py"]
             subprocess.run([*command, HERE / "globe.py", "rank", name, mask], check=True, env=os.environ | environment)
@@ -202,8 +202,8 @@ def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts
     for cells, values in parts:
         everywhere[:, cells] = values
     off = (np.abs(everywhere[:, chosen.cell_ids] - area) / direct.destination_area)[:, inside[near]]
-    told = f"{off.shape[1]} cells, {len(ids)} fine cells, direct in {seconds:.1f} s"
-    return f"{told}, at most {off.max():.1e} of their area off"
+    facts = f"{off.shape[1]} cells, {len(ids)} fine cells, direct in {seconds:.1f} s"
+    return f"{facts}, at most {off.max():.1e} of their area off"
 
 
 def memory() -> int:

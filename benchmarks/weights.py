@@ -128,11 +128,11 @@ def measured(name: str, command: list[str]) -> None:
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert child.stdout is not None
-    told = child.stdout.read().strip().splitlines()
+    lines = child.stdout.read().strip().splitlines()
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     wall, cpu = time.perf_counter() - begin, used.ru_utime + used.ru_stime
-    last = told[-1] if told and child.returncode == 0 else f"exit code {child.returncode}" if child.returncode else ""
+    last = lines[-1] if lines and child.returncode == 0 else f"exit code {child.returncode}" if child.returncode else ""
     print(f"{name:28} {cpu:7.1f} s CPU {wall:7.1f} s wall {used.ru_maxrss / 1024:7.0f} MB  {last}", flush=True)
 
 

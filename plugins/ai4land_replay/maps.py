@@ -133,7 +133,7 @@ class ZarrStore:
         stored = self._cover.attrs.get("legend", legend.name)
         if stored != legend.name:
             raise api.DataError(
-                "the stored maps speak another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
+                "the stored maps have another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
             )
         self._years = [int(year) for year in np.asarray(group["year"])]
         # A store contains all years from the start. A fill value that is not in the legend marks unwritten years.

@@ -163,7 +163,7 @@ def _read_card(path: Path) -> Card:
 def _check_legend(card: Card, wanted: str | None, folder: Path) -> Legend:
     if wanted is not None and wanted != card.legend:
         raise ConfigError(
-            "a bundle speaks another legend than the run",
+            "a bundle has another legend than the run",
             expected=wanted,
             found=card.legend,
             where=folder,

@@ -150,10 +150,10 @@ def test_files_from_globs_and_urls_have_digests(light: dict[str, Any], tmp_path:
 
 
 def _prepare_in_child(raw: dict[str, Any], folder: Path, jobs: int, pieces: Any) -> None:
-    def tell(done: int, total: int, what: str) -> None:
+    def report(done: int, total: int, what: str) -> None:
         pieces.value = done
 
-    prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=jobs, progress=tell)
+    prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=jobs, progress=report)
 
 
 def _kill(raw: dict[str, Any], folder: Path, jobs: int, stage: int, after: float) -> None:
@@ -180,7 +180,7 @@ def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) ->
     reference.mkdir()
     total = prepare(config_of(raw, reference), reference / "in.zarr", maps=MAPS, jobs=1).pieces
     expected = contents(reference / "in.zarr")
-    beside = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
+    companion = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
     dice = random.Random(seed)
     unfinished = 0
     for index in range(number):
@@ -192,7 +192,7 @@ def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) ->
         assert not (folder / "in.zarr").exists() or contents(folder / "in.zarr") == expected
         prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=1)
         assert contents(folder / "in.zarr") == expected
-        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == beside
+        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == companion
         assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["in.zarr"]
         shutil.rmtree(folder)
     assert unfinished >= number // 2
@@ -297,12 +297,12 @@ def test_other_files_are_not_replaced(light: dict[str, Any], tmp_path: Path) -> 
     (mine / "data").write_text("mine")
     with pytest.raises(ConfigError, match="taken"):
         prepare(config, mine, jobs=1, overwrite=True)
-    beside = tmp_path / "in.zarr.run.yaml"
-    beside.write_text("title: mine\n")
+    companion = tmp_path / "in.zarr.run.yaml"
+    companion.write_text("title: mine\n")
     with pytest.raises(ConfigError, match="taken"):
         prepare(config, tmp_path / "in.zarr", jobs=1)
-    assert beside.read_text() == "title: mine\n"
-    beside.unlink()
+    assert companion.read_text() == "title: mine\n"
+    companion.unlink()
     done = prepare(config, tmp_path / "in.zarr", jobs=1)
     assert prepare(config, tmp_path / "in.zarr", jobs=1).made == 0
     with pytest.raises(ConfigError, match="already"):

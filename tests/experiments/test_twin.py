@@ -231,8 +231,8 @@ def test_primary_land_never_grows_and_ages_increase(small: TwinReport) -> None:
     assert np.nanmin(age[secondary > 0]) >= 0
     assert 10 < np.nanmean(age[secondary > 0]) < 140
     assert 0 <= np.nanmin(biomass) <= np.nanmax(biomass) < 20
-    quiet = (secondary[0] == secondary[1]) & (secondary[0] > 0.05)
-    assert np.nanmedian((age[1] - age[0])[quiet]) == pytest.approx(1)
+    unchanged = (secondary[0] == secondary[1]) & (secondary[0] > 0.05)
+    assert np.nanmedian((age[1] - age[0])[unchanged]) == pytest.approx(1)
 
 
 # --- Layouts ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.formats import export
 
 
-def told(*command: str | Path) -> str:
+def output_of(*command: str | Path) -> str:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -106,20 +106,20 @@ def test_host_fields(store: Path, tmp_path: Path) -> None:
 
 def test_netcdf_by_cdo(maps: Path) -> None:
     cdo = needs.program("cdo")
-    assert told(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
+    assert output_of(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
     forest = [code for code in LEGEND.codes if 40 <= code <= 45]
     picked = " || ".join(f"(land_cover=={code})" for code in forest).replace(" ", "")
     # CDO takes the cell measure of the file for its own areas
-    sums = told(cdo, "-s", "outputf,%.12e", "-fldint", f"-expr,a={picked}", maps).split()
+    sums = output_of(cdo, "-s", "outputf,%.12e", "-fldint", f"-expr,a={picked}", maps).split()
     expected = [class_area(year)[LEGEND.classes.index("forest")] for year in YEARS]
     np.testing.assert_allclose([float(text) for text in sums], expected, rtol=1e-6)
 
 
 def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
-    header = told(needs.program("ncks"), "-m", "-v", "land_cover", maps)
+    header = output_of(needs.program("ncks"), "-m", "-v", "land_cover", maps)
     assert "ubyte land_cover(time,lat,lon)" in header
     assert 'land_cover:grid_mapping = "crs"' in header
-    told(needs.program("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
+    output_of(needs.program("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
     area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     with xr.open_dataset(tmp_path / "mean.nc") as mean:
         for step, year in enumerate(YEARS):
@@ -129,7 +129,7 @@ def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
 
 
 def test_netcdf_by_gdal(maps: Path) -> None:
-    facts = json.loads(told(needs.program("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
+    facts = json.loads(output_of(needs.program("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, atol=1e-9)
     assert facts["size"] == [GRID.nlon, GRID.nlat]
@@ -152,7 +152,7 @@ def test_geotiff_by_our_own_adapter(tiffs: list[Path]) -> None:
 
 
 def test_geotiff_by_gdal(tiffs: list[Path]) -> None:
-    facts = json.loads(told(needs.program("gdalinfo"), "-json", tiffs[1]))
+    facts = json.loads(output_of(needs.program("gdalinfo"), "-json", tiffs[1]))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, rtol=1e-12)
     assert facts["metadata"]["IMAGE_STRUCTURE"]["COMPRESSION"] == "LZW"
@@ -226,7 +226,13 @@ def test_luh2_by_our_own_adapter(states: Path) -> None:
 
 
 def test_luh2_by_cdo(states: Path) -> None:
-    assert told(needs.program("cdo"), "-s", "showname", states).split() == ["urban", "crop", "pastr", "forest", "open"]
+    assert output_of(needs.program("cdo"), "-s", "showname", states).split() == [
+        "urban",
+        "crop",
+        "pastr",
+        "forest",
+        "open",
+    ]
 
 
 # ---- cmip ---------------------------------------------------------------------------------------------------------
@@ -249,7 +255,7 @@ def area_of(year: int, *classes: str) -> float:
 def test_cmip_by_cdo(cmip: dict[str, Path]) -> None:
     cdo = needs.program("cdo")
     for name, classes in MADE_OF.items():
-        sums = told(cdo, "-s", "outputf,%.12e", "-fldint", cmip[name]).split()
+        sums = output_of(cdo, "-s", "outputf,%.12e", "-fldint", cmip[name]).split()
         np.testing.assert_allclose([float(t) / 100 for t in sums], [area_of(y, *classes) for y in YEARS], rtol=1e-6)
 
 
@@ -313,7 +319,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
             expected = 100 * host_fractions(year)[LEGEND.classes.index("forest")]
             np.testing.assert_allclose(data.treeFrac[step, :-1], expected[:-1], rtol=1e-6)
             assert np.isnan(data.treeFrac[step, -1])
-    sums = told(needs.program("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
+    sums = output_of(needs.program("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
     areas = np.linspace(1e9, 2e9, HOST_CELLS)
     expected_sums = [(host_fractions(y)[LEGEND.classes.index("forest")] * areas).sum() for y in YEARS]
     np.testing.assert_allclose([float(t) / 100 for t in sums.split()], expected_sums, rtol=1e-6)

@@ -159,7 +159,7 @@ def test_replay_reads_only_years_that_a_run_has_written(tmp_path: Path) -> None:
         replayed(store.path, 2002, before)
     with pytest.raises(PluginError, match=r"there is no stored map of 1999\n  expected: one of \[2000, 2001, 2002\]"):
         replayed(store.path, 1999, before)
-    with pytest.raises(DataError, match=r"speak another legend\n  expected: hilda-v1.0\n  found: hilda-v1.0-f"):
+    with pytest.raises(DataError, match=r"have another legend\n  expected: hilda-v1.0\n  found: hilda-v1.0-f"):
         create("replay", path=str(store.path), legend="hilda-v1.0")
 
 

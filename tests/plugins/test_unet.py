@@ -432,7 +432,7 @@ def test_bundles_that_do_not_fit_are_refused(bundle: Path, case: str) -> None:
 def test_legend_mismatch_is_refused(bundle: Path) -> None:
     # both legends have the same seven classes, but 44 is all forest in one and broad-leaf forest in the other
     assert get_legend("hilda-v1.0").classes == get_legend(LEGEND).classes
-    with pytest.raises(ConfigError, match=r"speaks another legend") as error:
+    with pytest.raises(ConfigError, match=r"has another legend") as error:
         read_bundle(bundle, "hilda-v1.0")
     assert "expected: hilda-v1.0\n" in str(error.value)
     assert f"found: {LEGEND}" in str(error.value)

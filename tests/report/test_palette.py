@@ -27,7 +27,7 @@ VISION = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-#: CIEDE2000. About 1 is just noticeable side by side; 10 is told apart at a glance.
+#: CIEDE2000. A difference of 1 is just noticeable; a difference of 10 is visible at once.
 FAR_APART = 10.0
 
 

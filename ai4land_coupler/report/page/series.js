@@ -16,20 +16,20 @@ function drawCharts() {
   });
   if (gained) {
     add(byId("chart-gross"), {
-      title: "Gross change a year, by new class, km\u00b2",
-      label: "Area that changed its class in a year, stacked by the class that it became.",
+      title: "Gross change per year, by new class, km\u00b2",
+      label: "Area that changed its class in a year, stacked by new class.",
       zero: true, bars: classes.map(({ colour }, i) => ({ colour, values: column(gained, i) })),
       value: (i) => (sum(gained[i]) ? `${years[i]}: ${area(sum(gained[i]))}` : ""),
     });
   } else byId("chart-gross").remove();
   if (groups && !groups.some((group) => group.unmet.some(Boolean))) {
-    const said = element("p", { class: "hint" }, "All that the scenario asked for was met, in every year.");
-    byId("chart-unmet").append(element("figcaption", {}, "Demand unmet"), said);
+    const said = element("p", { class: "hint" }, "The demand of the scenario was met, in every year.");
+    byId("chart-unmet").append(element("figcaption", {}, "Unmet demand"), said);
     drawGroups(groups.filter((group) => group.classes.length), add);
   } else if (groups) {
     add(byId("chart-unmet"), {
-      title: "Demand unmet, km\u00b2",
-      label: "Net change that the scenario asked for and that could not be met, stacked by group.",
+      title: "Unmet demand, km\u00b2",
+      label: "Net change of the scenario that was not possible, stacked by group.",
       zero: true,
       bars: groups.map((group) => ({ colour: classes[group.classes[0]]?.colour ?? "#888888", values: group.unmet })),
       value: (i) => `${years[i]}: ${area(sum(groups.map((group) => group.unmet[i])))}`,
@@ -46,7 +46,7 @@ function drawGroups(groups, add) {
   byId("demand").hidden = false;
   const signedKnown = groups.every((group) => group.demand);
   byId("demand-text").textContent = signedKnown
-    ? "Lines: area on the map. Dashes: the area that the scenario asks for. Where they part, demand was not met."
+    ? "Lines: area on the map. Dashes: area that the scenario demands. Where they differ, demand was not met."
     : "Lines: area on the map. Shaded: as far as the scenario's demand may lie from it, which is the demand unmet.";
   for (const group of groups) {
     const total = facts.area.map((row) => group.classes.reduce((sum, i) => sum + row[i], 0));

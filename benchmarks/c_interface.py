@@ -1,8 +1,8 @@
 """Cost of the C and Fortran interfaces for a host: copies, idle calls, repeated starts, memory.
 
-    python benchmarks/door.py [CYCLES]
+    python benchmarks/c_interface.py [CYCLES]
 
-Builds door/*.c and door/*.f90 with the compilers of this machine, and runs them with the real component:
+Builds c_hosts/*.c and c_hosts/*.f90 with the compilers of this machine, and runs them with the real component:
 
 - a4l_get_field of 1e5 and 1e7 doubles, compared with memcpy in alternating calls (aim: at most 1.5 times);
 - a run call without a step that is due, from Fortran (aim: below 5 microseconds);
@@ -24,7 +24,7 @@ import yaml
 
 from ai4land_coupler.capi.build import build, find_compiler, flags
 
-HERE = Path(__file__).parent / "door"
+HERE = Path(__file__).parent / "c_hosts"
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -36,7 +36,7 @@ def run(*command: str | Path) -> None:
     subprocess.run([str(word) for word in command], check=True, env=ENVIRONMENT)
 
 
-def still_land(folder: Path) -> Path:
+def constant_land(folder: Path) -> Path:
     """A configuration with few land cells of one degree that never change, to measure the interface only."""
     import rasterio
 
@@ -111,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder, fortran=fortran)
-        still = still_land(folder)
+        still = constant_land(folder)
         run(*find_compiler(), "-O2", HERE / "cost.c", *flags(folder).split(), "-o", folder / "cost")
         run(folder / "cost", still, 170, 84, "copy", 2001)
         run(folder / "cost", still, 1700, 841, "copy", 21)
