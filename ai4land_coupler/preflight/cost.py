@@ -45,9 +45,8 @@ def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
     if not clock.done:
         forcing, imports = component.read_inputs(clock.next())
         one = model.only([largest.id])
-        one.advance(
-            component.state, forcing, imports, clock.next()
-        )  # untimed: the first call also reads the static fields
+        # The first call is not timed, because it also reads the static fields.
+        one.advance(component.state, forcing, imports, clock.next())
         begin = time.perf_counter()
         one.advance(component.state, forcing, imports, clock.next())
         seconds = time.perf_counter() - begin

@@ -89,7 +89,7 @@ def test_missing_file(raw: Raw, tmp_path: Path) -> None:
 def test_missing_variable(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dataset]) -> None:
     with scenario() as file:
         file.renameVariable("secdf", "secdff")
-    raw["forcing"].pop()  # else the history would be asked for it
+    raw["forcing"].pop()  # otherwise the historical file would be used
     says(refused(raw, tmp_path), "lacks secdf of group 'forest'", "primf secdf", "forcing of 2015")
 
 

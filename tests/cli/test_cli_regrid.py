@@ -214,7 +214,7 @@ def test_ocean_grid_with_a_fold_keeps_its_integral(tmp_path, sample_data):
         assert 0.55 < ((stored.filled(0.0) != 0) * there).sum() / (4 * np.pi) < 0.75, "the share of the ocean"
 
 
-# ---- what is refused ----------------------------------------------------------------------------------------------
+# ---- refused input ------------------------------------------------------------------------------------------------
 
 
 def test_variables_that_cannot_be_regridded_are_refused(tmp_path, weights):
@@ -269,7 +269,7 @@ def test_rotated_data_are_refused(tmp_path, weights):
             file[name][:] = file[name][::-1]
         with pytest.raises(GridError, match="cells elsewhere than the weights"):
             regrid_file(weights, tmp_path / "turned.nc", tmp_path / "out.nc")
-    # a whole turn of longitude is the same place
+    # Longitudes that differ by 360 degrees are the same place.
     with netCDF4.Dataset(path, "a") as file:
         file["lon"][:] = file["lon"][:] - 360.0
     regrid_file(weights, path, tmp_path / "out.nc")
@@ -370,7 +370,7 @@ def test_two_ranks_write_the_same_file_as_one(tmp_path):
     np.testing.assert_array_equal(files[0].col, files[1].col)
     np.testing.assert_allclose(files[0].values, files[1].values, rtol=1e-14)
     np.testing.assert_allclose(files[0].source.fraction, files[1].source.fraction, rtol=1e-13)
-    # a second time the file is there: bad input, told once, on no rank a hang
+    # The second time, the file exists: one message about bad input, and no rank waits for ever.
     again = subprocess.run(
         [*command, "r36x18", "ico1", "-o", str(tmp_path / "two.nc")],
         env=environment(), capture_output=True, text=True, timeout=120, check=False,

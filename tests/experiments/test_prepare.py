@@ -287,7 +287,7 @@ def test_shard_has_the_same_bytes_as_from_zarr(
             assert encode_shard(part, chunk, shard, fill) == made[f"c/{row}/{col}"].to_bytes()
 
 
-# ---- the place ----------------------------------------------------------------------------------------------------
+# ---- the path -----------------------------------------------------------------------------------------------------
 
 
 def test_other_files_are_not_replaced(light: dict[str, Any], tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_weighted_change_keeps_probabilities_calibrated(tmp_path: Path, weight: 
     data = ruled_pairs()
     chance = np.random.default_rng(5).random(data.fine.shape)
     before = data.covers[2000]
-    after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # nothing foretells it
+    after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # no input predicts it
     data = ruled_pairs(covers={2000: before, 2001: after})
     metrics = UNetTrainer(options(40, change_weight=weight)).train(data, tmp_path / "b", silent).metrics
     assert metrics["changed_share_expected"] == pytest.approx(0.06, rel=0.3)
@@ -120,7 +120,7 @@ def test_held_out_land_is_never_a_target() -> None:
 
 
 def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
-    # two rows of two cells: pasture leaves in the north only, where cells are smaller
+    # Two rows of two cells. Pasture changes only in the north, where cells are smaller.
     fine = LatLonGrid(0.0, 1.0, 2, 61.0, -30.0, 2)
     before = np.array([[PASTURE, FOREST], [PASTURE, FOREST]], np.int8)
     after = np.array([[FOREST, FOREST], [PASTURE, FOREST]], np.int8)
@@ -134,14 +134,14 @@ def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
 
 
 def test_held_out_blocks_are_a_fifth_and_never_touch() -> None:
-    grid = LatLonGrid(-5.0, 0.5, 40, 60.0, -0.5, 40)  # one cell a block
+    grid = LatLonGrid(-5.0, 0.5, 40, 60.0, -0.5, 40)  # one cell per block
     held = held_out_blocks(grid, 0.5, 5, 2)
     assert held.mean() == pytest.approx(0.2)
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
         assert not (held & np.roll(held, shift, (0, 1))).any()
     folds = sum(held_out_blocks(grid, 0.5, 5, fold).astype(int) for fold in range(5))
     assert (folds == 1).all()
-    # the place of a block does not depend on the domain
+    # The position of a block does not depend on the domain.
     part = LatLonGrid(-1.0, 0.5, 10, 50.0, -0.5, 10)
     np.testing.assert_array_equal(held_out_blocks(part, 0.5, 5, 2), held[20:30, 8:18])
 
@@ -165,7 +165,7 @@ def test_scores_by_hand() -> None:
     assert scores["overall_accuracy_persistence"] == 0.5
     assert scores["overall_accuracy"] == 0.75
     assert scores["figure_of_merit"] == 0.5  # one hit, one miss
-    assert scores["figure_of_merit_right_amount"] == 1.0  # the two cells nearest to change are those that did
+    assert scores["figure_of_merit_right_amount"] == 1.0  # the two most probable changes are correct
     assert scores["changed_share_expected"] == pytest.approx((0.1 + 0.4 + 0.2 + 0.5) / 4, abs=1e-3)
     assert scores["recall"] == {"a": 1.0, "b": 0.5}
     assert scores["mean_iou"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
@@ -185,7 +185,7 @@ def test_placed_change_has_the_requested_amount() -> None:
         assert (placed_change(previous, logits, amount) != previous).sum() == amount
 
 
-# --- through adapters: a yearly series as the twin writes it
+# --- through adapters: a yearly series in the formats of the twin
 
 
 @pytest.fixture
@@ -365,7 +365,7 @@ def test_the_example_trains_on_the_united_kingdom(
     data = read_training_data(config, load_plugins())
     before, after = data.covers[2009], data.covers[2012]
     both = (before != OUTSIDE) & (after != OUTSIDE)
-    assert both.sum() == 331_904  # of the data's README
+    assert both.sum() == 331_904  # from the README of the data
     assert (before != after)[both].mean() == pytest.approx(0.095, abs=0.003)  # 9.6 % of native codes, fewer classes
     assert 0.15 < data.held_out[both].mean() < 0.25
     result = train(config, tmp_path / "bundle")

@@ -242,7 +242,7 @@ def test_map_layout(fine: TwinReport) -> None:
     with rasterio.open(str(fine.paths["maps"]).format(year=2013)) as source:
         assert (source.crs.to_epsg(), source.count, source.dtypes[0]) == (4326, 1, "uint8")
         assert source.transform.a == -source.transform.e == 0.00998837
-        # Cells of the global lattice whose centres lie in the region.
+        # Cells of the global lattice with centres in the region.
         assert (source.transform.c + 180) / 0.00998837 == pytest.approx(round((source.transform.c + 180) / 0.00998837))
         assert -1.5 < source.transform.c + 0.005 < -1.49
     assert Path(str(fine.paths["maps"]).format(year=2013)).name == "hilda_plus_2013_states_GLOB-v1-0-f_wgs84-nn.tif"
@@ -273,7 +273,7 @@ def test_luh2_static_layout(small: TwinReport) -> None:
     assert float(static["carea"].astype("f8").sum()) == pytest.approx(zone, rel=1e-6)
     assert static["carea"].attrs["units"] == "km2"
     assert set(np.unique(static["fstnf"])) <= {0, 1}
-    # Half a cell off, as in the published file.
+    # Wrong by half a cell, as in the published file.
     assert static["lat_bounds"].values[0].tolist() == [53.875, 53.625]
     assert static["lon_bounds"].values[0].tolist() == [-4.125, -3.875]
 
@@ -298,7 +298,7 @@ def test_static_layout(small: TwinReport) -> None:
     assert [soil[n].attrs["units"] for n in ("clay", "sand", "organic_carbon")] == ["1", "1", "g kg-1"]
     assert float((soil["clay"] + soil["sand"]).max()) < 1
     assert elevation.shape == read_map(small, 2000).shape
-    # Slope and aspect are those of the elevation: of a plane that numpy fits through five cells.
+    # Slope and aspect are those of a plane that numpy fits to the elevation of five cells.
     h, y, x = elevation.values.astype(np.float64), 40, 60
     metres = 6_371_007.2 * np.deg2rad(0.05)
     east = (h[y, x + 1] - h[y, x - 1]) / (2 * metres * np.cos(np.deg2rad(float(elevation.lat[y]))))
@@ -348,7 +348,7 @@ def test_known_driver_is_better_than_chance(small: TwinReport) -> None:
     assert hits / called < 0.05 < small.skill[1].oracle / 4
 
 
-# --- Files and mistakes ----------------------------------------------------------------------------------------
+# --- Files and errors ----------------------------------------------------------------------------------------
 
 
 def test_second_call_changes_nothing_and_other_options_replace_the_twin(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.store.output import HostLayout, LandField, OutputStore, StoreLayout
 
-#: Cells of HILDA+ v1.0's size: neither they nor the edges fit into 0.25 degrees.
+#: Cell size of HILDA+ v1.0. Neither the cells nor the edges fit into 0.25 degrees.
 GRID = LatLonGrid(-3.1234, 0.00998837, 131, 53.4321, -0.00998837, 97)
 YEARS = (2015, 2018, 2021)
 LEGEND = get_legend("hilda-v1.0-f")

@@ -15,7 +15,7 @@ from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.formats import export
 
-LON, LAT = np.arange(356.0, 360.0, 0.5), np.arange(51.5, 54.5, 0.5)  # 0 to 360, as CLM has them
+LON, LAT = np.arange(356.0, 360.0, 0.5), np.arange(51.5, 54.5, 0.5)  # 0 to 360, as in CLM
 SHAPE = (LAT.size, LON.size)
 
 
@@ -56,7 +56,7 @@ def test_the_first_year_is_the_surface_data_set(made: tuple[Path, Path, Path]):
     with netCDF4.Dataset(made[1]) as surface, netCDF4.Dataset(made[2]) as series:
         for name in ("PCT_CROP", "PCT_URBAN", "PCT_LAKE"):
             np.testing.assert_allclose(series[name][0], surface[name][:], atol=1e-6)
-        # CLM reads types of a land unit that is not there, too; they are free
+        # CLM also reads the types of a missing land unit. They can have any value.
         for name, unit in (("PCT_NAT_PFT", "PCT_NATVEG"), ("PCT_CFT", "PCT_CROP")):
             there = surface[unit][:] > 0
             np.testing.assert_allclose(series[name][0][:, there], surface[name][:][:, there], atol=1e-6)
@@ -105,7 +105,7 @@ def test_changes_are_those_of_the_maps(made: tuple[Path, Path, Path]):
             change = 100 * (last / land_last - first / land_first)
             expected = surface["PCT_CROP"][row, col] + change
             kept = surface["PCT_GLACIER"][row, col] + surface["PCT_WETLAND"][row, col]
-            # without anything cut off, change adds up to none, so nothing is scaled
+            # If nothing is cut off, the changes sum to zero, so nothing is scaled.
             if kept < 100:
                 tried += 1
                 assert series["PCT_CROP"][-1, row, col] == pytest.approx(expected, abs=1e-9)
@@ -115,7 +115,7 @@ def test_changes_are_those_of_the_maps(made: tuple[Path, Path, Path]):
 def test_cells_without_mapped_land_never_change(made: tuple[Path, Path, Path]):
     with netCDF4.Dataset(made[2]) as series:
         crops = series["PCT_CROP"][:]
-        np.testing.assert_array_equal(crops[:, 0, 0], crops[0, 0, 0])  # beyond the region
+        np.testing.assert_array_equal(crops[:, 0, 0], crops[0, 0, 0])  # outside of the region
         assert np.ptp(crops, axis=0).max() > 0
 
 

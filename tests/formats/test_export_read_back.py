@@ -109,7 +109,7 @@ def test_netcdf_by_cdo(maps: Path) -> None:
     assert output_of(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
     forest = [code for code in LEGEND.codes if 40 <= code <= 45]
     picked = " || ".join(f"(land_cover=={code})" for code in forest).replace(" ", "")
-    # CDO takes the cell measure of the file for its own areas
+    # CDO uses the cell measure of the file as area.
     sums = output_of(cdo, "-s", "outputf,%.12e", "-fldint", f"-expr,a={picked}", maps).split()
     expected = [class_area(year)[LEGEND.classes.index("forest")] for year in YEARS]
     np.testing.assert_allclose([float(text) for text in sums], expected, rtol=1e-6)
@@ -187,7 +187,7 @@ def test_luh2_layout(states: Path) -> None:
         assert file["urban"].dtype == np.float32
         assert file["urban"]._FillValue == np.float32(1e20)
         assert (np.diff(file["lat"][:]) == -0.25).all()
-        # on the lattice of the published files: 89.875, 89.625 ... and -179.875 ...
+        # The lattice of the published files: 89.875, 89.625 ... and -179.875 ...
         assert ((file["lat"][:] - 0.125) % 0.25 == 0).all()
         assert ((file["lon"][:] - 0.125) % 0.25 == 0).all()
         names = {"urban", "crop", "pastr", "forest", "open"}
@@ -266,7 +266,7 @@ def test_cmip_fraclut(cmip: dict[str, Path]) -> None:
         assert data.landuse.values.tolist() == ["primary_and_secondary_land", "pastures", "crops", "urban"]
         assert (lut.units, lut.standard_name) == ("%", "area_fraction")
         assert lut.cell_methods == "area: mean where land over all_area_types time: point"
-        # the map of 1 January is the state at the end of the year before
+        # The map of 1 January is the state at the end of the year before.
         assert data.time.values[0] == np.datetime64("2015-01-01")
         assert "bounds" not in data.time.attrs
         total = (lut.astype("f8") * data.areacella / 100).sum(("lat", "lon"))
@@ -350,7 +350,7 @@ def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path
                 if group.weight >= BaseCheck.HIGH and group.value[0] < group.value[1]
             ]
         data.close()
-        # CF has no standard name for a total area by class; coordinates and measures carry no content type
+        # CF has no standard name for a total area by class; coordinates and measures have no content type
         assert [item for item in failed if item[0] == "cf:1.11"] == [], path.name
         if path == maps:
             assert [item[1] for item in failed if not item[1].startswith("variable")] == []

@@ -225,7 +225,7 @@ def test_bfloat16_layers_give_fine_ranking() -> None:
     exact = REGIONAL.one_pass(predictor(network), Box(0, 100, 0, 120))
     fast = REGIONAL.one_pass(predictor(network, dtype="bfloat16"), Box(0, 100, 0, 120))
     assert fast.dtype == np.float32
-    assert np.unique(fast[0]).size > 0.9 * fast[0].size  # bfloat16 logits would leave a few hundred values
+    assert np.unique(fast[0]).size > 0.9 * fast[0].size  # bfloat16 logits would have only a few hundred values
     assert 0 < np.abs(fast - exact).mean() < 0.05 * np.abs(exact).mean()
 
 
@@ -251,7 +251,7 @@ def test_encoding_by_hand() -> None:
         "population": np.array([[0.0, np.e - 1], [np.e**3 - 1, 0.0]], np.float32)[None, None],
         "land_cover": cover[None, None],
         "aspect": np.array([[0.0, 90.0], [180.0, 360.0]], np.float32)[None, None],
-        # the channels list offset 0 first, so the batch does too
+        # The channels have offset 0 first, so the batch has too.
         "crop": np.stack([np.full((2, 2), 0.75, np.float32), np.full((2, 2), 0.125, np.float32)])[None],
     }
     x = encode(channels, 3, fields).numpy()[0]
@@ -260,7 +260,7 @@ def test_encoding_by_hand() -> None:
     np.testing.assert_array_equal(x[1], [[1, 0], [0, 0]])
     np.testing.assert_array_equal(x[2], [[0, 0], [0, 0]])
     np.testing.assert_array_equal(x[3], [[0, 1], [0, 0]])
-    np.testing.assert_array_equal(x[4], [[1, 1], [0, 1]])  # land, also where its class is hidden
+    np.testing.assert_array_equal(x[4], [[1, 1], [0, 1]])  # land, also if its class is hidden
     np.testing.assert_allclose(x[5], [[1, 0], [-1, 1]], atol=1e-6)
     np.testing.assert_array_equal(x[6], np.ones((2, 2)))
     np.testing.assert_array_equal(x[7], np.full((2, 2), 0.125))

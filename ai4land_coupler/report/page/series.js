@@ -47,7 +47,7 @@ function drawGroups(groups, add) {
   const signedKnown = groups.every((group) => group.demand);
   byId("demand-text").textContent = signedKnown
     ? "Lines: area on the map. Dashes: area that the scenario demands. Where they differ, demand was not met."
-    : "Lines: area on the map. Shaded: as far as the scenario's demand may lie from it, which is the demand unmet.";
+    : "Lines: area on the map. Shaded: the scenario's demand is in this range, whose half width is the unmet demand.";
   for (const group of groups) {
     const total = facts.area.map((row) => group.classes.reduce((sum, i) => sum + row[i], 0));
     const { colour } = facts.classes[group.classes[0]];
