@@ -1,9 +1,9 @@
-"""Class fractions on a host grid: one pass over codes, against one float field for each class.
+"""Time of class fractions on a host grid: one pass over the codes, compared with one float field per class.
 
     python benchmarks/aggregate.py [RESOLUTION_DEGREES]
 
-Both sides in one run, with the same weights: `RegridPlan.aggregate` on int8 codes, and a scipy CSR product with seven
-float64 fields made from the codes (what a component without codes does).
+Both sides use the same weights in one run: `RegridPlan.aggregate` on int8 codes, and a scipy CSR product with seven
+float64 fields made from the codes (as in a component without codes).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Speed of the allocation: cells per second of ``MapMaker.step`` on one block, and where its time goes.
+"""Speed of the allocation: cells per second of ``MapMaker.step`` on one block, and time of its phases.
 
     python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0] [--gross-temperature 0.5]
 
-The measure beside it is the least that any allocation does: the likeliest class of each cell of the same logits and
-the count of classes by forcing cell, in plain numpy and in the same run.
+For comparison, the same run measures the minimum work of an allocation in plain numpy: the most probable class of each
+cell, and the count of classes in each forcing cell.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ai4land_coupler.core.legend import get_crosswalk, get_legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.parallel import BlockPlan
 
-#: Native codes and shares of a map as of the United Kingdom: much pasture, some sea.
+#: Native codes and shares of a map like the United Kingdom: much pasture, some sea.
 MIXTURE = {11: 0.08, 22: 0.25, 33: 0.30, 40: 0.10, 55: 0.10, 66: 0.02, 77: 0.05, 0: 0.10}
-#: Shares of each class's land that leaves it in a step of three years, as the HILDA+ pair 2009/2012 has them.
+#: Share of each class's land that leaves the class in three years, from the HILDA+ maps of 2009 and 2012.
 RATES = {"urban": 0.05, "cropland": 0.06, "pasture": 0.08, "forest": 0.1, "grass_shrub": 0.4}
-#: What is timed apart: who owns the function, and its name.
+#: Functions that are timed separately: owner and name.
 PHASES = {
     "placement": (map_maker, "place_net_change"),
     "swaps": (map_maker, "swap_cells"),
@@ -38,7 +38,7 @@ PHASES = {
 
 @contextmanager
 def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
-    """Add up the time that a step spends in each phase."""
+    """Sum the time of each phase of a step."""
     originals = {phase: getattr(owner, name) for phase, (owner, name) in PHASES.items()}
 
     def timing(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
 
 
 def problem(size: int, **options: float) -> tuple[MapMaker, Mapping[str, Any]]:
-    """One block of HILDA+ cells under LUH2 cells, with logits that favour the class that is there."""
+    """One block of HILDA+ cells under LUH2 cells, with logits that favour the present class."""
     fine = LatLonGrid(-5.003, 0.00998837, size, 56.01, -0.00998837, size)
     plan = BlockPlan(fine, forcing_lattice(fine, LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)), size)
     legend, crosswalk = get_legend("hilda-v1.0-f"), get_crosswalk("luh2-hilda")
@@ -88,16 +88,16 @@ def problem(size: int, **options: float) -> tuple[MapMaker, Mapping[str, Any]]:
 
 
 def plain(maker: MapMaker, step: Mapping[str, Any]) -> np.ndarray:
-    """The likeliest class of each cell, and the count of classes by forcing cell."""
+    """The most probable class of each cell, and the count of classes in each forcing cell."""
     plan, block, classes = maker.plan, step["block"], len(maker.legend.view)
     rows, cols = (np.arange(n) for n in block.core.shape)
     home = plan.forcing_row[rows][:, None] * plan.forcing.nlon + plan.forcing_col[cols][None, :]
-    likeliest = step["logits"].argmax(axis=0)
-    return np.bincount((home * classes + likeliest).ravel(), minlength=plan.forcing.size * classes)
+    best = step["logits"].argmax(axis=0)
+    return np.bincount((home * classes + best).ravel(), minlength=plan.forcing.size * classes)
 
 
 def best(repeat: int, function: Callable[[], Any]) -> float:
-    """Shortest time of some calls (s)."""
+    """Shortest time of several calls (s)."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -117,7 +117,7 @@ def main() -> None:
 
     maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
     result = maker.step(**step)
-    told = {name: float(values.sum()) for name, values in result.diagnostics.items()}
+    totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
     whole = best(options.repeat, lambda: maker.step(**step))
     least = best(options.repeat, lambda: plain(maker, step))
     phases: dict[str, float] = {}
@@ -129,7 +129,9 @@ def main() -> None:
     cells, forcing = options.size**2, step["block"].forcing.size
     print(f"{options.size} x {options.size} cells, {forcing} forcing cells,", end=" ")
     print(f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}")
-    print(f"changed {told['changed_cells'] / told['land_cells']:.2%}, unpaired {told['unpaired_cells']:.0f} cells")
+    print(
+        f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
+    )
     print(f"MapMaker.step       {whole * 1e3:8.1f} ms {cells / whole / 1e6:8.2f} M cells/s", end="")
     print(f" {forcing / whole:8.0f} forcing cells/s")
     print(f"argmax and bincount {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s   ratio {whole / least:.1f}")

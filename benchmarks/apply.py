@@ -1,10 +1,10 @@
-"""Make and apply conservative regrid weights: ours, YAC alone, and ESMF alone where esmpy is installed.
+"""Time of making and applying conservative weights: ours, YAC alone, and ESMF alone (if esmpy is installed).
 
     python benchmarks/apply.py [1-degree|icosahedron] ...
 
-From 0.25 degrees (1440 x 720) to 1 degree, and to an icosahedron of 81,920 triangles. Each side makes its weights in a
-process of its own, for its time and memory, with the grid type that suits it best, and then applies them to 1 and to 20
-fields of double precision: the best of 15 times. All sides run one after the other, in one run, and round after round.
+From 0.25 degrees (1440 x 720) to 1 degree, and to an icosahedron of 81,920 triangles. Each side makes its weights in
+its own process, to measure time and memory, with the most suitable grid type. Then it applies them to 1 and to 20
+fields in double precision; the best of 15 times counts. All sides run one after the other, in several rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Apply = Callable[[np.ndarray], Any]
 
 
 def icosahedron(level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (n, 3) on the unit sphere and counter-clockwise triangles (20 x 4**level, 3), slightly turned."""
+    """Vertices (n, 3) on the unit sphere and counter-clockwise triangles (20 x 4**level, 3), slightly rotated."""
     golden = (1 + 5**0.5) / 2
     signs = np.array([[-1, golden], [1, golden], [-1, -golden], [1, -golden]])
     zero = np.zeros((4, 1))
@@ -155,7 +155,7 @@ def best(function: Callable[[], object], times: int = 15) -> float:
 
 
 def side(name: str, target: str, pipe: Connection) -> None:
-    """One side in its own process: make the weights, then apply when told to."""
+    """One side in its own process: make the weights, then apply them on request."""
     begin, used = time.perf_counter(), time.process_time()
     apply = SIDES[name](target)[""]
     made = time.perf_counter() - begin, time.process_time() - used
@@ -163,8 +163,8 @@ def side(name: str, target: str, pipe: Connection) -> None:
     values = np.random.default_rng(0).random((FIELDS, 1440 * 720))
     cases: dict[str, Callable[[], object]] = {"1 field": lambda: apply(values[:1]), "20 fields": lambda: apply(values)}
     if name == "ours":
-        beside, single = np.asfortranarray(values), np.asfortranarray(values.astype(np.float32))
-        cases["20 fields, side by side in memory"] = lambda: apply(beside)
+        interleaved, single = np.asfortranarray(values), np.asfortranarray(values.astype(np.float32))
+        cases["20 fields, side by side in memory"] = lambda: apply(interleaved)
         cases["20 fields of float32, side by side"] = lambda: apply(single)
     while pipe.recv():
         pipe.send({case: best(function) for case, function in cases.items()})

@@ -1,11 +1,11 @@
-"""From the globe at 1 km to two host grids: ICON R2B4, and a 10 km icosahedral grid over Europe.
+"""Regridding from the globe at 1 km to two host grids: ICON R2B4, and a 10 km icosahedral grid over Europe.
 
     python benchmarks/globe.py [icon|europe] [RANKS]
 
-The land is that of the package global-land-mask, on the grid of HILDA+ v1.0 (36041 x 18021); classes are made up. Told
-are wall time and peak memory of all ranks together, the time of one sum of classes, what is conserved, and the largest
-difference from weights that YAC makes directly for all fine cells of three regions. Without the sample data
-(AI4LAND_SAMPLE_DATA) ICON is left out.
+The land mask is from the package global-land-mask, on the grid of HILDA+ v1.0 (36041 x 18021). The classes are
+synthetic. The program prints wall time and peak memory of all ranks together, the time of one sum of classes, the error
+of conservation, and the largest difference from weights that YAC makes directly for all fine cells of three regions.
+ICON needs the sample data (AI4LAND_SAMPLE_DATA).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ LAND = LatLonGrid(-180.0, 0.009988624327190708, 36041, 90.0, -0.0099883465867460
 PLAN = BlockPlan(LAND, forcing_lattice(LAND, LatLonGrid(-180.0, 0.25, 1440, 90.0, -0.25, 720)), 16)
 CLASSES = 7
 ICON = "grids/icon_extpar_0010_R02B04_G.nc"
-#: Middles of the regions that are compared with direct weights (degrees east, degrees north).
+#: Centres of the regions that are compared with direct weights (degrees east, degrees north).
 REGIONS = {"icon": ((-3.0, 54.0), (100.0, 0.5), (-65.0, 81.0)), "europe": ((-3.0, 54.0), (12.0, 44.0), (25.0, 68.0))}
-#: Their size in fine cells.
+#: Size of these regions in fine cells.
 SIZE = {"icon": 900, "europe": 300}
 
 
@@ -51,11 +51,11 @@ def main() -> None:
     environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "mask.npy"
-        # in a process of its own, whose memory goes with it
+        # In a separate process, so that its memory is freed.
         subprocess.run([sys.executable, "-c", f"import globe; globe.write_mask({str(mask)!r})"], check=True, cwd=HERE)
         for name in names:
             if name == "icon" and "AI4LAND_SAMPLE_DATA" not in os.environ:
-                print("ICON R2B4 is left out: AI4LAND_SAMPLE_DATA does not tell where the sample data are")
+                print("ICON R2B4 is left out: AI4LAND_SAMPLE_DATA is not set to the folder of the sample data")
                 continue
             command = [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py"]
             subprocess.run([*command, HERE / "globe.py", "rank", name, mask], check=True, env=os.environ | environment)
@@ -65,7 +65,7 @@ HERE = Path(__file__).parent
 
 
 def write_mask(path: str) -> None:
-    """Land of the whole grid, a bit a cell, (rows, columns / 8)."""
+    """Land of the whole grid, one bit per cell, (rows, columns / 8)."""
     from ai4land_coupler.experiments.twin.earth import land_at
 
     np.save(path, np.packbits(land_at(LAND.lon, LAND.lat), axis=1))
@@ -81,7 +81,7 @@ def codes_of(mask: NDArray[np.uint8], box: Box) -> NDArray[np.int8]:
 
 
 def europe() -> Mesh:
-    """Triangles of 97 km2 (20 x 4**9 on the globe) with their middles at 25 W to 45 E, 34 to 72 N."""
+    """Triangles of 97 km2 (20 x 4**9 on the globe) with centres at 25 W to 45 E, 34 to 72 N."""
     golden = (1 + 5**0.5) / 2
     corners = np.array([[0, s, t * golden] for s in (1, -1) for t in (1, -1)], float)
     corners = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)])
@@ -93,7 +93,7 @@ def europe() -> Mesh:
     triangles = corners[np.array(faces)]
     inward = np.linalg.det(triangles) < 0
     triangles[inward] = triangles[inward][:, ::-1]
-    # turned, so that no edge lies on a meridian
+    # Rotated, so that no edge is on a meridian.
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
     triangles = triangles @ (turn * np.sign(np.linalg.det(turn)))
     lon, lat = np.deg2rad([10.0, 55.0])
@@ -117,7 +117,7 @@ def europe() -> Mesh:
 
 
 def run(name: str, path: Path) -> None:
-    """One rank of the measurement."""
+    """The measurement on one rank."""
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
@@ -178,20 +178,20 @@ def class_area(codes: dict[int, NDArray[np.int8]]) -> NDArray[np.float64]:
 
 
 def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts: Any) -> str:
-    """Areas by class in the host cells that lie wholly in a region, against direct weights of all of its land."""
+    """Compare class areas in host cells completely inside a region with direct weights of all fine cells."""
     row, col = int(LAND.rows_of(np.array(place[1]))), int(LAND.cols_of(np.array(place[0])))
     box = Box(row - size, row + size, col - size, col + size)
     codes = codes_of(mask, box)
-    # the ocean too: YAC rounds a host cell that is nearly all land to one that is, and all of its weights with it
+    # Include the ocean: YAC treats a host cell with nearly complete land as complete, and scales all its weights.
     rows, cols = np.indices(codes.shape).reshape(2, -1)
     ids = (box.row0 + rows) * LAND.nlon + box.col0 + cols
     north, south = LAND.lat_edges[box.row0], LAND.lat_edges[box.row1]
     west, east = LAND.lon_edges[box.col0], LAND.lon_edges[box.col1]
     lat, lon = whole.corner_lat, (whole.corner_lon - west + 180) % 360 - 180 + west
-    # a great circle bends away from its corners
+    # A great circle is curved, so it leaves the box of its corners.
     bend = 1.0 if size > 500 else 0.02
     inside = ((lat < north - bend) & (lat > south + bend) & (lon > west) & (lon < east)).all(axis=1)
-    # with their neighbours, or YAC's rounding would not be put right in the land that they share
+    # Include the neighbours: otherwise YAC's rounding is not corrected on the land that they share.
     near = ((lat < north) & (lat > south) & (lon > west - bend) & (lon < east + bend)).any(axis=1)
     chosen = whole.take(np.flatnonzero(near))
     begin = time.perf_counter()
@@ -202,8 +202,8 @@ def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts
     for cells, values in parts:
         everywhere[:, cells] = values
     off = (np.abs(everywhere[:, chosen.cell_ids] - area) / direct.destination_area)[:, inside[near]]
-    told = f"{off.shape[1]} cells, {len(ids)} fine cells, direct in {seconds:.1f} s"
-    return f"{told}, at most {off.max():.1e} of their area off"
+    facts = f"{off.shape[1]} cells, {len(ids)} fine cells, direct in {seconds:.1f} s"
+    return f"{facts}, at most {off.max():.1e} of their area off"
 
 
 def memory() -> int:

@@ -1,12 +1,12 @@
-"""How fast ``ai4land prepare`` is, against a plain copy plus decompression of the same files, in one run.
+"""Speed of ``ai4land prepare``, compared with copying and decompressing the same files in one run.
 
     python benchmarks/prepare.py                  # 300 MB of raw files, in a temporary folder
     python benchmarks/prepare.py --megabytes 3000 --folder /scratch/prepare
 
-The raw files have the layouts of LUH2 (0.25 degree, global, zlib), of HILDA+ (GeoTIFF, LZW) and of static fields. Their
-values are made up: smooth fields with noise in their last digits, so that they compress as badly as real ones. A speed
-of 0.5 means that preparing took twice as long as copying and reading. Seconds of processors are told too: they vary
-less where others use the machine.
+The raw files have the formats of LUH2 (0.25 degree, global, zlib), of HILDA+ (GeoTIFF, LZW) and of static fields. Their
+values are synthetic: smooth fields with noise in the last digits, so that they compress as badly as real data. A speed
+of 0.5 means that preparing takes twice as long as copying and reading. The program also prints processor times, which
+vary less on a shared machine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def land_of(grid: LatLonGrid) -> np.ndarray:
 
 
 def waves(grid: LatLonGrid, number: int, year: int) -> np.ndarray:
-    """A smooth field from 0 to 1 with noise of a thousandth, another for each number and year."""
+    """A smooth field from 0 to 1 with noise of a thousandth, different for each number and year."""
     lat, lon = np.deg2rad(grid.lat)[:, None], np.deg2rad(grid.lon)[None, :]
     smooth = np.sin((3 + number) * lat + 0.01 * (year - FIRST)) * np.cos((2 + number) * lon)
     noise = np.random.default_rng([number, year]).random(grid.shape, dtype=np.float32)
@@ -63,7 +63,7 @@ def create(path: Path, grid: LatLonGrid) -> netCDF4.Dataset:
 
 
 def write_year(folder: Path, year: int, states: netCDF4.Dataset, land: dict[str, np.ndarray]) -> None:
-    """One step of the states and one map."""
+    """One time step of the states, and one map."""
     step = year - FIRST
     states["time"][step] = year - 850
     fractions = np.stack([waves(FORCING, n, year) for n in range(len(FRACTIONS))])
@@ -77,7 +77,7 @@ def write_year(folder: Path, year: int, states: netCDF4.Dataset, land: dict[str,
 
 
 def make_raw(folder: Path, megabytes: float) -> None:
-    """Raw files of at least this size, a year after the other."""
+    """Write raw files of at least this size, year by year."""
     land = {"forcing": land_of(FORCING), "land": land_of(LAND)}
     kinds = {"elevation": ("m", 3000.0), "clay": ("1", 0.4), "sand": ("1", 0.4), "organic_carbon": ("g kg-1", 60.0)}
     with create(folder / "static.nc", STATIC) as file:
@@ -102,7 +102,7 @@ def make_raw(folder: Path, megabytes: float) -> None:
 
 
 def copy_and_read(files: list[Path], target: Path) -> tuple[float, float]:
-    """Seconds, and those of processors, that one process takes to copy files and to decompress everything in them."""
+    """Wall and processor seconds of copying and decompressing all files in one process."""
     target.mkdir()
     begin, busy = time.perf_counter(), time.process_time()
     for path in files:
@@ -147,7 +147,7 @@ def processes(root: psutil.Process) -> Iterator[psutil.Process]:
 
 
 def run_prepare(config: Path, store: Path, last: int, jobs: int) -> tuple[float, float, float]:
-    """Seconds, those of processors, and the largest memory of any of its processes (bytes)."""
+    """Wall and processor seconds, and the largest memory of a process (bytes)."""
     command = ["prepare", str(config), "-o", str(store), "--maps", str(FIRST), str(last), "--jobs", str(jobs)]
     begin, busy = time.perf_counter(), children_busy()
     child = subprocess.Popen(

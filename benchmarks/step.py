@@ -1,9 +1,9 @@
-"""Where the time of a simulated year goes, and what the component adds to its network.
+"""Time of the phases of a simulated year, and overhead of the component compared with its network.
 
     python benchmarks/step.py
 
-Both sides in one run: the network alone on the windows of all tiles, and the whole year (forcing, halos, assembly,
-network, allocation, regridding, output, restart). A ratio of 1.0 would be a component that costs nothing.
+Both sides are in one run: the network alone on the windows of all tiles, and the whole year (forcing, halos, assembly,
+network, allocation, regridding, output, restart). A ratio of 1.0 means that the component has no overhead.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
             last = now
 
         summary = Simulation(config, progress=tick).run()
-        whole = statistics.median(times[1:])  # the first holds the start
+        whole = statistics.median(times[1:])  # the first includes the start
         cells = twin.land_cells
         print(f"{cells} land cells, {len(YEARS)} years")
         print(f"network alone   {alone:6.2f} s a year   {cells / alone / 1e3:7.0f} k land cells/s")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def network_alone(config) -> float:
-    """Median seconds of the network on all windows of a year, already assembled."""
+    """Median seconds of the network on all windows of a year, without the time to assemble them."""
     import torch
 
     torch.set_num_threads(config.parallel.threads)

@@ -1,10 +1,10 @@
-"""Making conservative weights: 0.25 degree to an icosahedron of 81,920 triangles, on one rank.
+"""Time of making conservative weights: 0.25 degree to an icosahedron of 81,920 triangles, on one rank.
 
     python benchmarks/weights.py [CELLS_ALONG_THE_EQUATOR] [LEVEL]
 
-Each side is a process of its own, one after the other, in one run: plain YAC on its own regular grid, our weights
-through YAC and through ESMF, and CDO's `gencon`, as far as they are installed. CPU seconds, wall seconds and the peak
-resident memory of the whole process (start and reading included).
+Each side runs in its own process, one after the other: plain YAC on its own regular grid, our weights with YAC and
+with ESMF, and CDO's `gencon`, if they are installed. The program prints CPU seconds, wall seconds and the peak
+resident memory of the whole process (including start and reading).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ai4land_coupler.regrid.backends import esmf_runtime
 
 
 def icosahedron(level: int) -> np.ndarray:
-    """Corners (20 x 4**level, 3, 3) of triangles on the unit sphere, turned so that no edge lies on a meridian."""
+    """Corners (20 x 4**level, 3, 3) of triangles on the unit sphere, rotated so that no edge is on a meridian."""
     golden = (1 + 5**0.5) / 2
     corners = np.array([[0, y, z * golden] for y in (-1, 1) for z in (-1, 1)], float)
     corners = np.concatenate([np.roll(corners, shift, axis=1) for shift in range(3)])
@@ -63,7 +63,7 @@ def ours(backend: str, nlon: int, level: int, **options: object) -> None:
 
 
 def plain_yac(nlon: int, level: int, folder: Path) -> None:
-    """YAC's own regular grid, and its weights written to a file and read again, as they must be."""
+    """YAC's own regular grid. Its weights must be written to a file and read again."""
     from mpi4py import MPI
     from scipy.io import netcdf_file
 
@@ -124,15 +124,15 @@ def write_for_cdo(nlon: int, level: int, folder: Path) -> None:
 
 
 def measured(name: str, command: list[str]) -> None:
-    """Run a process and tell what it took."""
+    """Run a process and return its cost."""
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert child.stdout is not None
-    told = child.stdout.read().strip().splitlines()
+    lines = child.stdout.read().strip().splitlines()
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     wall, cpu = time.perf_counter() - begin, used.ru_utime + used.ru_stime
-    last = told[-1] if told and child.returncode == 0 else f"exit code {child.returncode}" if child.returncode else ""
+    last = lines[-1] if lines and child.returncode == 0 else f"exit code {child.returncode}" if child.returncode else ""
     print(f"{name:28} {cpu:7.1f} s CPU {wall:7.1f} s wall {used.ru_maxrss / 1024:7.0f} MB  {last}", flush=True)
 
 

@@ -1,6 +1,6 @@
-"""The demo (``make demo``): a Twin Earth, a trained network, twenty simulated years, one page.
+"""The demo (``make demo``): makes a Twin Earth, simulates twenty years with a trained U-Net, and writes a page.
 
-Needs no data and no network. Under three minutes on two cores.
+Needs no data and no internet connection. Takes less than three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ai4land_coupler.store.output import open_store
 HERE = Path(__file__).parent
 DEMO = HERE.parent / "demo"
 
-#: Another region and another seed than the network was trained on (examples/twin-train.yaml).
+#: The region and seed differ from those of the training (examples/twin-train.yaml).
 TWIN = TwinOptions(
     lon0=-5, lon1=3, lat0=47.5, lat1=52, resolution=1 / 64, first_year=2013, last_year=2035, scenario_start=2015, seed=7
 )
@@ -47,20 +47,20 @@ def main() -> None:
     console.print(skill(twin, summary.store))
     console.print(f"the store of the run: {summary.store}", soft_wrap=True, markup=False)
     console.print(f"a picture of it:      {picture}", soft_wrap=True, markup=False)
-    console.print(f"all of it on a page:  {page}", soft_wrap=True, markup=False)
-    console.print("look inside with:     ai4land inspect demo/run.zarr")
+    console.print(f"a page about the run: {page}", soft_wrap=True, markup=False)
+    console.print("to see its contents:  ai4land inspect demo/run.zarr")
 
 
 def skill(twin: TwinReport, store: Path) -> str:
-    """Figure of merit of the change that was predicted, against the twin's own map of the last year."""
+    """Figure of merit of the predicted change, compared with the twin's map of the last year."""
     legend, maps = get_legend("hilda-v1.0-f"), open_store(store)["land_cover"]
     with rasterio.open(str(twin.paths["maps"]).format(year=TWIN.last_year)) as file:
         truth = legend.to_view(file.read(1))
     first, last = (legend.to_view(maps.isel(year=i).values) for i in (0, -1))
-    ceiling = next(s for s in twin.skill if s.lead == len(maps["year"]) - 1)
+    best = next(s for s in twin.skill if s.lead == len(maps["year"]) - 1)
     return (
-        f"figure of merit of the change in {ceiling.lead} years: {figure_of_merit(first, truth, last).value:.2f} "
-        f"(a copy of the first map 0, the oracle {ceiling.oracle:.2f})"
+        f"figure of merit of the change in {best.lead} years: {figure_of_merit(first, truth, last).value:.2f} "
+        f"(a copy of the first map 0, the oracle {best.oracle:.2f})"
     )
 
 

@@ -18,22 +18,22 @@ from ai4land_coupler.cli.terminal import duration, out, size
 def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
     """Estimate tiles, memory, disk and time of a run. Predicts one tile and scales up."""
     from ai4land_coupler.config.sections import load_config
-    from ai4land_coupler.preflight.cost import expect
+    from ai4land_coupler.preflight.cost import estimate_cost
 
-    expected = expect(load_config(config, overrides), ranks)
+    estimate = estimate_cost(load_config(config, overrides), ranks)
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("land grid", str(expected.grid))
-    table.add_row("blocks", f"{expected.blocks}, {expected.land_blocks} of them with land")
+    table.add_row("land grid", str(estimate.grid))
+    table.add_row("blocks", f"{estimate.blocks}, {estimate.land_blocks} of them with land")
     table.add_row(
         "largest tile",
-        f"core {expected.core[0]} x {expected.core[1]}, window {expected.window[0]} x {expected.window[1]}",
+        f"core {estimate.core[0]} x {estimate.core[1]}, window {estimate.window[0]} x {estimate.window[1]}",
     )
-    table.add_row("useful share", f"{100 * expected.useful:.0f} % of the cells that are predicted")
-    table.add_row("steps", f"{expected.steps}")
+    table.add_row("useful share", f"{100 * estimate.useful:.0f} % of the cells that are predicted")
+    table.add_row("steps", f"{estimate.steps}")
     table.add_row(
         "memory",
-        f"about {size(expected.memory)} per rank on {ranks} {'rank' if ranks == 1 else 'ranks'}, before regrid weights",
+        f"about {size(estimate.memory)} per rank on {ranks} {'rank' if ranks == 1 else 'ranks'}, before regrid weights",
     )
-    table.add_row("disk", f"about {size(expected.disk)} for the store")
-    table.add_row("time", f"about {duration(expected.seconds)}, after the start and the regrid weights")
+    table.add_row("disk", f"about {size(estimate.disk)} for the store")
+    table.add_row("time", f"about {duration(estimate.seconds)}, after the start and the regrid weights")
     out.print(table)

@@ -1,6 +1,6 @@
-"""Measures of land-change skill.
+"""Measures of the skill of predicted land change.
 
-Overall accuracy says little where half a per cent changes in a year; these look at the change itself.
+Only half a per cent of the land changes in a year, so overall accuracy is not useful. These measures use the change.
 Pontius et al. (2008), https://doi.org/10.1007/s00168-007-0138-2, for the figure of merit; Pontius and Millones
 (2011), https://doi.org/10.1080/01431161.2011.552923, for quantity and allocation disagreement.
 """
@@ -23,13 +23,13 @@ class FigureOfMerit:
     Parameters
     ----------
     hits:
-        Change observed and predicted, to the right class.
+        Observed change that was predicted with the right class.
     wrong:
-        Change observed and predicted, to the wrong class.
+        Observed change that was predicted with a wrong class.
     misses:
-        Change observed, none predicted.
+        Observed change that was not predicted.
     false_alarms:
-        Change predicted, none observed.
+        Predicted change that was not observed.
     """
 
     hits: float
@@ -39,7 +39,7 @@ class FigureOfMerit:
 
     @property
     def value(self) -> float:
-        """H / (H + W + M + F); NaN where nothing changed and nothing was predicted to."""
+        """H / (H + W + M + F). NaN if there is neither observed nor predicted change."""
         total = self.hits + self.wrong + self.misses + self.false_alarms
         return self.hits / total if total else float("nan")
 
@@ -65,19 +65,19 @@ def _same_shape(*maps: ArrayLike) -> list[NDArray[Any]]:
 def figure_of_merit(
     before: ArrayLike, observed: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
 ) -> FigureOfMerit:
-    """Compare predicted with observed change since one map.
+    """Compare predicted with observed change since an earlier map.
 
     Parameters
     ----------
     before, observed, predicted:
-        Classes at the start, and at the end as observed and as predicted; equal shapes.
+        Classes at the start, observed at the end, and predicted for the end; with equal shapes.
     weights:
-        Weight of each cell, such as its area; zero leaves a cell out. Default: one each.
+        Weight of each cell, such as its area. Cells with weight zero do not count. Default: 1.
 
     Raises
     ------
     GridError
-        When the shapes differ.
+        If the shapes differ.
     """
     start, truth, guess = _same_shape(before, observed, predicted)
     weight = np.ones(start.shape) if weights is None else np.broadcast_to(np.asarray(weights, np.float64), start.shape)
@@ -95,7 +95,7 @@ def figure_of_merit(
 
 
 def class_shares(classes: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Share of each class 0 .. n-1 among the cells that have one of them, shape (n,)."""
+    """Share of each class 0 .. n-1 among all cells with one of these classes, shape (n,)."""
     flat = np.asarray(classes).ravel()
     weight = np.ones(flat.size) if weights is None else np.broadcast_to(weights, np.shape(classes)).ravel()
     inside = (flat >= 0) & (flat < n_classes)
@@ -106,15 +106,15 @@ def class_shares(classes: ArrayLike, n_classes: int, weights: ArrayLike | None =
 def quantity_disagreement(
     observed: ArrayLike, predicted: ArrayLike, n_classes: int, weights: ArrayLike | None = None
 ) -> float:
-    """Half the sum over the classes of the difference in their shares: what no rearrangement could mend.
+    """Half the sum over all classes of the difference in their shares. Moving cells cannot reduce this error.
 
-    Cells that are in none of the classes 0 .. n-1 in the observed map do not count; the predicted map must have a
-    class wherever the observed one has.
+    Cells without one of the classes 0 .. n-1 in the observed map do not count. The predicted map must have a class in
+    all other cells.
 
     Raises
     ------
     GridError
-        When the shapes differ, or a cell has a class in the observed map only.
+        If the shapes differ, or a cell has a class in the observed map only.
     """
     p, q, _ = _compared(observed, predicted, n_classes, weights)
     return float(np.abs(p - q).sum() / 2)
@@ -123,7 +123,7 @@ def quantity_disagreement(
 def allocation_disagreement(
     observed: ArrayLike, predicted: ArrayLike, n_classes: int, weights: ArrayLike | None = None
 ) -> float:
-    """The share of wrong cells less the quantity disagreement: what swapping places would mend.
+    """The share of wrong cells minus the quantity disagreement. Swapping cells could correct this error.
 
     Arguments and errors as for :func:`quantity_disagreement`.
     """

@@ -1,4 +1,4 @@
-"""Output in the formats that other programs read; see docs/formats.md."""
+"""Output formats: converts a store for other programs (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ai4land_coupler.formats.store_reader import StoreReader
 
 Format = Literal["netcdf", "geotiff", "luh2", "cmip", "clm"]
 
-#: Grid of ``cmip`` (degrees).
+#: Default cell size of the grid of ``cmip`` (degrees).
 DEFAULT_RESOLUTION = 0.5
 
 __all__ = ["Format", "export"]
 
 
 def _nothing(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Default of ``progress``: does nothing."""
 
 
 def export(
@@ -37,38 +37,38 @@ def export(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = _nothing,
 ) -> list[Path]:
-    """Write committed years of an output store in another format.
+    """Convert committed years of an output store to another format.
 
     Parameters
     ----------
     path:
-        ``netcdf``: a file, one for each year where its name holds ``{year}``. ``luh2``, ``clm``: a file.
-        ``geotiff``, ``cmip``: a folder.
+        ``netcdf``: a file; with ``{year}`` in its name one file per year. ``luh2``, ``clm``: a file. ``geotiff``,
+        ``cmip``: a folder.
     years:
-        ``A:B`` (both included) or one year; all committed years where absent.
+        ``A:B`` (both included) or one year. Default: all committed years.
     host:
-        Name of a host grid, for ``netcdf`` and ``cmip``; the land grid where absent.
+        Name of a host grid, for ``netcdf`` and ``cmip``. Default: the land grid.
     resolution:
-        Cell of the grid of ``cmip`` in degrees, without a host; 0.5 where absent.
+        Cell size of the grid of ``cmip`` in degrees, without a host. Default: 0.5.
     surface:
-        CLM's surface data set (fsurdat), for ``clm``: the first year equals it.
+        CLM's surface data set (fsurdat), for ``clm``. The first year equals it.
     attrs:
-        Further global attributes of netCDF files, such as ``license``, ``creator_name``, ``institution``.
+        Additional global attributes of netCDF files, such as ``license``, ``creator_name``, ``institution``.
     overwrite:
-        Replace files that exist.
+        Replace existing files.
     progress:
-        Called with the windows done and their number.
+        Called with the number of windows done and their total number.
 
     Returns
     -------
-    The files written.
+    The written files.
 
     Raises
     ------
     ConfigError, TimeError, DataError
-        The request does not fit the store, or files exist; see :class:`StoreReader` and :func:`files.check_targets`.
+        If the request does not fit the store, or files exist; see :class:`StoreReader` and :func:`files.check_targets`.
     RunError
-        The disk refuses.
+        If writing to disk fails.
     """
     path = Path(path)
     if kind not in get_args(Format):
@@ -114,7 +114,7 @@ def _check(
     surface: Path | str | None,
     attrs: Mapping[str, Any] | None,
 ) -> None:
-    """Refuse options that a format would ignore, and those that it lacks."""
+    """Refuse options that the format would ignore, and missing options that it needs."""
     if (surface is not None) != (kind == "clm"):
         raise ConfigError(
             "a surface data set belongs to clm exports, and they need one",

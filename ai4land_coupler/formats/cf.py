@@ -1,4 +1,4 @@
-"""Coordinates and attributes of the netCDF exports: CF-1.11 (https://cfconventions.org) and ACDD-1.3
+"""Coordinates and attributes of netCDF files: CF-1.11 (https://cfconventions.org) and ACDD-1.3
 (https://wiki.esipfed.org/Attribute_Convention_for_Data_Discovery_1-3)."""
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import EARTH_RADIUS, LatLonGrid
 from ai4land_coupler.formats.store_reader import StoreReader
 
-#: Time axes of all CF exports of all runs count from here.
+#: Reference date of all CF time axes.
 EPOCH = datetime.date(1850, 1, 1)
 CALENDAR = "proleptic_gregorian"
 CRS = "crs"
-#: zlib level of all variables: more costs time and saves a few per cent.
+#: zlib level of all variables. A higher level takes more time and saves only a few per cent.
 LEVEL = 4
-#: Rows that are written at once where they are computed.
+#: Number of rows that are computed and written at once.
 _ROWS = 64
 
 
 @contextmanager
 def dataset(path: Path, reader: StoreReader, attrs: Mapping[str, Any]) -> Iterator[Any]:
-    """A new netCDF-4 file with the global attributes of the store's run, then ``attrs`` over them."""
+    """A new netCDF-4 file with the global attributes of the run; ``attrs`` are added and can replace them."""
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
@@ -59,7 +59,7 @@ def _run(reader: StoreReader) -> dict[str, Any]:
 
 
 def extent(grid: LatLonGrid) -> dict[str, Any]:
-    """ACDD's description of where a grid is."""
+    """ACDD attributes for the extent of a grid."""
     lats, lons = grid.lat_edges, grid.lon_edges
     return {
         "geospatial_lat_min": float(lats.min()),
@@ -75,7 +75,7 @@ def extent(grid: LatLonGrid) -> dict[str, Any]:
 
 
 def coverage(years: Sequence[int]) -> dict[str, Any]:
-    """ACDD's description of when: from 1 January of the first year to the end of the last."""
+    """ACDD attributes for the time: from 1 January of the first year to the end of the last."""
     return {
         "time_coverage_start": f"{years[0]:04d}-01-01T00:00:00Z",
         "time_coverage_end": f"{years[-1] + 1:04d}-01-01T00:00:00Z",
@@ -86,13 +86,13 @@ def coverage(years: Sequence[int]) -> dict[str, Any]:
 
 def new_years_day(year: int) -> int:
     """Days from ``EPOCH`` to 1 January of a year."""
-    # the proleptic Gregorian calendar repeats itself, to the day, after 400 years of 146097 days
+    # The proleptic Gregorian calendar repeats after 400 years, which have 146097 days.
     turns, rest = divmod(year - 1, 400)
     return (datetime.date(rest + 1, 1, 1) - EPOCH).days + 146097 * turns
 
 
 def add_time(file: Any, values: NDArray[np.float64], bounds: NDArray[np.float64] | None, long_name: str) -> None:
-    """Dimension and coordinate ``time``; days since ``EPOCH``."""
+    """Add the dimension and coordinate ``time``, in days since ``EPOCH``."""
     file.createDimension("time", len(values))
     time = file.createVariable("time", "f8", ("time",))
     time.setncatts(
@@ -118,7 +118,7 @@ def _pairs(file: Any, name: str, bounds: NDArray[np.float64]) -> None:
 
 
 def add_latlon(file: Any, grid: LatLonGrid) -> None:
-    """Dimensions and coordinates ``lat`` and ``lon`` with bounds, and the coordinate reference system."""
+    """Add dimensions and coordinates ``lat`` and ``lon`` with bounds, and the coordinate reference system."""
     for name, values, edges, standard, units, axis in (
         ("lat", grid.lat, grid.lat_edges, "latitude", "degrees_north", "Y"),
         ("lon", grid.lon, grid.lon_edges, "longitude", "degrees_east", "X"),
@@ -144,7 +144,7 @@ def add_latlon(file: Any, grid: LatLonGrid) -> None:
 
 
 def add_cell_area(file: Any, name: str, grid: LatLonGrid) -> None:
-    """The area of each cell as all totals use it, float64 (lat, lon)."""
+    """Add the cell area that all totals use, float64 (lat, lon)."""
     chunks = (min(_ROWS, grid.nlat), min(1024, grid.nlon))
     area = file.createVariable(name, "f8", ("lat", "lon"), zlib=True, complevel=LEVEL, chunksizes=chunks)
     area.setncatts(
@@ -156,14 +156,14 @@ def add_cell_area(file: Any, name: str, grid: LatLonGrid) -> None:
             "comment": f"on the sphere of {EARTH_RADIUS:.1f} m, which has the surface area of WGS 84",
         }
     )
-    # by whole chunks: the grid of a fine map may not fit into memory as floats
+    # Write chunk by chunk, because the areas of a fine grid may not fit into memory.
     for row in range(0, grid.nlat, _ROWS):
         values = grid.row_area[row : row + _ROWS]
         area[row : row + values.size] = np.broadcast_to(values[:, None], (values.size, grid.nlon))
 
 
 def add_cells(file: Any, host: Any) -> None:
-    """Dimension ``cell`` of a host grid with its centres and areas, in the order of the global ids."""
+    """Add the dimension ``cell`` of a host grid with centres and areas, in the order of the global ids."""
     file.createDimension("cell", host.sizes["cell"])
     for name, standard, units in (
         ("lat", "latitude", "degrees_north"),
@@ -177,7 +177,7 @@ def add_cells(file: Any, host: Any) -> None:
 
 
 def add_text(file: Any, name: str, values: str | Sequence[str], attrs: Mapping[str, Any], dim: str = "") -> None:
-    """A text coordinate as characters, which CDO, NCO and Fortran read: a scalar, or one along ``dim``."""
+    """Add a text coordinate, scalar or along ``dim``. As characters, which CDO, NCO and Fortran can read."""
     texts = [values] if isinstance(values, str) else list(values)
     length = max(len(text) for text in texts)
     size = f"{name}_strlen"

@@ -1,8 +1,8 @@
 """A land-use time series for CLM (``flanduse_timeseries``) that starts from the host's own surface data set.
 
 Names, dimensions and units are those of CTSM's tools/mksurfdata_esmf. The first year equals the surface data; later
-years add the change of the run (:func:`ai4land_coupler.host.delta.add_type_change`). Wood harvest and fertiliser are
-not in a map: CLM runs such a file with ``do_harvest = .false.``.
+years add the change of the run (:func:`ai4land_coupler.host.delta.add_type_change`). A map does
+not contain wood harvest and fertiliser: run CLM with ``do_harvest = .false.``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ai4land_coupler.host.delta import add_type_change
 from ai4land_coupler.host.profiles import HostProfile, get_profile
 from ai4land_coupler.inputs.climate_zones import bioclimate_at
 
-#: Variables of the time series and their extra dimension; each has a maximum over time as well.
+#: Variables of the time series and their extra dimension. For each, the file also has the maximum over time.
 _SERIES = {"PCT_NAT_PFT": "natpft", "PCT_CFT": "cft", "PCT_CROP": None, "PCT_URBAN": "numurbl", "PCT_LAKE": None}
 _GRID = ("lsmlat", "lsmlon")
 
@@ -58,7 +58,7 @@ def write(
 
 
 class _TypeCover:
-    """Share of each cell that each type covers in a year: conservative sums of class x bioclimate."""
+    """Share of each cell that each type covers in a year, from conservative sums over class and bioclimate."""
 
     def __init__(self, reader: StoreReader, surface: ClmSurface, profile: HostProfile) -> None:
         self._reader, self._profile = reader, profile
@@ -66,7 +66,7 @@ class _TypeCover:
         fine = reader.grid
         sines = np.sin(np.deg2rad(surface.lat_edges))
         self._rows = overlap_lengths(sines, np.sin(np.deg2rad(fine.lat_edges)))
-        # the two grids may count longitudes from another meridian
+        # The longitudes of the two grids may differ by 360 degrees.
         turns = [overlap_lengths(surface.lon_edges + turn, fine.lon_edges) for turn in (-360.0, 0.0, 360.0)]
         self._cols = sum(turns[1:], turns[0]) * np.deg2rad(1.0)
         widths = np.deg2rad(np.diff(surface.lon_edges))

@@ -1,4 +1,4 @@
-"""CLM's surface data set (fsurdat): the host's own land surface that a land-use time series starts from."""
+"""Reads CLM's surface data set (fsurdat), from which a land-use time series starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.host.profiles import HostProfile
 
-#: How far the land units of a cell may miss 100 per cent (as CLM checks when it reads them).
+#: Largest difference of the sum of a cell's land units from 1 (CLM has the same check).
 _TOLERANCE = 1e-4
 
 
@@ -25,11 +25,11 @@ class ClmSurface:
     lon, lat:
         Centres (degrees), (lsmlon,) and (lsmlat,).
     lon_edges, lat_edges:
-        Half way between centres; the first and last latitude end at a pole where they would pass it.
+        In the middle between centres. The first and last latitude are limited to the poles.
     cover:
         Share of the cell's land by type of the profile ``clm``, (type, lat, lon).
     copied:
-        Variables that the time series repeats, by name: dimensions, attributes and values.
+        Variables that are copied to the time series, by name: dimensions, attributes and values.
     """
 
     lon: NDArray[np.float64]
@@ -40,7 +40,7 @@ class ClmSurface:
     copied: dict[str, tuple[tuple[str, ...], dict[str, Any], NDArray[Any]]]
 
 
-#: Land units in per cent of the cell: their types in the profile.
+#: Variables of land units (per cent of the cell), and their types in the profile.
 _UNITS = {"PCT_LAKE": "lake", "PCT_GLACIER": "glacier", "PCT_WETLAND": "wetland"}
 _COPIED = ("natpft", "cft", "LANDFRAC_PFT", "LONGXY", "LATIXY", "AREA", "PFTDATA_MASK")
 
@@ -51,8 +51,8 @@ def read_surface(path: Path, profile: HostProfile) -> ClmSurface:
     Raises
     ------
     DataError
-        The file is no such data set: a variable is missing, the grid is not regular, the numbers of plant or crop
-        types are others, values are missing or land units do not sum to 100.
+        If a variable is missing, the grid is not regular, the numbers of plant or crop types differ, values are
+        missing, or land units do not sum to 100.
     """
     import netCDF4
 
@@ -119,7 +119,7 @@ def _values(dataset: Any, name: str, shape: tuple[int, ...], path: Path) -> NDAr
 
 
 def _axis(dataset: Any, name: str, path: Path) -> NDArray[np.float64]:
-    """One axis of a regular grid that the file gives as two dimensions."""
+    """One axis of a regular grid, from a variable with two dimensions."""
     values = np.asarray(dataset[name][:], np.float64) if name in dataset.variables else np.zeros(0)
     if values.ndim != 2:
         raise DataError(

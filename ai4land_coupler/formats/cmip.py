@@ -1,4 +1,4 @@
-"""Variables of the CMIP6 tables, one file each (``schemas/cmip-variables.yaml``): fractions in per cent of the cell."""
+"""Writes variables of the CMIP6 tables (``schemas/cmip-variables.yaml``), one file each, in per cent of the cell."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ai4land_coupler.formats.coarsen import Coarsening, class_areas, covering_gr
 from ai4land_coupler.formats.store_reader import StoreReader
 
 MISSING = np.float32(1e20)
-#: Cells with a smaller share of mapped land hold nothing but rounding errors of edges that coincide.
+#: A smaller share of mapped land in a cell is only a rounding error of coinciding edges.
 LEAST = 1e-9
 CELL_METHODS = "area: mean where land over all_area_types time: mean"
 
 
 @dataclass(frozen=True)
 class CmipVariable:
-    """One variable: ``types`` maps each type to the classes of the view that make it up, in order.
+    """One variable: ``types`` maps each type to its classes of the view, in order.
 
-    ``dimension`` names the dimension of the types; empty where the variable has one type, a scalar coordinate.
+    ``dimension``: name of the dimension of the types; empty if the variable has only one type (a scalar coordinate).
     """
 
     name: str
@@ -44,7 +44,7 @@ class CmipVariable:
     comment: str
 
     def membership(self, legend: Legend) -> NDArray[np.float64]:
-        """Which classes of the view make up each type: 0 or 1, (types, classes)."""
+        """Which classes of the view belong to each type: 0 or 1, (types, classes)."""
         table = np.zeros((len(self.types), len(legend.classes)))
         for row, classes in enumerate(self.types.values()):
             for name in classes:
@@ -61,7 +61,7 @@ class CmipVariable:
 
 @cache
 def variables() -> tuple[CmipVariable, ...]:
-    """All variables that maps can give, as ``schemas/cmip-variables.yaml`` defines them."""
+    """All variables that can be computed from maps, as defined in ``schemas/cmip-variables.yaml``."""
     text = (resources.files("ai4land_coupler.schemas") / "cmip-variables.yaml").read_text()
     found = []
     for name, item in yaml.safe_load(text)["variables"].items():
@@ -84,7 +84,7 @@ def variables() -> tuple[CmipVariable, ...]:
 
 
 def files(reader: StoreReader, folder: Path) -> list[Path]:
-    """A file for each variable and then for each field, named in the manner of CMIP6 output."""
+    """The files of all variables, then of all fields, with names like those of CMIP6 output."""
     grid = "gr" if reader.host is None else "gn"
     span = f"{reader.years[0]:04d}-{reader.years[-1]:04d}"
     fractions = [folder / f"{v.name}_{v.frequency}_ai4land_{grid}_{span}.nc" for v in variables()]
@@ -94,7 +94,7 @@ def files(reader: StoreReader, folder: Path) -> list[Path]:
 def write(
     reader: StoreReader, targets: Sequence[Path], resolution: float, attrs: Mapping[str, Any], tick: Callable[[], None]
 ) -> None:
-    """Write all variables, year by year; on a latitude-longitude grid of ``resolution`` degrees or on the host's."""
+    """Write all variables, year by year; on a latitude-longitude grid of ``resolution`` degrees or on the host grid."""
     if reader.host is None:
         coarsening = Coarsening.between(reader.grid, covering_grid(reader.grid, resolution))
         place: Mapping[str, Any] = cf.extent(coarsening.coarse)
@@ -133,7 +133,7 @@ def _shares(
 
 
 def _define(file: Any, variable: CmipVariable, reader: StoreReader, coarsening: Coarsening | None) -> None:
-    """Dimensions, coordinates and the empty variable of one file."""
+    """Create dimensions, coordinates and the empty variable of one file."""
     starts = np.array([cf.new_years_day(year) for year in reader.years], np.float64)
     ends = np.array([cf.new_years_day(year + 1) for year in reader.years], np.float64)
     if variable.frequency == "yrPt":

@@ -1,4 +1,4 @@
-"""Monthly continuous fields as CMIP6 variables: means over the mapped land of each cell of a coarser grid."""
+"""Writes monthly continuous fields as CMIP6 variables: means over the mapped land of each cell of a coarser grid."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ai4land_coupler.formats.coarsen import Coarsening, covering_grid
 from ai4land_coupler.formats.store_reader import StoreReader
 
 MISSING = np.float32(1e20)
-#: Cells with a smaller share of land with values hold nothing but rounding errors of edges that coincide.
+#: A smaller share of land with values in a cell is only a rounding error of coinciding edges.
 LEAST = 1e-9
 
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, str]]:
-    """The fields that CMIP6 has too, as ``schemas/cmip-variables.yaml`` defines them."""
+    """The fields that also exist in CMIP6, as defined in ``schemas/cmip-variables.yaml``."""
     text = (resources.files("ai4land_coupler.schemas") / "cmip-variables.yaml").read_text()
     found: Mapping[str, Mapping[str, str]] = yaml.safe_load(text)["fields"]
     return found
 
 
 def names(reader: StoreReader) -> list[str]:
-    """Those that the store holds for each month of its land grid; none on a host grid."""
+    """Names of the fields that the store has for each month on its land grid. Empty for a host grid."""
     if reader.host is not None:
         return []
     return [name for name in reader.land_fields() if name in definitions() and "month" in reader.land[name].dims]
@@ -42,7 +42,7 @@ def file_name(name: str, reader: StoreReader) -> str:
 
 
 def month_bounds(year: int) -> NDArray[np.float64]:
-    """First day of each month and of the next one, (12, 2), counted from ``cf.EPOCH``."""
+    """First day of each month and of the next month, (12, 2), in days since ``cf.EPOCH``."""
     start, length = cf.new_years_day(year), cf.new_years_day(year + 1) - cf.new_years_day(year)
     days = np.array([31, 28 + length - 365, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
     edges = start + np.concatenate([[0], np.cumsum(days)])
@@ -83,7 +83,7 @@ def write(name: str, reader: StoreReader, path: Path, resolution: float, attrs: 
 
 
 def land_means(name: str, reader: StoreReader, year: int, coarsening: Coarsening) -> NDArray[np.float64]:
-    """Mean of each sample over the land that has values, by area, float64 (samples, lat, lon); NaN where none has."""
+    """Area-weighted mean of each sample over the land with values, float64 (samples, lat, lon). NaN without values."""
     samples = reader.land[name].shape[1]
     sums, areas = (np.zeros((samples, *coarsening.coarse.shape)) for _ in range(2))
     for box in reader.windows():

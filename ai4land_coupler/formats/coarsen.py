@@ -1,7 +1,7 @@
-"""Areas of classes in the cells of a coarse grid: first-order conservative, exact on latitude-longitude grids.
+"""Computes areas of classes in the cells of a coarse grid: first-order conservative, exact on regular grids.
 
-The overlap of two cells whose edges are meridians and parallels is R2 dlon dsin(lat), a product of a part that
-depends on the columns and one that depends on the rows; both are held as sparse matrices of overlap lengths.
+If the edges of two cells are meridians and parallels, the area of their overlap is R2 dlon dsin(lat): the product of a
+factor for the columns and a factor for the rows. Both are stored as sparse matrices of overlap lengths.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.formats.store_reader import StoreReader
 
-#: How far an edge may miss one of the lattice and still be taken for it (cells of the lattice).
+#: Edges that differ less than this from an edge of the lattice count as equal to it (cells of the lattice).
 _ON_EDGE = 1e-6
 
 
 def covering_grid(fine: LatLonGrid, step: float) -> LatLonGrid:
     """The cells of the global lattice of ``step`` degrees (from 180 W, 90 N southward) that cover ``fine``.
 
-    The whole lattice for a global map. Columns are counted on beyond 180 E where ``fine`` reaches there.
+    For a global map this is the whole lattice. Column numbers continue beyond 180 E if ``fine`` does.
     """
     lattice = LatLonGrid(-180.0, step, round(360 / step), 90.0, -step, round(180 / step))
     north, south = fine.lat_edges.max(), fine.lat_edges.min()
     west, east = fine.lon_edges[[0, -1]]
     row0, row1 = _outward((90.0 - north) / step, (90.0 - south) / step)
     col0, col1 = _outward((west + 180.0) / step, (east + 180.0) / step)
-    # 36041 columns of HILDA+ end 0.3 of a cell short of the date line, other maps a rounding error beyond it
+    # The 36041 columns of HILDA+ end 0.3 cells before the date line; other maps end a rounding error behind it.
     return lattice.sub(Box(max(row0, 0), min(row1, lattice.nlat), col0, min(col1, col0 + lattice.nlon)))
 
 
@@ -40,7 +40,7 @@ def _outward(low: float, high: float) -> tuple[int, int]:
 
 
 def overlap_lengths(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> Any:
-    """Length that each cell of one axis shares with each of another, a sparse (coarse cells, fine cells).
+    """Length of the overlap of each cell of one axis with each cell of another, sparse (coarse cells, fine cells).
 
     Both axes are given by their edges, (cells + 1,), rising or falling.
     """
@@ -49,13 +49,13 @@ def overlap_lengths(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> A
     cuts = np.unique(np.concatenate([coarse, fine]))
     low, high = max(coarse.min(), fine.min()), min(coarse.max(), fine.max())
     cuts = cuts[(cuts >= low) & (cuts <= high)]
-    start = cuts[:-1]  # not the middle: that of two neighbouring floats is one of them
+    start = cuts[:-1]  # Not the middle: between two neighbouring floats there is no other float.
     pair = (_holder(coarse, start), _holder(fine, start))
     return csc_array((np.diff(cuts), pair), shape=(coarse.size - 1, fine.size - 1))
 
 
 def _holder(edges: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the cell that holds each point; one on an edge belongs to the cell that begins there, rising."""
+    """Index of the cell that contains each point. A point on an edge belongs to the cell with larger coordinates."""
     if edges[0] > edges[-1]:
         return edges.size - 2 - _holder(edges[::-1], points)
     return np.asarray(np.searchsorted(edges, points, side="right") - 1, np.int64)
@@ -63,7 +63,7 @@ def _holder(edges: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[
 
 @dataclass(frozen=True)
 class Coarsening:
-    """From the land grid of a store to a coarser latitude-longitude grid that covers it."""
+    """Sums values of the land grid of a store over the cells of a coarser latitude-longitude grid."""
 
     fine: LatLonGrid
     coarse: LatLonGrid

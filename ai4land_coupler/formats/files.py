@@ -1,4 +1,4 @@
-"""Where an export may write: never over other files unless allowed, nor into the store."""
+"""Checks the paths that an export writes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ai4land_coupler.store.format import short
 
 
 def check_targets(paths: Sequence[Path], store: Path, overwrite: bool) -> None:
-    """Refuse paths that an export may not write.
+    """Refuse paths that an export must not write.
 
     Raises
     ------
     ConfigError
-        When one of the files exists and ``overwrite`` is not set, is a folder, or would lie inside of the store.
+        If one of the files exists and ``overwrite`` is not set, is a folder, or is inside of the store.
     """
     inside = [path for path in paths if path.resolve().is_relative_to(store.resolve())]
     if inside:

@@ -1,4 +1,4 @@
-"""Maps as GeoTIFF in the manner of HILDA+: one file a year, native codes, uint8, tiled, LZW, with a colour table."""
+"""Writes maps as GeoTIFF like HILDA+: one file per year, native codes, uint8, tiled, LZW, with a colour table."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.formats.store_reader import StoreReader
 
-#: Edge of a tile; TIFF 6.0 wants multiples of 16.
+#: Side of a tile; TIFF 6.0 requires multiples of 16.
 _TILE = 256
-#: HILDA+ has no code of its own for no data but this one (and 0 for the ocean).
+#: The code of HILDA+ for no data (ocean is 0).
 NO_DATA = 99
 
 
 def file_name(legend: Legend, year: int) -> str:
-    """As HILDA+ spells it: the part ``v1-0-f`` tells readers the legend, the word before it whose map this is.
+    """The name of a file, like HILDA+: readers find the legend in the part ``v1-0-f``; ``ai4land`` replaces the region.
 
     Raises
     ------
     ConfigError
-        When the legend is none of HILDA+.
+        If the legend is not a HILDA+ legend.
     """
     family, _, version = legend.name.partition("-v")
     if family != "hilda" or not version:
@@ -42,7 +42,7 @@ def files(reader: StoreReader, folder: Path) -> list[Path]:
 
 
 def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
-    """RGBA of each code: the colour of its class of the view; ocean and no data are transparent."""
+    """RGBA of each code: the colour of its class of the view. Ocean and no data are transparent."""
     table = dict.fromkeys(legend.ocean, (255, 255, 255, 0))
     for item in legend.view:
         red, green, blue = bytes.fromhex(item.colour.removeprefix("#"))
@@ -51,7 +51,7 @@ def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
 
 
 def write(reader: StoreReader, targets: list[Path], tick: Callable[[], None]) -> None:
-    """Write one file for each year; north is up, whichever way the rows of the store run."""
+    """Write one file per year, with north up for any order of rows in the store."""
     import rasterio
     from rasterio.transform import Affine
     from rasterio.windows import Window

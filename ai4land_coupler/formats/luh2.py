@@ -1,8 +1,9 @@
-"""Land-use fractions at 0.25 degrees in the layout of LUH2's ``multiple-states`` files (input4MIPs).
+"""Writes land-use fractions at 0.25 degrees in the format of LUH2's ``multiple-states`` files (input4MIPs).
 
-The layout is that of https://luh.umd.edu/code.shtml: float32 (time, lat, lon), latitudes falling, time in whole
-years since the first one, calendar noleap, 1e20 where missing. The states are not LUH2's twelve: a map does not
-tell primary from secondary land, nor one crop from another. Each group of the crosswalk becomes one variable.
+The format follows https://luh.umd.edu/code.shtml: float32 (time, lat, lon), latitudes from north to south, time in
+whole years since the first year, calendar noleap, missing value 1e20. The variables are not LUH2's twelve states,
+because a map does not distinguish primary from secondary land, or types of crops. Each group of the crosswalk is one
+variable.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from ai4land_coupler.formats.coarsen import Coarsening, class_areas, covering_gr
 from ai4land_coupler.formats.store_reader import StoreReader
 
 CROSSWALK = "luh2-hilda"
-#: Cell of LUH2 (degrees).
+#: Cell size of LUH2 (degrees).
 STEP = 0.25
 MISSING = np.float32(1e20)
-#: Cells with a smaller share of mapped land hold nothing but rounding errors of edges that coincide.
+#: A smaller share of mapped land in a cell is only a rounding error of coinciding edges.
 LEAST = 1e-9
 
 
 def variable_names(crosswalk: Crosswalk) -> dict[str, str]:
-    """Group to the name of its variable: LUH2's own where one state stands for the group, else the group's."""
+    """Names of the variables by group: LUH2's name if the group is a single state, else the name of the group."""
     names = {}
     for group in crosswalk.groups:
         single = crosswalk.instead[group] or crosswalk.states[group]
@@ -36,7 +37,7 @@ def variable_names(crosswalk: Crosswalk) -> dict[str, str]:
 
 
 def write(reader: StoreReader, path: Path, attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
-    """Write one file on the cells of the 0.25 degree lattice that cover the store's grid."""
+    """Write one file with the cells of the 0.25 degree lattice that cover the store's grid."""
     crosswalk = get_crosswalk(CROSSWALK)
     groups = crosswalk.group_of_class(reader.legend)
     names = variable_names(crosswalk)

@@ -1,4 +1,4 @@
-"""Maps, class areas and continuous fields, or the fields of a host grid, as CF netCDF-4."""
+"""Writes maps, class areas and continuous fields, or the fields of a host grid, as CF netCDF-4."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ai4land_coupler.formats import cf
 from ai4land_coupler.formats.store_reader import StoreReader
 from ai4land_coupler.store.layout import FLOAT_FILL, YEAR
 
-#: In the name of a file: one file for each year.
+#: Placeholder in the name of a file: write one file per year.
 YEAR_FIELD = "{year}"
 _RESULT = {"coverage_content_type": "modelResult"}
 _TIME = "start of the year that the map stands for"
 
 
 def files(reader: StoreReader, path: Path) -> list[Path]:
-    """One file, or one for each year where the name holds ``{year}``."""
+    """One file, or one per year if the name contains ``{year}``."""
     if YEAR_FIELD in path.name:
         return [path.with_name(path.name.replace(YEAR_FIELD, str(year))) for year in reader.years]
     return [path]
 
 
 def write(reader: StoreReader, targets: list[Path], attrs: Mapping[str, Any], tick: Callable[[], None]) -> None:
-    """Write the years, all into one target or one into each."""
+    """Write all years to one file, or each year to its own file."""
     parts = [reader.years] if len(targets) == 1 else [(year,) for year in reader.years]
     for path, years in zip(targets, parts, strict=True):
         if reader.host is None:
@@ -77,12 +77,12 @@ def _write_land(
 
 
 def _described(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a field of the store that belong to its values, not to how the store encodes them."""
+    """Attributes of a field that describe its values, without those that describe its encoding in the store."""
     return {key: value for key, value in attrs.items() if key not in ("missing_value", "cell_measures", "coordinates")}
 
 
 def _map(file: Any, reader: StoreReader, name: str, kind: str) -> Any:
-    """A variable (time, ..., lat, lon), chunked as the store's own chunks are."""
+    """Create a variable (time, ..., lat, lon) with the chunks of the store."""
     array = reader.land[name]
     dims = tuple("time" if dim == YEAR else str(dim) for dim in array.dims)
     for dim in dims[1:-2]:

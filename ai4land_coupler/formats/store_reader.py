@@ -1,4 +1,4 @@
-"""What is exported: the chosen committed years of one output store, read by window."""
+"""Reads the selected years of an output store, window by window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _YEARS = re.compile(r"(?P<first>\d{1,4})?(?P<range>:)?(?P<last>\d{1,4})?")
 
 @dataclass(frozen=True)
 class StoreReader:
-    """A store's land grid, or one of its host grids, and the years that are exported, in rising order."""
+    """A store, one of its host grids (or ``None``), and the years to convert in rising order."""
 
     path: Path
     land: xr.Dataset
@@ -43,19 +43,19 @@ class StoreReader:
         Parameters
         ----------
         years:
-            ``A:B`` (both included, either may be left out) or one year; all committed years where absent.
+            ``A:B`` (both included; either can be missing) or one year. Default: all committed years.
 
         Raises
         ------
         DataError
-            There is no store, it has no committed year, or files of committed years are missing.
+            If there is no store, it has no committed year, or files of committed years are missing.
         ConfigError
-            ``years`` is no range, or the store has no such host.
+            If ``years`` is malformed, or the store has no such host.
         TimeError
-            The store does not hold what ``years`` asks for.
+            If the store does not have these years.
         """
         path = Path(path)
-        # a lost file would read as missing values
+        # Check the files: Zarr would read a missing file as missing values.
         inspect(path)
         land = open_store(path)
         committed = sorted(int(year) for year in land[YEAR].values)
@@ -81,7 +81,7 @@ class StoreReader:
         return {str(key): value for key, value in self.land.attrs.items()}
 
     def windows(self) -> Iterator[Box]:
-        """Boxes of the land grid that hold whole files of the store: each is read and written at once."""
+        """Windows of the land grid. Each consists of whole files of the store, and is read and written at once."""
         _, rows, cols = self.land.land_cover.encoding["shards"]
         for row in range(0, self.grid.nlat, rows):
             for col in range(0, self.grid.nlon, cols):
@@ -92,7 +92,7 @@ class StoreReader:
         return np.asarray(self.field("land_cover", year, box), np.uint8)
 
     def field(self, name: str, year: int, box: Box) -> NDArray[Any]:
-        """A land field of a window, with its leading axis where a year has several samples; NaN where missing."""
+        """A land field of a window; with a leading axis if a year has several samples. NaN where missing."""
         rows, cols = box.slices()
         with self._readable(f"{name}, year {year}, {box}"):
             return np.asarray(self.land[name].sel({YEAR: year}).isel(lat=rows, lon=cols).values)
@@ -107,7 +107,7 @@ class StoreReader:
     def _readable(self, where: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # each codec raises errors of its own
+        except Exception as error:  # codecs raise errors of many types
             raise DataError(
                 "a file of an output store cannot be read",
                 found=f"{type(error).__name__}: {error}",
@@ -125,7 +125,7 @@ class StoreReader:
 
 
 def chosen_years(text: str | None, committed: list[int], where: Path) -> tuple[int, ...]:
-    """The committed years, in rising order, that ``A:B``, ``A:``, ``:B`` or ``A`` asks for."""
+    """The committed years, in rising order, within ``A:B``, ``A:``, ``:B`` or ``A``."""
     if text is None:
         return tuple(committed)
     match = _YEARS.fullmatch(text.strip())

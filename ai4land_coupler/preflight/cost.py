@@ -15,7 +15,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 
 
 @dataclass(frozen=True)
-class Expectation:
+class CostEstimate:
     """``useful``: cells of the cores over cells of the windows. ``memory``: bytes per rank. ``disk``: bytes."""
 
     grid: LatLonGrid
@@ -30,7 +30,7 @@ class Expectation:
     seconds: float
 
 
-def expect(config: Config, ranks: int = 1) -> Expectation:
+def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
     """Initialise a run, predict one of its tiles, and scale the measured cost up to the whole run.
 
     Disk: size of the compressed initial map times the number of years. Memory: peak memory of this process after the
@@ -45,9 +45,8 @@ def expect(config: Config, ranks: int = 1) -> Expectation:
     if not clock.done:
         forcing, imports = component.read_inputs(clock.next())
         one = model.only([largest.id])
-        one.advance(
-            component.state, forcing, imports, clock.next()
-        )  # untimed: the first call also reads the static fields
+        # The first call is not timed, because it also reads the static fields.
+        one.advance(component.state, forcing, imports, clock.next())
         begin = time.perf_counter()
         one.advance(component.state, forcing, imports, clock.next())
         seconds = time.perf_counter() - begin
@@ -57,7 +56,7 @@ def expect(config: Config, ranks: int = 1) -> Expectation:
     compressed = len(Zstd(level=3).encode(codes))
     maps = sum(a.nbytes for blocks in component.state.memory.values() for a in blocks.values()) + codes.nbytes
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Expectation(
+    return CostEstimate(
         component.setup.grid,
         len(component.setup.plan.blocks),
         len({tile.id for tile in tiles}),

@@ -1,1 +1,1 @@
-"""Pictures of a run."""
+"""Web page and figures of a run."""

@@ -1,4 +1,4 @@
-"""What the page of a run shows, read from its store: maps as changes, series, run facts."""
+"""Reads the content of a run's page from its store: maps (as changes), time series, facts about the run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from ai4land_coupler.store.output import inspect, open_store
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Maps of more cells than this are thinned to every second, third ... row and column: a browser holds one map as
-#: an image of four bytes a cell, and the page is to stay small enough for an e-mail.
+#: Larger maps show only every second, third ... row and column: the browser needs four bytes per cell, and the page
+#: must be small enough for an e-mail.
 MOST_CELLS = 6_000_000
 KM2 = 1e6
 
 
 @dataclass(frozen=True)
 class MapHistory:
-    """The maps of all years: the first one, and for each later one the cells that changed.
+    """The maps of all years: the first map, and the cells that changed in each later year.
 
     Parameters
     ----------
     first:
-        uint8 (rows, cols): 0 outside, 1 + class of the view elsewhere.
+        uint8 (rows, cols): 0 outside of the land, 1 + class of the view on land.
     counts:
-        Changed cells of each step, one fewer than years.
+        Number of changed cells of each step; one step fewer than years.
     cells:
-        int64: flat indices of the changed cells, rising within a step, the steps one after the other.
+        int64: flat indices of the changed cells, for one step after the other, in rising order within a step.
     classes:
-        uint8 of the same length: what they became.
+        uint8, same length: new values of these cells.
     """
 
     first: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class MapHistory:
 
     @classmethod
     def of(cls, maps: Iterator[NDArray[np.uint8]]) -> MapHistory:
-        """From the maps of the years in order, each uint8 (rows, cols)."""
+        """Create it from the maps of the years in order, each uint8 (rows, cols)."""
         first = next(maps)
         before, counts, cells, classes = first.reshape(-1), [], [], []
         for item in maps:
@@ -68,8 +68,10 @@ class MapHistory:
         )
 
     def packed(self) -> dict[str, bytes]:
-        """``first``, ``gaps`` (:func:`varints` of the distance to the changed cell before, within a step) and
-        ``classes``, each compressed (zlib, RFC 1950)."""
+        """``first``, ``gaps`` (distances between changed cells within a step as :func:`varints`) and ``classes``.
+
+        Each is compressed (zlib, RFC 1950).
+        """
         gaps = np.diff(self.cells, prepend=0)
         starts = np.cumsum((0, *self.counts))[:-1]
         starts = starts[[count > 0 for count in self.counts]] if self.counts else starts[:0]
@@ -79,8 +81,10 @@ class MapHistory:
 
 
 def varints(values: NDArray[np.int64]) -> bytes:
-    """Whole numbers of at least 0 in base 128, lowest digits first, 128 added to all bytes of a number but its
-    last (unsigned LEB128, DWARF 5, 7.6)."""
+    """Encode non-negative integers as unsigned LEB128 (DWARF 5, 7.6).
+
+    Base 128, lowest digits first; 128 is added to all bytes of a number except its last.
+    """
     digits = [values & 127]
     rest = values >> 7
     while rest.any():
@@ -104,7 +108,7 @@ class PageContent:
 
 
 def land_window(data: xr.Dataset) -> dict[str, slice]:
-    """Rows and columns without the edges that hold nothing but sea, by dimension; all of them without land."""
+    """Rows and columns without the sea around the land, by dimension. All rows and columns if there is no land."""
     legend = get_legend(data["land_cover"].attrs["legend"])
     land = legend.to_view(data["land_cover"].isel(year=0).values) != OUTSIDE
     window = {}
@@ -117,12 +121,12 @@ def land_window(data: xr.Dataset) -> dict[str, slice]:
 
 
 def open_run(store: str | Path) -> xr.Dataset:
-    """Open a store whose years are to be shown: years in rising order, rows from the north.
+    """Open a store, with years in rising order and rows from north to south.
 
     Raises
     ------
     DataError
-        When there is no store, or no year of it is committed.
+        If there is no store, or it has no committed year.
     """
     data = open_store(store)
     if data.sizes["year"] == 0:
@@ -139,12 +143,12 @@ def open_run(store: str | Path) -> xr.Dataset:
 
 
 def collect_content(store: str | Path) -> PageContent:
-    """Read a store for its page. Areas are in km2.
+    """Read the content of the page from a store. Areas are in km2.
 
     Raises
     ------
     DataError
-        When there is no store, files of it are missing, or no year of it is committed.
+        If there is no store, files of it are missing, or it has no committed year.
     """
     data = open_run(store)
     summary = inspect(store)
@@ -188,7 +192,7 @@ def collect_content(store: str | Path) -> PageContent:
 
 
 def numbers(values: NDArray[np.floating[Any]]) -> Any:
-    """Nested lists with ``None`` for what is not finite, as JSON has no NaN; six significant digits."""
+    """Nested lists with six significant digits. ``None`` instead of NaN and infinity, which JSON does not have."""
     if values.ndim:
         return [numbers(item) for item in values]
     return float(f"{values:.6g}") if np.isfinite(values) else None
@@ -201,7 +205,7 @@ def _provenance(data: xr.Dataset) -> dict[str, Any]:
 
 
 def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The scenario's groups with their unmet demand, and gross change by the class that was gained; where stored."""
+    """Groups of the scenario with unmet demand, and gross change by new class, if the store has them."""
     found: dict[str, Any] = {}
     if "unmet_area" in data and _allocated(provenance):
         unmet = numbers(data["unmet_area"].values / KM2)
@@ -226,7 +230,7 @@ def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> 
 
 
 def _settings(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The allocation of the run's configuration; empty where the store does not tell."""
+    """The allocation section of the run's configuration. Empty if the store does not have it."""
     try:
         return dict(json.loads(provenance["config"])["allocation"])
     except (KeyError, TypeError, ValueError):
@@ -234,12 +238,12 @@ def _settings(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _allocated(provenance: Mapping[str, Any]) -> bool:
-    """Whether the run followed the scenario's demand: of the others the store says nothing about it."""
+    """True if the run used the scenario's demand. Other runs have no demand to show."""
     return bool(_settings(provenance).get("method", "allocate") == "allocate")
 
 
 def _group_classes(names: Iterable[str], legend: Legend, provenance: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Classes of each group, by the crosswalk that the run was configured with."""
+    """Classes of each group, from the crosswalk of the run's configuration."""
     try:
         members: Mapping[str, Iterable[str]] = get_crosswalk(str(_settings(provenance).get("crosswalk"))).classes
     except ConfigError:
@@ -272,7 +276,7 @@ def _run_facts(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> lis
 
 
 def _plain(value: Any) -> str:
-    """Nested values as a person reads them."""
+    """Nested values as text for people."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -281,7 +285,7 @@ def _plain(value: Any) -> str:
 
 
 def _quality(data: xr.Dataset, mended: Mapping[str, Any] | None) -> list[list[str]]:
-    """Counts that tell how far a run is to be trusted: totals over its steps, and faults mended while reading."""
+    """Quality counts of a run: totals over its steps, and values mended in the inputs."""
     rows = []
     if {"changed_cells", "land_cells"} <= set(data):
         changed, land = data["changed_cells"].values, data["land_cells"].values

@@ -1,4 +1,4 @@
-"""Figures of a run for papers and slides: PNG and PDF."""
+"""Writes figures of a run for papers and slides, as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FORMATS = ("png", "pdf")
 
 
 def write_figures(store: str | Path, folder: str | Path) -> list[Path]:
-    """Write ``map`` (:func:`draw`) and ``class_areas`` (:func:`draw_areas`) as PNG and PDF; the files written.
+    """Write ``map`` (:func:`draw`) and ``class_areas`` (:func:`draw_areas`) as PNG and PDF. Returns the written files.
 
     Raises
     ------
     DataError
-        When there is no store, or no year of it is committed.
+        If there is no store, or it has no committed year.
     RunError
-        When the disk refuses.
+        If writing to disk fails.
     """
     folder = Path(folder)
     try:
@@ -38,7 +38,7 @@ def write_figures(store: str | Path, folder: str | Path) -> list[Path]:
 
 
 def draw_areas(store: str | Path, target: str | Path) -> Path:
-    """Draw the area of each class over time, one panel a class, into a file of the format of its name."""
+    """Draw the area of each class over time, one panel per class. The ending of ``target`` determines the format."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""One picture of a run: the first and the last map, what changed, and the areas of the classes over time."""
+"""Draws a picture of a run: the first and the last map, the changes, and the areas of the classes over time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from ai4land_coupler.core.legend import OUTSIDE, get_legend
 from ai4land_coupler.report.content import land_window, open_run
 
-#: Maps are thinned to about this many rows and columns before they are drawn.
+#: Maps are reduced to about this many rows and columns before they are drawn.
 DRAWN = 900
 SEA = "#dfe9ef"
 
 
 def draw(store: str | Path, target: str | Path) -> Path:
-    """Draw a store into a PNG, PDF or SVG file, by the name of ``target``."""
+    """Draw a store to a PNG, PDF or SVG file. The ending of ``target`` determines the format."""
     import matplotlib as mpl
 
     mpl.use("Agg")

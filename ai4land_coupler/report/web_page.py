@@ -1,4 +1,4 @@
-"""One self-contained HTML file that shows a run: it loads nothing and opens from a file."""
+"""Writes one self-contained HTML file that shows a run. The page loads nothing else."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ai4land_coupler.files.durable import write_durably
 from ai4land_coupler.report.content import PageContent, collect_content
 from ai4land_coupler.version import __version__
 
-#: The page's program, in the order in which its parts build on each other.
+#: The scripts of the page. Each uses only scripts before it.
 SCRIPTS = ("data.js", "dom.js", "map.js", "charts.js", "series.js", "change.js", "page.js")
 SLOT = re.compile(r"<!--@(\w+)-->")
 
 
 def write_page(store: str | Path, target: str | Path) -> Path:
-    """Write the page of a store; replaces a file of that name as a whole.
+    """Write the page of a store. An existing file is replaced when the new one is complete.
 
     Raises
     ------
     ConfigError
-        When ``target`` is a folder.
+        If ``target`` is a folder.
     DataError
-        When there is no store, files of it are missing, or no year of it is committed.
+        If there is no store, files of it are missing, or it has no committed year.
     RunError
-        When the disk refuses.
+        If writing to disk fails.
     """
     target = Path(target)
     if target.is_dir():
@@ -51,8 +51,8 @@ def write_page(store: str | Path, target: str | Path) -> Path:
 def render(content: PageContent) -> str:
     """The page as text.
 
-    All that comes from the store goes in as JSON or base64, or is escaped. The Content-Security-Policy admits the
-    page's own script and style, by their digests, and no connection: a store cannot bring code into the page.
+    Everything from the store is inserted as JSON or base64, or escaped. The Content-Security-Policy allows only the
+    page's own script and style, by their digests, and no connections. So a store cannot insert code into the page.
     """
     style = _part("page.css")
     script = "".join(_part(name) for name in SCRIPTS)
@@ -88,6 +88,6 @@ def _digest(text: str) -> str:
 
 
 def _json_in_html(value: object) -> str:
-    """JSON that no HTML parser takes for markup, ``</script>`` in particular."""
+    """JSON in which an HTML parser finds no markup, such as ``</script>``."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

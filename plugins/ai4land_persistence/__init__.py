@@ -1,1 +1,1 @@
-"""The baseline of every land-cover prediction: nothing changes."""
+"""A baseline for land-cover predictions: land cover does not change."""

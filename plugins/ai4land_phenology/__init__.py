@@ -1,1 +1,1 @@
-"""Monthly leaf area from land cover and the host's air temperature: a light predictor of another kind."""
+"""Predicts monthly leaf area index from land cover and air temperature. An example of a monthly predictor."""

@@ -1,9 +1,9 @@
-"""Leaf area index that follows temperature with a delay, class by class.
+"""Predicts a leaf area index for each class that follows temperature with a delay.
 
 An illustration, not a calibrated model. Its shape is the minimum-temperature index of the growing-season index
 (Jolly, Nemani and Running 2005, "A generalized, bioclimatic index to predict foliar phenology in response to
-climate", Global Change Biology 11, 619-632): no leaves to lose below one temperature, full leaf above another,
-a straight line between. Here the monthly mean of the host drives it, and leaves follow with an e-folding time.
+climate", Global Change Biology 11, 619-632): minimum leaf area below one temperature, maximum above another, linear in
+between. The input is the host's monthly mean temperature. Leaf area approaches its target with an e-folding time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pydantic import Field, model_validator
 
 from ai4land_coupler import api
 
-#: Name of what is carried from month to month.
+#: Name of the field that is kept from month to month.
 CARRY = "lai_carry"
 
 
 class ClassOptions(api.Options):
-    """How the leaves of one class behave."""
+    """Parameters of one class."""
 
     lai_min: float = Field(ge=0, description="Leaf area index in the cold season (m2 m-2).")
     lai_max: float = Field(ge=0, description="Leaf area index in full leaf (m2 m-2).")
@@ -49,7 +49,7 @@ def _defaults() -> dict[str, ClassOptions]:
 
 
 class PhenologyOptions(api.Options):
-    """Options of ``phenology``: the legend, the behaviour of its classes, and the delay."""
+    """Options of ``phenology``: the legend, parameters of its classes, and the delay."""
 
     legend: str
     direction: Literal["forward", "backward"] = "forward"
@@ -81,14 +81,14 @@ class Phenology(api.Predictor):
                 where="predictor 'phenology', option classes",
             )
         rows = [options.classes[name] for name in names]
-        # One row more, all zero, which OUTSIDE (-1) picks.
+        # OUTSIDE (-1) selects the last row, which gives zero.
         self._table = np.array(
             [(r.lai_min, r.lai_max, r.cold, r.warm) for r in rows] + [(0.0, 0.0, 0.0, 1.0)], np.float32
         )
         self.spec = api.PredictorSpec(
             inputs=(
                 api.FieldSpec("land_cover", "1", source="cover"),
-                # NaN marks cells for which the host gave no temperature: their leaves wait.
+                # NaN marks cells without a temperature from the host: their leaf area does not change.
                 api.FieldSpec("air_temperature", "K", source="import", fill=float("nan")),
             ),
             outputs=(api.FieldSpec("lai", "m2 m-2", source="output"),),
@@ -99,17 +99,17 @@ class Phenology(api.Predictor):
         )
 
     def target(self, cover: NDArray[np.int8], temperature: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Leaf area index (m2 m-2) that the leaves grow towards; any shape, temperature in K."""
+        """Target of the leaf area index (m2 m-2), for any shape; temperature in K."""
         low, high, cold, warm = np.moveaxis(self._table[cover], -1, 0)
         ramp = np.clip((temperature - cold) / (warm - cold), np.float32(0), np.float32(1))
         return np.asarray(low + (high - low) * ramp)
 
     def predict(self, batch: api.Batch, rng: api.KeyedRng) -> Mapping[str, Any]:
-        """Exact solution of dl/dt = (target - l)/tau over one month, the target held.
+        """Solve dl/dt = (target - l)/tau exactly over one month, with a constant target.
 
         Returns
         -------
-        ``lai`` (B, 1, Y, X) and the carry (B, Y, X), both float32 in m2 m-2; 0 outside of the land.
+        ``lai`` (B, 1, Y, X) and the kept field (B, Y, X), both float32 in m2 m-2; 0 outside of the land.
         """
         cover = batch.fields["land_cover"][:, 0]
         temperature = batch.fields["air_temperature"][:, 0]

@@ -1,1 +1,1 @@
-"""Stored maps through the same component, without torch: what a host team couples first."""
+"""Gives stored maps as predictions, without torch. Useful for the first coupling tests of a host model."""

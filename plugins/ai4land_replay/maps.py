@@ -1,4 +1,4 @@
-"""Reads windows of stored land-cover maps: GeoTIFFs, one a year, or one Zarr store of all years."""
+"""Reads windows of stored land-cover maps: one GeoTIFF per year, or one Zarr store with all years."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Maps(Protocol):
     """Stored maps of a legend's native codes."""
 
     def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
-        """Codes of the cells that ``placed`` picks; the no-data code where the map has none."""
+        """Codes of the cells that ``placed`` selects; the no-data code where the map has no data."""
         ...
 
     def grid(self, year: int) -> api.LatLonGrid:
@@ -51,7 +51,7 @@ def open_maps(path: Path, legend: api.Legend) -> Maps:
 
 @dataclass(frozen=True)
 class GeoTiffs:
-    """One file a year, in degrees north up; NaN or the file's own no-data value mark cells without data."""
+    """One file per year, in degrees, north up. NaN or the file's no-data value marks cells without data."""
 
     template: str
     nodata: int
@@ -114,7 +114,7 @@ def _as_codes(values: NDArray[Any], where: str) -> NDArray[np.uint8]:
 
 
 class ZarrStore:
-    """``land_cover`` (year, lat, lon) with its centres and years: the store that a run wrote, or one shaped like it."""
+    """The store of a run, or one with the arrays ``land_cover`` (year, lat, lon), ``lat``, ``lon``, ``year``."""
 
     def __init__(self, path: Path, legend: api.Legend) -> None:
         import zarr
@@ -133,10 +133,10 @@ class ZarrStore:
         stored = self._cover.attrs.get("legend", legend.name)
         if stored != legend.name:
             raise api.DataError(
-                "the stored maps speak another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
+                "the stored maps have another legend", expected=legend.name, found=stored, where=f"{path}, land_cover"
             )
         self._years = [int(year) for year in np.asarray(group["year"])]
-        # Stores are preallocated: a fill value that is no code of the legend marks years that were never written.
+        # A store contains all years from the start. A fill value that is not in the legend marks unwritten years.
         fill = self._cover.fill_value
         self._unwritten = None if fill in (*legend.ocean, *legend.codes) else fill
         self._grid = api.LatLonGrid.from_centres(np.asarray(group["lon"]), np.asarray(group["lat"]), where=path)
@@ -149,18 +149,18 @@ class ZarrStore:
 
     def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
         if year not in self._years:
-            raise self._absent(year, f"one of {self._years}")
+            raise self._missing_year(year, f"one of {self._years}")
         index = self._years.index(year)
 
         def codes(rows: slice, cols: slice) -> NDArray[np.uint8]:
             values = np.asarray(self._cover[index, rows, cols], np.uint8)
             if self._unwritten is not None and (values == self._unwritten).any():
-                raise self._absent(year, "a year that the run has finished")
+                raise self._missing_year(year, "a year that the run has finished")
             return values
 
         return placed.gather(codes, self._nodata, np.uint8)
 
-    def _absent(self, year: int, expected: str) -> api.TimeError:
+    def _missing_year(self, year: int, expected: str) -> api.TimeError:
         return api.TimeError(
             f"there is no stored map of {year}",
             expected=expected,

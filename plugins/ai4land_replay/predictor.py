@@ -1,9 +1,8 @@
-"""Stored maps, spoken as logits, so that they take the way of a network's answer through the component.
+"""Gives stored maps as logits, so that the component treats them like the output of a network.
 
-Use it with the allocation method ``argmax``: the run then has exactly the stored classes. Logits know the
-classes of the legend's view only; a cell that enters a class gets the native code ``new`` of the legend, so a
-stored forest type (41-45 of HILDA+ v1.0-f) returns as "forest of unknown type" (40) where the cell was no
-forest the step before, and keeps the type of the run's own map where it was.
+Use it with the allocation method ``argmax``: then the run has exactly the stored classes. Logits only distinguish the
+classes of the legend's view. So a stored forest type (41-45 of HILDA+ v1.0-f) is lost: a cell that becomes forest gets
+the legend's code for new forest ("forest of unknown type", 40); a cell that was forest keeps the code that it had.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from pydantic import Field
 from ai4land_coupler import api
 from ai4land_replay.maps import open_maps
 
-#: Logit of the stored class: the other six together then have 6e-22 of the probability, so that `sample`
-#: too follows the map.
+#: Logit of the stored class. The other six classes together have a probability of 6e-22, so that `sample` follows the
+#: map too.
 CERTAIN = 50.0
 
 
 class ReplayOptions(api.Options):
-    """Options of ``replay``: where the maps are, and the legend, step and direction of the run."""
+    """Options of ``replay``: path of the maps, and the legend, step and direction of the run."""
 
     path: Path = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
     legend: str
@@ -33,7 +32,7 @@ class ReplayOptions(api.Options):
 
 
 class Replay(api.Predictor):
-    """Predicts the stored map of the year. Cells that it does not cover keep the class of the step before."""
+    """Predicts the stored map of the year. Cells outside of that map keep the class of the step before."""
 
     def __init__(self, options: ReplayOptions) -> None:
         self.legend = api.get_legend(options.legend)
@@ -52,11 +51,11 @@ class Replay(api.Predictor):
         Raises
         ------
         TimeError
-            No map of this year is stored.
+            If no map of this year is stored.
         GridError
-            The stored maps are not on the cells of the run's land grid.
+            If the stored maps are not on the cells of the run's land grid.
         DataError
-            The map holds codes that the legend does not know.
+            If the map has codes that the legend does not have.
         """
         if batch.grid is None:
             raise api.PluginError("replay needs to know the land grid that the tiles count", expected="batch.grid")
@@ -72,7 +71,7 @@ class Replay(api.Predictor):
 
 
 def _window(whole: api.Registration, window: api.Box, grid: api.LatLonGrid) -> api.Registration:
-    """The part of a registration that a window sees; a window may wrap, or reach beyond the grid."""
+    """The part of a registration inside a window. The window may cross the date line or extend beyond the grid."""
     rows = np.arange(window.row0, window.row1)
     cols = np.arange(window.col0, window.col1)
     if grid.periodic:

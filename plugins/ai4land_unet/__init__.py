@@ -1,1 +1,1 @@
-"""The U-Net of AI4Land: predictor, training and the bundles of weights that it loads."""
+"""The U-Net of AI4Land: predictor, training, and bundles of weights."""

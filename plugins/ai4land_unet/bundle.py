@@ -1,6 +1,6 @@
 """A bundle: a folder of ``weights.safetensors`` and ``card.json``. Needs no torch.
 
-Ranks that plan with a network but never run it (``parallel.workers``) read its bundle too.
+Ranks that never run the network (``parallel.workers``) also read its bundle, to plan their tiles.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose parts belong together: card, legend, and the weights as they lie on disk."""
+    """A checked bundle: card, legend, and the bytes of the weights file."""
 
     folder: Path
     card: Card
@@ -52,12 +52,12 @@ def shipped() -> dict[str, Path]:
 
 
 def find_bundle(name: str) -> Path:
-    """The folder of a bundle, given as a path or as the name of one that is shipped.
+    """The folder of a bundle, given as a path or as the name of a bundle that comes with the plugin.
 
     Raises
     ------
     DataError
-        Where there is neither.
+        If there is no such bundle.
     """
     folder = Path(name)
     if (folder / CARD).is_file():
@@ -78,12 +78,12 @@ def sha256(content: bytes) -> str:
 
 
 def save_bundle(folder: Path, card: Card, weights: bytes) -> None:
-    """Write a bundle; one that is there stays until the new one is whole. The card, which knows the weights, goes last.
+    """Write a bundle. Replaces an existing one when the new one is complete. The card with the hash comes last.
 
     Raises
     ------
     RunError
-        When the disk refuses.
+        If writing to disk fails.
     """
     with new_paths([folder / WEIGHTS, folder / CARD], "a bundle could not be written") as (weights_file, card_file):
         weights_file.write_bytes(weights)
@@ -96,17 +96,17 @@ def read_bundle(folder: Path, legend: str | None = None) -> Bundle:
     Parameters
     ----------
     legend:
-        Name of the legend of the run; refused where the bundle speaks another.
+        Name of the legend of the run. A bundle with another legend is refused.
 
     Raises
     ------
     DataError
-        Files missing, a card of another format, weights that are truncated or altered.
+        If files are missing, the card has another format, or the weights are truncated or altered.
     ConfigError
-        Another legend than the run's.
+        If the bundle has another legend than the run.
     """
     card = _read_card(folder / CARD)
-    speaks = _check_legend(card, legend, folder)
+    run_legend = _check_legend(card, legend, folder)
     _check_shape(card, folder)
     path = folder / WEIGHTS
     try:
@@ -121,11 +121,11 @@ def read_bundle(folder: Path, legend: str | None = None) -> Bundle:
             where=path,
             remedy="copy the bundle again from where it comes from",
         )
-    return Bundle(folder, card, speaks, content)
+    return Bundle(folder, card, run_legend, content)
 
 
 def spec_of(card: Card) -> PredictorSpec:
-    """The contract that the card stands for."""
+    """The predictor's specification according to the card."""
     direction: Literal[1, -1] = 1 if card.direction == "forward" else -1
     return make_spec(card.channels, card.legend, card.step, direction, align=card.align, halo=card.halo)
 
@@ -133,7 +133,7 @@ def spec_of(card: Card) -> PredictorSpec:
 def make_spec(
     channels: tuple[Channel, ...], legend: str, step: str, direction: Literal[1, -1], *, align: int, halo: int
 ) -> PredictorSpec:
-    """The contract of a predictor of land cover."""
+    """The specification of a land-cover predictor."""
     outputs = (FieldSpec(LOGITS, "1", source="output"),)
     return PredictorSpec(field_specs(channels), outputs, legend, step, direction, align, halo)
 
@@ -164,7 +164,7 @@ def _read_card(path: Path) -> Card:
 def _check_legend(card: Card, wanted: str | None, folder: Path) -> Legend:
     if wanted is not None and wanted != card.legend:
         raise ConfigError(
-            "a bundle speaks another legend than the run",
+            "a bundle has another legend than the run",
             expected=wanted,
             found=card.legend,
             where=folder,
@@ -184,7 +184,7 @@ def _check_legend(card: Card, wanted: str | None, folder: Path) -> Legend:
 
 
 def _check_shape(card: Card, folder: Path) -> None:
-    """The card's own numbers must agree, or windows would be too small and channels shifted."""
+    """Check that the numbers on the card agree: otherwise windows would be too small or channels shifted."""
     shape = card.architecture
     cover = [c for c in card.channels if c.name == COVER and c.offset == -1]
     checks = {

@@ -1,4 +1,4 @@
-"""The predictor that a configuration names: a bundle, whose network is loaded where it is run. Needs no torch."""
+"""The predictor ``unet`` of a configuration. Loads the network only on ranks that run it; until then needs no torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class ObservedRates:
-    """Gross change as the training maps had it."""
+    """Rates of gross change in the training maps."""
 
     def __init__(self, rates: Mapping[str, float]) -> None:
         self._rates = dict(rates)
 
     def rates(self) -> Mapping[str, float]:
-        """Share of each view class's land that leaves the class in one step."""
+        """Share of the land of each class of the view that leaves the class in one step."""
         return self._rates
 
 
 class BundledUNet(Predictor):
-    """The spec, the rates of change and the identity of a bundle; its network once it is asked to predict.
+    """Specification, rates of change and identity of a bundle. Loads its network at the first prediction.
 
-    See :func:`ai4land_unet.bundle.read_bundle` for what is refused.
+    See :func:`ai4land_unet.bundle.read_bundle` for the errors.
     """
 
     def __init__(self, options: UNetOptions) -> None:
@@ -40,7 +40,7 @@ class BundledUNet(Predictor):
         self._predictor: UNetPredictor | None = None
 
     def load(self) -> None:
-        """Put the network on its device; imports torch."""
+        """Import torch, and load the network to its device."""
         self._loaded()
 
     def _loaded(self) -> UNetPredictor:

@@ -1,4 +1,4 @@
-"""The card of a bundle: what the weights are, what they were trained on, and what they expect to be fed."""
+"""The card of a bundle: describes the weights, their training data and their inputs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ai4land_coupler.api import FieldSpec, TrainingChannel
 
-#: Version of the layout of a bundle; a reader refuses any other.
+#: Version of the bundle format. Bundles of any other version are refused.
 FORMAT: Final = "ai4land-unet/1"
 
-#: The map, in every bundle: the network starts from what the land was.
+#: Name of the map. Every bundle has the previous map as input.
 COVER = "land_cover"
 
 
@@ -23,8 +23,9 @@ class _CardPart(BaseModel):
 class Channel(_CardPart):
     """One field at one offset, and how it is encoded.
 
-    ``one_hot`` takes a channel for each class and one for land; ``index`` takes one, (class + 1) / classes and zero
-    off land. ``standard``, ``log1p`` and ``cos`` are (f(x) - mean) / scale. See :func:`ai4land_unet.encoding.encode`.
+    ``one_hot`` uses one channel per class and one for land. ``index`` uses one channel: (class + 1) / classes, and zero
+    outside of the land.
+    ``standard``, ``log1p`` and ``cos`` are (f(x) - mean) / scale. See :func:`ai4land_unet.encoding.encode`.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Channel(_CardPart):
     scale: float = Field(1.0, gt=0)
     missing: Literal["error", "fill"] = "error"
     fill: float = 0.0
-    #: Offset of the same field whose value is subtracted first.
+    #: Offset of the same field. Its value is subtracted first.
     minus: int | None = None
 
     @classmethod
@@ -56,7 +57,7 @@ class Channel(_CardPart):
         )
 
     def width(self, classes: int) -> int:
-        """Channels of the network that it takes."""
+        """Number of input channels of the network that this field uses."""
         return classes + 1 if self.encoding == "one_hot" else 1
 
 
@@ -70,7 +71,7 @@ class Architecture(_CardPart):
 
 
 class Training(_CardPart):
-    """Where the weights come from, so that they can be made again."""
+    """How the weights were trained, so that the training can be repeated."""
 
     record: dict[str, Any]
     options: dict[str, Any]
@@ -105,7 +106,7 @@ class Card(_CardPart):
 
 
 def field_specs(channels: tuple[Channel, ...]) -> tuple[FieldSpec, ...]:
-    """The fields to ask for: one for each name, its offsets in the order of the channels."""
+    """The input fields: one for each name, with its offsets in the order of the channels."""
     groups: dict[str, list[Channel]] = {}
     for channel in channels:
         groups.setdefault(channel.name, []).append(channel)
@@ -123,10 +124,10 @@ def field_specs(channels: tuple[Channel, ...]) -> tuple[FieldSpec, ...]:
 
 
 def in_channels(channels: tuple[Channel, ...], classes: int) -> int:
-    """Channels of the network that the fields take together."""
+    """Number of input channels of the network that all fields use together."""
     return sum(channel.width(classes) for channel in channels)
 
 
 def layers(channels: tuple[Channel, ...]) -> Mapping[tuple[str, int], int]:
-    """Place along the batch's time axis of each (name, offset)."""
+    """Index of each (name, offset) along the time axis of the batch."""
     return {(spec.name, offset): t for spec in field_specs(channels) for t, offset in enumerate(spec.offsets)}

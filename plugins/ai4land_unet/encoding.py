@@ -1,4 +1,4 @@
-"""From named fields to the network's input: one definition for training and for prediction."""
+"""Converts named fields to the input of the network, in the same way for training and prediction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from ai4land_coupler.api import OUTSIDE
 from ai4land_unet.card import COVER, Channel, in_channels, layers
 
-#: Class of a cell of the previous map whose land is known to be there, but not its kind (training with a mask).
+#: Class of a land cell whose class is hidden from the network (training with a mask).
 HIDDEN = -2
 
-#: Rows that are interleaved at a time: a strip stays in cache (0.14 s instead of 0.65 s for 42 channels, 1200 x 1200).
+#: Rows that are encoded at a time: a strip fits into the cache (0.14 s instead of 0.65 s for 42 channels, 1200 x 1200).
 _STRIP = 64
 
 
@@ -26,7 +26,7 @@ def encode(channels: tuple[Channel, ...], classes: int, fields: Mapping[str, Any
     Parameters
     ----------
     fields:
-        Name to (B, T, Y, X), as a batch holds them; land cover int8, else float32.
+        Fields of a batch by name, (B, T, Y, X). Land cover is int8, others are float32.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def _write(channel: Channel, classes: int, values: NDArray[Any], out: NDArray[np
 
 
 def one_hot(classes: int, cover: NDArray[np.int8]) -> Tensor:
-    """Previous map (B, Y, X) as bool (B, class, Y, X); all false where there is no land or it is hidden."""
+    """Previous map (B, Y, X) as bool (B, class, Y, X); all false outside of the land and in hidden cells."""
     hot = cover[..., None] == np.arange(classes, dtype=np.int8)
     return torch.from_numpy(hot).permute(0, 3, 1, 2)
 

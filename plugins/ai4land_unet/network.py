@@ -1,7 +1,7 @@
-"""The network: a U-Net whose answer for a cell depends on its surroundings alone, not on the tile it lies in.
+"""The network: a U-Net whose result for a cell depends only on the cell's surroundings, not on the tile.
 
 Ronneberger, Fischer, Brox 2015, https://arxiv.org/abs/1505.04597, with padded convolutions and BatchNorm.
-BatchNorm is frozen when predicting, so tiles and one pass over the whole domain agree; GroupNorm or
+BatchNorm is constant during prediction, so tiles give the same result as one pass over the whole domain. GroupNorm or
 LayerNorm would average over the tile.
 """
 
@@ -33,11 +33,11 @@ class UNet(nn.Module):
     Parameters
     ----------
     in_channels, classes:
-        Channels in (35 as published) and classes out.
+        Number of input channels (35 in the published network) and of classes.
     width, depth:
-        Channels of the first level, doubled at each of ``depth`` poolings.
+        Channels of the first level, doubled at each pooling; number of poolings.
     dropout:
-        Share of feature maps dropped in training, at the deepest level and before the head.
+        Share of feature maps that are dropped during training, at the deepest level and before the head.
     """
 
     def __init__(self, in_channels: int, width: int, depth: int, classes: int, dropout: float = 0.0) -> None:
@@ -49,11 +49,11 @@ class UNet(nn.Module):
         self.merge = nn.ModuleList(_block(2 * widths[i], widths[i]) for i in range(depth))
         self.head = nn.Conv2d(width, classes, 1)
         self.dropout = nn.Dropout2d(dropout)
-        # Most land stays what it is: the network starts from that and learns the exceptions.
+        # Most land does not change: the network starts from persistence and learns the changes.
         self.prior = nn.Parameter(torch.tensor(3.0))
 
     def start_from_persistence(self, changed: float) -> None:
-        """Set the head to zero and the prior so that a share ``changed`` of the cells is expected to change."""
+        """Set the head to zero, and the prior so that a share ``changed`` of the cells is expected to change."""
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
@@ -67,12 +67,12 @@ class UNet(nn.Module):
         x:
             (B, in_channels, Y, X), Y and X multiples of ``alignment(depth)``.
         previous:
-            One-hot previous map (B, classes, Y, X); zero in every class where it is unknown.
+            One-hot previous map (B, classes, Y, X); zero for all classes where it is unknown.
 
         Returns
         -------
-        float32 (B, classes, Y, X), whatever the type of the layers before: bfloat16 logits would rank
-        cells by 8 bits only.
+        float32 (B, classes, Y, X), for any type of the layers: with bfloat16 logits, cells would be ranked by only
+        8 bits.
         """
         skips: list[Tensor] = []
         for block in self.down[:-1]:
@@ -88,7 +88,7 @@ class UNet(nn.Module):
 
 
 def fold_batchnorm(network: UNet) -> UNet:
-    """A copy for inference with every BatchNorm folded into the convolution before it; answers stay the same."""
+    """A copy for inference, with each BatchNorm merged into the convolution before it. The results stay the same."""
     folded = copy.deepcopy(network).eval()
     for blocks in (folded.down, folded.merge):
         for index, block in enumerate(blocks):

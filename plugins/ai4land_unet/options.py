@@ -16,13 +16,13 @@ class UNetOptions(Options):
     Parameters
     ----------
     bundle:
-        Folder of a bundle, or the name of one that is shipped.
+        Folder of a bundle, or name of a bundle that comes with the plugin.
     legend:
-        Legend of the run; a bundle that speaks another is refused. Default: the bundle's.
+        Legend of the run. A bundle with another legend is refused. Default: the legend of the bundle.
     dtype:
-        Type of the layers; logits are float32 in either. bfloat16 is two to four times faster on recent CPUs.
+        Type of the layers; logits are always float32. bfloat16 is two to four times faster on recent CPUs.
     device:
-        ``auto`` takes a GPU where there is one.
+        ``auto`` uses a GPU if one is available.
     """
 
     bundle: str
@@ -33,14 +33,14 @@ class UNetOptions(Options):
     @field_validator("bundle")
     @classmethod
     def _absolute(cls, value: str, info: ValidationInfo) -> str:
-        """A path may be relative to the configuration; a plain name that is no bundle there stays one."""
+        """Make a path absolute. Keep a plain name, unless it is a bundle in the folder of the configuration."""
         base = (info.context or {}).get("base")
-        beside = Path(base or ".") / value
-        return str(beside) if (beside / "card.json").is_file() or Path(value).name != value else value
+        path = Path(base or ".") / value
+        return str(path) if (path / "card.json").is_file() or Path(value).name != value else value
 
 
 class ArchitectureOptions(Options):
-    """Shape of the network: channels of the first level, poolings, and how it is shown the previous map."""
+    """Shape of the network: channels of the first level, number of poolings, encoding of the previous map."""
 
     width: int = Field(16, ge=1)
     depth: int = Field(4, ge=1, le=8)
@@ -53,20 +53,21 @@ class Optimisation(Options):
     Parameters
     ----------
     steps, minutes:
-        One of them. Equal steps and seeds give equal weights on one machine; minutes do not.
+        Length of the training; give one of them. The same steps and seed give the same weights on one machine; the same
+        minutes do not.
     batch, window:
-        Windows in a batch, and their side in cells: a multiple of the network's alignment.
+        Number of windows in a batch, and their side in cells: a multiple of the network's alignment.
     learning_rate, weight_decay, dropout:
-        Of AdamW, with a warm-up and a cosine decay to zero.
+        Parameters of AdamW, with a warm-up and a cosine decay to zero.
     change_weight:
-        Weight of cells that change: more than 1 learns rare change in fewer steps. The odds of change are set
-        right afterwards, so that probabilities stay calibrated.
+        Weight of cells that change. With more than 1, the network learns rare changes in fewer steps. The odds of
+        change are corrected afterwards, so that probabilities stay calibrated.
     mask_share, mask_patch:
-        Share of the previous map that is hidden, in square patches of so many cells.
+        Share of the previous map that is hidden during training, and side of the square patches (cells).
     augment:
-        Turn and mirror windows; never done where an input has a direction (aspect).
+        Rotate and mirror windows. Not done if an input has a direction (aspect).
     threads:
-        torch threads while training; part of what the bits of the weights depend on.
+        Number of torch threads during training. The last bits of the weights depend on it.
     """
 
     steps: int | None = Field(None, ge=1)
@@ -92,7 +93,7 @@ class Optimisation(Options):
 
 
 class TrainerOptions(Options):
-    """Options of the trainer. ``name``, ``description`` and ``licence`` go on the card."""
+    """Options of the trainer. ``name``, ``description`` and ``licence`` are written to the card."""
 
     name: str
     description: str = ""

@@ -1,4 +1,4 @@
-"""Registers the predictor ``unet`` and its trainer. torch is imported when one of them is made."""
+"""Registers the predictor ``unet`` and its trainer. Imports torch only when one of them is created."""
 
 from __future__ import annotations
 

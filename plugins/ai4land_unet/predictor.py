@@ -1,4 +1,4 @@
-"""The predictor ``unet``: one window at a time, from named arrays to logits."""
+"""Predicts logits with a loaded U-Net, one window at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def choose_device(name: Device) -> torch.device:
-    """The device of a name; ``auto`` takes a GPU where there is one."""
+    """The device of a name. ``auto`` uses a GPU if one is available."""
     found = torch.cuda.is_available()
     if name == "cuda" and not found:
         raise ConfigError(
@@ -30,7 +30,7 @@ def choose_device(name: Device) -> torch.device:
 class UNetPredictor(Predictor):
     """Predicts land-cover logits with a trained U-Net.
 
-    Every window is computed alone, so an answer does not depend on which windows come together.
+    Each window is computed separately, so that its result does not depend on the other windows of the batch.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class UNetPredictor(Predictor):
         self._network = folded.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
-        """``land_cover_logits``, float32 (B, class, Y, X); zeros where a window holds no land."""
+        """``land_cover_logits``, float32 (B, class, Y, X); zeros for windows without land."""
         previous = previous_map(self._channels, batch.fields)
         count, rows, cols = previous.shape
         logits = np.zeros((count, self._classes, rows, cols), np.float32)

@@ -27,29 +27,29 @@ from ai4land_unet.window import alignment, halo
 if TYPE_CHECKING:
     from ai4land_unet.options import Optimisation, TrainerOptions
 
-#: Share of the training in which the learning rate rises to its peak.
+#: Share of the training during which the learning rate rises to its maximum.
 _WARM_UP = 0.05
-#: Norm that gradients are clipped to.
+#: Largest norm of the gradients.
 _CLIP = 1.0
-#: Batches that tell how much land changes, before the training.
-_TRIED = 10
-#: Steps between two words on how it goes.
+#: Number of batches that are drawn before the training to estimate how much land changes.
+_SAMPLED = 10
+#: Steps between two progress messages.
 _REPORT = 20
 
 
 class UNetTrainer(Trainer):
-    """Trains one network; see :class:`ai4land_unet.plugin.TrainerOptions`."""
+    """Trains one network; see :class:`ai4land_unet.options.TrainerOptions`."""
 
     def __init__(self, options: TrainerOptions) -> None:
         self._options = options
 
     def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
-        """Train, score on the cells held out, and write the bundle.
+        """Train, compute scores on the held-out cells, and write the bundle.
 
         Raises
         ------
         ConfigError
-            Channels without the previous map, or a GPU that is not there.
+            If the channels lack the previous map, or the GPU is not available.
         """
         options, run = self._options, self._options.optimisation
         channels = tuple(Channel.of(c, options.architecture.cover) for c in data.channels)
@@ -106,7 +106,7 @@ class UNetTrainer(Trainer):
 
 @contextmanager
 def _settings(run: Optimisation) -> Iterator[None]:
-    """Seeds, threads and deterministic algorithms, for the time of the training only."""
+    """Set seeds, threads and deterministic algorithms during the training; restore the old settings afterwards."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng():
         try:
@@ -127,9 +127,9 @@ def _optimise(
     run: Optimisation,
     progress: Callable[[float, str], None],
 ) -> tuple[int, float]:
-    """AdamW with warm-up and cosine decay, in bfloat16 where it is safe. Returns steps taken and seconds."""
+    """Train with AdamW, warm-up and cosine decay, in bfloat16 where this is safe. Returns steps and seconds."""
     rng = np.random.default_rng(run.seed)
-    turn = run.augment and not any(c.directional for c in data.channels)
+    rotate = run.augment and not any(c.directional for c in data.channels)
     device = next(network.parameters()).device
     optimiser = torch.optim.AdamW(network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay)
     network.start_from_persistence(_changed_share(channels, data, run, rng))
@@ -139,7 +139,7 @@ def _optimise(
         for group in optimiser.param_groups:
             group["lr"] = run.learning_rate * schedule(done)
         batch, target = data.sample(rng, run.batch, run.window)
-        x, hot, classes, previous = _tensors(channels, network.head.out_channels, batch, target, run, rng, turn)
+        x, hot, classes, previous = _tensors(channels, network.head.out_channels, batch, target, run, rng, rotate)
         with torch.autocast(device.type, torch.bfloat16):
             logits = network(x.to(device), hot.to(device))
         loss = map_loss(logits, classes.to(device), previous.to(device), run.change_weight)
@@ -159,9 +159,9 @@ def _optimise(
 def _changed_share(
     channels: tuple[Channel, ...], data: TrainingData, run: Optimisation, rng: np.random.Generator
 ) -> float:
-    """Share of the cells of a few batches that change, with change weighted; never quite none or all."""
+    """Share of the cells of a few batches that change, with weighted change. Never exactly 0 or 1."""
     changed = known = 1.0
-    for _ in range(_TRIED):
+    for _ in range(_SAMPLED):
         batch, target = data.sample(rng, run.batch, run.window)
         land = target != OUTSIDE
         known += np.count_nonzero(land)
@@ -171,15 +171,15 @@ def _changed_share(
 
 
 def _share(run: Optimisation, step: int, seconds: float) -> float:
-    """Share of the budget that is spent."""
+    """Share of the training that is done."""
     if run.steps is not None:
         return step / run.steps
-    assert run.minutes is not None  # the options ask for one of both
+    assert run.minutes is not None  # the options require exactly one of both
     return min(seconds / (60 * run.minutes), 1.0)
 
 
 def schedule(done: float) -> float:
-    """Learning rate relative to its peak when this share of the training is done."""
+    """Learning rate relative to its maximum, after this share of the training."""
     if done < _WARM_UP:
         return (done + 0.1 * _WARM_UP) / (1.1 * _WARM_UP)
     return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
@@ -192,9 +192,9 @@ def _tensors(
     target: NDArray[np.int8],
     run: Optimisation,
     rng: np.random.Generator,
-    turn: bool,
+    rotate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Input, one-hot previous map, target and previous map as it is shown, of a batch."""
+    """Input, one-hot previous map, target, and previous map with hidden cells, of a batch."""
     fields = dict(batch.fields)
     if run.mask_share > 0:
         fields[COVER] = _hide(fields[COVER], run, rng)
@@ -205,7 +205,7 @@ def _tensors(
         torch.from_numpy(target.astype(np.int64)),
         torch.from_numpy(shown.astype(np.int64)),
     ]
-    if turn:
+    if rotate:
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
         arrays = [_turned(array, quarter, mirror) for array in arrays]
     x, hot, wanted, previous = arrays
@@ -218,7 +218,7 @@ def _turned(array: Tensor, quarter: int, mirror: bool) -> Tensor:
 
 
 def _hide(cover: NDArray[np.int8], run: Optimisation, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Maps (B, T, Y, X) with patches of the land hidden."""
+    """Hide square patches of the land in maps (B, T, Y, X)."""
     count, _, rows, cols = cover.shape
     size = run.mask_patch
     patches = rng.random((count, 1, -(-rows // size), -(-cols // size))) < run.mask_share

@@ -1,4 +1,4 @@
-"""The tensors of a network, from and to a bundle. Loading executes nothing.
+"""Writes the tensors of a network to a bundle and reads them. Loading executes no code.
 
 Format: https://huggingface.co/docs/safetensors. Tensors have the names of the network's state.
 """
@@ -14,7 +14,7 @@ from ai4land_unet.network import UNet
 
 
 def serialise(network: UNet) -> bytes:
-    """The network's state as safetensors; equal states give equal bytes."""
+    """The network's state in safetensors format. Equal states give equal bytes."""
     return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
 
 
@@ -24,7 +24,7 @@ def load_network(bundle: Bundle) -> UNet:
     Raises
     ------
     DataError
-        Weights that are not safetensors, or of another network than the card's.
+        If the weights are not in safetensors format, or do not fit the network on the card.
     """
     shape, path = bundle.card.architecture, bundle.folder / WEIGHTS
     network = UNet(shape.in_channels, shape.width, shape.depth, shape.classes)

@@ -1,17 +1,17 @@
-"""How far a U-Net sees, and on which cells its windows must start. Needs no torch."""
+"""Halo and alignment of the windows of a U-Net. Needs no torch."""
 
 from __future__ import annotations
 
 
 def alignment(depth: int) -> int:
-    """Windows must start and end on multiples of this many cells, or pooling pairs other cells."""
+    """Windows must start and end on multiples of this many cells. Otherwise pooling would combine other cells."""
     return int(2**depth)
 
 
 def reach(cell: int, depth: int) -> tuple[int, int]:
     """First and last input cell along one axis that an output cell may depend on.
 
-    An interval is followed from the output back to the input: each level's two 3x3 convolutions widen it by
+    The function follows an interval from the output back to the input: the two 3x3 convolutions of a level widen it by
     2 cells of that level, a transposed convolution reads cell x // 2 below, pooling reads cells 2x and 2x + 1.
     """
     low = high = cell
@@ -24,11 +24,11 @@ def reach(cell: int, depth: int) -> tuple[int, int]:
 
 
 def halo(depth: int) -> int:
-    """Cells to add around a core, before rounding outward to the alignment, so that its answer is complete.
+    """Number of cells around a core that its results depend on, before rounding outward to the alignment.
 
-    The smallest multiple of the alignment that serves every place of the core's edge relative to the pooling:
-    6 * 2**depth, 96 for depth 4. The convolutions alone reach 6 * 2**depth - 4 cells; a cell's worst place
-    adds up to a pooling block to that, which the rounding of the window covers.
+    This is the smallest multiple of the alignment that is sufficient for every position of the core's edge relative
+    to the pooling: 6 * 2**depth, 96 for depth 4. The convolutions alone reach 6 * 2**depth - 4 cells. The worst
+    position of a cell adds up to a pooling block, which the rounding of the window covers.
     """
     align = alignment(depth)
     needed = 0

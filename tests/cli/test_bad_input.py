@@ -1,4 +1,4 @@
-"""Bad input: each fault is refused by name, with what was expected, found, where, and what to do."""
+"""Bad input: the message of each fault says what was expected, what was found, where, and what to do."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BUNDLE = Path(__file__).parents[2] / "plugins" / "ai4land_unet" / "bundles" / "t
 
 @pytest.fixture
 def raw(twin_config: Raw) -> Raw:
-    """A run that works, without host grids (they need YAC)."""
+    """A valid run, without host grids (they need YAC)."""
     twin_config.pop("hosts")
     return twin_config
 
 
 def refused(raw: Raw, folder: Path) -> Ai4LandError:
-    """The error that ends a run before it starts, as the command line would show it."""
+    """The error before a run starts, as the command line shows it."""
     with pytest.raises(Ai4LandError) as caught:
         Simulation(parse_config(raw, folder, "run.yaml")).run()
     assert caught.value.exit_code == 2
@@ -48,7 +48,7 @@ def says(error: Ai4LandError, *texts: str) -> None:
 
 @pytest.fixture
 def scenario(raw: Raw, tmp_path: Path) -> Callable[[], netCDF4.Dataset]:
-    """A copy of the scenario that a test may spoil; the run reads it from then on."""
+    """A copy of the scenario that a test can damage. The run reads this copy."""
 
     def opened() -> netCDF4.Dataset:
         path = tmp_path / "scenario.nc"
@@ -61,7 +61,7 @@ def scenario(raw: Raw, tmp_path: Path) -> Callable[[], netCDF4.Dataset]:
 
 @pytest.fixture
 def land_map(raw: Raw, tmp_path: Path) -> Callable[[Callable[[np.ndarray], None]], None]:
-    """Spoil a copy of the initial map."""
+    """Damage a copy of the initial map."""
 
     def spoil(change: Callable[[np.ndarray], None]) -> None:
         source = raw["initial"]["options"]["path"].format(year=2015)
@@ -76,7 +76,7 @@ def land_map(raw: Raw, tmp_path: Path) -> Callable[[Callable[[np.ndarray], None]
     return spoil
 
 
-def test_the_run_itself_works(raw: Raw, tmp_path: Path) -> None:
+def test_valid_run_works(raw: Raw, tmp_path: Path) -> None:
     raw["time"]["stop"] = 2016
     assert Simulation(parse_config(raw, tmp_path, "run.yaml")).run().years == (2015, 2016)
 
@@ -89,7 +89,7 @@ def test_missing_file(raw: Raw, tmp_path: Path) -> None:
 def test_missing_variable(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dataset]) -> None:
     with scenario() as file:
         file.renameVariable("secdf", "secdff")
-    raw["forcing"].pop()  # else the history would be asked for it
+    raw["forcing"].pop()  # otherwise the historical file would be used
     says(refused(raw, tmp_path), "lacks secdf of group 'forest'", "primf secdf", "forcing of 2015")
 
 
@@ -100,7 +100,7 @@ def test_wrong_units(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Da
 
 
 def test_wrong_grid(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dataset]) -> None:
-    """The scenario is half a cell off the history's lattice, which came first."""
+    """The scenario is half a cell away from the lattice of the historical file, which is read first."""
     with scenario() as file:
         file["lon"][:] = file["lon"][:] + 0.125
     raw["forcing"].reverse()
@@ -122,7 +122,7 @@ def test_states_over_one(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF
 
 
 def test_unmasked_fill_value(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dataset]) -> None:
-    """A fill value that was averaged away from 1e20 is no longer one, and no fraction either."""
+    """A fill value that was averaged with others is neither 1e20 nor a fraction."""
     with scenario() as file:
         file["primf"][1, 2, 2] = 1e18
     says(refused(raw, tmp_path), "primf", "1e+18", "2016", "scenario.nc")
@@ -242,7 +242,7 @@ def test_predictor_that_raises(raw: Raw, tmp_path: Path, installed: Callable[[st
 
 @pytest.mark.mpi
 def test_predictor_that_raises_on_one_rank_of_two(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every rank gets the error, none hangs, and the job ends with the exit code of bad input."""
+    """All ranks get the error, none waits for ever, and the job ends with the exit code for bad input."""
     install(tmp_path / "ice", "thin-ice", FRAGILE.replace("NAME", "fragile"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "ice"))
     raw["predictors"] = [{"name": "fragile"}]

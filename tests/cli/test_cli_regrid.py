@@ -1,4 +1,4 @@
-"""`ai4land weights` and `ai4land regrid`, against CDO, NCO, xESMF, and answers in closed form."""
+"""`ai4land weights` and `ai4land regrid`, compared with CDO, NCO, xESMF and exact solutions."""
 
 import os
 import resource
@@ -56,7 +56,7 @@ def weights(tmp_path) -> Path:
 # ---- values -------------------------------------------------------------------------------------------------------
 
 
-def test_every_field_is_the_weighted_mean_and_the_rest_stays(tmp_path, weights, monkeypatch):
+def test_fields_are_weighted_means_and_metadata_stay(tmp_path, weights, monkeypatch):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, *SHAPE, 2)).astype(np.float32)
     packed = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
@@ -108,7 +108,7 @@ def test_every_field_is_the_weighted_mean_and_the_rest_stays(tmp_path, weights, 
 
 
 @pytest.mark.parametrize(("store", "to"), [("in.zarr", "out.nc"), ("in.nc", "out.zarr"), ("in.zarr", "out.zarr")])
-def test_zarr_is_read_and_written_alike(tmp_path, weights, store, to):
+def test_zarr_is_read_and_written(tmp_path, weights, store, to):
     values = np.random.default_rng(0).normal(size=(2, *SHAPE))
     values[1, :4] = np.nan
     path = source_data(tmp_path / store, x=(("time", "lat", "lon"), values, {"units": "1"}))
@@ -162,7 +162,7 @@ def test_a_cell_needs_its_share_of_values(tmp_path, weights):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32])
-def test_the_largest_share_wins_and_the_smaller_code_a_draw(tmp_path, weights, kind):
+def test_largest_share_and_smaller_code_if_shares_are_equal(tmp_path, weights, kind):
     rng = np.random.default_rng(5)
     codes = rng.choice([11, 22, 44, 77], SHAPE).astype(kind)
     codes[:3] = 99
@@ -196,8 +196,8 @@ def test_a_grid_of_cells_and_a_curvilinear_one(tmp_path):
 
 
 @pytest.mark.real_data
-def test_an_ocean_grid_with_a_fold_gives_its_integral(tmp_path, sample_data):
-    """ORCA2: cells that come twice are masked once, land is missing; heat of the rest is kept to the last digits."""
+def test_ocean_grid_with_a_fold_keeps_its_integral(tmp_path, sample_data):
+    """ORCA2: duplicate cells are masked once, and land is missing. The heat of all other cells is conserved."""
     ocean = sample_data / "grids" / "orca2_votemper.nc"
     made = ai4land("weights", ocean, "r72x36", "-o", tmp_path / "w.nc")
     assert made.exit_code == 0, made.output
@@ -214,10 +214,10 @@ def test_an_ocean_grid_with_a_fold_gives_its_integral(tmp_path, sample_data):
         assert 0.55 < ((stored.filled(0.0) != 0) * there).sum() / (4 * np.pi) < 0.75, "the share of the ocean"
 
 
-# ---- what is refused ----------------------------------------------------------------------------------------------
+# ---- refused input ------------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_regridded_is_refused(tmp_path, weights):
+def test_variables_that_cannot_be_regridded_are_refused(tmp_path, weights):
     here = source_data(tmp_path / "in.nc", x=(("lat", "lon"), np.ones(SHAPE), {}), s=(("n",), np.ones(3), {}))
     cases = {
         "has no such variable": (FieldError, {"variables": ["xx"]}),
@@ -238,7 +238,7 @@ def test_what_cannot_be_regridded_is_refused(tmp_path, weights):
 
 
 @pytest.mark.parametrize("name", ["out.nc", "out.zarr"])
-def test_a_full_disk_and_a_damaged_input_are_told(tmp_path, weights, name):
+def test_full_disk_and_damaged_input_are_reported(tmp_path, weights, name):
     values = np.random.default_rng(0).normal(size=(50, *SHAPE))
     path = source_data(tmp_path / "in.nc", x=(("time", "lat", "lon"), values, {}))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -261,7 +261,7 @@ def test_a_full_disk_and_a_damaged_input_are_told(tmp_path, weights, name):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.nc", "weights.nc"]
 
 
-def test_data_that_are_turned_are_refused(tmp_path, weights):
+def test_rotated_data_are_refused(tmp_path, weights):
     path = source_data(tmp_path / "in.nc", x=(("lat", "lon"), np.ones(SHAPE), {}))
     for name in ("lat", "lon"):
         shutil.copy(path, tmp_path / "turned.nc")
@@ -269,7 +269,7 @@ def test_data_that_are_turned_are_refused(tmp_path, weights):
             file[name][:] = file[name][::-1]
         with pytest.raises(GridError, match="cells elsewhere than the weights"):
             regrid_file(weights, tmp_path / "turned.nc", tmp_path / "out.nc")
-    # a whole turn of longitude is the same place
+    # Longitudes that differ by 360 degrees are the same place.
     with netCDF4.Dataset(path, "a") as file:
         file["lon"][:] = file["lon"][:] - 360.0
     regrid_file(weights, path, tmp_path / "out.nc")
@@ -310,15 +310,15 @@ def test_from_grids_to_a_regridded_file(tmp_path):
         np.testing.assert_allclose(made["x"][:], np.repeat(made["x"][:, :1], 20, axis=1), atol=1e-14)
 
 
-def test_weights_become_zarr_and_come_back(tmp_path, weights):
+def test_weights_are_converted_to_zarr_and_back(tmp_path, weights):
     assert ai4land("weights", "--from", weights, "-o", tmp_path / "w.zarr").exit_code == 0
     done = ai4land("weights", "--from", tmp_path / "w.zarr", "--format", "scrip", "-o", tmp_path / "s.nc")
     assert done.exit_code == 0
     np.testing.assert_array_equal(read_weights(tmp_path / "s.nc").values, exact_file().values)
 
 
-def test_bare_links_get_their_grids(tmp_path, world):
-    """As xESMF writes them: links alone, that fit any two grids large enough."""
+def test_grids_are_added_to_links(tmp_path, world):
+    """xESMF writes links only, which fit any two grids that are large enough."""
     made = ai4land("weights", "r72x36", "r48x24", "-o", tmp_path / "w.nc")
     assert made.exit_code == 0, made.output
     ai4land("weights", "--from", tmp_path / "w.nc", "--format", "basic", "-o", tmp_path / "basic.nc")
@@ -356,7 +356,7 @@ def test_bad_input_ends_with_exit_code_2(tmp_path, monkeypatch, arguments, error
 
 
 @pytest.mark.mpi
-def test_ranks_write_the_file_of_one(tmp_path):
+def test_two_ranks_write_the_same_file_as_one(tmp_path):
     one = ai4land("weights", "r36x18", "ico1", "-o", tmp_path / "one.nc", "--norm", "fraction")
     assert one.exit_code == 0, one.output
     command = [launcher(), "--oversubscribe", "-n", "2", sys.executable, "-m", "ai4land_coupler.cli", "weights"]
@@ -370,7 +370,7 @@ def test_ranks_write_the_file_of_one(tmp_path):
     np.testing.assert_array_equal(files[0].col, files[1].col)
     np.testing.assert_allclose(files[0].values, files[1].values, rtol=1e-14)
     np.testing.assert_allclose(files[0].source.fraction, files[1].source.fraction, rtol=1e-13)
-    # a second time the file is there: bad input, told once, on no rank a hang
+    # The second time, the file exists: one message about bad input, and no rank waits for ever.
     again = subprocess.run(
         [*command, "r36x18", "ico1", "-o", str(tmp_path / "two.nc")],
         env=environment(), capture_output=True, text=True, timeout=120, check=False,
@@ -436,7 +436,7 @@ if len(sys.argv) > 5:
 
 
 def test_xesmf_uses_our_weights_and_we_use_its(tmp_path, world):
-    """xESMF with its own Python: AI4LAND_XESMF_PYTHON, or the one that runs the tests."""
+    """Uses xESMF in the Python AI4LAND_XESMF_PYTHON, or in the one that runs the tests."""
     python = os.environ.get("AI4LAND_XESMF_PYTHON", sys.executable)
     if subprocess.run([python, "-c", "import netCDF4, xesmf"], capture_output=True, check=False).returncode:
         needs.missing("the package xesmf", "conda-forge: xesmf; or AI4LAND_XESMF_PYTHON names a Python that has it")

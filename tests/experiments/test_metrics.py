@@ -1,4 +1,4 @@
-"""Measures of change, worked by hand."""
+"""Measures of change, compared with values calculated by hand."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def test_figure_of_merit_by_hand() -> None:
     assert merit.value == pytest.approx(2 / 6)
 
 
-def test_figure_of_merit_weighs_cells() -> None:
+def test_figure_of_merit_uses_weights() -> None:
     weights = [10, 1, 1, 1, 1, 0, 0, 1]
     merit = figure_of_merit(BEFORE, OBSERVED, PREDICTED, weights)
     assert (merit.hits, merit.wrong, merit.misses, merit.false_alarms) == (10, 1, 1, 1)
     assert merit.value == pytest.approx(10 / 13)
 
 
-def test_figures_of_merit_pool() -> None:
+def test_figures_of_merit_can_be_added() -> None:
     total = figure_of_merit(BEFORE, OBSERVED, PREDICTED) + figure_of_merit(BEFORE, OBSERVED, OBSERVED)
     assert total.value == pytest.approx(6 / 10)
 
 
-def test_persistence_scores_nothing_and_truth_all() -> None:
+def test_persistence_has_0_and_truth_has_1() -> None:
     assert figure_of_merit(BEFORE, OBSERVED, BEFORE).value == 0
     assert figure_of_merit(BEFORE, OBSERVED, OBSERVED).value == 1
     assert math.isnan(figure_of_merit(BEFORE, BEFORE, BEFORE).value)
@@ -54,14 +54,14 @@ def test_disagreement_by_hand() -> None:
     assert allocation_disagreement(OBSERVED, PREDICTED, 3) == pytest.approx(4 / 8 - 1 / 8)
 
 
-def test_disagreement_leaves_out_what_is_outside() -> None:
+def test_disagreement_ignores_cells_outside() -> None:
     assert quantity_disagreement([-1, 0, 1, 7], [0, 1, 1, 0], 2) == pytest.approx(0.5)
     assert allocation_disagreement([0, 1], [1, 0], 2) == pytest.approx(1.0)
     with pytest.raises(GridError, match="no class where the observed one has"):
         quantity_disagreement([0, 1], [-1, 1], 2)
 
 
-def test_other_shapes_are_refused() -> None:
+def test_different_shapes_are_refused() -> None:
     with pytest.raises(GridError, match="different shapes"):
         figure_of_merit(BEFORE, OBSERVED, PREDICTED[:-1])
 
@@ -71,7 +71,7 @@ maps = arrays(np.int8, 30, elements=st.integers(0, 3))
 
 @given(maps, maps, maps)
 def test_bounds(before: np.ndarray, observed: np.ndarray, predicted: np.ndarray) -> None:
-    """The four amounts count each cell at most once; the two disagreements make up the error."""
+    """The four amounts count each cell at most once. The sum of the two disagreements is the error."""
     merit = figure_of_merit(before, observed, predicted)
     assert merit.hits + merit.wrong + merit.misses == (before != observed).sum()
     assert merit.hits + merit.wrong + merit.false_alarms == (before != predicted).sum()

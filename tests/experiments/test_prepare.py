@@ -1,4 +1,4 @@
-"""``ai4land prepare``: the same results as from the raw files, and the same bytes however often it was killed."""
+"""``ai4land prepare``: runs have the same results as from raw files, and a store has the same bytes after kills."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from ai4land_coupler.store.output import open_store
 from ai4land_coupler.store.provenance import collect
 
 PERSISTENCE = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
-#: Years of the small twin whose maps are prepared where a test wants many pieces.
+#: Years of the small twin whose maps are prepared if a test needs many pieces.
 MAPS = range(2010, 2023)
 
 
 @pytest.fixture
 def light(twin_config: dict[str, Any]) -> dict[str, Any]:
-    """A run without a network: it needs maps and the scenario's states, from two data sets."""
+    """A run without a network. It needs maps and the states of the scenario, from two data sets."""
     return {
         **twin_config,
         "predictors": PERSISTENCE,
@@ -65,7 +65,7 @@ def contents(store: Path) -> dict[str, bytes]:
     return {p.relative_to(store).as_posix(): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file()}
 
 
-def test_a_run_has_the_same_results_to_the_bit(twin_config: dict[str, Any], tmp_path: Path) -> None:
+def test_run_from_prepared_store_is_bit_identical(twin_config: dict[str, Any], tmp_path: Path) -> None:
     raw = {**twin_config, "time": {"start": 2015, "stop": 2018, "base_year": 2013}, "hosts": {}}
     config = config_of(raw, tmp_path)
     done = prepare(config, tmp_path / "in.zarr", jobs=2)
@@ -80,7 +80,7 @@ def test_a_run_has_the_same_results_to_the_bit(twin_config: dict[str, Any], tmp_
     assert all(entry.name == "prepared" for entry in again.component.setup.forcing.adapters)
 
 
-def test_what_is_stored_is_what_the_files_hold(light: dict[str, Any], tmp_path: Path) -> None:
+def test_store_has_the_values_of_the_raw_files(light: dict[str, Any], tmp_path: Path) -> None:
     done = prepare(config_of(light, tmp_path), tmp_path / "in.zarr", maps=(2010, 2022), jobs=1)
     maps = xr.open_dataset(done.store, engine="zarr", group="maps", consolidated=False)
     assert maps.year.values.tolist() == [2010, 2015, 2022]
@@ -90,7 +90,7 @@ def test_what_is_stored_is_what_the_files_hold(light: dict[str, Any], tmp_path: 
         with rasterio.open(template.format(year=year)) as file:
             np.testing.assert_array_equal(maps.land_cover.sel(year=year), file.read(1))
     forcing = xr.open_dataset(done.store, engine="zarr", group="forcing", consolidated=False)
-    # the base year and every step of the run; the steps' own years come from the scenario, the base year from history
+    # The base year and all steps of the run. The steps come from the scenario, the base year from the historical file.
     assert forcing.year.values.tolist() == [2012, *range(2016, 2022)]
     for year in forcing.year.values:
         history = year <= 2014
@@ -105,7 +105,7 @@ def test_what_is_stored_is_what_the_files_hold(light: dict[str, Any], tmp_path: 
     assert float(forcing.c3ann.max()) > 0.1
 
 
-def test_it_is_sharded_checked_and_says_where_it_comes_from(twin_config: dict[str, Any], tmp_path: Path) -> None:
+def test_store_has_shards_checksums_and_provenance(twin_config: dict[str, Any], tmp_path: Path) -> None:
     done = prepare(config_of(twin_config, tmp_path), tmp_path / "in.zarr", jobs=1)
     for name in ("maps/land_cover", "forcing/primf", "static/elevation"):
         codecs = json.loads((done.store / name / "zarr.json").read_text())["codecs"]
@@ -126,8 +126,8 @@ def test_it_is_sharded_checked_and_says_where_it_comes_from(twin_config: dict[st
     )
 
 
-def test_files_behind_globs_and_urls_have_digests(light: dict[str, Any], tmp_path: Path) -> None:
-    """In the store's provenance and in that of a run."""
+def test_files_from_globs_and_urls_have_digests(light: dict[str, Any], tmp_path: Path) -> None:
+    """In the provenance of the store and of a run."""
     scenario, history = (Path(item["options"]["states"]) for item in light["forcing"])
     raw = json.loads(json.dumps(light, default=str))
     raw["forcing"][0]["options"]["states"] = str(scenario.with_name(scenario.name[:-4] + "?.nc"))
@@ -162,7 +162,7 @@ def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) ->
         operations[jobs] = count_operations(reference, _prepare_in_child, raw, reference, jobs)
     expected = contents(reference / "in.zarr")
     assert contents(tmp_path / "reference1" / "in.zarr") == expected
-    beside = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
+    companion = {p.name: p.read_bytes() for p in reference.iterdir() if p.is_file()}
     assert operations[1] > 100
     dice = random.Random(seed)
     for index in range(number):
@@ -178,22 +178,22 @@ def _check_kills(raw: dict[str, Any], tmp_path: Path, number: int, seed: int) ->
         assert not (folder / "in.zarr").exists() or contents(folder / "in.zarr") == expected
         prepare(config_of(raw, folder), folder / "in.zarr", maps=MAPS, jobs=1)
         assert contents(folder / "in.zarr") == expected
-        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == beside
+        assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == companion
         assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["in.zarr"]
         shutil.rmtree(folder)
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
+def test_store_is_the_same_after_kills_at_any_moment(light: dict[str, Any], tmp_path: Path) -> None:
     _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 6, seed=5)
 
 
 @pytest.mark.soak
-def test_killed_anywhere_50_times(light: dict[str, Any], tmp_path: Path) -> None:
+def test_store_is_the_same_after_50_kills(light: dict[str, Any], tmp_path: Path) -> None:
     _check_kills({**light, "output": {"store": "run.zarr"}}, tmp_path, 50, seed=6)
 
 
-def test_it_makes_only_what_is_missing(light: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after five pieces, whose files are then not written again; one that was cut short is."""
+def test_only_missing_pieces_are_made(light: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop after five pieces. Their files are not written again, except one that was truncated."""
     monkeypatch.setattr(journal, "PIECES", 5)
     monkeypatch.setattr(journal, "AGE", math.inf)  # however slow the machine is
     config = config_of(light, tmp_path)
@@ -217,8 +217,8 @@ def test_it_makes_only_what_is_missing(light: dict[str, Any], tmp_path: Path, mo
     inspect_prepared(done.store, verify=True)
 
 
-def test_other_inputs_start_anew(light: dict[str, Any], tmp_path: Path) -> None:
-    """What was made from a file that has changed since is not mixed with what it holds now."""
+def test_changed_inputs_start_a_new_store(light: dict[str, Any], tmp_path: Path) -> None:
+    """Pieces from an old version of a file are not mixed with pieces from the new version."""
     source = tmp_path / "map_2015.tif"
     shutil.copy(light["initial"]["options"]["path"].format(year=2015), source)
     raw = {**light, "initial": {"name": "hilda", "options": {"path": str(source), "legend": "hilda-v1.0-f"}}}
@@ -248,10 +248,10 @@ def test_other_inputs_start_anew(light: dict[str, Any], tmp_path: Path) -> None:
     kind=st.sampled_from(["uint8", "float32"]),
     seed=st.integers(0, 99),
 )
-def test_a_shard_has_the_bytes_that_zarr_writes(
+def test_shard_has_the_same_bytes_as_from_zarr(
     rows: int, cols: int, chunk: tuple[int, int], times: tuple[int, int], kind: str, seed: int
 ) -> None:
-    """Each shard of an array of any size, the last ones reaching beyond it."""
+    """For all shards of an array of any size. The last shards extend beyond the array."""
     values = (np.random.default_rng(seed).integers(0, 4, (rows, cols)) * 11).astype(kind)
     shard = chunk[0] * times[0], chunk[1] * times[1]
     fill = np.float32("nan") if kind == "float32" else np.uint8(255)
@@ -273,22 +273,22 @@ def test_a_shard_has_the_bytes_that_zarr_writes(
             assert encode_shard(part, chunk, shard, fill) == made[f"c/{row}/{col}"].to_bytes()
 
 
-# ---- the place ----------------------------------------------------------------------------------------------------
+# ---- the path -----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_of_others_is_replaced(light: dict[str, Any], tmp_path: Path) -> None:
+def test_other_files_are_not_replaced(light: dict[str, Any], tmp_path: Path) -> None:
     config = config_of(light, tmp_path)
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "data").write_text("mine")
     with pytest.raises(ConfigError, match="taken"):
         prepare(config, mine, jobs=1, overwrite=True)
-    beside = tmp_path / "in.zarr.run.yaml"
-    beside.write_text("title: mine\n")
+    companion = tmp_path / "in.zarr.run.yaml"
+    companion.write_text("title: mine\n")
     with pytest.raises(ConfigError, match="taken"):
         prepare(config, tmp_path / "in.zarr", jobs=1)
-    assert beside.read_text() == "title: mine\n"
-    beside.unlink()
+    assert companion.read_text() == "title: mine\n"
+    companion.unlink()
     done = prepare(config, tmp_path / "in.zarr", jobs=1)
     assert prepare(config, tmp_path / "in.zarr", jobs=1).made == 0
     with pytest.raises(ConfigError, match="already"):
@@ -297,7 +297,7 @@ def test_nothing_of_others_is_replaced(light: dict[str, Any], tmp_path: Path) ->
     assert inspect_prepared(done.store)["arrays"]["maps/land_cover"]["years"] == [2010, 2015]
 
 
-def test_two_at_once_are_refused(light: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_for_one_store_are_refused(light: dict[str, Any], tmp_path: Path) -> None:
     config = config_of(light, tmp_path)
     seen = []
 
@@ -369,7 +369,7 @@ def test_a_fault_in_a_worker_is_named(light: dict[str, Any], tmp_path: Path) -> 
         prepare(config_of(raw, tmp_path), tmp_path / "in.zarr", maps=(2017,), jobs=1)
 
 
-def test_inspect_verifies(light: dict[str, Any], tmp_path: Path) -> None:
+def test_inspect_finds_damaged_files(light: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(light))
     store = tmp_path / "in.zarr"
     command = ["prepare", str(tmp_path / "run.yaml"), "-o", str(store), "--jobs", "1"]
@@ -396,8 +396,8 @@ def test_inspect_verifies(light: dict[str, Any], tmp_path: Path) -> None:
         inspect_prepared(store)
 
 
-def test_the_collection_is_stac(twin_config: dict[str, Any], tmp_path: Path) -> None:
-    """Required fields of the STAC 1.0.0 collection and of the datacube extension 2.2.0, by their specifications."""
+def test_collection_follows_the_stac_specification(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """Check the required fields of STAC 1.0.0 collections and of the datacube extension 2.2.0."""
     done = prepare(config_of(twin_config, tmp_path), tmp_path / "in.zarr", jobs=1)
     made = json.loads(done.collection.read_text())
     assert made["type"] == "Collection"
@@ -422,8 +422,8 @@ def test_the_collection_is_stac(twin_config: dict[str, Any], tmp_path: Path) -> 
     assert {"maps/land_cover", "forcing/primf", "static/slope"} <= set(variables)
 
 
-def test_the_configuration_beside_finds_what_the_first_one_found(twin_config: dict[str, Any], tmp_path: Path) -> None:
-    """Relative paths of hosts, bundles and outputs, seen from another folder."""
+def test_companion_configuration_finds_the_same_files(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """Relative paths of hosts, bundles and outputs start from another folder."""
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
@@ -447,7 +447,7 @@ def test_the_configuration_beside_finds_what_the_first_one_found(twin_config: di
     forcing=st.tuples(st.integers(1, 3_000), st.integers(1, 4_000)),
     variables=st.integers(1, 20),
 )
-def test_pieces_are_bounded_and_cover_every_cell_once(
+def test_pieces_are_small_and_cover_each_cell_once(
     nlat: int, nlon: int, forcing: tuple[int, int], variables: int
 ) -> None:
     land = LatLonGrid(-180.0, 360 / nlon, nlon, 90.0, -180 / nlat, nlat)
@@ -469,7 +469,7 @@ def test_pieces_are_bounded_and_cover_every_cell_once(
     assert len({piece.id for piece in pieces}) == len(pieces)
     for piece in pieces:
         rows = CELLS[piece.part]
-        # a row of chunks over the widest shard is the least that a piece can be
+        # The smallest possible piece is a row of chunks with the width of the widest shard.
         assert piece.box.size * len(piece.names) <= max(rows, 256 * (1 << 16))
         for name in piece.names:
             key = (piece.part, name, piece.year)
@@ -481,7 +481,7 @@ def test_pieces_are_bounded_and_cover_every_cell_once(
 
 
 class _Waves:
-    """An adapter that computes: its last bits depend on the corner of what it is asked for, as interpolation's do."""
+    """An adapter whose last bits depend on the corner of the request, like those of an interpolation."""
 
     def fields(self) -> dict[str, Any]:
         from ai4land_coupler.core.fields import FieldInfo
@@ -501,7 +501,7 @@ SPEC = FieldSpec("wave", "1", "static")
 
 
 @given(row=st.integers(-60, 700), col=st.integers(-900, 900), rows=st.integers(1, 700), cols=st.integers(1, 600))
-@pytest.mark.parametrize("size", [0.3, 0.29])  # of the second, 1241 columns span 359.89 degrees
+@pytest.mark.parametrize("size", [0.3, 0.29])  # with the second, 1241 columns cover 359.89 degrees
 def test_static_fields_are_the_same_in_every_window(size: float, row: int, col: int, rows: int, cols: int) -> None:
     grid = LatLonGrid(-180.0, size, int(360 / size), 90.0, -size, int(180 / size))
     window = Box(row, row + rows, col, col + cols)
@@ -516,7 +516,7 @@ def test_static_fields_are_the_same_in_every_window(size: float, row: int, col: 
     assert np.isnan(found[~inside]).all()
 
 
-def test_static_fields_are_missing_beyond_a_region() -> None:
+def test_static_fields_are_missing_outside_of_a_region() -> None:
     grid = LatLonGrid(0.0, 0.5, 40, 60.0, -0.5, 30)
     found = StaticReader(WAVES, grid).read(SPEC, Box(-3, 33, -5, 45))
     assert np.isfinite(found[3:33, 5:45]).all()

@@ -1,4 +1,4 @@
-"""Training: a rule that can be learnt is learnt, equal seeds give equal weights, inputs reach the network right."""
+"""Training: the network learns a simple rule, equal seeds give equal weights, inputs are correct."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def silent(done: float, note: str) -> None:
 
 
 def smooth(shape: tuple[int, int], seed: int) -> np.ndarray:
-    """A random field of unit variance that is smooth over about 10 cells, periodic."""
+    """A periodic random field with unit variance that is smooth over about 10 cells."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     field = np.fft.ifft2(np.fft.fft2(rng.normal(size=shape)) * np.exp(-((frequency * 12) ** 2))).real
@@ -40,7 +40,7 @@ def smooth(shape: tuple[int, int], seed: int) -> np.ndarray:
 
 
 def ruled_pairs(**changes: Any) -> MapPairs:
-    """Forest below an elevation of 500 m becomes pasture in one step, all else stays; the sea is in the east."""
+    """Forest below an elevation of 500 m becomes pasture in one step; nothing else changes. Sea in the east."""
     fine = LatLonGrid(0.0, 0.01, 160, 52.0, -0.01, 160)
     elevation = 400 + 300 * smooth(fine.shape, 1)
     before = np.where(smooth(fine.shape, 2) > 0, FOREST, CROPLAND).astype(np.int8)
@@ -72,7 +72,7 @@ def options(steps: int, **changes: Any) -> TrainerOptions:
     )
 
 
-def test_a_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
+def test_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
     data = ruled_pairs()
     assert 0.02 < data.held_out.mean() < 0.5
     result = UNetTrainer(options(150)).train(data, tmp_path / "b", silent)
@@ -86,17 +86,17 @@ def test_a_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("weight", [1.0, 8.0])
-def test_weighting_change_leaves_its_probability_true(tmp_path: Path, weight: float) -> None:
+def test_weighted_change_keeps_probabilities_calibrated(tmp_path: Path, weight: float) -> None:
     data = ruled_pairs()
     chance = np.random.default_rng(5).random(data.fine.shape)
     before = data.covers[2000]
-    after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # nothing foretells it
+    after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # no input predicts it
     data = ruled_pairs(covers={2000: before, 2001: after})
     metrics = UNetTrainer(options(40, change_weight=weight)).train(data, tmp_path / "b", silent).metrics
     assert metrics["changed_share_expected"] == pytest.approx(0.06, rel=0.3)
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
+def test_only_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
     data = ruled_pairs()
     digests = [
         UNetTrainer(options(6, seed=seed, mask_share=0.3, dropout=0.1)).train(data, tmp_path / str(i), silent).digest
@@ -120,7 +120,7 @@ def test_held_out_land_is_never_a_target() -> None:
 
 
 def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
-    # two rows of two cells: pasture leaves in the north only, where cells are smaller
+    # Two rows of two cells. Pasture changes only in the north, where cells are smaller.
     fine = LatLonGrid(0.0, 1.0, 2, 61.0, -30.0, 2)
     before = np.array([[PASTURE, FOREST], [PASTURE, FOREST]], np.int8)
     after = np.array([[FOREST, FOREST], [PASTURE, FOREST]], np.int8)
@@ -134,14 +134,14 @@ def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
 
 
 def test_held_out_blocks_are_a_fifth_and_never_touch() -> None:
-    grid = LatLonGrid(-5.0, 0.5, 40, 60.0, -0.5, 40)  # one cell a block
+    grid = LatLonGrid(-5.0, 0.5, 40, 60.0, -0.5, 40)  # one cell per block
     held = held_out_blocks(grid, 0.5, 5, 2)
     assert held.mean() == pytest.approx(0.2)
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
         assert not (held & np.roll(held, shift, (0, 1))).any()
     folds = sum(held_out_blocks(grid, 0.5, 5, fold).astype(int) for fold in range(5))
     assert (folds == 1).all()
-    # the place of a block does not depend on the domain
+    # The position of a block does not depend on the domain.
     part = LatLonGrid(-1.0, 0.5, 10, 50.0, -0.5, 10)
     np.testing.assert_array_equal(held_out_blocks(part, 0.5, 5, 2), held[20:30, 8:18])
 
@@ -165,7 +165,7 @@ def test_scores_by_hand() -> None:
     assert scores["overall_accuracy_persistence"] == 0.5
     assert scores["overall_accuracy"] == 0.75
     assert scores["figure_of_merit"] == 0.5  # one hit, one miss
-    assert scores["figure_of_merit_right_amount"] == 1.0  # the two cells nearest to change are those that did
+    assert scores["figure_of_merit_right_amount"] == 1.0  # the two most probable changes are correct
     assert scores["changed_share_expected"] == pytest.approx((0.1 + 0.4 + 0.2 + 0.5) / 4, abs=1e-3)
     assert scores["recall"] == {"a": 1.0, "b": 0.5}
     assert scores["mean_iou"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
@@ -178,19 +178,19 @@ def test_undefined_scores_are_none() -> None:
     assert change_scores(same, same, logits, ("a", "b"))["figure_of_merit"] is None
 
 
-def test_placed_change_takes_the_amount_that_is_asked_for() -> None:
+def test_placed_change_has_the_requested_amount() -> None:
     logits = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     previous = logits.argmin(1).astype(np.int8)
     for amount in (0, 7, 50):
         assert (placed_change(previous, logits, amount) != previous).sum() == amount
 
 
-# --- through adapters: a yearly series as the twin writes it
+# --- through adapters: a yearly series in the formats of the twin
 
 
 @pytest.fixture
 def files() -> ModuleType:
-    """The writers of small files that the adapters' tests use."""
+    """The functions that write small files for the tests of the adapters."""
     return adapter_files
 
 
@@ -283,7 +283,7 @@ def test_backward_pairs_start_from_the_later_map(series: dict[str, Any], tmp_pat
     assert read_training_data(config, load_plugins()).spec.direction == -1
 
 
-def test_one_year_of_forcing_can_stand_for_all(series: dict[str, Any], tmp_path: Path) -> None:
+def test_one_year_of_forcing_can_be_used_for_all_years(series: dict[str, Any], tmp_path: Path) -> None:
     data = read_training_data(
         parse_train_config(series | {"fixed_forcing_year": 2016}, tmp_path, "train.yaml"), load_plugins()
     )
@@ -291,7 +291,7 @@ def test_one_year_of_forcing_can_stand_for_all(series: dict[str, Any], tmp_path:
     np.testing.assert_array_equal(coarse["primf", -1], coarse["primf", 0])
 
 
-def test_region_is_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:
+def test_region_selects_a_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:
     region = {"west": -3.1, "south": 59.4, "east": -2.8, "north": 59.7}
     data = read_training_data(parse_train_config(series | {"region": region}, tmp_path, "t"), load_plugins())
     assert data.fine.shape == (30, 30)
@@ -324,7 +324,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Ai4LandError], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_configurations_are_explained(series: dict[str, Any], tmp_path: Path, case: str) -> None:
+def test_errors_of_bad_configurations(series: dict[str, Any], tmp_path: Path, case: str) -> None:
     changes, kind, words = BAD[case]
     with pytest.raises(kind) as error:
         train(parse_train_config(series | changes, tmp_path, "train.yaml"), tmp_path / "bundle")
@@ -340,7 +340,7 @@ def test_bad_configurations_are_explained(series: dict[str, Any], tmp_path: Path
         ({"learning_rat": 1}, "did you mean 'learning_rate'"),
     ],
 )
-def test_bad_trainer_options_are_explained(
+def test_errors_of_bad_trainer_options(
     series: dict[str, Any], tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     series["trainer"]["options"]["optimisation"].update(changes)
@@ -365,7 +365,7 @@ def test_the_example_trains_on_the_united_kingdom(
     data = read_training_data(config, load_plugins())
     before, after = data.covers[2009], data.covers[2012]
     both = (before != OUTSIDE) & (after != OUTSIDE)
-    assert both.sum() == 331_904  # of the data's README
+    assert both.sum() == 331_904  # from the README of the data
     assert (before != after)[both].mean() == pytest.approx(0.095, abs=0.003)  # 9.6 % of native codes, fewer classes
     assert 0.15 < data.held_out[both].mean() < 0.25
     result = train(config, tmp_path / "bundle")

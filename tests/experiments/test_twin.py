@@ -1,4 +1,4 @@
-"""The Twin Earth against recomputations by other means, its own promises, and its frozen edition."""
+"""The Twin Earth, compared with independent calculations, its documented rules, and its frozen edition."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LEGEND = get_legend("hilda-v1.0-f")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> TwinReport:
-    """The frozen edition of the size for tests."""
+    """The small frozen edition, for tests."""
     return generate(benchmark_edition("small").options, tmp_path_factory.mktemp("small"))
 
 
 def tiny(**changes: object) -> TwinOptions:
-    """Two degrees of southern England at the cell size of HILDA+ v1.0."""
+    """Two degrees of southern England with the cell size of HILDA+ v1.0."""
     base = {"lon0": -1.5, "lon1": -0.5, "lat0": 51.0, "lat1": 51.75, "resolution": 0.00998837}
     return TwinOptions(**{**base, "first_year": 2012, "last_year": 2017, "seed": 3, **changes})
 
@@ -62,7 +62,7 @@ def read_states(path: Path) -> xr.Dataset:
 # --- The frozen edition ----------------------------------------------------------------------------------------
 
 
-def test_benchmark_has_not_drifted(small: TwinReport) -> None:
+def test_benchmark_is_unchanged(small: TwinReport) -> None:
     edition = benchmark_edition("small")
     edition.check(small)
     assert edition.edition == "twin-1"
@@ -84,7 +84,7 @@ def test_standard_edition_is_a_few_thousand_forcing_cells() -> None:
 # --- Determinism -----------------------------------------------------------------------------------------------
 
 
-def test_same_options_same_arrays_other_seed_others(fine: TwinReport, tmp_path: Path) -> None:
+def test_same_options_give_same_arrays_and_another_seed_does_not(fine: TwinReport, tmp_path: Path) -> None:
     again = generate(tiny(), tmp_path / "again")
     assert (again.maps_sha256, again.states_sha256) == (fine.maps_sha256, fine.states_sha256)
     other = generate(tiny(seed=4, last_year=2013), tmp_path / "other")
@@ -104,7 +104,7 @@ def test_static_fields_and_first_map_do_not_depend_on_the_region() -> None:
         assert np.array_equal(getattr(whole, name)[:, *crop], getattr(part, name)), name
 
 
-def test_noise_closes_around_the_globe() -> None:
+def test_noise_is_periodic_around_the_globe() -> None:
     rng, lat = KeyedRng(1), np.linspace(-80, 80, 50)
     west = gradient_noise(rng, np.full(50, -180.0), lat, 90, shift=0.3)
     east = gradient_noise(rng, np.full(50, 180.0), lat, 90, shift=0.3)
@@ -126,7 +126,7 @@ def test_mask_and_zones_are_the_real_ones() -> None:
 # --- The map and its change ------------------------------------------------------------------------------------
 
 
-def test_gross_change_is_met(small: TwinReport) -> None:
+def test_gross_change_has_the_configured_rate(small: TwinReport) -> None:
     rates = []
     for year in range(2001, 2026):
         before, after = (LEGEND.to_view(read_map(small, y)) for y in (year - 1, year))
@@ -169,7 +169,7 @@ def test_a_step_depends_on_the_past_only() -> None:
 
 
 def test_states_are_the_aggregates_of_the_map(fine: TwinReport) -> None:
-    """By a loop over cells, with areas from the closed form and classes summed by the crosswalk."""
+    """Compare with a loop over cells, areas from an exact formula, and sums of classes by the crosswalk."""
     radius, size = 6_371_007.2, fine.options.resolution
     crosswalk = get_crosswalk("luh2-hilda")
     group_of = crosswalk.group_of_class(LEGEND)
@@ -200,7 +200,7 @@ def test_states_are_the_aggregates_of_the_map(fine: TwinReport) -> None:
     assert float(water.max()) < 0.2
 
 
-def test_states_close_and_carry_missing_values(small: TwinReport) -> None:
+def test_states_sum_to_land_and_have_missing_values(small: TwinReport) -> None:
     static = read_states(small.paths["static_luh2"])
     land = static["icwtr"].values < 1
     assert 0.2 < land.mean() < 1
@@ -220,7 +220,7 @@ def test_states_close_and_carry_missing_values(small: TwinReport) -> None:
         assert np.array_equal(history[name].values[-1], future[name].values[0]), "2015 is in both"
 
 
-def test_primary_land_never_comes_back_and_ages_grow(small: TwinReport) -> None:
+def test_primary_land_never_grows_and_ages_increase(small: TwinReport) -> None:
     states = read_states(small.paths["states"])
     for name in ("primf", "primn"):
         values = np.where(states[name] > 1e19, 0, states[name])
@@ -231,8 +231,8 @@ def test_primary_land_never_comes_back_and_ages_grow(small: TwinReport) -> None:
     assert np.nanmin(age[secondary > 0]) >= 0
     assert 10 < np.nanmean(age[secondary > 0]) < 140
     assert 0 <= np.nanmin(biomass) <= np.nanmax(biomass) < 20
-    quiet = (secondary[0] == secondary[1]) & (secondary[0] > 0.05)
-    assert np.nanmedian((age[1] - age[0])[quiet]) == pytest.approx(1)
+    unchanged = (secondary[0] == secondary[1]) & (secondary[0] > 0.05)
+    assert np.nanmedian((age[1] - age[0])[unchanged]) == pytest.approx(1)
 
 
 # --- Layouts ---------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_map_layout(fine: TwinReport) -> None:
     with rasterio.open(str(fine.paths["maps"]).format(year=2013)) as source:
         assert (source.crs.to_epsg(), source.count, source.dtypes[0]) == (4326, 1, "uint8")
         assert source.transform.a == -source.transform.e == 0.00998837
-        # Cells of the global lattice whose centres lie in the region.
+        # Cells of the global lattice with centres in the region.
         assert (source.transform.c + 180) / 0.00998837 == pytest.approx(round((source.transform.c + 180) / 0.00998837))
         assert -1.5 < source.transform.c + 0.005 < -1.49
     assert Path(str(fine.paths["maps"]).format(year=2013)).name == "hilda_plus_2013_states_GLOB-v1-0-f_wgs84-nn.tif"
@@ -273,7 +273,7 @@ def test_luh2_static_layout(small: TwinReport) -> None:
     assert float(static["carea"].astype("f8").sum()) == pytest.approx(zone, rel=1e-6)
     assert static["carea"].attrs["units"] == "km2"
     assert set(np.unique(static["fstnf"])) <= {0, 1}
-    # Half a cell off, as in the published file.
+    # Wrong by half a cell, as in the published file.
     assert static["lat_bounds"].values[0].tolist() == [53.875, 53.625]
     assert static["lon_bounds"].values[0].tolist() == [-4.125, -3.875]
 
@@ -298,7 +298,7 @@ def test_static_layout(small: TwinReport) -> None:
     assert [soil[n].attrs["units"] for n in ("clay", "sand", "organic_carbon")] == ["1", "1", "g kg-1"]
     assert float((soil["clay"] + soil["sand"]).max()) < 1
     assert elevation.shape == read_map(small, 2000).shape
-    # Slope and aspect are those of the elevation: of a plane that numpy fits through five cells.
+    # Slope and aspect are those of a plane that numpy fits to the elevation of five cells.
     h, y, x = elevation.values.astype(np.float64), 40, 60
     metres = 6_371_007.2 * np.deg2rad(0.05)
     east = (h[y, x + 1] - h[y, x - 1]) / (2 * metres * np.cos(np.deg2rad(float(elevation.lat[y]))))
@@ -307,7 +307,7 @@ def test_static_layout(small: TwinReport) -> None:
     assert float(terrain["aspect"][y, x]) == pytest.approx(np.rad2deg(np.arctan2(-east, -north)) % 360, abs=0.01)
 
 
-def test_statics_tell_about_the_map(small: TwinReport) -> None:
+def test_static_fields_explain_the_map(small: TwinReport) -> None:
     """Cropland lies on better soil and lower ground than forest."""
     view = LEGEND.to_view(read_map(small, 2000))
     soil, elevation = (
@@ -322,7 +322,7 @@ def test_statics_tell_about_the_map(small: TwinReport) -> None:
 # --- Skill -----------------------------------------------------------------------------------------------------
 
 
-def test_hidden_noise_caps_the_skill(small: TwinReport) -> None:
+def test_hidden_noise_limits_the_skill(small: TwinReport) -> None:
     assert [s.lead for s in small.skill] == [1, 20]
     for skill in small.skill:
         assert skill.persistence == 0
@@ -334,8 +334,8 @@ def test_hidden_noise_caps_the_skill(small: TwinReport) -> None:
     assert " 20 y   0.393" in text
 
 
-def test_more_hidden_noise_than_driver_would_be_seen(small: TwinReport) -> None:
-    """The known driver beats a random choice of the same amounts by far: else nothing could be learnt."""
+def test_known_driver_is_better_than_chance(small: TwinReport) -> None:
+    """The known driver gives much higher skill than a random choice of cells: there is something to learn."""
     rng, hits, called = np.random.default_rng(1), 0, 0
     before, after = (LEGEND.to_view(read_map(small, y)).ravel() for y in (2000, 2020))
     dry = (before >= 0) & (before != 6)
@@ -348,10 +348,10 @@ def test_more_hidden_noise_than_driver_would_be_seen(small: TwinReport) -> None:
     assert hits / called < 0.05 < small.skill[1].oracle / 4
 
 
-# --- Files and mistakes ----------------------------------------------------------------------------------------
+# --- Files and errors ----------------------------------------------------------------------------------------
 
 
-def test_generating_again_touches_nothing_and_other_options_replace(tmp_path: Path) -> None:
+def test_second_call_changes_nothing_and_other_options_replace_the_twin(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     options = tiny(resolution=0.05, last_year=2014)
     report = generate(options, tmp_path, lambda done, total: calls.append((done, total)))
@@ -370,7 +370,7 @@ def test_generating_again_touches_nothing_and_other_options_replace(tmp_path: Pa
     assert on_disk == {*shorter.files, Path("twin.json"), Path("notes.txt")}
 
 
-def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+def test_other_files_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "luh2").mkdir()
     (tmp_path / "luh2" / "states.nc").write_text("precious")
     with pytest.raises(DataError, match="holds files that no twin wrote"):
@@ -390,7 +390,7 @@ def test_an_unfinished_twin_is_finished(tmp_path: Path) -> None:
         generate(options, tmp_path)
 
 
-def test_mistakes_are_explained(tmp_path: Path) -> None:
+def test_errors_of_bad_options(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no land"):
         generate(TwinOptions(lon0=-30, lon1=-29, lat0=40, lat1=41, resolution=0.05), tmp_path)
     with pytest.raises(ConfigError, match=r"edges of 0\.25-degree forcing cells"):

@@ -1,4 +1,4 @@
-"""Stores that the tests of exports read."""
+"""Stores for the tests of output formats."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def backward_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run backward in time whose rows run from south to north."""
+    """The store of a run backward in time, with rows from south to north."""
     grid = LatLonGrid(GRID.lon0, GRID.dlon, GRID.nlon, 51.0, GRID.dlon, GRID.nlat)
     return make_store(tmp_path_factory.mktemp("export") / "back.zarr", grid, (1851, 1850))

@@ -1,4 +1,4 @@
-"""A store of odd sizes with a host, made without a run, and what it holds."""
+"""Writes a store with odd sizes and a host grid without a run, with known content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.store.output import HostLayout, LandField, OutputStore, StoreLayout
 
-#: Cells of HILDA+ v1.0's size: neither they nor the edges fit into 0.25 degrees.
+#: Cell size of HILDA+ v1.0. Neither the cells nor the edges fit into 0.25 degrees.
 GRID = LatLonGrid(-3.1234, 0.00998837, 131, 53.4321, -0.00998837, 97)
 YEARS = (2015, 2018, 2021)
 LEGEND = get_legend("hilda-v1.0-f")
@@ -33,14 +33,14 @@ def host_fractions(year: int) -> np.ndarray:
 
 
 def lai_of(year: int, grid: LatLonGrid = GRID) -> np.ndarray:
-    """Leaf area index (12, lat, lon), NaN off the land."""
+    """Leaf area index (12, lat, lon), NaN outside of the land."""
     values = np.random.default_rng(year + 2).uniform(0, 6, (12, *grid.shape)).astype(np.float32)
     values[:, LEGEND.to_view(codes_of(year, grid)) < 0] = np.nan
     return values
 
 
 def make_store(path: Path, grid: LatLonGrid = GRID, years: tuple[int, ...] = YEARS, commit: int | None = None) -> Path:
-    """A store of which the first ``commit`` years are committed (default: all)."""
+    """A store whose first ``commit`` years are committed (default: all)."""
     host = HostLayout(
         HOST_CELLS,
         np.linspace(-4, -1, HOST_CELLS),

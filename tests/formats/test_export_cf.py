@@ -1,4 +1,4 @@
-"""Time axes against cftime, and memory that does not grow with the map."""
+"""Time axes compared with cftime; memory does not depend on the size of the map."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def test_months(year: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["netcdf", "cmip"])
-def test_memory_does_not_grow_with_the_map(kind: Format, tmp_path: Path) -> None:
+def test_memory_does_not_depend_on_the_map(kind: Format, tmp_path: Path) -> None:
     small, large = (
         make_store(tmp_path / f"{edge}.zarr", LatLonGrid(0.0, 0.002, edge, 50.0, -0.002, edge), (2015,))
         for edge in (96, 320)
     )
-    export(small, kind, tmp_path / "warm")  # what is imported and cached does not count
+    export(small, kind, tmp_path / "warm")  # do not count the memory of imports and caches
     peaks = []
     for store in (small, large):
         tracemalloc.start()
         export(store, kind, tmp_path / f"{kind}-{store.stem}")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # the leaf area of the larger map alone is 5 MB
+    # The leaf area of the larger map has 5 MB.
     assert peaks[1] < peaks[0] + 1_000_000

@@ -1,4 +1,4 @@
-"""CLM's land-use time series: the first year is the surface data set, all years sum to 100, change is the maps'."""
+"""CLM's land-use time series: first year is the surface data set, all years sum to 100, changes are from the maps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.formats import export
 
-LON, LAT = np.arange(356.0, 360.0, 0.5), np.arange(51.5, 54.5, 0.5)  # 0 to 360, as CLM has them
+LON, LAT = np.arange(356.0, 360.0, 0.5), np.arange(51.5, 54.5, 0.5)  # 0 to 360, as in CLM
 SHAPE = (LAT.size, LON.size)
 
 
 def make_surface(path: Path, seed: int = 1, **changes: np.ndarray) -> Path:
-    """A small fsurdat: random land units and types; a cell that is all glacier, and one without crops."""
+    """A small fsurdat: random land units and types, a cell with glacier only, and a cell without crops."""
     rng = np.random.default_rng(seed)
     units = rng.dirichlet(np.full(8, 0.7), SHAPE) * 100
     units[0, 0], units[2, 3, 1] = [0] * 7 + [100], 0
@@ -56,7 +56,7 @@ def test_the_first_year_is_the_surface_data_set(made: tuple[Path, Path, Path]):
     with netCDF4.Dataset(made[1]) as surface, netCDF4.Dataset(made[2]) as series:
         for name in ("PCT_CROP", "PCT_URBAN", "PCT_LAKE"):
             np.testing.assert_allclose(series[name][0], surface[name][:], atol=1e-6)
-        # CLM reads types of a land unit that is not there, too; they are free
+        # CLM also reads the types of a missing land unit. They can have any value.
         for name, unit in (("PCT_NAT_PFT", "PCT_NATVEG"), ("PCT_CFT", "PCT_CROP")):
             there = surface[unit][:] > 0
             np.testing.assert_allclose(series[name][0][:, there], surface[name][:][:, there], atol=1e-6)
@@ -94,8 +94,8 @@ def crops_of(year: int, row: int, col: int) -> tuple[float, float]:
     return crops, land
 
 
-def test_change_is_that_of_the_maps(made: tuple[Path, Path, Path]):
-    """Crops of a cell, as the surface data set has them plus the change of their share of the mapped land."""
+def test_changes_are_those_of_the_maps(made: tuple[Path, Path, Path]):
+    """Crops of a cell are those of the surface data set plus the change of their share of the mapped land."""
     with netCDF4.Dataset(made[1]) as surface, netCDF4.Dataset(made[2]) as series:
         tried = 0
         for row, col in np.ndindex(SHAPE):
@@ -105,7 +105,7 @@ def test_change_is_that_of_the_maps(made: tuple[Path, Path, Path]):
             change = 100 * (last / land_last - first / land_first)
             expected = surface["PCT_CROP"][row, col] + change
             kept = surface["PCT_GLACIER"][row, col] + surface["PCT_WETLAND"][row, col]
-            # without anything cut off, change adds up to none, so nothing is scaled
+            # If nothing is cut off, the changes sum to zero, so nothing is scaled.
             if kept < 100:
                 tried += 1
                 assert series["PCT_CROP"][-1, row, col] == pytest.approx(expected, abs=1e-9)
@@ -115,7 +115,7 @@ def test_change_is_that_of_the_maps(made: tuple[Path, Path, Path]):
 def test_cells_without_mapped_land_never_change(made: tuple[Path, Path, Path]):
     with netCDF4.Dataset(made[2]) as series:
         crops = series["PCT_CROP"][:]
-        np.testing.assert_array_equal(crops[:, 0, 0], crops[0, 0, 0])  # beyond the region
+        np.testing.assert_array_equal(crops[:, 0, 0], crops[0, 0, 0])  # outside of the region
         assert np.ptp(crops, axis=0).max() > 0
 
 

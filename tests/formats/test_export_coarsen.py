@@ -1,4 +1,4 @@
-"""Areas on coarse grids: conserved, and equal to a count of what lies where."""
+"""Areas on coarse grids: conserved, and equal to direct calculations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_overlap_by_hand() -> None:
     st.lists(st.floats(-80, 80), min_size=2, max_size=12, unique=True),
     st.lists(st.floats(-80, 80), min_size=2, max_size=12, unique=True),
 )
-def test_overlap_adds_up_to_what_both_axes_cover(coarse: list[float], fine: list[float]) -> None:
+def test_overlap_lengths_sum_to_the_common_length(coarse: list[float], fine: list[float]) -> None:
     found = overlap_lengths(np.sort(coarse), np.sort(fine)[::-1]).toarray()
     common = max(0.0, min(max(coarse), max(fine)) - max(min(coarse), min(fine)))
     assert found.sum() == pytest.approx(common, abs=1e-11)
@@ -43,8 +43,8 @@ def test_area_of_each_class_is_conserved(store: Path, step: float) -> None:
         assert (found.sum(axis=0) <= coarsening.coarse.row_area[:, None] * (1 + 1e-12)).all()
 
 
-def test_one_coarse_cell_against_polygons(store: Path) -> None:
-    """Every overlap of fine and coarse cells, worked out one by one from the corners."""
+def test_one_coarse_cell_by_its_polygons(store: Path) -> None:
+    """Compare with all overlaps of fine and coarse cells, calculated one by one from the corners."""
     source = StoreReader.open(store)
     coarse = covering_grid(source.grid, 0.25)
     found = class_areas(source, 2018, Coarsening.between(source.grid, coarse), lambda: None)

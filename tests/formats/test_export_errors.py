@@ -1,4 +1,4 @@
-"""What a user can get wrong."""
+"""Errors of a user."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_years(text: str | None, expected: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("text", ["2016", "2014:2018", "2018:2022", "2016:2017", "2021:2015"])
-def test_years_that_are_not_there(text: str) -> None:
+def test_missing_years(text: str) -> None:
     with pytest.raises(TimeError, match="does not hold the years") as caught:
         chosen_years(text, COMMITTED, Path("run.zarr"))
     assert "2015, 2018, 2021" in str(caught.value)
@@ -57,7 +57,7 @@ def test_only_committed_years_are_exported(tmp_path: Path) -> None:
     assert names == ["2015", "2018"]
 
 
-def test_existing_files_are_kept(store: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_replaced(store: Path, tmp_path: Path) -> None:
     target = tmp_path / "hilda_plus_2018_states_ai4land-v1-0-f_wgs84-nn.tif"
     target.write_text("mine")
     with pytest.raises(ConfigError, match="exists already") as caught:
@@ -70,7 +70,7 @@ def test_existing_files_are_kept(store: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_failed_export_leaves_nothing_and_keeps_the_old(tmp_path: Path) -> None:
+def test_failed_export_leaves_no_new_file_and_keeps_old_ones(tmp_path: Path) -> None:
     path = make_store(tmp_path / "run.zarr")
     old = tmp_path / "out" / "m.nc"
     old.parent.mkdir()
@@ -89,17 +89,17 @@ def test_a_failed_export_leaves_nothing_and_keeps_the_old(tmp_path: Path) -> Non
     assert [item.name for item in old.parent.iterdir()] == ["m.nc"]
 
 
-def test_an_export_does_not_go_into_the_store(store: Path) -> None:
+def test_export_into_the_store_is_refused(store: Path) -> None:
     with pytest.raises(ConfigError, match="inside of the output store"):
         export(store, "netcdf", store / "m.nc")
 
 
-def test_a_folder_where_a_file_belongs(store: Path, tmp_path: Path) -> None:
+def test_folder_instead_of_a_file(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         export(store, "luh2", tmp_path)
 
 
-def test_unknown_host_and_host_where_none_fits(store: Path, tmp_path: Path) -> None:
+def test_unknown_host_and_host_for_a_format_without_hosts(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'icon'"):
         export(store, "netcdf", tmp_path / "m.nc", host="icom")
     with pytest.raises(ConfigError, match="latitude-longitude grid"):
@@ -118,7 +118,7 @@ def test_options_that_a_format_would_ignore(store: Path, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made(store: Path, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created(store: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(RunError, match="could not be written") as caught:
         export(store, "netcdf", tmp_path / "taken" / "m.nc")

@@ -1,4 +1,4 @@
-"""Exports read back by xarray, rasterio, GDAL, CDO, NCO, our own adapters and the compliance checker."""
+"""Reads exported files with xarray, rasterio, GDAL, CDO, NCO, our own adapters and the compliance checker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.formats import export
 
 
-def told(*command: str | Path) -> str:
+def output_of(*command: str | Path) -> str:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -46,7 +46,7 @@ def tiffs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def class_area(year: int) -> np.ndarray:
-    """Area of each class from the map alone (m2)."""
+    """Area of each class, calculated from the map only (m2)."""
     classes = LEGEND.to_view(codes_of(year))
     area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     return np.bincount(classes[classes >= 0].astype(int), weights=area[classes >= 0], minlength=7)
@@ -88,7 +88,7 @@ def test_netcdf_one_file_a_year(store: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.land_cover[0], codes_of(2021))
 
 
-def test_netcdf_of_a_backward_run_rises_in_time(backward_store: Path, tmp_path: Path) -> None:
+def test_netcdf_of_a_backward_run_has_rising_time(backward_store: Path, tmp_path: Path) -> None:
     grid = LatLonGrid(GRID.lon0, GRID.dlon, GRID.nlon, 51.0, GRID.dlon, GRID.nlat)
     with xr.open_dataset(export(backward_store, "netcdf", tmp_path / "m.nc")[0]) as data:
         assert data.time.dt.year.values.tolist() == [1850, 1851]
@@ -106,20 +106,20 @@ def test_host_fields(store: Path, tmp_path: Path) -> None:
 
 def test_netcdf_by_cdo(maps: Path) -> None:
     cdo = needs.program("cdo")
-    assert told(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
+    assert output_of(cdo, "-s", "showyear", maps).split() == [str(year) for year in YEARS]
     forest = [code for code in LEGEND.codes if 40 <= code <= 45]
     picked = " || ".join(f"(land_cover=={code})" for code in forest).replace(" ", "")
-    # CDO takes the cell measure of the file for its own areas
-    sums = told(cdo, "-s", "outputf,%.12e", "-fldint", f"-expr,a={picked}", maps).split()
+    # CDO uses the cell measure of the file as area.
+    sums = output_of(cdo, "-s", "outputf,%.12e", "-fldint", f"-expr,a={picked}", maps).split()
     expected = [class_area(year)[LEGEND.classes.index("forest")] for year in YEARS]
     np.testing.assert_allclose([float(text) for text in sums], expected, rtol=1e-6)
 
 
 def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
-    header = told(needs.program("ncks"), "-m", "-v", "land_cover", maps)
+    header = output_of(needs.program("ncks"), "-m", "-v", "land_cover", maps)
     assert "ubyte land_cover(time,lat,lon)" in header
     assert 'land_cover:grid_mapping = "crs"' in header
-    told(needs.program("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
+    output_of(needs.program("ncwa"), "-O", "-v", "lai", "-w", "cell_area", "-a", "lat,lon", maps, tmp_path / "mean.nc")
     area = np.broadcast_to(GRID.row_area[:, None], GRID.shape)
     with xr.open_dataset(tmp_path / "mean.nc") as mean:
         for step, year in enumerate(YEARS):
@@ -129,7 +129,7 @@ def test_netcdf_by_nco(maps: Path, tmp_path: Path) -> None:
 
 
 def test_netcdf_by_gdal(maps: Path) -> None:
-    facts = json.loads(told(needs.program("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
+    facts = json.loads(output_of(needs.program("gdalinfo"), "-json", f"NETCDF:{maps}:land_cover"))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, atol=1e-9)
     assert facts["size"] == [GRID.nlon, GRID.nlat]
@@ -152,7 +152,7 @@ def test_geotiff_by_our_own_adapter(tiffs: list[Path]) -> None:
 
 
 def test_geotiff_by_gdal(tiffs: list[Path]) -> None:
-    facts = json.loads(told(needs.program("gdalinfo"), "-json", tiffs[1]))
+    facts = json.loads(output_of(needs.program("gdalinfo"), "-json", tiffs[1]))
     expected = (GRID.lon0, GRID.dlon, 0.0, GRID.lat0, 0.0, GRID.dlat)
     np.testing.assert_allclose(facts["geoTransform"], expected, rtol=1e-12)
     assert facts["metadata"]["IMAGE_STRUCTURE"]["COMPRESSION"] == "LZW"
@@ -187,7 +187,7 @@ def test_luh2_layout(states: Path) -> None:
         assert file["urban"].dtype == np.float32
         assert file["urban"]._FillValue == np.float32(1e20)
         assert (np.diff(file["lat"][:]) == -0.25).all()
-        # on the lattice of the published files: 89.875, 89.625 ... and -179.875 ...
+        # The lattice of the published files: 89.875, 89.625 ... and -179.875 ...
         assert ((file["lat"][:] - 0.125) % 0.25 == 0).all()
         assert ((file["lon"][:] - 0.125) % 0.25 == 0).all()
         names = {"urban", "crop", "pastr", "forest", "open"}
@@ -226,7 +226,13 @@ def test_luh2_by_our_own_adapter(states: Path) -> None:
 
 
 def test_luh2_by_cdo(states: Path) -> None:
-    assert told(needs.program("cdo"), "-s", "showname", states).split() == ["urban", "crop", "pastr", "forest", "open"]
+    assert output_of(needs.program("cdo"), "-s", "showname", states).split() == [
+        "urban",
+        "crop",
+        "pastr",
+        "forest",
+        "open",
+    ]
 
 
 # ---- cmip ---------------------------------------------------------------------------------------------------------
@@ -249,7 +255,7 @@ def area_of(year: int, *classes: str) -> float:
 def test_cmip_by_cdo(cmip: dict[str, Path]) -> None:
     cdo = needs.program("cdo")
     for name, classes in MADE_OF.items():
-        sums = told(cdo, "-s", "outputf,%.12e", "-fldint", cmip[name]).split()
+        sums = output_of(cdo, "-s", "outputf,%.12e", "-fldint", cmip[name]).split()
         np.testing.assert_allclose([float(t) / 100 for t in sums], [area_of(y, *classes) for y in YEARS], rtol=1e-6)
 
 
@@ -260,7 +266,7 @@ def test_cmip_fraclut(cmip: dict[str, Path]) -> None:
         assert data.landuse.values.tolist() == ["primary_and_secondary_land", "pastures", "crops", "urban"]
         assert (lut.units, lut.standard_name) == ("%", "area_fraction")
         assert lut.cell_methods == "area: mean where land over all_area_types time: point"
-        # the map of 1 January is the state at the end of the year before
+        # The map of 1 January is the state at the end of the year before.
         assert data.time.values[0] == np.datetime64("2015-01-01")
         assert "bounds" not in data.time.attrs
         total = (lut.astype("f8") * data.areacella / 100).sum(("lat", "lon"))
@@ -278,7 +284,7 @@ def test_cmip_landcoverfrac_sums_to_the_land(cmip: dict[str, Path]) -> None:
         assert data.time.dt.year.values.tolist() == list(YEARS)
 
 
-def test_cmip_says_where_its_definitions_come_from(cmip: dict[str, Path]) -> None:
+def test_cmip_names_the_source_of_its_definitions(cmip: dict[str, Path]) -> None:
     with netCDF4.Dataset(cmip["treeFrac"]) as file:
         assert file.defined_in == "CMIP6 table Eyr, data request 01.00.33"
         assert str(file["type"][...]) == "trees"
@@ -289,7 +295,7 @@ def test_cmip_says_where_its_definitions_come_from(cmip: dict[str, Path]) -> Non
 
 
 def test_cmip_lai(cmip: dict[str, Path]) -> None:
-    """The mean of the whole region, from the map and from the coarse grid with its land areas."""
+    """The mean of the whole region is the same from the map and from the coarse grid with its land areas."""
     assert cmip["lai"].name == "lai_mon_ai4land_gr_201501-202112.nc"
     with xr.open_dataset(cmip["lai"]) as data, xr.open_dataset(cmip["landCoverFrac"]) as cover:
         assert data.lai.cell_methods == "area: mean where land time: mean"
@@ -313,7 +319,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
             expected = 100 * host_fractions(year)[LEGEND.classes.index("forest")]
             np.testing.assert_allclose(data.treeFrac[step, :-1], expected[:-1], rtol=1e-6)
             assert np.isnan(data.treeFrac[step, -1])
-    sums = told(needs.program("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
+    sums = output_of(needs.program("cdo"), "-s", "outputf,%.12e", "-fldint", files["treeFrac"])
     areas = np.linspace(1e9, 2e9, HOST_CELLS)
     expected_sums = [(host_fractions(y)[LEGEND.classes.index("forest")] * areas).sum() for y in YEARS]
     np.testing.assert_allclose([float(t) / 100 for t in sums.split()], expected_sums, rtol=1e-6)
@@ -323,7 +329,7 @@ def test_cmip_on_a_host(store: Path, tmp_path: Path) -> None:
 
 
 def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path, tmp_path: Path) -> None:
-    """No error of CF-1.11 in any export, and all that ACDD-1.3 highly recommends of a file."""
+    """There is no error of CF-1.11 in any export, and all highly recommended attributes of ACDD-1.3 exist."""
     needs.package("compliance_checker", "pip install ai4land_coupler[dev]")
     from compliance_checker.base import BaseCheck
     from compliance_checker.suite import CheckSuite
@@ -344,7 +350,7 @@ def test_compliance(maps: Path, states: Path, cmip: dict[str, Path], store: Path
                 if group.weight >= BaseCheck.HIGH and group.value[0] < group.value[1]
             ]
         data.close()
-        # CF has no standard name for a total area by class; coordinates and measures carry no content type
+        # CF has no standard name for a total area by class; coordinates and measures have no content type
         assert [item for item in failed if item[0] == "cf:1.11"] == [], path.name
         if path == maps:
             assert [item[1] for item in failed if not item[1].startswith("variable")] == []

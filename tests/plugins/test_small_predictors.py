@@ -1,4 +1,4 @@
-"""Persistence, replay and phenology, through the streamed prediction that the component uses."""
+"""Persistence, replay and phenology, with the prediction by tiles of the component."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def predict(
     coarse: Mapping[tuple[str, int], NDArray[np.float32]] | None = None,
     grid: LatLonGrid = GRID,
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict the whole domain from four tiles with a halo of two cells, and put the answers together."""
+    """Predict the whole domain in four tiles with a halo of two cells, and join the results."""
 
     def reader(name: str, offset: int, tile: Tile) -> NDArray[Any]:
         return window_of(land[name], tile.window, periodic=grid.periodic, fill=-1)
@@ -74,7 +74,7 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 # --- persistence
 
 
-def test_persistence_gives_nearly_all_probability_to_the_class_that_is_there() -> None:
+def test_persistence_gives_nearly_all_probability_to_the_present_class() -> None:
     cover = LEGEND.to_view(random_codes(1))
     logits = predict(create("persistence"), {"land_cover": cover})["land_cover_logits"]
     land = cover >= 0
@@ -84,7 +84,7 @@ def test_persistence_gives_nearly_all_probability_to_the_class_that_is_there() -
     assert (logits[:, ~land] == 0).all()
 
 
-def test_persistence_signs_for_the_step_and_direction_of_the_run() -> None:
+def test_persistence_has_the_step_and_direction_of_the_run() -> None:
     spec = create("persistence", step="P3Y", direction="backward").spec
     assert (spec.interval.months, spec.direction, spec.halo, spec.legend) == (36, -1, 0, LEGEND.name)
     with pytest.raises(ConfigError, match="ISO 8601"):
@@ -104,7 +104,7 @@ def write_map(path: Path, codes: NDArray[Any], grid: LatLonGrid, **profile: Any)
 
 
 def replayed(path: Path, year: int, before: NDArray[np.int8], grid: LatLonGrid = GRID) -> NDArray[np.int64]:
-    """The map that ``argmax`` would make; a cell without any logit stays what it was."""
+    """The map from ``argmax``. A cell without logits keeps its class."""
     logits = predict(create("replay", path=str(path)), {"land_cover": before}, (year, 0), grid=grid)[
         "land_cover_logits"
     ]
@@ -131,7 +131,7 @@ def test_replay_gives_the_stored_classes_wherever_the_domain_lies_on_the_map(
             assert found[row, col] == (new if new >= 0 else before[row, col])
 
 
-def test_replay_follows_a_domain_across_the_seam_of_a_global_map(tmp_path: Path) -> None:
+def test_replay_on_a_domain_across_the_edge_of_a_global_map(tmp_path: Path) -> None:
     globe = LatLonGrid(-180.0, 4.0, 90, 88.0, -4.0, 44)
     codes = np.random.default_rng(3).choice(CODES[1:9], globe.shape)
     write_map(tmp_path / "g1950.tif", codes, globe)
@@ -141,7 +141,7 @@ def test_replay_follows_a_domain_across_the_seam_of_a_global_map(tmp_path: Path)
     np.testing.assert_array_equal(found, LEGEND.to_view(codes[12:20][:, columns]))
 
 
-def test_replay_reads_the_years_that_a_run_has_written_and_no_more(tmp_path: Path) -> None:
+def test_replay_reads_only_years_that_a_run_has_written(tmp_path: Path) -> None:
     layout = StoreLayout(GRID, (2000, 2001, 2002), LEGEND, shard=32, chunk=16)
     store = OutputStore.create(tmp_path / "run.zarr", layout, {"title": "test"})
     maps = {year: random_codes(year) for year in (2000, 2001)}
@@ -160,7 +160,7 @@ def test_replay_reads_the_years_that_a_run_has_written_and_no_more(tmp_path: Pat
         replayed(store.path, 2002, before)
     with pytest.raises(PluginError, match=r"there is no stored map of 1999\n  expected: one of \[2000, 2001, 2002\]"):
         replayed(store.path, 1999, before)
-    with pytest.raises(DataError, match=r"speak another legend\n  expected: hilda-v1.0\n  found: hilda-v1.0-f"):
+    with pytest.raises(DataError, match=r"have another legend\n  expected: hilda-v1.0\n  found: hilda-v1.0-f"):
         create("replay", path=str(store.path), legend="hilda-v1.0")
 
 
@@ -178,7 +178,7 @@ def test_replay_gives_the_real_map_of_the_united_kingdom(sample_data: Path) -> N
 
 
 def refusal(path: Path, year: int = 1999) -> Ai4LandError:
-    """The error of a single call, as the predictor itself raises it."""
+    """The error that the predictor raises in a single call."""
     tile = Tile(0, GRID.box, GRID.box)
     batch = Batch((tile,), (year, 0), {"land_cover": np.zeros((1, 1, *GRID.shape), np.int8)}, GRID)
     with pytest.raises(Ai4LandError) as caught:
@@ -231,7 +231,7 @@ def test_cells_without_data_in_a_map_keep_their_class(tmp_path: Path) -> None:
 def months_of(
     temperature: NDArray[np.float64], cover: NDArray[np.int8], **options: Any
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Leaf area after each month, and the last carry; one temperature a month, everywhere."""
+    """Leaf area after each month, and the last kept field, with one temperature per month for all cells."""
     predictor = create("phenology", **options)
     carry = np.full(GRID.shape, options.get("start", 1.0), np.float32)
     leaves = []
@@ -247,7 +247,7 @@ def months_of(
 
 
 def test_leaves_approach_their_target_exponentially() -> None:
-    """At a temperature held above `warm` the deficit shrinks by exp(-1/tau) each month."""
+    """At a constant temperature above `warm`, the deficit decreases by exp(-1/tau) each month."""
     cover = np.full(GRID.shape, LEGEND.classes.index("forest"), np.int8)
     leaves, _ = months_of(np.full(6, 300.0), cover, tau_months=2.0, start=0.5)
     expected = [5.0 + (0.5 - 5.0) * math.exp(-month / 2.0) for month in range(1, 7)]
@@ -255,7 +255,7 @@ def test_leaves_approach_their_target_exponentially() -> None:
 
 
 def test_a_year_of_seasons_agrees_with_an_integrator() -> None:
-    """dl/dt = (target - l)/tau, the target held through each month, by an ODE solver of high order."""
+    """Compare with an ODE solver of high order for dl/dt = (target - l)/tau, with a constant target in each month."""
     season = 283.0 - 12.0 * np.cos(2 * np.pi * (np.arange(24) + 0.5) / 12)
     cover = np.full(GRID.shape, LEGEND.classes.index("cropland"), np.int8)
     leaves, _ = months_of(season, cover, tau_months=1.3)
@@ -270,7 +270,7 @@ def test_a_year_of_seasons_agrees_with_an_integrator() -> None:
     assert leaves[12:, 0, 0].argmax() in (7, 8)
 
 
-def test_each_class_stays_between_its_least_and_greatest_leaf_area() -> None:
+def test_leaf_area_stays_between_minimum_and_maximum_of_each_class() -> None:
     cover = LEGEND.to_view(random_codes(9))
     cold, _ = months_of(np.full(40, 230.0), cover)
     warm, _ = months_of(np.full(40, 320.0), cover)
@@ -290,7 +290,7 @@ def test_each_class_stays_between_its_least_and_greatest_leaf_area() -> None:
     assert (warm[-1][cover == -1] == 0).all()
 
 
-def test_each_cell_follows_its_own_temperature_and_waits_where_there_is_none() -> None:
+def test_cells_follow_their_temperature_and_do_not_change_without_one() -> None:
     cover = np.full(GRID.shape, LEGEND.classes.index("pasture"), np.int8)
     air = np.full(FORCING.shape, 279.5, np.float32)  # half way from 271 to 288
     air[0, 0], air[0, 1] = np.nan, 250.0
@@ -302,7 +302,7 @@ def test_each_cell_follows_its_own_temperature_and_waits_where_there_is_none() -
     assert lai[20, 20] == pytest.approx(2.0 + (0.6 + 0.5 * 1.9 - 2.0) * share, rel=1e-6)
 
 
-def test_phenology_signs_for_months_a_host_field_and_a_carry() -> None:
+def test_specification_of_phenology() -> None:
     spec = create("phenology", start=0.25).spec
     assert spec.interval.months == 1
     assert {(f.name, f.source, f.units, f.offsets) for f in spec.inputs} == {
@@ -323,7 +323,7 @@ def test_phenology_signs_for_months_a_host_field_and_a_carry() -> None:
         ({"tau_months": 0}, "tau_months: expected greater than 0, found 0"),
     ],
 )  # fmt: skip
-def test_wrong_options_of_phenology_are_told(options: dict[str, Any], message: str) -> None:
+def test_wrong_options_of_phenology_are_reported(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         create("phenology", **options)
     assert message in str(caught.value)

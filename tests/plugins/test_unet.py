@@ -1,4 +1,4 @@
-"""The U-Net: its size, what an answer depends on, and bundles that are refused."""
+"""The U-Net: its size, cells that a result depends on, and bundles that are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RNG = KeyedRng(0)
 
 
 def random_network(width: int = 4, depth: int = 2, seed: int = 0) -> UNet:
-    """A network with activations of about one throughout, and BatchNorm that has seen something."""
+    """A network with activations of about one, and BatchNorm with statistics."""
     torch.manual_seed(seed)
     network = UNet(in_channels(CHANNELS, CLASSES), width, depth, CLASSES)
     for module in network.modules():
@@ -67,7 +67,7 @@ def predictor(network: UNet, margin: int | None = None, **options: Any) -> UNetP
 
 
 class Domain:
-    """Random land on a grid whose forcing cells hold a broken number of fine cells."""
+    """Random land on a grid whose forcing cells contain a non-integer number of fine cells."""
 
     def __init__(self, fine: LatLonGrid, coarse: LatLonGrid, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ class Domain:
         return out
 
     def one_pass(self, predictor: UNetPredictor, window: Box) -> np.ndarray:
-        """The whole domain (plus wrapped columns, where the window has them) in one go."""
+        """Predict the whole domain at once (with wrapped columns if the window has them)."""
         core = self.fine.box
         ((_, answer),) = predict_tiles("unet", predictor, [Tile(0, core, window)], self.inputs, (2000, 0), RNG)
         return answer["land_cover_logits"]
@@ -136,7 +136,7 @@ def test_published_network_has_the_parameters_that_its_formula_gives() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_reach_is_where_an_impulse_arrives(depth: int) -> None:
+def test_reach_is_the_distance_of_an_impulse(depth: int) -> None:
     network = UNet(1, 1, depth, 2).eval()
     for name, parameter in network.named_parameters():
         parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)  # nothing cancels, nothing is cut off
@@ -155,7 +155,7 @@ def test_halo_of_the_published_depth() -> None:
     assert (alignment(4), halo(4)) == (16, 96)
 
 
-def test_folding_batchnorm_keeps_answers() -> None:
+def test_folding_batchnorm_keeps_results() -> None:
     network = random_network()
     folded = fold_batchnorm(network)
     x, previous = torch.randn(2, 11, 16, 24), torch.randn(2, CLASSES, 16, 24)
@@ -177,7 +177,7 @@ def test_tiles_equal_one_pass(depth: int) -> None:
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
-def test_a_halo_that_is_too_small_shows() -> None:
+def test_too_small_halo_changes_results() -> None:
     network = predictor(random_network(), margin=8)
     whole = REGIONAL.one_pass(network, Box(0, 100, 0, 120))
     assert np.abs(REGIONAL.tiled(network, block=2) - whole).max() > 1e-2 * np.abs(whole).max()
@@ -194,7 +194,7 @@ def test_tiles_wrap_around_the_globe_as_one_pass_over_wrapped_columns() -> None:
     assert np.abs(flat[:, :, 0] - whole[:, :, 0]).max() > 1e-2
 
 
-def test_answers_do_not_depend_on_the_company_in_a_batch() -> None:
+def test_results_do_not_depend_on_other_windows_in_a_batch() -> None:
     network = predictor(random_network())
     rng = np.random.default_rng(1)
     fields = {
@@ -220,16 +220,16 @@ def test_a_window_without_land_is_zero_and_one_with_land_is_not() -> None:
     assert logits[1].any()
 
 
-def test_bfloat16_layers_still_rank_cells_finely() -> None:
+def test_bfloat16_layers_give_fine_ranking() -> None:
     network = random_network()
     exact = REGIONAL.one_pass(predictor(network), Box(0, 100, 0, 120))
     fast = REGIONAL.one_pass(predictor(network, dtype="bfloat16"), Box(0, 100, 0, 120))
     assert fast.dtype == np.float32
-    assert np.unique(fast[0]).size > 0.9 * fast[0].size  # bfloat16 logits would leave a few hundred values
+    assert np.unique(fast[0]).size > 0.9 * fast[0].size  # bfloat16 logits would have only a few hundred values
     assert 0 < np.abs(fast - exact).mean() < 0.05 * np.abs(exact).mean()
 
 
-def test_predicting_leaves_the_host_its_threads() -> None:
+def test_predicting_does_not_change_threads_of_the_host() -> None:
     threads = torch.get_num_threads()
     REGIONAL.tiled(predictor(random_network()), block=4)
     assert torch.get_num_threads() == threads
@@ -251,7 +251,7 @@ def test_encoding_by_hand() -> None:
         "population": np.array([[0.0, np.e - 1], [np.e**3 - 1, 0.0]], np.float32)[None, None],
         "land_cover": cover[None, None],
         "aspect": np.array([[0.0, 90.0], [180.0, 360.0]], np.float32)[None, None],
-        # the channels list offset 0 first, so the batch does too
+        # The channels have offset 0 first, so the batch has too.
         "crop": np.stack([np.full((2, 2), 0.75, np.float32), np.full((2, 2), 0.125, np.float32)])[None],
     }
     x = encode(channels, 3, fields).numpy()[0]
@@ -260,7 +260,7 @@ def test_encoding_by_hand() -> None:
     np.testing.assert_array_equal(x[1], [[1, 0], [0, 0]])
     np.testing.assert_array_equal(x[2], [[0, 0], [0, 0]])
     np.testing.assert_array_equal(x[3], [[0, 1], [0, 0]])
-    np.testing.assert_array_equal(x[4], [[1, 1], [0, 1]])  # land, also where its class is hidden
+    np.testing.assert_array_equal(x[4], [[1, 1], [0, 1]])  # land, also if its class is hidden
     np.testing.assert_allclose(x[5], [[1, 0], [-1, 1]], atol=1e-6)
     np.testing.assert_array_equal(x[6], np.ones((2, 2)))
     np.testing.assert_array_equal(x[7], np.full((2, 2), 0.125))
@@ -325,7 +325,7 @@ def test_bundle_round_trip(bundle: Path) -> None:
     np.testing.assert_array_equal(REGIONAL.one_pass(predictor(load_network(loaded)), window), expected)
 
 
-def test_the_plugin_loads_bundles_beside_the_configuration(bundle: Path) -> None:
+def test_plugin_loads_bundles_next_to_the_configuration(bundle: Path) -> None:
     made = load_plugins().create(
         "predictor", "unet", {"bundle": "bundle", "legend": LEGEND, "device": "cpu"}, "run.yaml", base=bundle.parent
     )
@@ -333,7 +333,7 @@ def test_the_plugin_loads_bundles_beside_the_configuration(bundle: Path) -> None
     assert made.gross.rates() == {"urban": 0.01}
 
 
-def test_channel_order_is_the_cards(bundle: Path) -> None:
+def test_channels_have_the_order_of_the_card(bundle: Path) -> None:
     network = random_network()
     order = (CHANNELS[2], CHANNELS[3], CHANNELS[0], CHANNELS[1])
     assert in_channels(order, CLASSES) == 11
@@ -362,7 +362,7 @@ def edit(change: Callable[[dict[str, Any]], None]) -> Change:
 
 
 def replace_weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
-    """Other weights with a hash that fits."""
+    """Replace the weights and their hash."""
 
     def apply(folder: Path) -> None:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
@@ -432,19 +432,19 @@ def test_bundles_that_do_not_fit_are_refused(bundle: Path, case: str) -> None:
 def test_legend_mismatch_is_refused(bundle: Path) -> None:
     # both legends have the same seven classes, but 44 is all forest in one and broad-leaf forest in the other
     assert get_legend("hilda-v1.0").classes == get_legend(LEGEND).classes
-    with pytest.raises(ConfigError, match=r"speaks another legend") as error:
+    with pytest.raises(ConfigError, match=r"has another legend") as error:
         read_bundle(bundle, "hilda-v1.0")
     assert "expected: hilda-v1.0\n" in str(error.value)
     assert f"found: {LEGEND}" in str(error.value)
 
 
-def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_bundle_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no bundle of weights") as error:
         load_plugins().create("predictor", "unet", {"bundle": "elsewhere/none"}, "run.yaml", base=tmp_path)
     assert str(tmp_path / "elsewhere" / "none") in str(error.value)
 
 
-def test_an_interrupted_write_leaves_the_bundle_that_was_there(bundle: Path, tmp_path: Path) -> None:
+def test_interrupted_write_keeps_the_old_bundle(bundle: Path, tmp_path: Path) -> None:
     before = read_bundle(bundle)
     for folder in (bundle, tmp_path / "new"):
         with pytest.raises(TypeError):

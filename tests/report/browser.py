@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over the W3C WebDriver protocol (https://www.w3.org/TR/webdriver2/)."""
+"""A headless Chromium, controlled by the W3C WebDriver protocol (https://www.w3.org/TR/webdriver2/)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEYS |= {"home": "\ue011", "enter": "\ue007", "space": " "}
 
 
 def programs() -> tuple[str, str]:
-    """Paths of Chromium and its driver; where one is missing the test is skipped."""
+    """Paths of Chromium and its driver. Skips the test if one is missing."""
     return needs.program("chromium", "chromium-browser", "google-chrome"), needs.program("chromedriver")
 
 
@@ -100,11 +100,11 @@ class Browser:
         raise AssertionError(f"the page did not become ready: {self.log('browser')}")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Run the body of a function in the page."""
+        """Run a function body in the page."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def frame(self) -> None:
-        """Wait until what was asked for is drawn."""
+        """Wait until the page is drawn."""
         script = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
         self._ask("POST", "/execute/async", {"script": script, "args": []})
 
@@ -121,7 +121,7 @@ class Browser:
         self._ask("POST", f"/element/{self.find(selector)}/value", {"text": text})
 
     def press(self, *keys: str) -> None:
-        """Press keys wherever the focus is."""
+        """Press keys on the element that has the focus."""
         strokes = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
         self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
 
@@ -134,18 +134,18 @@ class Browser:
         return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def screenshot(self) -> NDArray[np.uint8]:
-        """What the window shows: uint8 (rows, cols, 3)."""
+        """Screenshot of the window: uint8 (rows, cols, 3)."""
         from PIL import Image
 
         png = base64.b64decode(self._ask("GET", "/screenshot"))
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
     def log(self, kind: str) -> list[dict[str, Any]]:
-        """What came since the last call: ``browser`` for the console, ``performance`` for DevTools events."""
+        """Messages since the last call: ``browser`` for the console, ``performance`` for DevTools events."""
         return list(self._ask("POST", "/se/log", {"type": kind}))
 
     def requests(self) -> list[str]:
-        """URLs that the page asked for since it was opened."""
+        """URLs that the page requested since it was opened."""
         messages = (json.loads(entry["message"])["message"] for entry in self.log("performance"))
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 

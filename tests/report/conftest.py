@@ -1,4 +1,4 @@
-"""A store whose every number is known, and a browser to look at its page."""
+"""A store with known content, and a browser that shows its page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser that all tests share; skips, saying so, where Chromium or its driver is missing."""
+    """A browser for all tests. Skips the tests if Chromium or its driver is missing."""
     window = Browser(tmp_path_factory.mktemp("profile"))
     yield window
     window.close()

@@ -1,4 +1,4 @@
-"""A small store whose every map and number is known."""
+"""A small store with known maps and numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TITLE = "</title></script><script>document.title='taken'</script> & \"quotes\" <
 
 @dataclass(frozen=True)
 class Known:
-    """A store, and what it holds: ``classes`` (year, rows, cols) int8 with -1 outside, areas in km2."""
+    """A store and its content: ``classes`` (year, rows, cols) int8 with -1 outside, areas in km2."""
 
     path: Path
     years: tuple[int, ...]
@@ -33,7 +33,7 @@ class Known:
 
 
 def random_maps(steps: int, seed: int = 5) -> NDArray[np.int8]:
-    """Land with sea at the western edge and a lake; a few cells change in each step, none in the second."""
+    """Land with sea at the western edge and a lake; a few cells change in each step, except in the second."""
     rng = np.random.default_rng(seed)
     first = rng.integers(0, 6, (GRID.nlat, GRID.nlon)).astype(np.int8)
     first[:, :3] = OUTSIDE
@@ -61,7 +61,7 @@ def write_store(
     grid: LatLonGrid = GRID,
     unmet: float = 1e8,
 ) -> Known:
-    """Write maps of classes as a store, as a run would, and commit the first ``commit`` years (all).
+    """Write maps of classes to a store, like a run, and commit the first ``commit`` years (default: all).
 
     ``unmet`` is the typical size of unmet demand (m2).
     """

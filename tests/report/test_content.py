@@ -1,4 +1,4 @@
-"""What goes into the page: maps packed without loss, numbers as stored, no markup and no address from outside."""
+"""Content of the page: maps without loss, numbers as stored, no markup or addresses from the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ai4land_coupler.report.web_page import write_page
 
 
 def read_varints(data: bytes) -> list[int]:
-    """The decoder of DWARF 5, appendix C, one number after the other."""
+    """The decoder of DWARF 5, appendix C, for one number after the other."""
     found, value, shift = [], 0, 0
     for byte in data:
         value |= (byte & 0x7F) << shift
@@ -43,7 +43,7 @@ def read_varints(data: bytes) -> list[int]:
 
 
 def unpack(parts: dict[str, bytes], counts: tuple[int, ...], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The maps again, written from the description of the format alone."""
+    """Decode the maps, following only the description of the format."""
     now = np.frombuffer(zlib.decompress(parts["first"]), np.uint8).copy()
     gaps, classes = read_varints(zlib.decompress(parts["gaps"])), list(zlib.decompress(parts["classes"]))
     maps = [now.copy()]
@@ -71,12 +71,12 @@ def test_varints_of_the_standards_examples() -> None:
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 40)), elements=st.integers(0, 7))
 )
-def test_maps_are_packed_without_loss(maps: NDArray[np.uint8]) -> None:
+def test_maps_are_stored_without_loss(maps: NDArray[np.uint8]) -> None:
     history = MapHistory.of(iter(maps))
     np.testing.assert_array_equal(unpack(history.packed(), history.counts, maps.shape[1:]), maps)
 
 
-def test_the_page_holds_the_stores_maps(known: Known) -> None:
+def test_page_has_the_maps_of_the_store(known: Known) -> None:
     found = collect_content(known.path)
     grid = found.facts["grid"]
     maps = unpack(found.maps, found.facts["steps"], (grid["rows"], grid["cols"]))
@@ -87,7 +87,7 @@ def test_the_page_holds_the_stores_maps(known: Known) -> None:
     assert found.facts["years"] == list(known.years)
 
 
-def test_numbers_are_the_stores(known: Known) -> None:
+def test_numbers_are_those_of_the_store(known: Known) -> None:
     facts = collect_content(known.path).facts
     np.testing.assert_allclose(facts["area"], known.class_area, rtol=1e-5)
     names = [item["name"] for item in facts["groups"]]
@@ -105,7 +105,7 @@ def test_numbers_are_the_stores(known: Known) -> None:
         assert facts["gained"][step][2] == pytest.approx(known.row_area[rows].sum() / 3, rel=1e-5)
 
 
-def test_a_large_map_is_thinned_and_says_so(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_map_is_thinned_with_a_note(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "MOST_CELLS", 60)
     found = collect_content(known.path)
     grid = found.facts["grid"]
@@ -115,7 +115,7 @@ def test_a_large_map_is_thinned_and_says_so(known: Known, monkeypatch: pytest.Mo
     np.testing.assert_allclose(grid["rowArea"], 4 * known.row_area[::2])
 
 
-def test_backward_runs_are_shown_forward(tmp_path: Path) -> None:
+def test_backward_runs_are_shown_forward_in_time(tmp_path: Path) -> None:
     maps = random_maps(2)
     write_store(tmp_path / "run.zarr", maps, (2015, 2014, 2013))
     found = collect_content(tmp_path / "run.zarr")
@@ -137,7 +137,7 @@ def test_north_is_up_for_a_grid_from_the_south(tmp_path: Path) -> None:
 
 
 def test_86_maps_of_the_british_isles_take_less_than_15_mb() -> None:
-    """As large as the United Kingdom's window, and as many changes a step as its run has; noise packs worse."""
+    """Size and number of changes are those of the United Kingdom run. Random changes compress worse than real ones."""
     rng = np.random.default_rng(0)
 
     def maps() -> Iterator[NDArray[np.uint8]]:
@@ -236,7 +236,7 @@ def test_text_from_the_store_is_never_markup(known: Known, tmp_path: Path) -> No
     assert not any(key.startswith("on") or key == "style" for _, attrs in reader.elements for key in attrs)
 
 
-def test_the_page_admits_its_own_code_alone(known: Known, tmp_path: Path) -> None:
+def test_page_allows_only_its_own_code(known: Known, tmp_path: Path) -> None:
     page = write_page(known.path, tmp_path / "page.html")
     reader = read(page)
     policy = next(a["content"] for tag, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
@@ -265,13 +265,13 @@ def test_the_command_writes_page_and_figures(known: Known, tmp_path: Path) -> No
     }  # fmt: skip
 
 
-def test_without_a_name_the_page_lies_beside_the_store(tmp_path: Path) -> None:
+def test_default_path_of_the_page_is_next_to_the_store(tmp_path: Path) -> None:
     write_store(tmp_path / "some.run.zarr", random_maps(1), (2015, 2016), diagnostics=False)
     done = CliRunner().invoke(cli, ["report", str(tmp_path / "some.run.zarr")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "some.run.html").is_file()
 
 
-def test_the_legend_of_the_page_is_the_legends(known: Known) -> None:
+def test_legend_of_the_page_is_that_of_the_store(known: Known) -> None:
     found = collect_content(known.path).facts["classes"]
     assert [item["colour"] for item in found] == [item.colour for item in LEGEND.view]

@@ -1,4 +1,4 @@
-"""The page in a real browser: what is drawn, by mouse and by keys, against maps painted with numpy."""
+"""The page in a real browser, with mouse and keyboard, compared with maps drawn by numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def file(known: Known, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, file: Path) -> Iterator[Browser]:
-    """The page just opened; afterwards, the console must be silent and nothing may have been asked for."""
+    """The opened page. After the test, checks that there were no console messages and no requests."""
     browser.devtools("Emulation.setDeviceMetricsOverride", width=1200, height=1000, deviceScaleFactor=1, mobile=False)
     browser.open(file)
     yield browser
@@ -40,7 +40,7 @@ def page(browser: Browser, file: Path) -> Iterator[Browser]:
 
 
 def expected(classes: NDArray[np.int8], faded: tuple[int, ...] = ()) -> NDArray[np.int64]:
-    """Colours of the cells that the page shows of a map of classes: (rows, cols, 3)."""
+    """Expected colours of a map of classes on the page: (rows, cols, 3)."""
     classes = classes[:, CUT:]
     table = np.vstack([COLOURS, SEA])
     table[list(faded)] = FADED
@@ -48,7 +48,7 @@ def expected(classes: NDArray[np.int8], faded: tuple[int, ...] = ()) -> NDArray[
 
 
 def cells_on_screen(page: Browser, canvas: str) -> NDArray[np.uint8]:
-    """Colours in the middle of each cell of a map that is shown as a whole, from a screenshot of the window.
+    """Colours in the middle of each cell of a whole map, from a screenshot of the window.
 
     Where cells lie follows from the sizes of grid and canvas: all of the map, in the middle, a degree of latitude
     longer than one of longitude by the cosine of the middle latitude.
@@ -69,7 +69,7 @@ def cells_on_screen(page: Browser, canvas: str) -> NDArray[np.uint8]:
 
 
 def seen(page: Browser, canvas: str, want: NDArray[np.int64]) -> None:
-    """Compare the map on the screen with what is expected, cell by cell; some lie under the year and the buttons."""
+    """Compare the map on the screen with the expected one, cell by cell. The year and the buttons cover some cells."""
     got = cells_on_screen(page, canvas)
     under = np.zeros(got.shape[:2], bool)
     if canvas == "map":
@@ -139,7 +139,7 @@ def test_playing_runs_to_the_end_and_stops(page: Browser, known: Known) -> None:
 
 
 def changed(known: Known, first: int, second: int) -> NDArray[np.int64]:
-    """The change map: what changed in its new colour, other land faded, sea."""
+    """The map of changes: changed cells in their new colour, other land faded, sea."""
     want = expected(known.classes[second])
     still = (known.classes[first] == known.classes[second]) & (known.classes[second] >= 0)
     want[still[:, CUT:]] = FADED
@@ -172,7 +172,7 @@ def test_change_between_two_years(page: Browser, known: Known, first: int, secon
     np.testing.assert_allclose(matrix(page).sum(axis=1), known.class_area[first], atol=4)
 
 
-def test_one_transition_is_picked_by_keys(page: Browser, known: Known) -> None:
+def test_one_transition_is_selected_by_keys(page: Browser, known: Known) -> None:
     before, after = known.classes[0], known.classes[4]
     moved = [(i, j) for i in range(7) for j in range(7) if i != j and ((before == i) & (after == j)).any()]
     start = moved[0]
@@ -227,7 +227,7 @@ def test_zoom_and_pan_by_keys_and_mouse(page: Browser, known: Known) -> None:
     seen(page, "map", want)
 
 
-def test_a_cell_tells_its_history(page: Browser, known: Known) -> None:
+def test_cell_shows_its_history(page: Browser, known: Known) -> None:
     x, y = middle(page)
     page.pointer({"type": "pointerMove", "duration": 0, "origin": "viewport", "x": x, "y": y + 2})
     row, col = GRID.nlat // 2, (GRID.nlon - CUT) // 2
@@ -253,7 +253,7 @@ def test_tab_reaches_all_controls_in_order(page: Browser) -> None:
     assert [item for item in order if item in wanted] == wanted
 
 
-def test_all_that_is_operated_has_a_name(page: Browser) -> None:
+def test_all_controls_have_a_name(page: Browser) -> None:
     nameless = page.run(
         "return [...document.querySelectorAll('button, input, select, canvas, svg[role=img]')].filter((node) =>"
         " !(node.getAttribute('aria-label') || node.textContent.trim() || node.closest('label')))"
@@ -270,7 +270,7 @@ def test_it_fits_the_window(page: Browser, known: Known, width: int, height: int
     seen(page, "change-map", changed(known, 0, 4))
 
 
-def test_text_of_the_store_stays_text(page: Browser) -> None:
+def test_text_from_the_store_stays_text(page: Browser) -> None:
     assert page.run("return document.querySelectorAll('img, iframe').length") == 0
     assert page.run("return document.querySelector('h1').textContent") == TITLE
     assert "<i>ssp" in text(page, "#quality")
@@ -278,7 +278,7 @@ def test_text_of_the_store_stays_text(page: Browser) -> None:
 
 
 def test_code_from_elsewhere_does_not_run(browser: Browser, file: Path, tmp_path: Path) -> None:
-    """What escaping is meant to prevent would still be stopped: the policy is in force."""
+    """The policy would stop foreign code even if escaping failed."""
     foul = file.read_text().replace("</main>", "<script>document.title = 'taken'</script></main>")
     other = tmp_path / "foul.html"
     other.write_text(foul)
@@ -287,7 +287,7 @@ def test_code_from_elsewhere_does_not_run(browser: Browser, file: Path, tmp_path
     assert any("Content Security Policy" in entry["message"] for entry in browser.log("browser"))
 
 
-def test_a_damaged_page_says_so(browser: Browser, file: Path, tmp_path: Path) -> None:
+def test_damaged_page_shows_a_message(browser: Browser, file: Path, tmp_path: Path) -> None:
     broken = re.sub(r'(id="packed-gaps">)[^<]+', r"\1AAAA", file.read_text())
     other = tmp_path / "broken.html"
     other.write_text(broken)
@@ -296,8 +296,8 @@ def test_a_damaged_page_says_so(browser: Browser, file: Path, tmp_path: Path) ->
     assert any(entry["level"] == "SEVERE" for entry in browser.log("browser"))
 
 
-def test_changes_far_apart_are_found(browser: Browser, tmp_path: Path) -> None:
-    """Cells whose distance takes one, two and three bytes; each goes to a class of its own."""
+def test_distant_changes_are_found(browser: Browser, tmp_path: Path) -> None:
+    """Distances between cells need one, two and three bytes. Each cell changes to another class."""
     grid = LatLonGrid(0.0, 0.05, 200, 65.0, -0.2, 150)
     maps = np.full((3, 150, 200), 2, np.int8)
     moved = {0: (1, 20_000), 1: (1, 20_100), 3: (2, 300), 4: (2, 29_990)}
@@ -311,7 +311,7 @@ def test_changes_far_apart_are_found(browser: Browser, tmp_path: Path) -> None:
     assert len({round(value) for value in areas.values()}) == 3  # rows could be told apart, but for the first two
 
 
-def test_demand_that_was_met_is_said_to_be(browser: Browser, file: Path, tmp_path: Path) -> None:
+def test_met_demand_is_shown_as_met(browser: Browser, file: Path, tmp_path: Path) -> None:
     browser.open(file)
     assert browser.run("return document.querySelectorAll('#chart-unmet rect').length") > 0
     assert "2015" not in text(browser, "#chart-gross .value")  # no step ends in the first year
@@ -323,7 +323,7 @@ def test_demand_that_was_met_is_said_to_be(browser: Browser, file: Path, tmp_pat
     )  # `open` needs the crosswalk
 
 
-def test_a_chart_chooses_the_year(page: Browser, known: Known) -> None:
+def test_click_on_a_chart_selects_the_year(page: Browser, known: Known) -> None:
     box = page.run(
         "const svg = document.querySelector('#chart-change svg'); svg.scrollIntoView({block: 'center'});"
         "const b = svg.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]"
@@ -336,7 +336,7 @@ def test_a_chart_chooses_the_year(page: Browser, known: Known) -> None:
     seen(page, "map", expected(known.classes[2]))
 
 
-def test_a_single_year_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
+def test_page_of_a_single_year(browser: Browser, tmp_path: Path) -> None:
     write_store(tmp_path / "run.zarr", random_maps(0), (2015,), diagnostics=False)
     browser.open(write_page(tmp_path / "run.zarr", tmp_path / "one.html"))
     assert text(browser, "#failure") == ""
@@ -344,6 +344,6 @@ def test_a_single_year_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
     assert browser.log("browser") == []
 
 
-def test_parts_of_the_page_are_all_used() -> None:
+def test_all_parts_of_the_page_are_used() -> None:
     folder = Path(web_page.__file__).parent / "page"
     assert {path.name for path in folder.iterdir()} == {"page.html", "page.css", *web_page.SCRIPTS}

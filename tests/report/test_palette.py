@@ -1,4 +1,4 @@
-"""Colours of the legends: all pairs can be told apart, also by the colour-blind."""
+"""Colours of the legends: all pairs can be distinguished, also by colour-blind people."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ VISION = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-#: CIEDE2000. About 1 is just noticeable side by side; 10 is told apart at a glance.
+#: CIEDE2000. A difference of 1 is just noticeable; a difference of 10 is visible at once.
 FAR_APART = 10.0
 
 
 def to_lab(colours: list[str], vision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIE Lab (D65) of #rrggbb as an eye of that vision sees them."""
+    """CIE Lab (D65) of #rrggbb, as seen with this kind of vision."""
     code = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours]) / 255
     linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ vision.T, 0, 1)
@@ -75,12 +75,12 @@ def ciede2000(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
         ((90.9257, -0.5406, -0.9208), (88.6381, -0.8985, -0.7239), 1.5381),
     ],
 )
-def test_the_measure_is_the_published_one(one: tuple[float, ...], two: tuple[float, ...], difference: float) -> None:
+def test_measure_has_the_published_values(one: tuple[float, ...], two: tuple[float, ...], difference: float) -> None:
     assert ciede2000(np.array(one), np.array(two)) == pytest.approx(difference, abs=1e-4)
 
 
 def surroundings() -> dict[str, str]:
-    """Colours around the classes: the sea of the figures; sea and faded land of the page, by day and by night."""
+    """Colours around the classes: the sea of the figures; sea and faded land of the page, in light and dark mode."""
     style = Path(next(iter(report.__path__)), "page", "page.css").read_text()
     sea, night_sea = re.findall(r"--sea: (#[0-9a-f]{6})", style)
     faded, night_faded = re.findall(r"--still: (#[0-9a-f]{6})", style)
@@ -89,7 +89,7 @@ def surroundings() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", legend_names())
 @pytest.mark.parametrize("vision", VISION)
-def test_all_classes_can_be_told_apart(name: str, vision: str) -> None:
+def test_all_classes_can_be_distinguished(name: str, vision: str) -> None:
     view = {item.name: item.colour for item in get_legend(name).view}
     for around, colour in surroundings().items():
         colours = {**view, around: colour}
@@ -102,7 +102,7 @@ def test_all_classes_can_be_told_apart(name: str, vision: str) -> None:
         assert not near
 
 
-def test_the_legends_of_one_family_share_their_colours() -> None:
+def test_legends_of_one_family_have_the_same_colours() -> None:
     views = [{item.name: item.colour for item in get_legend(name).view} for name in legend_names()]
     for one, two in itertools.combinations(views, 2):
         assert {k: one[k] for k in one.keys() & two.keys()} == {k: two[k] for k in one.keys() & two.keys()}

@@ -1,1 +1,1 @@
-"""Training of a predictor from maps."""
+"""Trains predictors on pairs of maps."""

@@ -1,4 +1,4 @@
-"""The configuration of a training: which maps, which inputs, what is held out, and which trainer."""
+"""The configuration of a training: maps, inputs, held-out land, and trainer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class YearRange(Section):
 
 
 class CoverSection(PluginChoice):
-    """The adapter of the maps. Any two of the years that lie one step apart make a pair."""
+    """The adapter of the maps. Any two years that are one step apart are a pair."""
 
     years: tuple[int, ...] | YearRange
 
@@ -34,19 +34,23 @@ class CoverSection(PluginChoice):
 
 
 class ChannelSection(Section):
-    """Inputs that are treated alike. The previous map is always an input and is not listed."""
+    """A group of inputs with the same treatment. The previous map is always an input and is not listed."""
 
     names: tuple[str, ...] = Field(min_length=1)
     source: Literal["forcing", "static"]
     units: str = "1"
-    offsets: tuple[Literal[-1, 0], ...] = Field((0,), min_length=1, description="-1 the step before, 0 the step itself")
+    offsets: tuple[Literal[-1, 0], ...] = Field(
+        (0,), min_length=1, description="-1: the step before, 0: the step itself"
+    )
     scaling: Literal["none", "standard", "log1p", "cos"] = "none"
     change: bool = Field(
-        False, description="show offset 0 as its change since offset -1, in standard deviations of that change"
+        False, description="replace offset 0 by the change since offset -1, in standard deviations of the change"
     )
-    missing: Literal["error", "fill"] = Field("error", description="what a run does where no adapter has the variable")
+    missing: Literal["error", "fill"] = Field("error", description="what a run does if no adapter has the variable")
     fill: float | None = Field(None, description="value of missing cells; default: the mean of a static field, else 0")
-    directional: bool = Field(False, description="changes its meaning when the map is turned; aspect always does")
+    directional: bool = Field(
+        False, description="the field depends on directions, so windows are not rotated; always true for aspect"
+    )
 
     @model_validator(mode="after")
     def _fitting_offsets(self) -> ChannelSection:
@@ -60,12 +64,12 @@ class ChannelSection(Section):
 
 
 class ValidationSection(Section):
-    """What is held out of the training and scored."""
+    """The land that is not used for training, but for the scores."""
 
     block: float = Field(0.5, gt=0, description="side of a block in degrees")
     folds: int = Field(5, ge=2)
-    fold: int | None = Field(0, ge=0, description="the fold that is held out; null trains on all")
-    pairs: int = Field(1, ge=1, description="the last so many pairs are scored")
+    fold: int | None = Field(0, ge=0, description="the fold that is held out; null: train on all")
+    pairs: int = Field(1, ge=1, description="number of pairs to score, counted from the last")
 
     @model_validator(mode="after")
     def _known_fold(self) -> ValidationSection:
@@ -75,7 +79,7 @@ class ValidationSection(Section):
 
 
 class Region(Section):
-    """A part of the maps, in degrees."""
+    """A rectangular part of the maps, in degrees."""
 
     west: float
     south: float
@@ -92,7 +96,7 @@ class TrainConfig(Section):
     cover: CoverSection
     region: Region | None = None
     forcing: tuple[PluginChoice, ...] = ()
-    fixed_forcing_year: int | None = Field(None, description="the forcing of this year stands for every year")
+    fixed_forcing_year: int | None = Field(None, description="use the forcing of this year for all years")
     static: tuple[PluginChoice, ...] = ()
     channels: tuple[ChannelSection, ...] = ()
     validation: ValidationSection = ValidationSection()
@@ -123,7 +127,7 @@ class TrainConfig(Section):
 
     @property
     def base(self) -> Path:
-        """Folder that relative paths start from."""
+        """Folder from which relative paths start."""
         return self._base
 
     @property
@@ -137,12 +141,12 @@ class TrainConfig(Section):
         return 1 if self.direction == "forward" else -1
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """(year before, year after) of all pairs, in the order of the first year.
+        """(first year, second year) of all pairs, in the order of the first year.
 
         Raises
         ------
         ConfigError
-            Where no two of the years lie one step apart.
+            If no two years are one step apart.
         """
         years = self.cover.all_years()
         length = self.sign * Step.parse(self.step).years
@@ -158,7 +162,7 @@ class TrainConfig(Section):
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read and check the configuration of a training; as :func:`ai4land_coupler.config.sections.load_config`."""
+    """Read and check the configuration of a training, like :func:`ai4land_coupler.config.sections.load_config`."""
     path = Path(path)
     return parse_train_config(read_yaml(path), path.resolve().parent, str(path), overrides)
 

@@ -1,6 +1,6 @@
-"""Pairs of maps in memory, with the inputs that a prediction from the first to the second would have.
+"""Pairs of maps in memory, with the inputs for predicting the second map from the first.
 
-Maps are int8, forcing stays on its own grid; windows are assembled by the same function as in a run.
+Maps are int8, and forcing is on its own grid. Windows are assembled by the same function as in a run.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from ai4land_coupler.land.assemble import TileInputs, assemble, window_of
 from ai4land_coupler.land.tiling import predict_tiles
 from ai4land_coupler.parallel.block_plan import BlockPlan
 
-#: Side of the cores that are predicted at a time when scoring (cells).
+#: Side of the cores that are predicted at once to compute scores (cells).
 _CORE = 512
 
 
 @dataclass(frozen=True)
 class MapPairs:
-    """A training set; fulfils :class:`ai4land_coupler.api.TrainingData`.
+    """A training set. Implements :class:`ai4land_coupler.api.TrainingData`.
 
     Parameters
     ----------
     legend, step, direction:
-        Of the maps, and from the first to the second of a pair.
+        Legend of the maps; step and direction from the first to the second map of a pair.
     fine, forcing:
-        The two grids.
+        The land grid and the forcing grid.
     channels:
-        What a predictor is shown.
+        Inputs of the predictor.
     covers:
-        Year to classes of the view (rows, cols), int8.
+        Classes of the view by year, (rows, cols), int8.
     pairs:
-        (year of the map before, year of the map to be predicted).
+        (year of the previous map, year of the map to predict).
     coarse:
-        (name, year of the map) to (rows, cols) of the forcing grid, NaN where missing.
+        Fields by (name, year of the map), (rows, cols) of the forcing grid, NaN where missing.
     static:
-        Name to (rows, cols) of the land grid, NaN where missing.
+        Fields by name, (rows, cols) of the land grid, NaN where missing.
     held_out:
-        Cells that are never trained on (rows, cols).
+        True for cells that are not used for training (rows, cols).
     scored_pairs:
-        The last so many pairs are scored.
+        Number of pairs to score, counted from the last.
     record:
-        Where the data come from.
+        Provenance of the data.
     """
 
     legend: Legend
@@ -71,7 +71,7 @@ class MapPairs:
 
     @cached_property
     def spec(self) -> PredictorSpec:
-        """What to assemble for a window, whose surroundings are the window alone."""
+        """The fields to assemble for a window, without halo."""
         names = dict.fromkeys(c.name for c in self.channels)
         inputs = []
         for name in names:
@@ -82,7 +82,7 @@ class MapPairs:
         return PredictorSpec(tuple(inputs), outputs, self.legend.name, self.step, self.direction)
 
     def inputs(self, pair: tuple[int, int]) -> TileInputs:
-        """What a step from the first to the second year of a pair may read."""
+        """The inputs of a step from the first to the second year of a pair."""
         before, after = pair
         year_of = {-1: before, 0: after}
         coarse = {
@@ -97,7 +97,7 @@ class MapPairs:
         return TileInputs(self.fine, self.forcing, land, coarse)
 
     def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
-        """Draw windows around cells that are drawn evenly from the training cells of all pairs."""
+        """Draw windows around random training cells. All pairs are equally likely."""
         batches, targets = [], []
         for _ in range(count):
             pair = self.pairs[rng.integers(len(self.pairs))]
@@ -120,7 +120,7 @@ class MapPairs:
 
     @cached_property
     def gross_rates(self) -> dict[str, float]:
-        """Share of each class's land area that leaves it in one step, over the training cells of all pairs."""
+        """Share of the area of each class that leaves the class in one step, over the training cells of all pairs."""
         area = np.broadcast_to(self.fine.row_area[:, None], self.fine.shape).ravel()
         count = len(self.legend.classes)
         held, left = np.zeros(count), np.zeros(count)
@@ -132,7 +132,7 @@ class MapPairs:
         return dict(zip(self.legend.classes, rates.tolist(), strict=True))
 
     def evaluate(self, predictor: Predictor) -> dict[str, Any]:
-        """Scores (:func:`change_scores`) on the held-out cells of the last pairs, predicted by tiles as in a run."""
+        """Scores (:func:`change_scores`) on the held-out cells of the last pairs. Predicts by tiles, like a run."""
         if not self.held_out.any():
             return {}
         side = max(1, round(_CORE * abs(self.fine.dlat / self.forcing.dlat)))
@@ -165,18 +165,18 @@ class MapPairs:
 
 
 def held_out_blocks(grid: LatLonGrid, degrees: float, folds: int, fold: int) -> NDArray[np.bool_]:
-    """Square blocks of a fold, spread as a knight moves: no two of five folds' blocks touch.
+    """Cells of one fold: square blocks in a pattern of knight's moves, so that with five folds no two blocks touch.
 
     Parameters
     ----------
     degrees:
-        Side of a block; blocks are counted from 0 N, 0 E, so that they do not depend on the domain.
+        Side of a block. Blocks are counted from 0 N, 0 E, so that they do not depend on the domain.
     folds, fold:
-        Every ``folds``-th block along each row is held out.
+        Number of folds, and the fold to hold out: every ``folds``-th block in each row.
 
     Returns
     -------
-    (rows, cols), true where a cell is held out.
+    (rows, cols), true for cells that are held out.
     """
     row = np.floor(grid.lat / degrees).astype(np.int64)
     col = np.floor(grid.lon / degrees).astype(np.int64)

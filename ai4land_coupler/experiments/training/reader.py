@@ -1,4 +1,4 @@
-"""Reads a training set through adapters, once, into memory."""
+"""Reads a training set through adapters into memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ai4land_coupler.inputs.readers import ForcingReader
 from ai4land_coupler.registry.loading import Plugins
 
 _COVER = "land_cover"
-#: The angle that a missing aspect stands for: its cosine is zero.
+#: Replacement for a missing aspect (degrees): its cosine is zero.
 _NO_ASPECT = 90.0
 
 
@@ -35,8 +35,8 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
     Raises
     ------
     Ai4LandError
-        As the adapters do; ``DataError`` for inputs that no adapter has, ``ConfigError`` for a legend that is not
-        the maps'.
+        As the adapters raise; ``DataError`` if no adapter has an input; ``ConfigError`` if the maps have another
+        legend.
     """
     pairs = config.pairs()
     cover = _adapter(config, plugins, config.cover, "cover")
@@ -88,7 +88,7 @@ def _adapter(config: TrainConfig, plugins: Plugins, choice: PluginChoice, key: s
 
 
 def _box(grid: LatLonGrid, region: Region) -> Box:
-    """Cells whose centres lie in a region."""
+    """The cells with centres in a region."""
     rows = np.flatnonzero((grid.lat >= region.south) & (grid.lat <= region.north))
     cols = np.flatnonzero((grid.lon >= region.west) & (grid.lon <= region.east))
     if not rows.size or not cols.size:
@@ -123,14 +123,14 @@ def _catalogue(config: TrainConfig, plugins: Plugins, kind: Literal["forcing", "
 
 
 def _units(config: TrainConfig, kind: Literal["forcing", "static"]) -> dict[str, str]:
-    """The channels of a kind and the units in which they are wanted."""
+    """The channels of a kind, and their units in the configuration."""
     return {name: group.units for group in config.channels if group.source == kind for name in group.names}
 
 
 def _read_forcing(
     config: TrainConfig, catalogue: Catalogue, fine: LatLonGrid, pairs: Iterable[tuple[int, int]]
 ) -> tuple[LatLonGrid, dict[tuple[str, int], NDArray[np.float32]]]:
-    """The forcing cells that hold the land grid, and (name, year of the map) to their values."""
+    """Grid of the forcing cells that cover the land grid, and their values by (name, year of the map)."""
     units = _units(config, "forcing")
     if not units:
         return forcing_lattice(fine, LUH2_LATTICE), {}
@@ -150,7 +150,7 @@ def _channels(
     coarse: Mapping[tuple[str, int], NDArray[np.float32]],
     pairs: Iterable[tuple[int, int]],
 ) -> list[TrainingChannel]:
-    """A channel for each offset, with the statistics of what is trained on."""
+    """A channel for each offset, with statistics of the training land."""
     finite = seen[np.isfinite(seen)].astype(np.float64)
     if not finite.size:
         raise FieldError(f"channel {name!r} has no value in the training cells", remedy="check region and grid")
@@ -170,7 +170,7 @@ def _channels(
     if not group.change:
         return channels
     changes = np.concatenate([(coarse[name, after] - coarse[name, before]).ravel() for before, after in pairs])
-    # no change is zero, whatever the mean change of the years trained on
+    # Zero must mean no change, so do not subtract the mean change of the training years.
     spread = float(np.sqrt(np.nanmean(np.square(changes, dtype=np.float64)))) or 1.0
     return [replace(c, scaling="standard", mean=0.0, scale=spread, minus=-1) if c.offset == 0 else c for c in channels]
 
@@ -178,7 +178,7 @@ def _channels(
 def _record(
     config: TrainConfig, plugins: Plugins, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
 ) -> dict[str, Any]:
-    """Files with their hashes, years and region: where the training data come from."""
+    """Provenance of the training data: files with their hashes, years and region."""
     years = sorted({year for pair in pairs for year in pair})
     files: list[dict[str, str]] = []
     for choice in (config.cover, *config.forcing, *config.static):

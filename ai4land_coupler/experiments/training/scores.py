@@ -1,6 +1,6 @@
-"""Skill of predicted change, against a map observed later.
+"""Scores of predicted change, compared with an observed map.
 
-Overall accuracy is never the headline: a copy of the previous map scores 0.995 a year.
+Overall accuracy is not a useful score: a copy of the previous map has 0.995 after a year.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ai4land_coupler.experiments.metrics import figure_of_merit
 
 Classes = NDArray[np.int8]
 
-#: Bins of confidence of the expected calibration error.
+#: Number of confidence bins of the expected calibration error.
 _BINS = 15
 
 
 def change_scores(
     previous: Classes, observed: Classes, logits: NDArray[np.float32], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Scores of a prediction on the cells that it is judged by.
+    """Scores of a prediction on the given cells.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def change_scores(
 
     Returns
     -------
-    ``cells``; ``changed_share`` observed, ``changed_share_argmax`` predicted and ``changed_share_expected`` as the
-    probabilities imply; overall accuracy of persistence and of the prediction; figure of merit of the likeliest
-    class, and with the observed amount of change placed on the likeliest cells; mean intersection over union;
-    recall of each class; expected calibration error. ``None`` where a score is undefined.
+    ``cells``; share of change observed (``changed_share``), predicted (``changed_share_argmax``) and expected from the
+    probabilities (``changed_share_expected``); overall accuracy of persistence and of the prediction; figure of merit
+    of the most probable class, and of the observed amount of change on the most probable cells; mean intersection over
+    union; recall of each class; expected calibration error. ``None`` for undefined scores.
     """
     shifted = logits - logits.max(1, keepdims=True)
     chance = np.exp(shifted, dtype=np.float64)
@@ -63,7 +63,7 @@ def change_scores(
 
 
 def placed_change(previous: Classes, logits: NDArray[np.float32], amount: int) -> Classes:
-    """The previous map with so many cells changed: those whose best other class is nearest to the present one.
+    """The previous map, with ``amount`` cells changed: those whose best other class is closest to the present class.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def placed_change(previous: Classes, logits: NDArray[np.float32], amount: int) -
     logits:
         (n, class).
     amount:
-        Cells to change.
+        Number of cells to change.
     """
     index = previous[:, None].astype(np.int64)
     others = logits.copy()
@@ -89,12 +89,12 @@ def _iou(predicted: NDArray[np.bool_], observed: NDArray[np.bool_]) -> float:
 
 
 def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error of the likeliest class (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+    """Expected calibration error of the most probable class (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
     which = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     gap = np.bincount(which, confidence - right, minlength=_BINS)
     return float(np.abs(gap).sum() / confidence.size)
 
 
 def _rounded(value: Any) -> float | None:
-    """Five decimals; ``None`` for what is undefined, which JSON can hold."""
+    """Round to five decimals. ``None`` instead of NaN, which JSON does not have."""
     return None if np.isnan(value) else round(float(value), 5)

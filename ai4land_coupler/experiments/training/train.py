@@ -1,4 +1,4 @@
-"""Trains a predictor as a configuration says (``ai4land train``)."""
+"""Trains a predictor (``ai4land train``)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ __all__ = ["TrainConfig", "TrainResult", "load_train_config", "parse_train_confi
 
 
 def _silent(done: float, note: str) -> None:
-    """Report nothing."""
+    """Default of ``progress``: does nothing."""
 
 
 def train(config: TrainConfig, folder: Path, progress: Callable[[float, str], None] = _silent) -> TrainResult:
-    """Read the data, train, score on what is held out, and write the bundle.
+    """Read the data, train, compute scores on the held-out cells, and write the bundle.
 
     Parameters
     ----------
     config:
         From :func:`load_train_config`.
     folder:
-        Where the bundle goes.
+        Folder of the new bundle.
     progress:
-        Called with the share that is done and a word on how it goes.
+        Called with the share that is done and a short message.
 
     Raises
     ------
     Ai4LandError
-        For a configuration or data that do not fit.
+        If the configuration and the data do not fit together.
     """
     plugins = load_plugins(config.plugins.allow)
     trainer: Trainer = plugins.create(

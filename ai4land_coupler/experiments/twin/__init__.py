@@ -1,7 +1,7 @@
-"""Twin Earth: a synthetic land whose rules are known, on the real land mask and climate zones.
+"""Twin Earth: synthetic land whose rules are known, on the real land mask and climate zones.
 
-It writes the files of HILDA+, LUH2, its futures and static fields, so that everything can be run, trained and
-judged without the originals.
+It writes files in the formats of HILDA+, LUH2, its scenarios and static fields. They can be used to run, train and
+evaluate everything without the original data.
 """
 
 from ai4land_coupler.experiments.twin.benchmark import BenchmarkEdition, benchmark_edition, benchmark_names

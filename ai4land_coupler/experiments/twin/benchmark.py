@@ -1,4 +1,4 @@
-"""Frozen editions of the twin, on which predictors are compared."""
+"""Frozen editions of the twin, used to compare predictors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class BenchmarkEdition(BaseModel):
     Parameters
     ----------
     edition:
-        Name of the freeze, to quote with every result.
+        Name of the edition. Give it with every result.
     options:
-        What to generate.
+        Options of the generator.
     maps_sha256, states_sha256:
         Hashes of the map sequence and of the coarse states.
     skill:
-        Figure of merit by lead (years) of the oracle told gross and net amounts, and of the one told net amounts.
+        Figure of merit by lead time (years) of the oracle that knows gross and net amounts, and of the one that knows
+        net amounts only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,12 +40,12 @@ class BenchmarkEdition(BaseModel):
     skill: dict[int, tuple[float, float]]
 
     def check(self, report: TwinReport) -> None:
-        """Refuse a generated twin that is not this edition.
+        """Check that a generated twin is this edition.
 
         Raises
         ------
         DataError
-            Saying what differs.
+            With the first difference.
         """
         skill = {s.lead: (s.oracle, s.oracle_net) for s in report.skill}
         for what, expected, found in (
@@ -75,7 +76,7 @@ def benchmark_names() -> list[str]:
 
 
 def benchmark_edition(name: str) -> BenchmarkEdition:
-    """Read a frozen twin from ``schemas/twin-benchmark.yaml``; ``ConfigError`` where there is none of that name."""
+    """Read a frozen twin from ``schemas/twin-benchmark.yaml``; ``ConfigError`` if the name is unknown."""
     document = _document()
     if name not in document["twins"]:
         raise ConfigError("unknown benchmark of the Twin Earth", found=name, remedy=nearest(name, benchmark_names()))

@@ -1,7 +1,7 @@
-"""How much changes where: the scenario's net demand and the area-neutral swaps, per 0.25-degree forcing cell.
+"""Amounts of change in each 0.25-degree forcing cell: net demand of the scenario, and swaps.
 
-Amounts follow from the map of the year before and from smooth fields of place and time. They are flows between
-classes in cells per year; what is below one cell is carried to the next year.
+The amounts depend on the map of the year before and on fields that are smooth in space and time. They are flows between
+classes, in cells per year. Parts of a cell are carried to the next year.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ai4land_coupler.experiments.twin.landscape import (
 )
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise, gradient_noise
 
-#: Every ordered pair of classes between which a cell can move; no city is ever given back.
+#: All ordered pairs of classes between which cells can change. Urban cells never change.
 PAIRS = tuple((a, b) for a in range(N_DYNAMIC) for b in range(N_DYNAMIC) if a not in (b, URBAN))
 
-# Pair, weight, and the push of the time towards the second class in the years of _ERAS.
+# Pair of classes, weight, and trend towards the second class in the years of _ERAS.
 _ERAS = (1850, 1950, 1990, 2015, 2050, 2100)
 _NET = (
     (CROPLAND, FOREST, 1.0, (-0.7, -0.5, 0.0, 0.2, 0.6, 0.5)),
@@ -51,17 +51,17 @@ _SWAPS = (
     (FOREST, GRASS, 0.5),
     (GRASS, OTHER, 0.3),
 )
-#: Years between two keyed fields of the scenario's trend, which are blended smoothly in between.
+#: Years between two random fields of the scenario's trend. Between them, the trend is interpolated smoothly.
 _TREND_YEARS = 25
-#: Years over which a shortfall of the gross rate is made up.
+#: Years over which missing gross change is compensated.
 _CATCH_UP = 4
-#: An amount that no rounding turns into a cell.
+#: An amount that is never rounded up to a cell.
 _NEVER = -1e9
 _TREND, _HEAT, _CARRY = 100, 130, 131
 
 
 def class_counts(landscape: Landscape, cover: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Cells of each dynamic class in each forcing cell, shape (6, J); fixed cells do not count."""
+    """Number of cells of each dynamic class in each forcing cell, shape (6, J). Fixed cells do not count."""
     size = landscape.options.forcing_grid.size
     use = landscape.movable
     index = cover[use].astype(np.int64) * size + landscape.forcing[use]
@@ -70,10 +70,10 @@ def class_counts(landscape: Landscape, cover: NDArray[np.int8]) -> NDArray[np.in
 
 @dataclass
 class Demand:
-    """Yearly numbers of cells to move, by ordered pair and forcing cell.
+    """Yearly numbers of cells to change, by ordered pair of classes and forcing cell.
 
-    It holds the carried remainders, and the areas asked for and realised so far: the swaps of a year make up
-    for what the years before missed, so that the gross rate is met in the long run.
+    Stores the remainders, and the requested and realised areas up to now. Swaps compensate for change that was missing
+    in earlier years, so that the long-term gross rate is correct.
     """
 
     landscape: Landscape
@@ -91,7 +91,7 @@ class Demand:
         box, size = self.landscape.options.forcing_box, grid.size
         ids = np.arange(box.row0, box.row1)[:, None] * 1440 + np.arange(box.col0, box.col1)
 
-        # Remainders start anywhere between none and a whole cell: else nothing would move in the first years.
+        # Initial remainders are random between zero and one cell. Otherwise nothing would change in the first years.
         def start(number: int, stream: int) -> Floats:
             rng = self.landscape.rng
             draws = [rng.at(stream=(_CARRY + stream) * OCTAVES + k).uniform(ids).ravel() for k in range(number)]
@@ -100,7 +100,7 @@ class Demand:
         self.carry, self.swap_carry = start(len(_NET), 0), start(len(_SWAPS), 2)
 
     def trend(self, number: int, year: int) -> Floats:
-        """Push of the scenario towards the second class of a pair, shape (J,); smooth in place and time."""
+        """Trend of the scenario towards the second class of a pair, shape (J,); smooth in space and time."""
         grid = self.landscape.options.forcing_grid
         lon, lat = grid.lon[None, :], grid.lat[:, None]
         knot, part = divmod(year, _TREND_YEARS)
@@ -114,9 +114,9 @@ class Demand:
         return ((1 - t) * fields[0] + t * fields[1] + era).ravel()
 
     def moves(self, year: int, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cells to move in the step that ends in ``year``, shape (pairs, J), in the order of :data:`PAIRS`.
+        """Number of cells to change in the step that ends in ``year``, shape (pairs, J), in the order of :data:`PAIRS`.
 
-        ``counts`` are the cells of each class in the map of the year before; no class is asked for more.
+        ``counts``: number of cells of each class in the map of the year before. It limits the losses of a class.
         """
         options = self.landscape.options
         cell_area = self.landscape.row_area.mean()
@@ -130,7 +130,7 @@ class Demand:
             push = self.trend(number, year)
             source, target = np.where(push > 0, counts[a], counts[b]), np.where(push > 0, counts[b], counts[a])
             if b == URBAN:
-                # Towns grow only, and ever more slowly as they fill their cell.
+                # Towns only grow, and more slowly the more of the forcing cell they cover.
                 room = 1 - 2 * counts[b] / total
                 push, source, target = np.maximum(push, 0) * np.maximum(room, 0), counts[a], counts[b]
             flows.append(weight * push * self.heat * source * (target + 0.02 * total) / total)
@@ -152,7 +152,7 @@ class Demand:
         room = np.stack([np.minimum(left[a], left[b]) for a, b, _ in _SWAPS])
         exchange = np.array([w for *_, w in _SWAPS])[:, None] * self.heat * room
         planned = 2 * math.fsum(exchange.ravel())
-        # What the years before missed comes back over a few years, not at once.
+        # Compensate for missing change over a few years, not at once.
         missed = self.asked - self.realised
         wanted = max((options.gross_rate * land + missed / _CATCH_UP) / cell_area - float(moves.sum()), 0.0)
         if planned > 0:
@@ -173,14 +173,15 @@ class Demand:
         return int(dry.sum(axis=1) @ self.landscape.row_area)
 
     def record(self, area: int) -> None:
-        """Count the area (dm2) that a step has changed."""
+        """Add the area (dm2) that changed in a step."""
         self.realised += area
 
 
 def _whole(amounts: Floats, total: int) -> NDArray[np.int64]:
-    """Whole numbers near the amounts that sum to the total: the largest remainders are rounded up.
+    """Round the amounts to integers with a given sum: the largest remainders are rounded up.
 
-    Where whole parts alone exceed the total, the smallest remainders give back. Of equal ones the first goes up.
+    If the sum of the whole parts exceeds the total, those with the smallest remainders are reduced. Of equal
+    remainders, the first is rounded up.
     """
     flat = amounts.ravel()
     whole = np.maximum(np.floor(flat), 0).astype(np.int64)

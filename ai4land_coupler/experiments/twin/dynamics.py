@@ -1,11 +1,11 @@
-"""Where it changes: the known driver, the hidden noise, and the yearly step.
+"""Chooses the cells that change: the known driver, the hidden noise, and the yearly step.
 
-A cell moves from class a to class b where the gain is highest::
+The cells with the largest gain change from class a to class b::
 
     gain = suitability_b - suitability_a + NEIGHBOUR * (share_b - share_a) + hidden_b - hidden_a + event_b + chance_b
 
-The first two terms are the known driver: static fields and the map of the year before. The others are hidden: a
-static field, a field of the year (both correlated in space), and a number of its own for each cell and year.
+The first two terms are the known driver: static fields and the map of the year before. The others are hidden: a static
+field, a yearly field (both correlated in space), and a random number for each cell and year.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Moves = NDArray[np.int64]
 
 
 def neighbour_shares(cover: Maps) -> NDArray[np.int32]:
-    """Thousandths of the land around each cell, itself included, that each dynamic class holds; (6, Y, X)."""
+    """Share of each dynamic class in the land around each cell, including the cell, in thousandths; (6, Y, X)."""
     reach = NEIGHBOUR_REACH
     width = 2 * reach + 1
 
@@ -46,7 +46,7 @@ def neighbour_shares(cover: Maps) -> NDArray[np.int32]:
 
 @dataclass(frozen=True)
 class Driver:
-    """Ranks the cells for each move; with ``noise`` as the twin itself does, without as the oracle has to."""
+    """Ranks the cells for each change. The twin uses it with ``noise``, the oracle without."""
 
     landscape: Landscape
     noise: bool = True
@@ -59,11 +59,11 @@ class Driver:
         cover:
             Map of the year before, view classes, int8 (Y, X).
         moves:
-            Cells to move, (pairs, J). Where a forcing cell has fewer of the class, all of them move.
+            Number of cells to change, (pairs, J). If a forcing cell has fewer cells of the class, all of them change.
 
         Returns
         -------
-        A new map. Of equal gains the cell of the lower id moves.
+        A new map. Of cells with equal gain, the one with the lower id changes.
         """
         world = self.landscape
         shares = neighbour_shares(cover).reshape(N_DYNAMIC, -1)
@@ -77,19 +77,19 @@ class Driver:
             candidates = by_class[a][number[forcing[by_class[a]]] > 0]
             candidates = candidates[new[candidates] == a]
             gain = suitability[b, candidates].astype(np.int64) - suitability[a, candidates]
-            # Without the noise: that the cell is a although b suits it better tells that hidden reasons hold it.
+            # Without the noise: if b is more suitable than the present class a, there are hidden reasons for a.
             gain = gain + self.hidden_gain(a, b, year, candidates) if self.noise else np.minimum(gain, 0)
             gain += (NEIGHBOUR * (shares[b, candidates] - shares[a, candidates])).astype(np.int64)
-            home = forcing[candidates]
-            # One key for forcing cell and falling gain; the stable sort leaves equal ones in the order of ids.
-            order = np.argsort((home << 32) - gain, kind="stable")
-            home = home[order]
-            rank = np.arange(home.size) - np.searchsorted(home, home)
-            new[candidates[order[rank < number[home]]]] = b
+            owner = forcing[candidates]
+            # Sort by forcing cell, then by falling gain. The sort is stable: equal gains stay in the order of ids.
+            order = np.argsort((owner << 32) - gain, kind="stable")
+            owner = owner[order]
+            rank = np.arange(owner.size) - np.searchsorted(owner, owner)
+            new[candidates[order[rank < number[owner]]]] = b
         return new.reshape(cover.shape)
 
     def hidden_gain(self, a: int, b: int, year: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The part of the gain that is written to no file, for flat indices of cells of the region."""
+        """The hidden part of the gain, which is in no file, for flat indices of cells of the region."""
         world = self.landscape
         hidden = world.hidden.reshape(N_DYNAMIC, -1)
         lon, lat = world.options.centres()
@@ -101,11 +101,12 @@ class Driver:
 
 
 def simulate(landscape: Landscape) -> Iterator[tuple[int, Maps, Moves]]:
-    """The maps of the twin, one a year.
+    """The maps of the twin, one per year.
 
     Yields
     ------
-    Year, map of view classes (Y, X), and the moves (pairs, J) that led to it from the year before (none at first).
+    Year, map of view classes (Y, X), and the numbers of cells (pairs, J) that changed since the year before (zero for
+    the first map).
     """
     demand, driver = Demand(landscape), Driver(landscape)
     cover = landscape.first_map()
@@ -120,5 +121,5 @@ def simulate(landscape: Landscape) -> Iterator[tuple[int, Maps, Moves]]:
 
 
 def changed_area(landscape: Landscape, before: Maps, after: Maps) -> int:
-    """Area whose class differs between two maps (dm2)."""
+    """Area with different classes in two maps (dm2)."""
     return int((before != after).sum(axis=1) @ landscape.row_area)

@@ -1,6 +1,7 @@
-"""What is real in the Twin Earth beside the climate zones (``climate_zones.py``): the land mask, of a PyPI package.
+"""Reads the real land mask from the file of the package ``global_land_mask``.
 
-``global_land_mask`` is not imported, as it would load 933 MB. Its file is read: only the rows that the region needs.
+The climate zones are real too (``climate_zones.py``). The package is not imported, because it would load 933 MB. This
+module reads only the necessary rows of its file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MASK_COLS = 43200
 
 @lru_cache(maxsize=8)
 def _ocean(rows: tuple[int, ...], cols: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Rows and columns of the mask, streamed out of the archive; True is ocean."""
+    """Rows and columns of the mask, streamed from the archive. True is ocean."""
     path = data_file("global_land_mask", "global-land-mask", "globe_combined_mask_compressed.npz")
     wanted = np.array(cols)
     lines: dict[int, NDArray[np.bool_]] = {}
@@ -46,12 +47,12 @@ def _ocean(rows: tuple[int, ...], cols: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def land_at(lon: Axis, lat: Axis) -> NDArray[np.bool_]:
-    """Whether places are land (GLOBE, 30 arc seconds).
+    """Land mask at given places (GLOBE, 30 arc seconds).
 
     Parameters
     ----------
     lon, lat:
-        Axes (degrees), shapes (X,) and (Y,). Longitudes wrap; latitudes beyond a pole take the polar row.
+        Axes (degrees), shapes (X,) and (Y,). Longitudes wrap around. Latitudes beyond a pole use the polar row.
 
     Returns
     -------
@@ -63,16 +64,16 @@ def land_at(lon: Axis, lat: Axis) -> NDArray[np.bool_]:
 
 
 def smooth_at(sample: Callable[[Axis, Axis], NDArray[Any]], lon: Axis, lat: Axis, reach: int) -> NDArray[np.float64]:
-    """Mean around each place of a field of integers, or of true and false: a box twice, then bilinear interpolation.
+    """Smooth a field of integers or booleans: apply a box filter twice, then interpolate bilinearly.
 
     Parameters
     ----------
     sample:
-        Field at the axes that it is given, shape (..., Y, X); sampled every 2.5 arc minutes.
+        Returns the field at given axes, shape (..., Y, X). Called with a spacing of 2.5 arc minutes.
     lon, lat:
         Axes (degrees).
     reach:
-        Samples on each side of the box's centre. Sums are of integers, hence exact and the same for every region.
+        Number of samples on each side of the box's centre. Sums of integers are exact, so equal in every region.
     """
     step, width, pad = 1 / 24, 2 * reach + 1, 2 * reach + 1
     rows, cols = (

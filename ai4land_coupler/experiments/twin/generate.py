@@ -31,31 +31,31 @@ from ai4land_coupler.experiments.twin.writers import (
 )
 from ai4land_coupler.files.durable import clear_dead, scratch_folder, sync_tree, write_durably
 
-#: Raised with every change of the generator that changes what it makes.
+#: Increase this with every change of the generator that changes its output.
 GENERATOR = 1
 MANIFEST = "twin.json"
-#: Leads (years) at which the oracle is scored, and from how many starts.
+#: Lead times (years) of the oracle's scores, and number of start years.
 _LEADS = ((1, 10), (20, 3))
 Progress = Callable[[int, int], None]
 Manifest = dict[str, Any]
 
 
 def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Progress | None = None) -> TwinReport:
-    """Make a Twin Earth in a folder, or return the report of the one that is there already.
+    """Make a Twin Earth in a folder. If the folder already has it, only return its report.
 
     Parameters
     ----------
     folder:
-        Created where missing. A twin of other options in it is replaced; files of others are never touched.
+        Created if missing. A twin with other options is replaced. Other files are never changed.
     progress:
-        Called with the number of years done and their total.
+        Called with the number of years done and their total number.
 
     Raises
     ------
     ConfigError
-        When the region holds no land, or the cell size puts centres on the edges of forcing cells.
+        If the region has no land, or cell centres are on the edges of forcing cells.
     DataError
-        When the folder holds files of the same names that no twin wrote.
+        If the folder has files with the same names that no twin wrote.
     """
     target = Path(folder)
     clear_dead(target)
@@ -66,16 +66,16 @@ def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Pro
             return report
     landscape = make_landscape(options)
     target.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(target / MANIFEST) as aside:
-        report = _write(landscape, aside, target, progress)
-        _install(aside, target, report, known)
+    with scratch_folder(target / MANIFEST) as temporary:
+        report = _write(landscape, temporary, target, progress)
+        _install(temporary, target, report, known)
     return report
 
 
-def _write(landscape: Landscape, aside: Path, target: Path, progress: Progress | None) -> TwinReport:
+def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progress | None) -> TwinReport:
     options = landscape.options
     for name in ("hilda", "luh2", "static"):
-        (aside / name).mkdir()
+        (temporary / name).mkdir()
     maps: dict[int, Maps] = {}
     moves: dict[int, Moves] = {}
     rows = []
@@ -85,24 +85,24 @@ def _write(landscape: Landscape, aside: Path, target: Path, progress: Progress |
         maps[year], moves[year] = cover, moved
         if states is None:
             states = States(landscape, cover)
-            write_luh2_static(aside / "luh2" / "staticData_quarterdeg.nc", options, landscape, states)
+            write_luh2_static(temporary / "luh2" / "staticData_quarterdeg.nc", options, landscape, states)
         else:
             states.advance(cover)
         codes = landscape.codes(cover)
         hash_maps.update(codes)
-        write_map(aside / "hilda" / hilda_name(year), options.land_grid, codes)
+        write_map(temporary / "hilda" / hilda_name(year), options.land_grid, codes)
         rows.append(states.aggregate())
         hash_states.update(rows[-1])
         if progress is not None:
             progress(len(maps), len(options.years))
-    _write_both_states(aside, options, np.stack(rows))
-    write_statics(aside / "static", landscape)
+    _write_both_states(temporary, options, np.stack(rows))
+    write_statics(temporary / "static", landscape)
 
     dry = landscape.land & ~landscape.water
     area = Demand(landscape).land_area()
     first, last = options.first_year, options.last_year
     shares = [class_shares(maps[y][landscape.land], len(CLASSES)) for y in (first, last)]
-    files = sorted(p.relative_to(aside) for p in aside.rglob("*") if p.is_file())
+    files = sorted(p.relative_to(temporary) for p in temporary.rglob("*") if p.is_file())
     return TwinReport(
         folder=target,
         options=options,
@@ -119,19 +119,19 @@ def _write(landscape: Landscape, aside: Path, target: Path, progress: Progress |
     )
 
 
-def _write_both_states(aside: Path, options: TwinOptions, values: NDArray[np.float32]) -> None:
-    """The history up to the scenario's start, and the scenario from there; both hold the year of the start."""
+def _write_both_states(temporary: Path, options: TwinOptions, values: NDArray[np.float32]) -> None:
+    """Write the historical file and the scenario file. Both contain the year in which the scenario starts."""
     turn = min(options.scenario_start, options.last_year) - options.first_year
     years = list(options.years)
-    write_states(aside / "luh2" / "states.nc", options, years[: turn + 1], values[: turn + 1], base=850)
+    write_states(temporary / "luh2" / "states.nc", options, years[: turn + 1], values[: turn + 1], base=850)
     if options.scenario_start < options.last_year:
-        (aside / "scenario").mkdir()
-        path = aside / "scenario" / scenario_name(options)
+        (temporary / "scenario").mkdir()
+        path = temporary / "scenario" / scenario_name(options)
         write_states(path, options, years[turn:], values[turn:], base=options.scenario_start)
 
 
 def _net_change(landscape: Landscape, maps: dict[int, Maps]) -> float:
-    """Mean yearly share of the land's cells that is net change of a class within a forcing cell."""
+    """Mean yearly share of land cells with net change of a class within a forcing cell."""
     counts = [class_counts(landscape, cover) for cover in maps.values()]
     net = [np.abs(b - a).sum() / 2 for a, b in pairwise(counts)]
     return float(np.mean(net) / (landscape.land & ~landscape.water).sum())
@@ -145,7 +145,7 @@ def _skills(landscape: Landscape, maps: dict[int, Maps], moves: dict[int, Moves]
 
 
 def _read_manifest(folder: Path) -> Manifest | None:
-    """What the twin in a folder says about itself; None where there is none."""
+    """The manifest of the twin in a folder; ``None`` if there is no twin."""
     path = folder / MANIFEST
     if not path.exists():
         return None
@@ -161,11 +161,11 @@ def _read_manifest(folder: Path) -> Manifest | None:
         ) from error
 
 
-def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | None) -> None:
-    """Move the files into place; the manifest says that they are complete only when all are there."""
+def _install(temporary: Path, target: Path, report: TwinReport, known: Manifest | None) -> None:
+    """Move the files to their final place. The manifest marks them as complete only after the last one."""
     new = [f.as_posix() for f in report.files]
-    ours = set(known["files"]) if known else set()
-    foreign = sorted(f for f in new if (target / f).exists() and f not in ours)
+    own = set(known["files"]) if known else set()
+    foreign = sorted(f for f in new if (target / f).exists() and f not in own)
     if foreign:
         raise DataError(
             "the folder of a Twin Earth holds files that no twin wrote",
@@ -173,13 +173,13 @@ def _install(aside: Path, target: Path, report: TwinReport, known: Manifest | No
             where=target,
             remedy="choose an empty folder, or move them away",
         )
-    sync_tree(aside)
-    _write_manifest(target, {"complete": False, "generator": GENERATOR, "files": sorted(ours | set(new))})
-    for name in sorted(ours - set(new)):
+    sync_tree(temporary)
+    _write_manifest(target, {"complete": False, "generator": GENERATOR, "files": sorted(own | set(new))})
+    for name in sorted(own - set(new)):
         (target / name).unlink(missing_ok=True)
     for name in new:
         (target / name).parent.mkdir(exist_ok=True)
-        (aside / name).replace(target / name)
+        (temporary / name).replace(target / name)
     manifest = {"complete": True, "generator": GENERATOR, "files": new}
     _write_manifest(target, {**manifest, "report": json.loads(report.model_dump_json(exclude={"folder"}))})
 

@@ -1,4 +1,4 @@
-"""A twin's maps in every layout in which HILDA+ is published.
+"""Writes a twin's maps in every published format of HILDA+.
 
 | version | name | file |
 |---|---|---|
@@ -9,8 +9,8 @@
 | v2.0 | ``hildaplus_GLOB-2-0_states.nc`` | netCDF, time in years without units |
 | v2.1 | ``hildaplus_GLOB-2-1-crop_states.nc`` | the same |
 
-The netCDF files hold ``LULC_states`` (time, latitude, longitude) with coordinates in single precision, which is
-rounded by up to a thousandth of a cell of 0.01 degrees. Versions and DOIs: ``schemas/legends``.
+The netCDF files contain ``LULC_states`` (time, latitude, longitude), with coordinates in single precision: the rounding
+error is up to a thousandth of a cell of 0.01 degrees. Versions and DOIs: ``schemas/legends``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ai4land_coupler.experiments.twin.writers import TITLE
 Layout = Literal["v1.0-tif", "v1.0-f-tif", "v1.0-f-nc", "v2.0-tif", "v2.0-nc", "v2.1-nc"]
 Codes = NDArray[np.uint8]
 
-#: Layout to legend and to the name of the file, or of the file of a year.
+#: Legend and file name by layout; with ``{year}`` if there is one file per year.
 LAYOUTS: dict[Layout, tuple[str, str]] = {
     "v1.0-tif": ("hilda-v1.0", "hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif"),
     "v1.0-f-tif": ("hilda-v1.0-f", "hilda_plus_{year}_states_GLOB-v1-0-f_wgs84-nn.tif"),
@@ -44,10 +44,10 @@ _NO_DATA = 99
 
 
 def to_version(codes: Codes, legend: str) -> Codes:
-    """Codes of v1.0-f as another version writes them.
+    """Convert codes of v1.0-f to another version.
 
-    v1.0 has one forest class, 44. v2 parts cropland: every seventh cell of a diagonal is tree crops, every eleventh
-    agroforestry, so that the same place has the same code in every year.
+    v1.0 has one forest class, 44. v2 divides cropland: here every seventh cell of a diagonal is tree crops and every
+    eleventh agroforestry, so that a place has the same code in every year.
     """
     if legend == "hilda-v1.0":
         return np.where((codes >= 40) & (codes <= 45), 44, codes).astype(np.uint8)
@@ -59,19 +59,19 @@ def to_version(codes: Codes, legend: str) -> Codes:
 
 
 def write_layout(layout: Layout, maps: Mapping[int, Codes], grid: LatLonGrid, folder: Path) -> list[Path]:
-    """Write maps in a published layout; returns the files.
+    """Write maps in a published format. Returns the files.
 
     Parameters
     ----------
     maps:
-        Year to codes of v1.0-f, (Y, X) uint8.
+        Codes of v1.0-f by year, (Y, X) uint8.
     folder:
-        Where the files go; made if it does not exist.
+        Folder of the files. Created if missing.
 
     Raises
     ------
     ConfigError
-        When a year lies before the first one of the netCDF file of v1.0-f.
+        If a year is before the first year of the netCDF file of v1.0-f.
     """
     legend, name = LAYOUTS[layout]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""The land before any change: relief, soil, suitabilities, hidden noise, and the first map.
+"""The initial land: relief, soil, suitabilities, hidden noise, and the first map.
 
-Everything here is a function of the place and the seed: the same cell has the same values whatever region is cut
-out. Suitabilities are rounded to integers before anything is ranked, so that the last bit of a floating-point
-sum cannot move a map.
+Everything here depends only on the place and the seed: a cell has the same values in every region. Suitabilities are
+rounded to integers before cells are ranked, so that the last bit of a floating-point sum cannot change a map.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from ai4land_coupler.inputs.climate_zones import ZONES, zone_at
 LEGEND = "hilda-v1.0-f"
 CLASSES = get_legend(LEGEND).classes
 URBAN, CROPLAND, PASTURE, FOREST, GRASS, OTHER, WATER = range(7)
-#: The classes that change; water does not.
+#: Number of classes that can change (all but water).
 N_DYNAMIC = 6
-#: One unit of utility in the integers that are ranked.
+#: Integer value of one unit of utility.
 UNIT = 1000
 
 # Streams of the random fields; relief.py has those below 20.
@@ -57,7 +56,7 @@ _FOREST = {
     "Dfa Dfb Dsa Dsb Dwa Dwb": 45,
     "Dfd Dsd Dwd": 43,
 }
-# Potential biomass (kg C m-2) by native code of forest; open land has a twelfth of it.
+# Potential biomass (kg C m-2) by native code of forest. Open land has a twelfth of it.
 _BIOMASS = {41: 12, 42: 20, 43: 9, 44: 14, 45: 13}
 
 
@@ -71,10 +70,10 @@ def _by_zone(table: Mapping[str, float | tuple[float, ...]], size: int) -> Float
 
 @dataclass(frozen=True)
 class Landscape:
-    """Static fields of the land cells (Y, X), and where they sit.
+    """Static fields of the land cells (Y, X), and indices of the cells.
 
-    ``suitability`` is the known driver and ``hidden`` the part that is written to no file; both int16 (6, Y, X)
-    in thousandths of a unit of utility, in the order of the legend's view without water.
+    ``suitability`` is the known driver, ``hidden`` the part that is in no file. Both are int16 (6, Y, X), in
+    thousandths of a unit of utility, in the order of the legend's view without water.
     """
 
     options: TwinOptions
@@ -109,7 +108,7 @@ class Landscape:
         return self.options.land_grid.shape
 
     def first_map(self) -> NDArray[np.int8]:
-        """Classes of the legend's view in the first year: the class of the highest utility; (Y, X)."""
+        """Classes of the legend's view in the first year: those with the largest utility; (Y, X)."""
         utility = self.suitability.astype(np.int32) + self.hidden
         cover = utility.argmax(axis=0).astype(np.int8)
         cover[self.water] = WATER
@@ -130,7 +129,7 @@ def make_landscape(options: TwinOptions) -> Landscape:
     Raises
     ------
     ConfigError
-        When the region holds no land.
+        If the region has no land.
     """
     rng = KeyedRng(options.seed)
     lon, lat = options.centres()
@@ -144,7 +143,7 @@ def make_landscape(options: TwinOptions) -> Landscape:
             where="lon0, lon1, lat0, lat1",
         )
     zone = zone_at(lon, lat)
-    # One cell more on every side, for the slope.
+    # The slope needs one more cell on every side.
     wide, wide_river = heights(rng, *options.centres(pad=1))
     elevation, river = wide[1:-1, 1:-1], wide_river[1:-1, 1:-1]
     gradient, aspect = slopes(wide, lat, options.resolution)
@@ -195,7 +194,7 @@ def make_landscape(options: TwinOptions) -> Landscape:
 
 
 def _in_zones(zone: NDArray[np.uint8], letters: str) -> NDArray[np.bool_]:
-    """Where the first letter of the climate zone is one of some letters."""
+    """True where the first letter of the climate zone is one of ``letters``."""
     return np.isin(zone, [number for number, name in enumerate(ZONES, 1) if name[0] in letters])
 
 
@@ -238,7 +237,7 @@ def _suitability(
 
 
 def _forest_codes(rng: KeyedRng, lon: Floats, lat: Floats, zone: NDArray[np.uint8], km: Floats) -> NDArray[np.uint8]:
-    """Native code that a cell has when it is forest; elevation in km."""
+    """Native code of a cell if it is forest; elevation in km."""
     mix = fractal_noise(rng, lon[None, :], lat[:, None], 480, 4, _FORESTTYPE)
     code = np.nan_to_num(_by_zone(_FOREST, 1))[zone][..., 0].astype(np.uint8)
     mild = np.isin(code, (44, 45))
@@ -249,11 +248,11 @@ def _forest_codes(rng: KeyedRng, lon: Floats, lat: Floats, zone: NDArray[np.uint
 def _crop_type(
     rng: KeyedRng, lon: Floats, lat: Floats, cell: NDArray[np.int64], dry: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Which of the five crop states a cell has when it is cropland: 0 to 4 for c3ann c4ann c3per c4per c3nfx."""
+    """Crop state of a cell if it is cropland: 0 to 4 for c3ann c4ann c3per c4per c3nfx."""
     tropical = np.abs(lat) < 24
     region = fractal_noise(rng, lon, lat, 240, 3, _CROPTYPE)
     draw = rng.at(stream=_CROPTYPE * OCTAVES + OCTAVES - 1).uniform(cell)
-    # Upper ends of the draws that make c4ann, c3per, c4per and c3nfx; the rest is c3ann.
+    # Upper limits of the random numbers for c4ann, c3per, c4per and c3nfx; the rest is c3ann.
     c4ann = np.clip(0.18 + 0.25 * region + 0.10 * tropical + 0.05 * dry, 0.02, 0.6)
     c3per = c4ann + 0.08
     c4per = c3per + 0.01 + 0.05 * tropical

@@ -1,7 +1,7 @@
-"""A twin's land use as LUH2 gives it: states, the transitions between them, and management.
+"""A twin's land use like LUH2: states, transitions between them, and management.
 
-Fractions are whole multiples of 2**-20 of a cell (740 m2 at the equator), so that they and all their sums and
-differences are exact in float32: the state of the next year is the state, plus what came in, minus what went out.
+Fractions are multiples of 2**-20 of a cell (740 m2 at the equator), so that they and all their sums and differences are
+exact in float32: the next state is exactly the state plus the transitions to it minus the transitions from it.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ai4land_coupler.experiments.twin.states import FRACTIONS
 Array = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
-#: Quanta in a cell.
+#: Number of quanta in a cell.
 QUANTA = 2**20
 CROPS = ("c3ann", "c4ann", "c3per", "c4per", "c3nfx")
-#: Transitions that the published files give as wood harvest alone.
+#: Transitions that are only wood harvest in the published files.
 _HARVESTED = {("primf", "secdf"): "primf_harv", ("primn", "secdn"): "primn_harv"}
-#: Harvest that leaves land in its state: name, state, one part in.
+#: Harvest that does not change the state: name, state, and divisor of the harvested part.
 _THINNED = (("secmf", "secdf", 64), ("secyf", "secdf", 128), ("secnf", "secdn", 128))
-#: Shifting cultivation: one part in of the smaller of the two changes place each year.
+#: Shifting cultivation: each year, the smaller of the two states divided by this number changes place.
 _SHIFTING = 32
 
 
 @dataclass(frozen=True)
 class LandUse:
-    """Land use by kind and name: (year, lat, lon), static fields (lat, lon), float32, NaN where missing.
+    """Land use by kind and name: (year, lat, lon); static fields (lat, lon); float32, NaN where missing.
 
     Parameters
     ----------
     years:
-        Of the states and the management; transitions have all of them but the last.
+        Years of the states and the management. Transitions have all of them except the last.
     """
 
     grid: LatLonGrid
@@ -60,17 +60,17 @@ class LandUse:
         )
 
     def moved(self, first: int) -> LandUse:
-        """The same land use, its years counted from another one."""
+        """The same land use with another first year."""
         return replace(self, years=tuple(range(first, first + len(self.years))))
 
 
 def land_use_of(report: TwinReport, luh3: bool = False) -> LandUse:
-    """The land use of a twin, all of its years.
+    """The land use of a twin, with all years.
 
     Parameters
     ----------
     luh3:
-        With the plantations, and the management variables, of LUH3 instead of those of LUH2.
+        Use the plantations and management variables of LUH3 instead of LUH2.
     """
     grid, years, raw = _states(report)
     missing = np.isnan(raw["primf"])
@@ -93,7 +93,7 @@ def land_use_of(report: TwinReport, luh3: bool = False) -> LandUse:
 
 
 def _states(report: TwinReport) -> tuple[LatLonGrid, tuple[int, ...], dict[str, Array]]:
-    """History and scenario, one after the other."""
+    """Read the historical states, then the scenario."""
     import netCDF4
 
     parts: dict[str, list[Array]] = {}
@@ -118,9 +118,9 @@ def _static(report: TwinReport) -> dict[str, Array]:
 
 
 def _quantised(states: dict[str, Array]) -> dict[str, Whole]:
-    """Whole quanta that keep the sum of each cell from year to year; what rounding down leaves is ``secdn``.
+    """Round the states down to whole quanta. The rest goes to ``secdn``, so that the sum of a cell is constant in time.
 
-    Rounded down, primary land still never grows.
+    Rounding down ensures that primary land never grows.
     """
     whole = {n: np.floor(v.astype(np.float64) * QUANTA).astype(np.int64) for n, v in states.items()}
     total = np.floor(np.sum([v[0].astype(np.float64) for v in states.values()], axis=0) * QUANTA).astype(np.int64)
@@ -133,7 +133,7 @@ def _fraction(whole: Whole, missing: NDArray[np.bool_]) -> Array:
 
 
 def _transitions(whole: dict[str, Whole]) -> dict[str, Whole]:
-    """What each state hands to each other one: losses go to gains in the order of the states."""
+    """Transitions between all pairs of states: losses are assigned to gains in the order of the states."""
     steps: list[dict[str, Whole]] = []
     for year, _ in enumerate(pairwise(next(iter(whole.values())))):
         change = {n: v[year + 1] - v[year] for n, v in whole.items()}
@@ -158,7 +158,7 @@ def _transitions(whole: dict[str, Whole]) -> dict[str, Whole]:
 
 
 def _management(states: dict[str, Array], luh3: bool) -> dict[str, Array]:
-    """Rates and fractions that differ between cells, years and variables; they stand for nothing."""
+    """Rates and fractions that differ between cells, years and variables. The values have no meaning."""
     found: dict[str, NDArray[Any]] = {}
     for number, crop in enumerate(CROPS):
         found[f"fertl_{crop}"] = 40 + 120 * states[crop] + 5 * number

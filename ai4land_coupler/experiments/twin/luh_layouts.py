@@ -1,6 +1,6 @@
-"""A twin's land use in every published layout of LUH2 and LUH3, with the faults of the originals.
+"""Writes a twin's land use in every published format of LUH2 and LUH3, with the faults of the originals.
 
-Layouts: LUH2 v2h (https://luh.umd.edu/data.shtml), its futures and their extensions (headers at
+Formats: LUH2 v2h (https://luh.umd.edu/data.shtml), its scenarios and their extensions (headers at
 https://www.wdc-climate.de, entries I4M_5359597, I4M_5359830, I4M_5359839), LUH3
 (https://pcmdi.github.io/input4MIPs_CVs/docs/dataset-overviews/land-use.html).
 """
@@ -27,22 +27,22 @@ _FRACTION = "area_fraction"
 
 @dataclass(frozen=True)
 class PublishedLayout:
-    """How the files of one data set are written.
+    """Format of the files of one data set.
 
     Parameters
     ----------
     names:
-        Kind to the name of the file, with ``{scenario}``, ``{first}`` and ``{last}``.
+        File names by kind, with ``{scenario}``, ``{first}`` and ``{last}``.
     time:
         Units of the time axis, with ``{first}``.
     middle:
-        Whether days stand in the middle of the year, not on its first day.
+        Times are in the middle of the year instead of the first day.
     fill:
         Spelling of the attribute for missing values.
     bounds:
-        What follows ``lat_`` and ``lon_`` in the names of the bounds, and the name of their second dimension.
+        Ending of the names of the bounds after ``lat_`` and ``lon_``, and the name of their second dimension.
     shifted:
-        Bounds are off by half a cell.
+        Bounds are wrong by half a cell.
     yearly:
         Units of transitions.
     """
@@ -63,7 +63,7 @@ def _input4mips(activity: str, source: str, years: str) -> dict[Kind, str]:
     return names | {"static": f"multiple-static_input4MIPs_landState_{activity}_UofMD-{source}_gn.nc"}
 
 
-#: The published layouts. An extension's first year is the last of the file that it continues.
+#: The published formats. The first year of an extension is the last year of the file that it continues.
 LAYOUTS: Mapping[str, PublishedLayout] = {
     "luh2-v2h": PublishedLayout(
         {
@@ -106,25 +106,25 @@ LAYOUTS: Mapping[str, PublishedLayout] = {
 
 
 def write_published(folder: Path, layout: str, land_use: LandUse, scenario: str = "") -> dict[Kind, Path]:
-    """Write land use as it is published, in a folder that exists.
+    """Write land use in a published format, to an existing folder.
 
     Parameters
     ----------
     layout:
         A name of :data:`LAYOUTS`.
     scenario:
-        As the names of the files spell it: ``IMAGE-ssp126``, ``h``, ``h-ext``.
+        Name of the scenario in the file names: ``IMAGE-ssp126``, ``h``, ``h-ext``.
 
     Returns
     -------
-    Kind to file.
+    The files by kind.
     """
     chosen = LAYOUTS[layout]
     paths: dict[Kind, Path] = {}
     for kind in KINDS:
         fields: dict[str, NDArray[np.float32]] = getattr(land_use, kind)
         years = land_use.years[:-1] if kind == "transitions" else land_use.years
-        # the futures of LUH2 name the years of the states in the files of the transitions, too
+        # In LUH2 scenarios, the file names of transitions have the years of the states.
         last = years[-1] if layout.startswith("luh3") else land_use.years[-1]
         name = chosen.names[kind].format(scenario=scenario, first=years[0], last=last)
         paths[kind] = folder / name
@@ -158,7 +158,7 @@ def _write(
             variable.setncatts(attributes | {"cell_methods": "time:mean"} if years else attributes)
             variable.missing_value = MISSING
             if not proper:
-                # of another type than the variable, in the static file
+                # In the static file, the attribute has another type than the variable.
                 variable.setncattr(layout.fill, MISSING if years else np.float64(MISSING))
             variable[:] = np.where(np.isnan(values), MISSING, values)
 
@@ -172,7 +172,7 @@ def _time(dataset: Any, layout: PublishedLayout, years: tuple[int, ...]) -> None
     base = int(units.split("since ")[1].split("-")[0])
     since = np.asarray(years, np.float64) - base
     time[:] = since * 365 + 182.5 * layout.middle if days else since
-    # the attribute names a variable that the files of LUH2 do not have
+    # In LUH2, this attribute names a variable that does not exist.
     time.bounds = "time_bnds" if days else "bounds_time"
     if days:
         dataset.createDimension("bnds", 2)
@@ -199,7 +199,7 @@ def _coordinates(dataset: Any, layout: PublishedLayout, grid: LatLonGrid) -> Non
 
 
 def units_of(name: str, yearly: str) -> str:
-    """Units as the published files spell them; ``yearly`` are those of transitions."""
+    """Units as spelt in the published files. ``yearly``: units of transitions."""
     if name.startswith("fertl_"):
         return "kg ha-1 yr-1 (crop season)"
     if name.endswith("_bioh"):

@@ -1,8 +1,8 @@
-"""Smooth random fields that depend on the place alone, never on the region that is cut out.
+"""Smooth random fields that depend only on the place, not on the region.
 
-Gradient noise (Perlin, "An image synthesizer", SIGGRAPH 1985) on lattices that close around the globe. The
-gradients come from keyed integers and the interpolation uses sums and products only, so that the numbers are
-the same to the bit on every machine with IEEE arithmetic.
+Gradient noise (Perlin, "An image synthesizer", SIGGRAPH 1985) on lattices that are periodic around the globe. The
+gradients come from keyed integers, and the interpolation uses only sums and products. So the values are bit-identical
+on every machine with IEEE arithmetic.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ai4land_coupler.core.rng import KeyedRng
 
 Floats = NDArray[np.float64]
 
-# Sixteen directions, written out so that no trigonometric function of the machine is involved.
+# Sixteen directions, as constants, because trigonometric functions differ between machines.
 _A, _B, _C = 0.9238795325112867, 0.3826834323650898, 0.7071067811865476
 _X = np.array([1, _A, _C, _B, 0, -_B, -_C, -_A, -1, -_A, -_C, -_B, 0, _B, _C, _A])
 _Y = np.array([0, _B, _C, _A, 1, _A, _C, _B, 0, -_B, -_C, -_A, -1, -_A, -_C, -_B])
-#: Brings the standard deviation of one octave to about one half.
+#: With this factor, the standard deviation of one octave is about one half.
 _SCALE = 2.0
-#: Streams that one field may use for its octaves.
+#: Number of random streams that are reserved for the octaves of a field.
 OCTAVES = 16
 
 
@@ -36,15 +36,15 @@ def gradient_noise(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, shift: f
     rng:
         Key of the field.
     lon, lat:
-        Places (degrees), of shapes that broadcast.
+        Places (degrees), with shapes that can be broadcast.
     nodes:
-        Lattice nodes around a circle of latitude; the spacing is ``360 / nodes`` degrees.
+        Number of lattice nodes around a circle of latitude. The spacing is ``360 / nodes`` degrees.
     shift:
-        Offset of the lattice in nodes; the noise is zero at its nodes.
+        Offset of the lattice in nodes. The noise is zero at the nodes.
 
     Returns
     -------
-    Values of zero mean and a standard deviation of about 0.5, of the broadcast shape.
+    Values with mean zero and a standard deviation of about 0.5, in the broadcast shape.
     """
     scale = nodes / 360.0
     x, y = (lon + 180.0) * scale + shift, (90.0 - lat) * scale + shift
@@ -66,9 +66,9 @@ def gradient_noise(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, shift: f
 
 
 def fractal_noise(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, octaves: int, stream: int) -> Floats:
-    """Octaves of gradient noise, each of half the size and half the amplitude of the one before.
+    """Sum of octaves of gradient noise. Each has half the wavelength and half the amplitude of the one before.
 
-    ``stream`` numbers the field; shape and value as in :func:`gradient_noise`.
+    ``stream``: number of the field. Shape and values as in :func:`gradient_noise`.
     """
     total = gradient_noise(rng.at(stream=stream * OCTAVES), lon, lat, nodes)
     for k in range(1, octaves):

@@ -1,4 +1,4 @@
-"""What a Twin Earth is asked for, and the two grids that follow from it."""
+"""Options of a Twin Earth, and its two grids."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class TwinOptions(BaseModel):
     Parameters
     ----------
     lon0, lon1, lat0, lat1:
-        The region (degrees east and north); it is widened to whole cells of the 0.25-degree lattice.
+        The region (degrees east and north). It is extended to whole cells of the 0.25-degree lattice.
     resolution:
-        Size of a land cell (degrees). It need not divide 0.25; cells are those of the global lattice of this
-        size that starts at 180 W, 90 N, as HILDA+ has it.
+        Size of a land cell (degrees). It does not have to divide 0.25. The cells belong to the global lattice of this
+        cell size that starts at 180 W, 90 N, as in HILDA+.
     first_year, last_year:
-        First and last map; one map a year, valid from 1 January.
+        Years of the first and last map. There is one map per year, valid from 1 January.
     scenario_start:
-        Last year of the history file and first of the scenario file (both hold it, as in LUH2).
+        Last year of the historical file and first year of the scenario file (both have it, as in LUH2).
     gross_rate:
-        Share of the land area (inland water apart) that changes class in a year.
+        Share of the land area (without inland water) that changes class in a year.
     net_share:
-        Part of that change which the scenario drives; the rest is area-neutral swaps.
+        Part of that change that comes from the scenario. The rest are swaps that do not change class areas.
     global_forcing:
-        Write the forcing on the whole globe instead of on the region (missing outside of it).
+        Write the forcing for the whole globe instead of the region (with missing values outside of it).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,18 +82,18 @@ class TwinOptions(BaseModel):
 
     @cached_property
     def global_land_grid(self) -> LatLonGrid:
-        """All cells of this size on the globe; their ids key the random numbers."""
+        """All cells of this size on the globe. Their ids are keys of the random numbers."""
         size = self.resolution
         return LatLonGrid(-180.0, size, int(360 / size + 1e-9), 90.0, -size, int(180 / size + 1e-9))
 
     @cached_property
     def land_box(self) -> Box:
-        """The land cells whose centres lie in the region, in cells of the global land grid.
+        """The land cells with centres in the region, in cells of the global land grid.
 
         Raises
         ------
         ConfigError
-            When centres lie on the edge of a forcing cell, where rounding would decide to which cell they belong.
+            If centres are on edges of forcing cells: rounding would decide to which cell they belong.
         """
         full, box = self.global_land_grid, self.forcing_box
         ranges = []
@@ -120,9 +120,9 @@ class TwinOptions(BaseModel):
         return self.global_land_grid.sub(self.land_box)
 
     def centres(self, pad: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitudes and latitudes of the land cells' centres (degrees), with ``pad`` more on every side.
+        """Longitudes and latitudes of the land cells' centres (degrees), with ``pad`` more cells on every side.
 
-        Counted from the corner of the globe, so that a cell has the same to the last bit in every region.
+        Computed from the corner of the globe, so that a cell has bit-identical centres in every region.
         """
         box, full = self.land_box, self.global_land_grid
         lon = full.lon0 + full.dlon * (np.arange(box.col0 - pad, box.col1 + pad) + 0.5)

@@ -1,4 +1,4 @@
-"""The ceiling of skill on a twin: a predictor that knows the rules and the amounts, but not the hidden noise."""
+"""The upper limit of skill on a twin: a predictor that knows the rules and the amounts, but not the hidden noise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Amounts = Literal["gross", "net"]
 
 
 class Skill(BaseModel):
-    """Figures of merit of change at one lead, pooled over the starts.
+    """Figures of merit of change for one lead time, pooled over the start years.
 
-    ``oracle`` is told the exact net and gross amounts of each forcing cell and year, ``oracle_net`` only the net
-    change of each class; both place them by the known driver. ``accuracy`` is the overall accuracy of
-    persistence, which shows why it is no measure.
+    ``oracle`` knows the exact net and gross amounts of each forcing cell and year, ``oracle_net`` only the net change
+    of each class. Both use the known driver to choose the cells. ``accuracy`` is the overall accuracy of persistence;
+    it shows that overall accuracy is not a useful measure.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,9 +35,9 @@ class Skill(BaseModel):
 
 
 def net_moves(landscape: Landscape, before: Maps, after: Maps) -> Moves:
-    """The fewest moves that give each forcing cell the class counts of the second map; (pairs, J).
+    """The smallest numbers of changes that give each forcing cell the class counts of the second map; (pairs, J).
 
-    Which loser feeds which gainer is settled in the order of the pairs: the scenario does not tell.
+    The scenario does not determine which loss belongs to which gain: they are assigned in the order of the pairs.
     """
     change = class_counts(landscape, after) - class_counts(landscape, before)
     lost, gained = np.maximum(-change, 0), np.maximum(change, 0)
@@ -58,27 +58,27 @@ def oracle(
     lead: int,
     amounts: Amounts = "gross",
 ) -> Maps:
-    """Predict ``lead`` yearly steps from the true map of ``start``, running freely.
+    """Predict ``lead`` yearly steps from the true map of ``start``. Each step uses the predicted map before.
 
     Parameters
     ----------
     maps, moves:
-        The twin's maps and the moves that led to each of them.
+        The twin's maps, and the numbers of cells that changed before each of them.
     amounts:
-        ``gross``: told the number of moves between each pair of classes in each forcing cell and year.
-        ``net``: told the net change of each class only, as the coarse states tell it to anybody.
+        ``gross``: use the number of changes between each pair of classes in each forcing cell and year.
+        ``net``: use only the net change of each class, which the coarse states contain.
     """
     driver, cover = Driver(landscape, noise=False), maps[start]
     for year in range(start + 1, start + lead + 1):
-        told = moves[year] if amounts == "gross" else net_moves(landscape, maps[year - 1], maps[year])
-        cover = driver.place(cover, year, told)
+        known = moves[year] if amounts == "gross" else net_moves(landscape, maps[year - 1], maps[year])
+        cover = driver.place(cover, year, known)
     return cover
 
 
 def skill(
     landscape: Landscape, maps: Mapping[int, Maps], moves: Mapping[int, Moves], lead: int, starts: Sequence[int]
 ) -> Skill:
-    """Score the oracle and persistence at one lead over some starts, on land other than inland water."""
+    """Score the oracle and persistence for one lead time and several start years, on land without inland water."""
     dry = landscape.land & ~landscape.water
 
     def score(start: int, guess: Maps) -> FigureOfMerit:

@@ -1,4 +1,4 @@
-"""The shape of the land: heights, rivers and where towns lie. Functions of the place and the seed alone."""
+"""Elevation, rivers and towns. They depend only on the place and the seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOUNTAIN, _RIDGE, _HILL, _RIVER, _CITY, _VILLAGE, _OUTSKIRTS = range(1, 8)
 def row_areas(options: TwinOptions) -> NDArray[np.int64]:
     """Area of a cell of each row on the sphere (dm2).
 
-    Integers: sums of them are exact, so that the coarse states do not depend on the order of summation.
+    Integers, because their sums are exact: the coarse states do not depend on the order of summation.
     """
     sines = np.array([math.sin(math.radians(lat)) for lat in options.land_grid.lat_edges])
     scale = EARTH_RADIUS**2 * math.radians(options.resolution) * 100
@@ -29,7 +29,7 @@ def row_areas(options: TwinOptions) -> NDArray[np.int64]:
 
 
 def tree_line(lat: Floats) -> Floats:
-    """Height above which trees do not grow (km)."""
+    """Elevation above which trees do not grow (km)."""
     return np.clip(3.6 - 0.045 * np.abs(lat), 0.3, 3.0)
 
 
@@ -41,14 +41,14 @@ def heights(rng: KeyedRng, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
     hill = np.clip(0.5 + 0.5 * fractal_noise(rng, x, y, 480, 5, _HILL), 0, 2)
     river = _closeness_to_river(rng, x, y)
     inland = np.clip(smooth_at(land_at, lon, lat, 7) * 1.5 - 0.35, 0.02, 1)
-    # Real mountains show in the climate: raise the land where a zone is colder than its latitude.
+    # Add mountains where the climate zone is colder than usual at its latitude.
     alpine = np.clip(smooth_at(_coldness, lon, lat, 4) * 0.01, 0, 1.5) * tree_line(y)
     height = 15 + 240 * hill * hill + 1600 * belt * ridge * ridge + 1000 * alpine * (0.55 + 0.6 * ridge)
     return inland * height * (1 - 0.5 * river), river
 
 
 def _closeness_to_river(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
-    """1 on a river, falling to one half at 0.04 degree; rivers are the zero lines of a noise field."""
+    """1 on a river, one half at a distance of 0.04 degrees. Rivers are the zero lines of a noise field."""
     delta = 1 / 256
     here = fractal_noise(rng, lon, lat, 240, 4, _RIVER)
     east = fractal_noise(rng, lon + delta, lat, 240, 4, _RIVER)
@@ -59,7 +59,7 @@ def _closeness_to_river(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
 
 
 def _coldness(lon: Floats, lat: Floats) -> NDArray[np.int64]:
-    """Per cent by which the climate map calls for high ground, shape (Y, X)."""
+    """How strongly the climate zone indicates high elevation (per cent), shape (Y, X)."""
     table = np.zeros(len(ZONES) + 1, np.int64)
     table[[ZONES.index(z) + 1 for z in ("Cfc", "Dfc", "Dsc", "Dwc")]] = 60
     table[[ZONES.index(z) + 1 for z in ("ET", "EF")]] = 125
@@ -72,7 +72,7 @@ def slopes(wide: Floats, lat: Floats, step: float) -> tuple[Floats, Floats]:
     Parameters
     ----------
     wide:
-        Elevation (m) with one cell more on every side, rows from north to south; shape (Y + 2, X + 2).
+        Elevation (m) with one more cell on every side, rows from north to south; shape (Y + 2, X + 2).
     lat:
         Latitudes of the inner rows (degrees), shape (Y,).
     step:
@@ -86,7 +86,7 @@ def slopes(wide: Floats, lat: Floats, step: float) -> tuple[Floats, Floats]:
 
 
 def town_influence(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
-    """About 1 in the centre of a town, falling to 0 and below beyond its outskirts; shape (Y, X)."""
+    """About 1 in the centre of a town, 0 or less outside of the town; shape (Y, X)."""
     city, village = _towns(rng, lon, lat, 480, 0.30, _CITY), _towns(rng, lon, lat, 1440, 0.07, _VILLAGE)
     town = np.maximum(city, 0.75 * village)
     ragged = 0.22 * fractal_noise(rng, lon[None, :], lat[:, None], 2880, 3, _OUTSKIRTS)
@@ -94,7 +94,7 @@ def town_influence(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
 
 
 def _towns(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, reach: float, stream: int) -> Floats:
-    """Influence of the towns of a jittered lattice; the largest reach ``reach`` degrees, most far less."""
+    """Influence of towns on a jittered lattice. The largest radius is ``reach`` degrees; most are much smaller."""
     spacing = 360 / nodes
     x, y = (lon[None, :] + 180) / spacing, (90 - lat[:, None]) / spacing
     i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a generated twin reports."""
+"""The report of a generated twin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai4land_coupler.experiments.twin.oracle import Skill
 
 
 class ArrayHash:
-    """SHA-256 of the content of an array that comes in slabs along its first axis."""
+    """SHA-256 of the content of an array, which is given in slabs along its first axis."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -32,18 +32,18 @@ class ArrayHash:
 
 
 class TwinReport(BaseModel):
-    """A generated twin: its files, how much changed, and the ceiling of skill.
+    """A generated twin: its files, amounts of change, and the upper limit of skill.
 
     Parameters
     ----------
     folder, files:
-        Where it lies; paths of the files relative to the folder.
+        Folder of the twin; paths of the files relative to the folder.
     gross_change:
-        Year to the share of the land area (inland water apart) whose class differs from the year before.
+        By year: share of the land area (without inland water) whose class differs from the year before.
     net_change:
-        Mean yearly share that is left when gains and losses of a class cancel within a forcing cell.
+        Mean yearly share of change after gains and losses of a class cancel within a forcing cell.
     skill:
-        Oracle and persistence by lead.
+        Skill of oracle and persistence, by lead time.
     maps_sha256, states_sha256:
         Hashes of the contents of the map sequence (years, Y, X) and of the coarse states (years, 14, J).
     """
@@ -69,12 +69,12 @@ class TwinReport(BaseModel):
         return float(np.mean(list(self.gross_change.values())))
 
     def path(self, start: str) -> Path:
-        """The file (absolute as the folder is) whose relative path starts with a text, such as ``luh2/states``."""
+        """The file whose relative path starts with a text, such as ``luh2/states``. Absolute if the folder is."""
         return self.folder / next(f for f in self.files if f.as_posix().startswith(start))
 
     @property
     def paths(self) -> dict[str, Path]:
-        """Files by what they are; ``maps`` is a pattern with ``{year}``, as the adapter ``hilda`` takes it."""
+        """Files by their content. ``maps`` is a pattern with ``{year}`` for the adapter ``hilda``."""
         known = {
             "states": "luh2/states",
             "static_luh2": "luh2/staticData",
@@ -91,7 +91,7 @@ class TwinReport(BaseModel):
         return {"maps": first.with_name(first.name.replace(year, "{year}", 1)), **found}
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as text for people."""
         o = self.options
         rates = [100 * rate for rate in self.gross_change.values()]
         shares = [f"  {name:12s}{100 * a:6.1f} ->{100 * b:5.1f} %" for name, (a, b) in self.class_shares.items()]

@@ -1,7 +1,7 @@
-"""The coarse side of the twin: the 12 LUH2 states, secondary age and biomass, as exact aggregates of the map.
+"""The coarse states of the twin: the 12 LUH2 states, secondary age and biomass, as exact aggregates of the map.
 
-LUH2 splits classes that the map does not: kinds of crops, managed pasture and rangeland, primary and secondary
-land. Here they are hidden attributes of the cells, fixed by place, or by the time since a cell last changed.
+LUH2 divides classes that the map does not: types of crops, managed pasture and rangeland, primary and secondary land.
+In the twin they are hidden attributes of the cells, which depend on the place or on the time since the last change.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ FRACTIONS = (
 STATES = (*FRACTIONS, "secma", "secmb")
 MISSING = np.float32(1e20)
 _NONE = -1
-#: Age (years) at which secondary land holds half of its potential biomass.
+#: Age (years) at which secondary land has half of its potential biomass.
 _HALF_AGE = 30
 
 
 @dataclass
 class States:
-    """Follows the hidden attributes from year to year and aggregates.
+    """Updates the hidden attributes every year, and aggregates the states.
 
-    ``primary`` marks land never used, ``age`` counts the years since secondary land last changed; both (Y, X).
+    ``primary``: land that was never used. ``age``: years since the last change of secondary land. Both (Y, X).
     """
 
     landscape: Landscape
@@ -51,27 +51,27 @@ class States:
 
     def __post_init__(self) -> None:
         world = self.landscape
-        # Deserts, ice and high mountains were never used; elsewhere the remote parts were not.
+        # Deserts, ice, high mountains and remote land were never used.
         self.primary = (world.wild & np.isin(self.cover, (FOREST, GRASS))) | (self.cover == OTHER)
         self.age = world.age.copy()
         self.area = np.broadcast_to(world.row_area[:, None], world.shape).ravel()
         self.total = self._sum(self.area, np.ones(world.shape, bool).ravel())
 
     def _sum(self, values: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Sum per forcing cell, shape (J,); exact for integers."""
+        """Sum over each forcing cell, shape (J,). Exact for integers."""
         size = self.landscape.options.forcing_grid.size
         forcing = self.landscape.forcing.ravel()[mask]
         return np.asarray(np.bincount(forcing, weights=values[mask].astype(np.float64), minlength=size), np.float64)
 
     def advance(self, cover: NDArray[np.int8]) -> None:
-        """Take the map of the next year: what changed is secondary from now on, of age zero."""
+        """Go to the map of the next year. Land that changed becomes secondary, with age zero."""
         changed = cover != self.cover
         self.primary = self.primary & ~changed
         self.age = np.where(changed, 0, np.minimum(self.age + 1, 999)).astype(np.int16)
         self.cover = cover
 
     def index(self) -> NDArray[np.int8]:
-        """Which of the 12 fractions each cell counts for, in the order of :data:`FRACTIONS`; -1 for none."""
+        """Index in :data:`FRACTIONS` of each cell's state; -1 for none."""
         world, cover = self.landscape, self.cover
         index = np.full(world.shape, _NONE, np.int8)
         secondary = np.where(self.primary, 0, 2)
@@ -84,9 +84,9 @@ class States:
     def aggregate(self) -> NDArray[np.float32]:
         """The states of the current year, float32 (14, J) in the order of :data:`STATES`; 1e20 off the land.
 
-        A fraction is the area of its cells over that of all land cells (ocean and water included) whose centres
-        lie in the forcing cell, summed exactly and rounded once. ``secma`` is in years, ``secmb`` in kg C m-2;
-        both are means over secondary land, zero where there is none.
+        A fraction is the area of its cells divided by the area of all cells (including ocean and water) whose centres
+        are in the forcing cell, summed exactly and rounded once. ``secma`` is in years, ``secmb`` in kg C m-2;
+        both are means over secondary land, and zero without secondary land.
         """
         world, index = self.landscape, self.index().ravel()
         size = self.total.size
@@ -99,7 +99,7 @@ class States:
 
         secondary = (index == 2) | (index == 3)
         area, age = self._sum(self.area, secondary), self.age.ravel().astype(np.int64)
-        # Open land holds a twelfth of the biomass of the forest that could stand there (g C m-2, whole numbers).
+        # Open land has a twelfth of the biomass of potential forest (g C m-2, integers).
         potential = np.where(index == 2, world.biomass.ravel(), world.biomass.ravel() // 12)
         stock = potential * age // (age + _HALF_AGE)
         for row, values, scale in ((-2, age, 1.0), (-1, stock, 1e-3)):
@@ -108,5 +108,5 @@ class States:
         return result
 
     def ice_and_water(self) -> NDArray[np.float64]:
-        """Share of ocean and inland water of each forcing cell, shape (J,): 1 less the sum of the fractions."""
+        """Share of ocean and inland water in each forcing cell, shape (J,): 1 minus the sum of the fractions."""
         return self._sum(self.area, self.index().ravel() == _NONE) / self.total

@@ -1,4 +1,4 @@
-"""Files in the layouts of the originals: HILDA+, LUH2, its futures, and static fields."""
+"""Writes files in the formats of the original data: HILDA+, LUH2, its scenarios, and static fields."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hilda_name(year: int) -> str:
 
 
 def scenario_name(options: TwinOptions) -> str:
-    """Name of the scenario's states, as input4MIPs spells it, with the years that the file holds."""
+    """Name of the file of the scenario's states, as in input4MIPs, with its years."""
     years = f"{options.scenario_start}-{options.last_year}"
     return f"multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-IMAGE-ssp126-2-1-f_gn_{years}.nc"
 
@@ -64,14 +64,14 @@ def write_map(path: Path, grid: LatLonGrid, codes: NDArray[np.uint8]) -> None:
 
 
 def _frame(options: TwinOptions) -> tuple[LatLonGrid, Box]:
-    """Grid of the coarse files, and where the region sits in it."""
+    """Grid of the coarse files, and the box of the region in it."""
     if options.global_forcing:
         return LUH2_LATTICE, options.forcing_box
     return options.forcing_grid, options.forcing_grid.box
 
 
 def _embed(options: TwinOptions, values: NDArray[Any], missing: float) -> NDArray[np.float32]:
-    """Values of the region's forcing cells (J,) on the grid of the file."""
+    """Put the values of the region's forcing cells (J,) on the grid of the file."""
     grid, box = _frame(options)
     field = np.full(grid.shape, missing, np.float32)
     field[box.slices()] = values.reshape(box.shape)
@@ -90,7 +90,7 @@ def _coordinates(dataset: Any, grid: LatLonGrid) -> None:
 
 
 def _luh2_variable(dataset: Any, name: str, dims: tuple[str, ...], attributes: Attributes, chunks: Any = None) -> Any:
-    """A variable without ``_FillValue``: LUH2 misspells the attribute, so that generic readers do not mask it."""
+    """Create a variable with a misspelt ``_FillValue``, as in LUH2, so that generic readers do not mask it."""
     variable = dataset.createVariable(name, "f4", dims, zlib=True, complevel=1, chunksizes=chunks, fill_value=False)
     variable.setncatts({**attributes, "_fillvalue": MISSING})
     return variable
@@ -99,14 +99,14 @@ def _luh2_variable(dataset: Any, name: str, dims: tuple[str, ...], attributes: A
 def write_states(
     path: Path, options: TwinOptions, years: Sequence[int], values: NDArray[np.float32], base: int
 ) -> None:
-    """Write states in the layout of LUH2: float32 (time, lat, lon), latitudes falling, 1e20 where missing.
+    """Write states in the format of LUH2: float32 (time, lat, lon), latitudes from north to south, 1e20 where missing.
 
     Parameters
     ----------
     values:
         States of the years, (years, 14, J) in the order of ``STATES``.
     base:
-        Reference year of the time axis: 850 for the history, 2015 for the futures.
+        Reference year of the time axis: 850 for the historical file, 2015 for scenarios.
     """
     import netCDF4
 
@@ -132,7 +132,7 @@ def write_states(
 def write_luh2_static(path: Path, options: TwinOptions, landscape: Landscape, states: States) -> None:
     """Write the static data of LUH2: ptbio, fstnf, carea, icwtr, ccode.
 
-    The bounds are off by half a cell, as they are in the published file: readers have to recompute them.
+    The bounds are wrong by half a cell, as in the published file: readers must recompute them.
     """
     import netCDF4
 
@@ -167,7 +167,7 @@ def write_luh2_static(path: Path, options: TwinOptions, landscape: Landscape, st
 
 
 def _write_fields(path: Path, grid: LatLonGrid, fields: Mapping[str, tuple[NDArray[Any], Attributes]]) -> None:
-    """Fields (Y, X) on a regular grid, with CF attributes."""
+    """Write fields (Y, X) on a regular grid, with CF attributes."""
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as dataset:

@@ -1,10 +1,10 @@
-// What changed between two years: a map by new class, and the matrix of areas.
+// Changes between two years: a map of the new classes, and the transition matrix.
 
 class ChangeView {
   constructor(history, viewport) {
     const { years } = facts;
     this.frames = [new Frame(history), new Frame(history)];
-    this.only = null; // [from, to] of the matrix, or all
+    this.only = null; // selected [from, to] of the matrix; null: all
     this.selects = ["from-year", "to-year"].map((id, side) => {
       const select = byId(id);
       years.forEach((year, i) => select.append(element("option", { value: i }, String(year))));
@@ -30,7 +30,7 @@ class ChangeView {
     this.paint();
   }
 
-  /** Cells that changed in the colour of their new class, all other land pale. */
+  /** Draw changed cells in the colour of their new class, and all other land pale. */
   paint() {
     const { before, after, values, only } = this;
     const still = facts.classes.length + 1;
@@ -88,7 +88,7 @@ class ChangeView {
     return element("td", {}, button);
   }
 
-  /** The matrix is one stop of the tab key; arrows walk through its numbers. */
+  /** The tab key reaches the whole matrix once; the arrow keys move through its numbers. */
   #walk(event) {
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const step = steps[event.key];

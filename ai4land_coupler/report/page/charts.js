@@ -1,4 +1,4 @@
-// Charts over the years, as SVG, drawn anew when their width changes.
+// Charts over the years, as SVG. They are drawn again when their width changes.
 
 const EDGE = { left: 54, right: 18, top: 8, bottom: 22 };
 
@@ -114,7 +114,7 @@ class Chart {
     }
   }
 
-  /** Names at the ends of lines, pushed apart where they would lie on each other. */
+  /** Names at the ends of lines, moved apart if they would overlap. */
   #names(right, y, height) {
     const last = facts.years.length - 1;
     const placed = this.spec.lines.map((line) => ({ ...line, at: y(line.values[last]) }));

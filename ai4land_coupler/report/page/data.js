@@ -1,4 +1,4 @@
-// What the page holds: facts as JSON, maps as changes from year to year.
+// The data of the page: facts as JSON, and maps as changes from year to year.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 
@@ -9,7 +9,7 @@ async function unpack(name) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The maps of all years. A cell holds 0 outside of the land and 1 + class elsewhere. */
+/** The maps of all years. The value of a cell is 0 outside of the land and 1 + class on land. */
 class History {
   static async load() {
     const [first, gaps, classes] = await Promise.all(["first", "gaps", "classes"].map(unpack));
@@ -45,7 +45,7 @@ class History {
     }
   }
 
-  /** What a cell held in each year. */
+  /** The value of a cell in each year. */
   ofCell(cell) {
     const held = [this.first[cell]];
     for (const { cells, after } of this.steps) {
@@ -62,7 +62,7 @@ class History {
   }
 }
 
-/** The map of one year, moved from year to year by the cells that changed. */
+/** The map of one year. Applies the changed cells to go to another year. */
 class Frame {
   constructor(history) {
     this.history = history;
@@ -82,7 +82,7 @@ class Frame {
   }
 }
 
-/** Areas (km2) that went from one class to another between two maps: [from][to]. */
+/** Areas (km2) that changed from one class to another between two maps: [from][to]. */
 function transitions(before, after, classes, { cols, rowArea }) {
   const areas = Array.from({ length: classes }, () => new Float64Array(classes));
   for (let cell = 0; cell < before.length; cell++) {

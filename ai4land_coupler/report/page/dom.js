@@ -1,4 +1,4 @@
-// Small helpers for elements and numbers. Text from the store only ever becomes text nodes.
+// Small helpers for elements and numbers. Text from the store becomes text nodes only.
 
 const byId = (id) => document.getElementById(id);
 
@@ -23,11 +23,11 @@ function swatch(colour) {
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const three = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
-const number = (value) => (Math.abs(value) >= 100 ? whole : three).format(value || 0); // no minus before a zero
+const number = (value) => (Math.abs(value) >= 100 ? whole : three).format(value || 0); // never -0
 const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "\u00b1") + number(Math.abs(value));
 const area = (value) => (value === null ? "no value" : `${number(value)} km\u00b2`);
 
-/** Round numbers that span a range, about `count` of them. */
+/** About `count` round numbers that cover a range. */
 function ticks(low, high, count) {
   const span = high - low || 1;
   const power = 10 ** Math.floor(Math.log10(span / count));

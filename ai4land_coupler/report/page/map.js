@@ -1,6 +1,6 @@
-// Maps on canvases that share one window on the land.
+// Maps on canvases that show the same part of the land.
 
-/** #rrggbb as a pixel of ImageData, whose bytes are red, green, blue, alpha from the lowest. */
+/** #rrggbb as a pixel of ImageData: red, green, blue, alpha, from the lowest byte. */
 function pixel(colour) {
   const value = parseInt(colour.slice(1), 16);
   return ((255 << 24) | ((value & 255) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
@@ -8,7 +8,7 @@ function pixel(colour) {
 
 const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** The part of the land that is shown: its centre in cells, and how far it is zoomed in. */
+/** The visible part of the land: its centre in cells, and the zoom factor. */
 class Viewport {
   static MOST = 60;
 
@@ -29,7 +29,7 @@ class Viewport {
 
   move(x, y, zoom = this.zoom) {
     this.zoom = Math.min(Viewport.MOST, Math.max(1, zoom));
-    const free = this.zoom === 1 ? 0 : 1; // all of it is shown centred
+    const free = this.zoom === 1 ? 0 : 1; // without zoom, the whole map is centred
     this.x = free ? Math.min(this.grid.cols, Math.max(0, x)) : this.grid.cols / 2;
     this.y = free ? Math.min(this.grid.rows, Math.max(0, y)) : this.grid.rows / 2;
     for (const watcher of this.watchers) watcher();
@@ -52,14 +52,14 @@ class LandMap {
     this.#resize();
   }
 
-  /** Paint cells: `colours` has a pixel for each value that `values` may hold. */
+  /** Paint cells: `colours` has a pixel for each possible value in `values`. */
   paint(values, colours) {
     for (let i = 0; i < values.length; i++) this.pixels[i] = colours[values[i]];
     this.image.getContext("2d").putImageData(this.data, 0, 0);
     this.draw();
   }
 
-  /** CSS pixels of a cell in x. */
+  /** Width of a cell in CSS pixels. */
   get scale() {
     const { grid, aspect, zoom } = this.viewport;
     const { clientWidth, clientHeight } = this.canvas;
@@ -74,7 +74,7 @@ class LandMap {
     const context = canvas.getContext("2d");
     context.fillStyle = theme("sea");
     context.fillRect(0, 0, canvas.width, canvas.height);
-    context.imageSmoothingEnabled = sx < 1; // cells stay sharp, and thin lines of cells do not vanish
+    context.imageSmoothingEnabled = sx < 1; // enlarged cells stay sharp; thin lines of cells do not vanish in a reduced map
     context.imageSmoothingQuality = "high";
     const left = canvas.width / 2 - viewport.x * sx;
     const top = canvas.height / 2 - viewport.y * sy;
@@ -82,7 +82,7 @@ class LandMap {
     canvas.classList.toggle("zoomed", viewport.zoom > 1);
   }
 
-  /** Row-major index of the cell at a place in CSS pixels, -1 off the map. */
+  /** Row-major index of the cell at a position in CSS pixels; -1 outside of the map. */
   cellAt(px, py) {
     const { viewport, canvas, scale } = this;
     const col = Math.floor(viewport.x + (px - canvas.clientWidth / 2) / scale);
@@ -91,7 +91,7 @@ class LandMap {
     return col >= 0 && col < cols && row >= 0 && row < rows ? row * cols + col : -1;
   }
 
-  /** Zoom by a factor and keep the place in CSS pixels where it is. */
+  /** Zoom by a factor around a position in CSS pixels. */
   zoomAt(factor, px = this.canvas.clientWidth / 2, py = this.canvas.clientHeight / 2) {
     const { viewport, canvas } = this;
     const before = this.scale;
@@ -118,7 +118,7 @@ class LandMap {
     const { canvas, pointers } = this;
     const place = (event) => [event.offsetX, event.offsetY];
     canvas.addEventListener("wheel", (event) => {
-      // a wheel scrolls the page, unless the map was chosen or the hand pinches
+      // The wheel scrolls the page, unless the map is selected or this is a pinch gesture.
       if (!event.ctrlKey && document.activeElement !== canvas) return;
       event.preventDefault();
       this.zoomAt(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), ...place(event));
@@ -166,7 +166,7 @@ class LandMap {
 
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
-/** A bar of a round length in kilometres. */
+/** Draw a scale bar with a round length in kilometres. */
 function drawScaleBar(node, map) {
   const perKm = map.scale / map.viewport.cellKm;
   const longest = 110 / perKm;

@@ -1,4 +1,4 @@
-// The page: one year for all that it shows, chosen by the slider, by playing, or on a chart.
+// The page shows one year, which the slider, the play button or a click on a chart selects.
 
 const { years, classes, grid } = facts;
 const last = years.length - 1;
@@ -83,13 +83,13 @@ function listenToYear() {
   });
 }
 
-/** Pixels of the values of a map: sea, then the classes; hidden ones look like bare paper. */
+/** Pixels for the values of a map: sea, then the classes. Hidden classes have the colour of the background. */
 function classColours(hidden) {
   const still = pixel(theme("still"));
   return Uint32Array.from([pixel(theme("sea")), ...classes.map((c, i) => (hidden.has(i) ? still : pixel(c.colour)))]);
 }
 
-/** Where a cell lies, what it is, and what it was in all years. */
+/** Position of a cell, its class, and its classes in all years. */
 function showCell(node, history, cell) {
   const held = cell < 0 ? [0] : history.ofCell(cell);
   if (!held.some(Boolean)) return;
@@ -110,7 +110,7 @@ function showCell(node, history, cell) {
   node.replaceChildren(element("b", {}, place), ` ${told.join(", ")}`, ribbon);
 }
 
-/** The classes with their areas; a choice hides a class or shows it again. */
+/** The classes with their areas. A click hides a class or shows it again. */
 class LegendList {
   constructor(hidden) {
     this.onChange = () => {};

@@ -1,4 +1,4 @@
-// Which charts a run has.
+// The charts of a run.
 
 function drawCharts() {
   const { years, classes, area: areas, groups, gained } = facts;
@@ -16,20 +16,20 @@ function drawCharts() {
   });
   if (gained) {
     add(byId("chart-gross"), {
-      title: "Gross change a year, by new class, km\u00b2",
-      label: "Area that changed its class in a year, stacked by the class that it became.",
+      title: "Gross change per year, by new class, km\u00b2",
+      label: "Area that changed its class in a year, stacked by new class.",
       zero: true, bars: classes.map(({ colour }, i) => ({ colour, values: column(gained, i) })),
       value: (i) => (sum(gained[i]) ? `${years[i]}: ${area(sum(gained[i]))}` : ""),
     });
   } else byId("chart-gross").remove();
   if (groups && !groups.some((group) => group.unmet.some(Boolean))) {
-    const said = element("p", { class: "hint" }, "All that the scenario asked for was met, in every year.");
-    byId("chart-unmet").append(element("figcaption", {}, "Demand unmet"), said);
+    const said = element("p", { class: "hint" }, "The demand of the scenario was met, in every year.");
+    byId("chart-unmet").append(element("figcaption", {}, "Unmet demand"), said);
     drawGroups(groups.filter((group) => group.classes.length), add);
   } else if (groups) {
     add(byId("chart-unmet"), {
-      title: "Demand unmet, km\u00b2",
-      label: "Net change that the scenario asked for and that could not be met, stacked by group.",
+      title: "Unmet demand, km\u00b2",
+      label: "Net change of the scenario that was not possible, stacked by group.",
       zero: true,
       bars: groups.map((group) => ({ colour: classes[group.classes[0]]?.colour ?? "#888888", values: group.unmet })),
       value: (i) => `${years[i]}: ${area(sum(groups.map((group) => group.unmet[i])))}`,
@@ -40,14 +40,14 @@ function drawCharts() {
   return charts;
 }
 
-/** One small chart a group: its area, and the range that its demand lies in. */
+/** One small chart per group: its area, and the range of its demand. */
 function drawGroups(groups, add) {
   if (!groups.length) return;
   byId("demand").hidden = false;
   const signedKnown = groups.every((group) => group.demand);
   byId("demand-text").textContent = signedKnown
-    ? "Lines: area on the map. Dashes: the area that the scenario asks for. Where they part, demand was not met."
-    : "Lines: area on the map. Shaded: as far as the scenario's demand may lie from it, which is the demand unmet.";
+    ? "Lines: area on the map. Dashes: area that the scenario demands. Where they differ, demand was not met."
+    : "Lines: area on the map. Shaded: the scenario's demand is in this range, whose half width is the unmet demand.";
   for (const group of groups) {
     const total = facts.area.map((row) => group.classes.reduce((sum, i) => sum + row[i], 0));
     const { colour } = facts.classes[group.classes[0]];

@@ -1,13 +1,13 @@
-"""What the C and Fortran doors cost a host: copies, idle calls, repeated starts, memory.
+"""Cost of the C and Fortran interfaces for a host: copies, idle calls, repeated starts, memory.
 
-    python benchmarks/door.py [CYCLES]
+    python benchmarks/c_interface.py [CYCLES]
 
-Builds door/*.c and door/*.f90 with the compilers of this machine, and runs them with the real component:
+Builds c_hosts/*.c and c_hosts/*.f90 with the compilers of this machine, and runs them with the real component:
 
-- a4l_get_field of 1e5 and 1e7 doubles against memcpy, in turns (aim: at most 1.5 times);
-- a run with nothing to do, from Fortran (aim: below 5 microseconds);
+- a4l_get_field of 1e5 and 1e7 doubles, compared with memcpy in alternating calls (aim: at most 1.5 times);
+- a run call without a step that is due, from Fortran (aim: below 5 microseconds);
 - CYCLES (2000) times init and finalize: growth of the resident memory (aim: none);
-- the memory that a rank adds to its host, with the network and without (aim for the latter: below 150 MB).
+- the additional memory of a rank, with the network and without (aim for the latter: below 150 MB).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import yaml
 
 from ai4land_coupler.capi.build import build, find_compiler, flags
 
-HERE = Path(__file__).parent / "door"
+HERE = Path(__file__).parent / "c_hosts"
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -36,8 +36,8 @@ def run(*command: str | Path) -> None:
     subprocess.run([str(word) for word in command], check=True, env=ENVIRONMENT)
 
 
-def still_land(folder: Path) -> Path:
-    """A configuration whose land of a degree never changes: what is measured is the door."""
+def constant_land(folder: Path) -> Path:
+    """A configuration with few land cells of one degree that never change, to measure the interface only."""
     import rasterio
 
     codes = np.random.default_rng(5).choice(np.array([11, 22, 33, 40, 55, 66, 77], np.uint8), size=(10, 10))
@@ -88,7 +88,7 @@ def network(folder: Path) -> Path:
 
 
 def host_grid(path: Path) -> None:
-    """64 x 128 cells of 2.8 degrees in SCRIP's layout."""
+    """64 x 128 cells of 2.8 degrees in SCRIP format."""
     import netCDF4
 
     step = 360 / 128
@@ -111,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder, fortran=fortran)
-        still = still_land(folder)
+        still = constant_land(folder)
         run(*find_compiler(), "-O2", HERE / "cost.c", *flags(folder).split(), "-o", folder / "cost")
         run(folder / "cost", still, 170, 84, "copy", 2001)
         run(folder / "cost", still, 1700, 841, "copy", 21)

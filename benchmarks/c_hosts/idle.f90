@@ -1,10 +1,10 @@
-! A run that has nothing to do, from Fortran; door.py builds and runs it.
+! Calls run from Fortran without a step that is due; c_interface.py builds and runs this program.
 !     idle CONFIG
 program idle
   use, intrinsic :: iso_c_binding, only: c_int64_t, c_double
   use ai4land_mod
   implicit none
-  ! Half hours of a year of 360 days, in batches that are short beside what else the machine does.
+  ! Half hours of a year of 360 days, in short batches, so that other jobs on the machine disturb few of them.
   integer, parameter :: batches = 48, length = 360
   type(ai4land_t) :: land
   character(1000) :: config

@@ -1,4 +1,4 @@
-/* What calls through the C door cost a host; door.py builds and runs it.
+/* Cost of calls through the C interface; c_interface.py builds and runs this program.
  *     cost CONFIG NLON NLAT copy|cycles N */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* What a rank with and one without a predictor add to the memory of their host; door.py builds and runs it on ranks.
+/* Additional memory of a rank with and without a predictor; c_interface.py builds and runs this program with MPI.
  *     memory CONFIG GRID YEAR */
 #include <mpi.h>
 #include <stdio.h>
