@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError, StateError
 from ai4land_coupler.files.durable import (
-    aside_of,
     clear_dead,
     disk_errors,
     remove,
     seal,
     sync_path,
+    temporary_path,
     unseal,
     write_durably,
 )
@@ -386,8 +386,8 @@ def _remedy(folder: Path, year: int) -> str:
 
 def _remove(path: Path) -> None:
     """Remove a restart: renamed first, so that a kill leaves all of it or nothing."""
-    aside = aside_of(path)
+    temporary = temporary_path(path)
     with disk_errors("a restart could not be removed", path), contextlib.suppress(FileNotFoundError):
-        path.replace(aside)
+        path.replace(temporary)
         sync_path(path.parent)
-    remove(aside)
+    remove(temporary)
