@@ -1,7 +1,7 @@
-"""Errors that a user can act on.
+"""Errors with messages that help the user to correct the cause.
 
-Every failure a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was
-found, where, and what to do; the command line turns it into an exit code, the C door into a return code.
+Every failure that a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was
+found, where, and what to do. The command line converts it to an exit code, the C interface to a return code.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Iterable
 
 
 class Ai4LandError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all intended errors.
 
     Parameters
     ----------
     what:
         One sentence that says what is wrong.
     expected, found:
-        The two sides of the disagreement.
+        The expected and the actual value.
     where:
-        File, variable, year, plugin: the place to look at.
+        File, variable, year or plugin that has the fault.
     remedy:
         What the user can do about it.
     """
 
-    #: Exit code of the command line: 1 failed while running, 2 bad input.
+    #: Exit code of the command line: 1 for a failure during a run, 2 for bad input.
     exit_code = 1
-    #: Return code of the C and Fortran doors (``A4L_ERR_*`` of ``a4l.h``).
+    #: Return code of the C and Fortran interfaces (``A4L_ERR_*`` of ``a4l.h``).
     host_code = 1
 
     def __init__(
@@ -74,59 +74,59 @@ class FieldError(Ai4LandError):
 
 
 class StateError(Ai4LandError):
-    """A call came in the wrong order, or on a component that is gone."""
+    """A call was made in the wrong order, or on a component that no longer exists."""
 
     host_code = 4
 
 
 class TimeError(Ai4LandError):
-    """A year is outside of what the run or a data set covers."""
+    """A year or date is invalid, or outside the years of the run or of a data set."""
 
     exit_code = 2
     host_code = 5
 
 
 class GridError(Ai4LandError):
-    """A grid is malformed, or two grids do not fit."""
+    """A grid is malformed, or two grids do not match."""
 
     exit_code = 2
     host_code = 6
 
 
 class DataError(Ai4LandError):
-    """An input file is missing, unreadable or holds wrong values."""
+    """An input file is missing, unreadable or has wrong values."""
 
     exit_code = 2
     host_code = 7
 
 
 class PluginError(Ai4LandError):
-    """A plugin is unknown, ambiguous, broken or broke its contract."""
+    """A plugin is unknown, ambiguous or faulty, or did not return what it declared."""
 
     exit_code = 2
     host_code = 8
 
 
 class RunError(Ai4LandError):
-    """Something failed while a run was under way."""
+    """An operation failed during a run."""
 
     host_code = 9
 
 
 class MPIError(Ai4LandError):
-    """The MPI library of the host and that of Python do not fit."""
+    """The MPI libraries of the host and of Python do not match."""
 
     host_code = 91
 
 
 class RemoteError(Ai4LandError):
-    """Another rank failed; every rank of the communicator gets this error instead of hanging."""
+    """Another rank failed. Every rank of the communicator gets this error, so that no rank waits forever."""
 
     host_code = 92
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that offers the known names closest to a misspelt one."""
+    """A sentence that suggests the known names most similar to a misspelt name."""
     choices = sorted(known)
     close = [choice for choice in choices if choice.startswith(name)] if name else []
     close = close or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)

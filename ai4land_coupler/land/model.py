@@ -116,7 +116,7 @@ class LandModel:
         forcing: StepForcing,
         imports: Mapping[str, NDArray[np.float32]],
     ) -> StepResult:
-        """Take the rest of a step that :meth:`begin` started from the same state. Together they equal :meth:`advance`."""
+        """Finish a step that :meth:`begin` started from the same state. Together they equal :meth:`advance`."""
         late = [entry for entry in self.predictors if entry.name in self.late]
         return self._run(late, state, begun.state, forcing, imports, dict(begun.diagnostics))
 
