@@ -1,7 +1,7 @@
-"""Errors with messages that help the user to correct the cause.
+"""Errors that a user can correct.
 
-Every failure that a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was
-found, where, and what to do. The command line converts it to an exit code, the C interface to a return code.
+Every failure that a user can cause is an :class:`Ai4LandError`. Its message says what was expected, what was found,
+where, and what to do. The command line turns it into an exit code, the C interface into a return code.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterable
 
 
 class Ai4LandError(Exception):
-    """Base class of all intended errors.
+    """Base class of all errors that the component raises itself.
 
     Parameters
     ----------
     what:
         One sentence that says what is wrong.
     expected, found:
-        The expected and the actual value.
+        What was expected, and what was found instead.
     where:
-        File, variable, year or plugin that has the fault.
+        The place of the fault: file, variable, year, plugin.
     remedy:
-        What the user can do about it.
+        What the user can do.
     """
 
-    #: Exit code of the command line: 1 for a failure during a run, 2 for bad input.
+    #: Exit code of the command line: 1 for a failure during the run, 2 for bad input.
     exit_code = 1
     #: Return code of the C and Fortran interfaces (``A4L_ERR_*`` of ``a4l.h``).
     host_code = 1
@@ -74,59 +74,59 @@ class FieldError(Ai4LandError):
 
 
 class StateError(Ai4LandError):
-    """A call was made in the wrong order, or on a component that no longer exists."""
+    """A call came in the wrong order, or after the component was finalized."""
 
     host_code = 4
 
 
 class TimeError(Ai4LandError):
-    """A year or date is invalid, or outside the years of the run or of a data set."""
+    """A year is outside the years of the run or of a data set."""
 
     exit_code = 2
     host_code = 5
 
 
 class GridError(Ai4LandError):
-    """A grid is malformed, or two grids do not match."""
+    """A grid is malformed, or two grids do not fit."""
 
     exit_code = 2
     host_code = 6
 
 
 class DataError(Ai4LandError):
-    """An input file is missing, unreadable or has wrong values."""
+    """An input file is missing, unreadable or holds wrong values."""
 
     exit_code = 2
     host_code = 7
 
 
 class PluginError(Ai4LandError):
-    """A plugin is unknown, ambiguous or faulty, or did not return what it declared."""
+    """A plugin is unknown, ambiguous or broken, or does not keep to the interface."""
 
     exit_code = 2
     host_code = 8
 
 
 class RunError(Ai4LandError):
-    """An operation failed during a run."""
+    """A run failed."""
 
     host_code = 9
 
 
 class MPIError(Ai4LandError):
-    """The MPI libraries of the host and of Python do not match."""
+    """The host and Python use different MPI libraries."""
 
     host_code = 91
 
 
 class RemoteError(Ai4LandError):
-    """Another rank failed. Every rank of the communicator gets this error, so that no rank waits forever."""
+    """Another rank failed. All ranks of the communicator get this error, so that none of them waits for ever."""
 
     host_code = 92
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the known names most similar to a misspelt name."""
+    """A text that suggests the known name that is closest to a misspelt one."""
     choices = sorted(known)
     close = [choice for choice in choices if choice.startswith(name)] if name else []
     close = close or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
