@@ -1,1 +1,1 @@
-"""The words of the field as small types: years, grids, legends, fields, units, random numbers. No files, no MPI."""
+"""Small basic types: years, grids, legends, fields, units, random numbers. No data files, no MPI."""

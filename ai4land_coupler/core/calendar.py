@@ -1,6 +1,6 @@
-"""Dates as a host counts them: cftime's calendars, and the ways to write a date down.
+"""Dates of hosts: the calendars of cftime, and the forms in which a host can give a date.
 
-Inside the component time is an integer year; a calendar matters only where a host says how far it has come.
+The component itself uses integer years. It needs a calendar only for the dates that a host gives.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from ai4land_coupler.errors import TimeError, nearest
 
-#: Seconds in a day; no calendar of models knows leap seconds.
+#: Seconds in a day. Calendars of models have no leap seconds.
 DAY = 86400
 
-#: The names that cftime knows, and the main name of each calendar.
+#: The names of calendars in cftime, and the main name of each calendar.
 _CALENDARS = {
     "standard": "standard",
     "gregorian": "standard",
@@ -31,7 +31,7 @@ _ISO = re.compile(r"(-?\d{1,6})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?
 
 
 class HostDate(NamedTuple):
-    """A moment of a calendar. Later ones compare as greater. ``seconds`` count from midnight."""
+    """A date and time in a calendar. Later dates compare as greater. ``seconds`` are counted from midnight."""
 
     year: int
     month: int = 1
@@ -39,7 +39,7 @@ class HostDate(NamedTuple):
     seconds: float = 0
 
     def __str__(self) -> str:
-        """ISO 8601, as short as can be: 1 January at midnight is the year alone."""
+        """ISO 8601 in the shortest form: 1 January at midnight is only the year."""
         if self[1:] == (1, 1, 0):
             return f"{self.year}"
         text = f"{self.year:04d}-{self.month:02d}-{self.day:02d}"
@@ -53,8 +53,8 @@ class HostCalendar:
     Parameters
     ----------
     name:
-        ``standard``, ``proleptic_gregorian``, ``julian``, ``noleap``, ``all_leap``, ``360_day``, or another name that
-        cftime has for one of them.
+        ``standard``, ``proleptic_gregorian``, ``julian``, ``noleap``, ``all_leap``, ``360_day``, or another name of
+        one of them in cftime.
 
     Raises
     ------
@@ -69,12 +69,12 @@ class HostCalendar:
         self.name = found
 
     def check(self, date: HostDate) -> HostDate:
-        """The date itself, where the calendar has it.
+        """Return the date if it exists in the calendar.
 
         Raises
         ------
         TimeError
-            It has not: 29 February in ``noleap``, 31 January in ``360_day``, seconds beyond the day.
+            The date does not exist (29 February in ``noleap``, 31 January in ``360_day``), or seconds exceed a day.
         """
         self._at(date)
         if not 0 <= date.seconds < DAY:
@@ -82,18 +82,18 @@ class HostCalendar:
         return date
 
     def month_lengths(self, year: int) -> tuple[int, ...] | None:
-        """Days of each month, the first entry for none (0); ``None`` where a month has gaps (October 1582)."""
+        """Days of months 1 to 12, after a 0 at index 0. ``None`` if a month has missing days (October 1582)."""
         if self.name == "standard" and year == 1582:
             return None
         return (0, *(int(self._at(HostDate(year, month)).daysinmonth) for month in range(1, 13)))
 
     def seconds_between(self, first: HostDate, last: HostDate) -> float:
-        """Seconds from one date to another, negative where the other comes before."""
+        """Seconds from the first date to the last. Negative if ``last`` is earlier."""
         days = (self._at(last) - self._at(first)).days
         return float(days * DAY + (last.seconds - first.seconds))
 
     def parse(self, moment: Any) -> HostDate:
-        """A date of the calendar from what hosts have.
+        """Convert a date of a host to a date of the calendar.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class HostCalendar:
         Raises
         ------
         TimeError
-            It is none of these, the calendar does not have it, or it is of another calendar.
+            It has another form, does not exist in the calendar, or belongs to another calendar.
         """
         if isinstance(moment, HostDate):
             return self.check(moment)
@@ -171,5 +171,5 @@ def _no_date(moment: Any) -> TimeError:
 
 
 def _whole(seconds: float) -> float:
-    """An integer where it is one: sums of them are exact."""
+    """Convert whole seconds to an integer, so that sums are exact."""
     return int(seconds) if seconds == int(seconds) else seconds

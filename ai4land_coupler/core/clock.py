@@ -1,7 +1,7 @@
 """Integer years and months.
 
-Inside the component time is an integer year (and month). The state of year Y is valid from 1 January of Y
-up to 1 January of Y+1. Calendars (those of cftime) are used only at the interfaces to hosts.
+The component counts time in integer years (and months). The state of year Y is valid from 1 January of Y
+up to 1 January of Y+1. Only the interfaces to hosts use calendars (of cftime).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Step:
 
     @property
     def years(self) -> int:
-        """Length in years; zero where the step is shorter than a year."""
+        """Length in whole years. Zero if the step is shorter than a year."""
         return self.months // 12
 
     def __str__(self) -> str:
@@ -41,9 +41,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Clock:
-    """The years of a run: ``start``, then every ``step`` years towards ``stop``, both included.
+    """The years of a run: ``start``, then every ``step`` years to ``stop``, both included.
 
-    ``year`` is the year of the state that is current. A backward run counts down.
+    ``year`` is the year of the current state. Years of a backward run decrease.
     """
 
     start: int
@@ -82,21 +82,21 @@ class Clock:
         return self.year == self.stop
 
     def years(self) -> range:
-        """All years of the run, the start included."""
+        """All years of the run, including the start."""
         return range(self.start, self.stop + self.direction, self.direction * self.step)
 
     def at(self, year: int) -> Clock:
-        """The same clock at another of its years."""
+        """The same clock at another year of the run."""
         return Clock(self.start, self.stop, self.step, year)
 
     def next(self) -> Clock:
-        """The clock one step on."""
+        """The clock after one more step."""
         if self.done:
             raise TimeError("the clock has reached its stop", found=self.stop)
         return self.at(self.now + self.direction * self.step)
 
     def remaining(self) -> Iterator[Clock]:
-        """The clocks of the steps still to be taken."""
+        """The clocks after each of the remaining steps."""
         clock = self
         while not clock.done:
             clock = clock.next()

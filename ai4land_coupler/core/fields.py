@@ -1,4 +1,4 @@
-"""What a predictor needs and gives, and the windows of named arrays it is handed."""
+"""The inputs and outputs of predictors, and the batches of named arrays that predictors receive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ai4land_coupler.core.clock import Step
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import PluginError
 
-#: Where a field comes from: the forcing, a static map, the host, the land map itself, another predictor's
-#: output, or this predictor's own memory.
+#: Origin of a field: the forcing, a static map, the host (``import``), the land map (``cover``), the output of
+#: another predictor, or the memory of the same predictor.
 Source = Literal["forcing", "static", "import", "cover", "output", "memory"]
 
 
@@ -22,20 +22,19 @@ class FieldSpec:
     Parameters
     ----------
     name:
-        Variable name, as adapters and hosts give it (``primf``, ``elevation``, ``air_temperature``).
+        Variable name in adapters and hosts (``primf``, ``elevation``, ``air_temperature``).
     units:
-        CF units in which the predictor wants it; the component converts.
+        CF units that the predictor expects. The component converts to them.
     source:
-        Where it comes from.
+        Origin of the field.
     grid:
-        ``land``: delivered at every fine cell of the window. ``forcing``: delivered on the coarse cells that
-        the window touches.
+        ``land``: values for every land cell of the window. ``forcing``: values on the whole forcing grid.
     offsets:
-        Steps relative to the one that is predicted: -1 is the step before, 0 the step itself. A monthly
-        predictor counts in months. Ignored for static fields.
+        Steps relative to the predicted step: 0 is the predicted step, -1 the step before. A monthly predictor
+        counts in months. Ignored for static fields.
     missing:
-        ``error``: the run stops when no adapter has the variable. ``fill``: ``fill`` is delivered instead,
-        and the provenance says so. Single missing cells are always filled with ``fill``.
+        ``error``: the run stops if no adapter has the variable. ``fill``: the predictor gets the value ``fill``
+        instead, and the provenance records this. Single missing cells always get the value ``fill``.
     """
 
     name: str
@@ -49,7 +48,7 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class PredictorSpec:
-    """The contract that a predictor signs; the component plans tiles, order and cadence from it.
+    """What a predictor needs and returns. The component plans tiles, order and time steps from it.
 
     Parameters
     ----------
@@ -57,17 +56,17 @@ class PredictorSpec:
         The fields. Outputs are ``land_cover_logits`` (float32, one channel per class of the legend's view) or
         continuous fields.
     legend:
-        Name of the legend whose view the predictor speaks; ``None`` where it neither reads nor writes classes.
+        Name of the legend whose view classes the predictor uses. ``None`` if it neither reads nor predicts classes.
     step:
-        The interval it was trained for; the component never applies it to another.
+        The time step for which it was trained. The component never uses it with another step.
     direction:
-        +1 forward in time, -1 backward. Backward runs have their own weights.
+        +1 forward in time, -1 backward. Backward runs need their own weights.
     align:
-        Windows start and end on multiples of this many fine cells (pooling of the network).
+        Windows start and end at multiples of this number of land cells (for pooling in the network).
     halo:
-        Fine cells around the core that the prediction depends on.
+        Number of land cells around the core on which the prediction depends.
     memory:
-        Continuous fields carried from step to step, on the land grid, with the value they start from.
+        Continuous fields on the land grid that are carried from step to step, with their first value.
     """
 
     inputs: tuple[FieldSpec, ...]
@@ -94,7 +93,7 @@ class PredictorSpec:
 
 @dataclass(frozen=True)
 class Tile:
-    """One piece of the land grid: ``core`` is predicted, ``window`` is what the predictor sees.
+    """One piece of the land grid: the predictor reads ``window`` and predicts ``core``.
 
     ``core`` is a block of whole forcing cells; ``window`` is the core plus the halo, rounded outward to
     global multiples of ``align``.
@@ -107,12 +106,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Batch:
-    """What ``Predictor.predict`` is given.
+    """The input of ``Predictor.predict``.
 
-    ``fields`` maps a name to a float32 numpy array (B, T, Y, X); T runs over the offsets of the field's spec
-    (1 for static fields and memory). Land cover arrives as ``land_cover``: int8 classes of the view, -1 outside.
-    ``time`` is the (year, month) that is predicted, month 0 for a step of years. ``grid`` is the land grid whose
-    rows and columns the tiles' boxes count; ``None`` only where a predictor is tried outside the component.
+    ``fields`` maps names to float32 numpy arrays (B, T, Y, X). T has the offsets of the field's spec (length 1 for
+    static fields and memory). Land cover is ``land_cover``: int8 classes of the view, -1 outside. ``time`` is the
+    predicted (year, month), with month 0 for yearly steps. ``grid`` is the land grid, to which the rows and columns
+    of the tiles' boxes refer. It is ``None`` only if a predictor is tested outside the component.
     """
 
     tiles: tuple[Tile, ...]
@@ -123,9 +122,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """How an adapter describes a variable that it can deliver.
+    """An adapter's description of a variable that it can read.
 
-    ``years`` are the first and the last one, ``gaps`` those between them that are not there.
+    ``years`` are the first and the last year. ``gaps`` are the missing years between them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Regular latitude-longitude grids, boxes of them, and how a fine grid sits on a coarse one."""
+"""Regular latitude-longitude grids, boxes of cells, and the position of a fine grid on a coarse grid."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ai4land_coupler.errors import GridError
 
 #: Radius of the sphere with the surface area of the WGS 84 ellipsoid (m), EPSG:7030.
 EARTH_RADIUS = 6_371_007.2
-#: A place this near to an edge lies on it (cells). Far more than rounding moves it, far less than anyone means.
+#: A point closer than this to an edge lies on it (cells). Much larger than rounding, much smaller than real offsets.
 ON_EDGE = 1e-9
 
 
 class Box(NamedTuple):
-    """Half-open range of rows and columns. Columns may lie outside a periodic grid: they wrap."""
+    """Half-open range of rows and columns. Columns outside a periodic grid wrap around."""
 
     row0: int
     row1: int
@@ -53,10 +53,10 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class LatLonGrid:
-    """A regular grid, given as by a geotransform: the outer edge of the first cell and a signed cell size.
+    """A regular grid, defined like a geotransform by the outer edge of the first cell and a signed cell size.
 
-    ``dlat`` is negative where rows run from north to south. Degrees throughout.
-    Cells are row-major; the global id of a cell is ``row * nlon + col``.
+    All values are in degrees. ``dlat`` is negative if rows run from north to south.
+    Cells are in row-major order; the global id of a cell is ``row * nlon + col``.
     """
 
     lon0: float
@@ -94,10 +94,10 @@ class LatLonGrid:
 
     @classmethod
     def from_centres(cls, lon: NDArray[np.floating], lat: NDArray[np.floating], where: object = None) -> LatLonGrid:
-        """The grid whose cell centres are these evenly spaced coordinates (degrees).
+        """Make the grid with these evenly spaced cell centres (degrees).
 
-        Single precision rounds 180 degrees to 1.5e-5, a thousandth of a cell of 0.01: such coordinates may differ by
-        their rounding as well, and the grid is the line that fits them best.
+        The rounding error of single precision at 180 degrees is 1.5e-5, about a thousandth of a cell of 0.01. So steps
+        of single-precision coordinates may also differ by this error, and the grid is a least-squares fit.
         """
         edges = []
         for name, given in (("longitude", np.asarray(lon)), ("latitude", np.asarray(lat))):
@@ -134,7 +134,7 @@ class LatLonGrid:
 
     @property
     def periodic(self) -> bool:
-        """Whether the last column touches the first (36041 columns of HILDA+ span 359.991 degrees)."""
+        """Whether the last column is next to the first (36041 columns of HILDA+ span 359.991 degrees)."""
         return self.dlon * self.nlon > 360 - self.dlon
 
     @property
@@ -162,25 +162,25 @@ class LatLonGrid:
         return np.asarray(EARTH_RADIUS**2 * np.deg2rad(self.dlon) * np.abs(np.diff(sines)))
 
     def sub(self, box: Box) -> LatLonGrid:
-        """The grid of a box of this one."""
+        """The grid of a box of this grid."""
         rows, cols = box.shape
         return LatLonGrid(
             self.lon0 + box.col0 * self.dlon, self.dlon, cols, self.lat0 + box.row0 * self.dlat, self.dlat, rows
         )
 
     def rows_of(self, lat: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Row that holds each latitude; may lie outside of the grid. An edge belongs to the row south of it."""
+        """Row of each latitude, possibly outside the grid. An edge belongs to the row south of it."""
         place = (np.asarray(lat) - self.lat0) / self.dlat
-        # counted from the north whichever way rows run, so that the order in a file decides nothing
+        # Counting always starts in the north, so that the order of rows in a file does not change the result.
         return _cells_from_edge(place) if self.dlat < 0 else -1 - _cells_from_edge(-place)
 
     def cols_of(self, lon: NDArray[np.float64], *, wrap: bool = True) -> NDArray[np.int64]:
-        """Column that holds each longitude; may lie outside of the grid. An edge belongs to the column east of it.
+        """Column of each longitude, possibly outside the grid. An edge belongs to the column east of it.
 
         Parameters
         ----------
         wrap:
-            Shift longitudes by whole turns towards this grid; else columns are counted on, east and west of it.
+            Whether to shift longitudes by whole turns to this grid. If not, columns continue east and west of it.
         """
         offset = np.asarray(lon) - self.lon0
         if wrap:
@@ -190,7 +190,7 @@ class LatLonGrid:
 
     @property
     def hash(self) -> str:
-        """Short digest that names the grid in restarts, caches and provenance."""
+        """Short hash that identifies the grid in restarts, caches and provenance."""
         numbers = np.array([self.lon0, self.dlon, self.nlon, self.lat0, self.dlat, self.nlat], np.float64)
         return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
@@ -203,20 +203,20 @@ class LatLonGrid:
 
 
 def _cells_from_edge(place: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cell that holds each place, counted from an edge (cells). No other code decides this.
+    """The cell of each position, which is counted from an edge (cells). Only this function assigns cells.
 
-    A place on an edge belongs to the cell that follows. The same place on a part of a grid, whose first edge is
-    rounded, must give the same cell: ``floor`` alone would put it on different sides.
+    A position on an edge belongs to the next cell. The same position on a part of a grid, whose first edge is
+    rounded, must give the same cell. With ``floor`` alone, the results could differ.
     """
     edge = np.rint(place)
     return np.where(np.abs(place - edge) <= ON_EDGE, edge, np.floor(place)).astype(np.int64)
 
 
 def forcing_lattice(fine: LatLonGrid, coarse: LatLonGrid) -> LatLonGrid:
-    """The cells of an (unbounded) coarse lattice that hold the centres of a fine grid.
+    """The cells of an (unbounded) coarse lattice that contain the cell centres of a fine grid.
 
-    ``coarse`` gives the registration and the cell size; the answer may reach beyond its cells, so a
-    regional data set can be checked against what a domain needs.
+    ``coarse`` defines the position and the size of cells. The result may extend beyond ``coarse``, so that a
+    regional data set can be compared with the cells that a domain needs.
     """
     rows = coarse.rows_of(fine.lat[[0, -1]])
     cols = coarse.cols_of(fine.lon[[0, -1]], wrap=False)

@@ -1,7 +1,7 @@
-"""Legends: the classes that the codes of a map mean, and the coarser view that predictors use.
+"""Legends: the meaning of the native codes of a map, and the coarser *view* of classes that predictors use.
 
-Maps keep their native codes. Predictors, demand and exports speak of the classes of the legend's *view*,
-numbered 0 .. n-1; ``OUTSIDE`` (-1) marks ocean and cells without data.
+Maps keep their native codes. Predictors, demand and host fields use the classes of the legend's view,
+numbered 0 .. n-1. ``OUTSIDE`` (-1) marks ocean and cells without data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OUTSIDE = -1
 
 @dataclass(frozen=True)
 class ViewClass:
-    """One class of the view: its native codes, and the code that a cell gets when it enters the class."""
+    """One class of the view: its native codes, and the code of cells that change to this class."""
 
     name: str
     codes: tuple[int, ...]
@@ -59,7 +59,7 @@ class Legend:
 
     @property
     def new_codes(self) -> NDArray[np.uint8]:
-        """Native code of a cell that enters each class of the view."""
+        """Native code of cells that change to each class of the view."""
         return np.array([v.new for v in self.view], np.uint8)
 
     def _table(self) -> NDArray[np.int8]:
@@ -69,15 +69,15 @@ class Legend:
         return table
 
     def to_view(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Class of the view of each native code; ``OUTSIDE`` for ocean and no data. Any shape."""
+        """Convert native codes to classes of the view. ``OUTSIDE`` for ocean and no data. Any shape."""
         return self._table()[codes]
 
     def same_view(self, other: Legend) -> bool:
-        """Whether what speaks of the classes of another legend's view speaks of ours too.
+        """Whether the classes of the other legend's view mean the same as the classes of this view.
 
-        The classes must be the same, in one order and fixed alike; and a code that both legends have must be in the
-        same class and stand for the same CF area type. So HILDA+ v1.0-f agrees with v2.x, whose further codes are
-        parts of cropland, and not with v1.0, whose code 44 is all forest.
+        Both views must have the same classes in the same order, and the same fixed classes. Codes in both legends must
+        be in the same class and have the same CF area type. So HILDA+ v1.0-f agrees with v2.x, whose additional codes
+        are parts of cropland, but not with v1.0, whose code 44 is all forest.
         """
         shared = self.area_types.keys() & other.area_types.keys()
         mine, others = ({code: item.name for item in x.view for code in item.codes} for x in (self, other))
@@ -88,16 +88,16 @@ class Legend:
         )
 
     def check(self, codes: NDArray[Any], where: object = None) -> None:
-        """Refuse a map that holds codes this legend does not know.
+        """Refuse a map with codes that are not in this legend.
 
         Raises
         ------
         DataError
-            Naming the unknown codes and how many cells hold them.
+            The map has unknown codes. The message lists them with their numbers of cells.
         """
         codes = np.asarray(codes)
         known = set(self.names) | set(self.ocean)
-        # What is left of the map without the known codes: ten times as fast as counting them.
+        # Fast check: delete all known codes and see whether any bytes remain. Ten times as fast as counting codes.
         if codes.dtype == np.uint8 and not codes.tobytes().translate(None, bytes(known)):
             return
         if codes.size and codes.dtype.kind in "iu" and codes.min() >= 0 and codes.max() < 256:
@@ -118,7 +118,7 @@ class Legend:
 
 
 def legend_names() -> list[str]:
-    """Names of the legends that ship in ``schemas/legends``."""
+    """Names of the legends in ``schemas/legends``."""
     folder = resources.files("ai4land_coupler.schemas") / "legends"
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
@@ -130,7 +130,7 @@ def get_legend(name: str) -> Legend:
     Raises
     ------
     ConfigError
-        When there is none of that name; offers the nearest one.
+        No legend has this name. The message suggests the most similar name.
     """
     if name not in legend_names():
         raise ConfigError("unknown legend", found=name, remedy=nearest(name, legend_names()))
@@ -151,9 +151,9 @@ def get_legend(name: str) -> Legend:
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """Scenario states to groups of view classes, read from ``schemas/crosswalks/<name>.yaml``.
+    """The mapping of scenario states to groups of view classes, read from ``schemas/crosswalks/<name>.yaml``.
 
-    ``instead`` may stand for all ``states`` of a group; ``optional`` states are added where a data set has them.
+    ``instead`` may replace all ``states`` of a group. ``optional`` states are added if a data set has them.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Crosswalk:
     optional: dict[str, tuple[str, ...]]
 
     def group_of_class(self, legend: Legend) -> NDArray[np.int8]:
-        """Group of each class of the legend's view; ``OUTSIDE`` for classes that no group holds."""
+        """Group of each class of the legend's view. ``OUTSIDE`` for classes without a group."""
         table = np.full(len(legend.view), OUTSIDE, np.int8)
         for index, group in enumerate(self.groups):
             for name in self.classes[group]:
@@ -178,12 +178,12 @@ class Crosswalk:
         return table
 
     def choose(self, available: Collection[str], where: object = None) -> dict[str, tuple[str, ...]]:
-        """The states of each group, as a data set offers them.
+        """Choose the states of each group from the states that a data set has.
 
         Raises
         ------
         FieldError
-            A state is missing: a group that lost one in silence would show a change that nobody demanded.
+            A state is missing. Without this error, the group would show a change that is not in the scenario.
         """
         chosen = {}
         for group in self.groups:
@@ -203,7 +203,7 @@ class Crosswalk:
 
 @cache
 def get_crosswalk(name: str) -> Crosswalk:
-    """Read a crosswalk by its name; raises ``ConfigError`` if there is none."""
+    """Read a crosswalk by its name. Raises ``ConfigError`` if no crosswalk has this name."""
     folder = resources.files("ai4land_coupler.schemas") / "crosswalks"
     names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
     if name not in names:

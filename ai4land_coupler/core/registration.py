@@ -1,4 +1,4 @@
-"""Where a requested grid lies on the lattice of a data set, and how to read only that part of the data."""
+"""Finds the position of a requested grid in a data set, and reads only that part of the data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
 
-#: Cell centres may differ by this share of a cell: rounding of coordinates, no shift of the grid.
+#: Cell centres may differ by this share of a cell. This allows for rounding of coordinates, not for a shift.
 REGISTRATION = 1e-3
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Row and column of the data for each requested row and column; -1 outside of the data."""
+    """Row and column of the data for each requested row and column. -1 outside the data."""
 
     rows: NDArray[np.int64]
     cols: NDArray[np.int64]
@@ -34,27 +34,27 @@ class Registration:
         return int(self.rows.size * self.cols.size - (self.rows >= 0).sum() * (self.cols >= 0).sum())
 
     def gather(self, read: Callable[[slice, slice], NDArray[Any]], missing: float, dtype: Any = None) -> NDArray[Any]:
-        """Read the requested cells in as few rectangles as possible: one, or two across a seam.
+        """Read the requested cells in as few rectangles as possible: one, or two if columns wrap around.
 
         Parameters
         ----------
         read:
-            Rows and columns of the data (ascending slices) to their values (rows, columns).
+            Function that reads values (rows, columns) of the data for ascending slices of rows and columns.
         missing:
             Value of the cells that the data do not cover.
         dtype:
-            Of what is returned; default: that of the data.
+            Type of the result. Default: the type of the data.
 
         Returns
         -------
-        (rows, columns); the array that ``read`` returned, if it holds all cells in their order.
+        (rows, columns). It is the array from ``read`` itself, if this has all cells in the right order.
         """
         shape = (self.rows.size, self.cols.size)
         out = None
         for out_rows, rows in _runs(self.rows):
             for out_cols, cols in _runs(self.cols):
                 block = _oriented(read, rows, cols)
-                if block.shape == shape:  # all of it
+                if block.shape == shape:  # the data cover all cells
                     return np.ascontiguousarray(block, dtype)
                 out = np.full(shape, missing, dtype or block.dtype) if out is None else out
                 out[out_rows, out_cols] = block
@@ -62,7 +62,7 @@ class Registration:
 
 
 def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Runs of consecutive (rising or falling) indices and their places; -1 is left out."""
+    """Positions and values of runs of consecutive (rising or falling) indices. Skips -1."""
     steps = np.diff(index)
     breaks = np.flatnonzero((np.abs(steps) != 1) | (index[1:] < 0) | (index[:-1] < 0)) + 1
     for part in np.split(np.arange(index.size), breaks):
@@ -80,14 +80,14 @@ def _oriented(
 def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Registration:
     """Find the cells of the requested grid on the lattice of the data.
 
-    Rows may run the other way and longitudes may differ by whole turns; ``wanted`` may reach beyond the data. Columns
-    of a window across the seam of a periodic grid are counted on, whether or not the cells of a turn are a whole
-    number (36041 of HILDA+ v1.0 span 359.991 degrees).
+    Rows may have the opposite order, longitudes may differ by whole turns, and ``wanted`` may extend beyond the data.
+    Columns of a window continue across the last column of a periodic grid, even if a turn is not a whole number of
+    cells (36041 cells of HILDA+ v1.0 span 359.991 degrees).
 
     Raises
     ------
     GridError
-        When cell sizes or centres differ by more than a thousandth of a cell; names both grids.
+        Cell sizes or centres differ by more than a thousandth of a cell. The message names both grids.
     """
     row = (wanted.lat - data.lat0) / data.dlat - 0.5
     col = ((wanted.lon - data.lon0) % 360.0) / data.dlon - 0.5

@@ -1,7 +1,7 @@
 """Counter-based random numbers, keyed by seed, member, year and global cell.
 
 Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3).
-A number depends on its key and counter alone, never on the order of calls, the tile or the rank.
+A number depends only on its key and counter, not on the order of calls, the tile or the rank.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
-#: 32-bit words held in 64 bits.
+#: 32-bit words, stored in 64 bits.
 _Words = NDArray[np.uint64] | np.uint64
 
 
@@ -26,7 +26,7 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.
     Parameters
     ----------
     counter:
-        Four 32-bit words held in uint64, shape (4, ...).
+        Four 32-bit words, stored in uint64, shape (4, ...).
     key:
         Two 32-bit words.
 
@@ -39,7 +39,7 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.
 
 
 def _ten_rounds(c0: _Words, c1: _Words, c2: _Words, c3: _Words, key: tuple[int, int]) -> tuple[_Words, ...]:
-    """The rounds themselves; words that all counters share may be single numbers."""
+    """The ten rounds. Words that are the same in all counters may be scalars."""
     k0, k1 = key
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
@@ -55,7 +55,7 @@ def _ten_rounds(c0: _Words, c1: _Words, c2: _Words, c3: _Words, key: tuple[int, 
 
 @dataclass(frozen=True)
 class KeyedRng:
-    """Uniform numbers by global cell, for one seed, member, year and stream."""
+    """Uniform random numbers for global cells, for one seed, member, year and stream."""
 
     seed: int
     member: int = 0
@@ -63,7 +63,7 @@ class KeyedRng:
     stream: int = 0
 
     def at(self, *, year: int | None = None, stream: int | None = None) -> KeyedRng:
-        """The same key at another year or for another use (stream)."""
+        """The same key for another year or another use (stream)."""
         return replace(
             self,
             year=self.year if year is None else year,

@@ -1,4 +1,4 @@
-"""The land state: a value. A step returns a new one and changes none."""
+"""The land state. A step returns a new state and does not change the old one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Blocks = Mapping[int, NDArray[Any]]
 
 @dataclass(frozen=True)
 class LandState:
-    """Land on 1 January of ``year``, on the blocks that this rank owns.
+    """The land state on 1 January of ``year``, for the blocks that this rank owns.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class LandState:
     fields:
         Name to blocks of continuous results of this year, float32 (time, rows, cols).
     memory:
-        Name to blocks of what predictors and the allocation carry over, float64 or float32. Shapes are
-        the owner's: (rows, cols) for predictors, (group, forcing rows, forcing cols) for the allocation.
+        Name to blocks of the arrays that predictors and the allocation carry to the next step, float64 or float32.
+        Shapes: (rows, cols) for predictors, (group, forcing rows, forcing cols) for the allocation.
     """
 
     year: int

@@ -1,7 +1,7 @@
-"""Units of fields, by UDUNITS-2: which spellings mean the same, and how one is converted into another.
+"""Units of fields with UDUNITS-2: equal spellings, and conversion.
 
-Spellings that files use and UDUNITS lacks are added here; what UDUNITS would read as something else than the file
-means is refused. The library is loaded when two spellings differ, so a rank that converts nothing never loads it.
+This module adds spellings that occur in files and are unknown to UDUNITS. It refuses units that UDUNITS would interpret
+in another way than the file means. UDUNITS is loaded only if two spellings differ.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import FieldError
 
-#: Spellings of files that UDUNITS does not know, or knows as something else (``a`` is an are there).
+#: Spellings in files that UDUNITS does not know, or interprets differently (``a`` is the unit are in UDUNITS).
 _SPELLINGS = {
     "": "1",
     "fraction": "1",
@@ -36,7 +36,7 @@ def factor(found: str, wanted: str, where: object = None) -> float:
     Raises
     ------
     FieldError
-        When one cannot be turned into the other by a factor: ``degC`` into ``K`` needs :func:`convert`.
+        No factor converts one into the other. For example, ``degC`` to ``K`` needs :func:`convert`.
     """
     if found == wanted:
         return 1.0
@@ -53,12 +53,12 @@ def factor(found: str, wanted: str, where: object = None) -> float:
 
 
 def convert(values: NDArray[Any], found: str, wanted: str, where: object = None) -> NDArray[Any]:
-    """Values in ``wanted`` units, in the floating type of ``values``; scales with another zero (``degC``) as well.
+    """Convert values to ``wanted`` units. Keeps their floating type. Also for units with another zero (``degC``).
 
     Raises
     ------
     FieldError
-        When one cannot be turned into the other.
+        The units cannot be converted.
     """
     values = np.asarray(values)
     target = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
@@ -72,7 +72,7 @@ def convert(values: NDArray[Any], found: str, wanted: str, where: object = None)
 
 @cache
 def _factor(found: str, wanted: str) -> float | None:
-    """The factor between two spellings; ``None`` if the units cannot be converted."""
+    """The factor between two spellings. ``None`` if no factor converts them."""
     found, wanted = _SPELLINGS.get(found, found), _SPELLINGS.get(wanted, wanted)
     if found == wanted:
         return 1.0
@@ -87,7 +87,7 @@ def _factor(found: str, wanted: str) -> float | None:
 
 
 def _same_quantity(found: str, wanted: str) -> bool:
-    """Whether UDUNITS converts them. An angle is no plain number here, although a radian is one in UDUNITS."""
+    """Whether the units can be converted. Angles differ from plain numbers here, unlike radians in UDUNITS."""
     unit, other = _parse(found), _parse(wanted)
     if unit is None or other is None or not unit.is_convertible(other):
         return False
@@ -96,7 +96,7 @@ def _same_quantity(found: str, wanted: str) -> bool:
 
 @cache
 def _parse(spelling: str) -> Any:
-    """The ``cf_units.Unit`` of a spelling; ``None`` where it names no unit, or a time since a date."""
+    """The ``cf_units.Unit`` of a spelling. ``None`` if it is not a unit, or is a time since a date."""
     from cf_units import Unit
 
     try:

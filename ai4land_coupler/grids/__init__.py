@@ -1,4 +1,4 @@
-"""Grids of host models: from files, from names, from a host's arrays, and split over ranks (docs/grids.md)."""
+"""Grids of host models from files, names or arrays of a host, and their distribution over ranks (docs/grids.md)."""
 
 from ai4land_coupler.grids.arrays import mesh_from_arrays
 from ai4land_coupler.grids.coverage import check_coverage

@@ -34,34 +34,35 @@ def mesh_from_arrays(
     expect: Expect | None = None,
     comm: Any = None,
 ) -> Mesh:
-    """The mesh of the cells that this rank owns, checked. Collective over ``comm`` where one is given.
+    """Make and check the mesh of the cells that this rank owns. Collective over ``comm`` if it is given.
 
     Parameters
     ----------
     cell_ids:
-        Global ids, 0-based, (n,); every cell of the grid on one rank at most.
+        Global ids, 0-based, (n,). No cell may be on more than one rank.
     lon, lat:
-        Corners (n, k), counter-clockwise seen from outside, longitudes in any convention; a cell of fewer corners
-        repeats its last one, or has NaN in their place. With ``connectivity``: nodes (m,).
+        Corners (n, k), counter-clockwise seen from outside, longitudes in any convention. A cell with fewer corners
+        repeats its last corner, or has NaN for unused corners. With ``connectivity``: nodes (m,).
     global_size:
-        Cells of the whole grid.
+        Number of cells of the whole grid.
     connectivity:
-        Nodes of each cell, integers (n, k), the first node being ``start_index``; below it where a corner is unused.
+        Nodes of each cell, integers (n, k). The first node has the number ``start_index``; smaller numbers mark unused
+        corners.
     units:
-        Of corners, nodes and centres.
+        Units of corners, nodes and centres.
     mask:
-        Cells that take part: booleans or numbers, 0 for no; (n,). Default all.
+        Booleans or numbers, (n,): False or 0 for masked cells. Default: no cell is masked.
     centre_lon, centre_lat:
-        Points that values stand for, (n,). Default the middles of the corners.
+        Location of the values, (n,). Default: the middle of the corners.
     expect:
-        ``global`` to refuse gaps.
+        ``global``: refuse gaps.
 
     Raises
     ------
     GridError
-        On every rank of ``comm``: whatever :func:`ai4land_coupler.grids.checks.validate` and
-        :func:`ai4land_coupler.grids.check_coverage` refuse; shapes that do not fit; degrees given as radians.
-        Clockwise cells are refused: a host's arrays are not turned behind its back.
+        On every rank of ``comm``: all faults that :func:`ai4land_coupler.grids.checks.validate` and
+        :func:`ai4land_coupler.grids.check_coverage` refuse, shapes that do not match, degrees given as radians.
+        Clockwise cells are refused because the arrays of a host are never corrected.
     """
     error: Exception | None = None
     mesh: Mesh | None = None
@@ -96,7 +97,7 @@ def mesh_from_arrays(
 
 
 def _angles(name: str, what: str, lon: ArrayLike, lat: ArrayLike, units: Units) -> tuple[Floats, Floats]:
-    """Copies in degrees; radians that cannot be are refused."""
+    """Copies in degrees. Values that are too large for radians are refused."""
     values = np.array(lon, np.float64), np.array(lat, np.float64)
     if units == "degrees":
         return values

@@ -1,8 +1,8 @@
-"""Which source cells each rank needs to see: a coarse search on the sphere, without a global array of cells.
+"""Finds the source cells that each rank needs: a coarse search on the sphere without a global array of cells.
 
-Space around the sphere is cut into cubes. Every cell is enclosed in a small sphere; two cells can only overlap
-where their spheres touch a common cube. Ranks tell each other the cubes of their destination cells (a few
-kilobytes), and source cells travel to the ranks that share a cube with them.
+The space around the sphere is divided into cubes. A small sphere encloses every cell. Two cells can overlap only
+if their spheres touch a common cube. Each rank sends the other ranks the cubes of its destination cells (a few
+kilobytes). Each source cell is then sent to the ranks that share a cube with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ai4land_coupler.parallel.collective import exchange, rank_and_size
 
 #: Cubes along the diameter of the sphere: 32 makes cubes of 400 km.
 _CUBES = 32
-#: Cells that are worked on in one go.
+#: Number of cells that are processed together.
 _PIECE = 32768
 
 
 class Spheres(NamedTuple):
-    """Local index of the cells that are taken (n,), and around each a centre (n, 3) and radius, of the unit sphere."""
+    """Local index of the selected cells (n,), and their enclosing spheres: centres (n, 3) and radii, unit sphere."""
 
     taken: NDArray[np.int64]
     centre: NDArray[np.float64]
@@ -34,22 +34,22 @@ class Spheres(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Source cells that may matter for this rank's destination cells, by ascending global id."""
+    """Source cells that may overlap this rank's destination cells, sorted by global id."""
 
     mesh: Mesh
-    #: Rank that owns each of the candidates.
+    #: Rank that owns each candidate.
     owner: NDArray[np.int64]
-    #: Local index of the owned source cells that went to each rank.
+    #: Local index of the owned source cells that were sent to each rank.
     sent: list[NDArray[np.int64]]
-    #: Sorts what arrives, rank by rank, by global id.
+    #: Index that sorts the received cells (in order of ranks) by global id.
     order: NDArray[np.intp]
 
     def fetch(self, values: NDArray[Any], comm: Any) -> NDArray[Any]:
-        """Values of the candidates, from those (n,) of the owned source cells of each rank. Collective."""
+        """Get the values of the candidates from the values (n,) of each rank's owned source cells. Collective."""
         return np.concatenate(exchange([values[index] for index in self.sent], comm))[self.order]
 
     def spheres(self, owned: Spheres, comm: Any) -> Spheres:
-        """Around the candidates, from those around the owned source cells. Collective."""
+        """Get the spheres of the candidates from the spheres of the owned source cells. Collective."""
         place = np.zeros(owned.taken.max(initial=-1) + 1, np.int64)
         place[owned.taken] = np.arange(owned.taken.size)
         sent = replace(self, sent=[place[index] for index in self.sent])
@@ -60,7 +60,7 @@ class Candidates:
 def find_candidates(source: Mesh, destination: Mesh, comm: Any) -> Candidates:
     """Send source cells to the ranks whose destination cells they may overlap. Collective.
 
-    Both meshes must be validated. Masked cells are not taken.
+    Both meshes must be validated. Masked cells are not sent.
     """
     return candidates_by_spheres(source, enclosing_spheres(source), enclosing_spheres(destination), comm)
 
@@ -73,7 +73,7 @@ def find_candidates_near(source: Mesh, points: NDArray[np.float64], reach: float
     points:
         Points of the unit sphere on this rank, (n, 3).
     reach:
-        Distance from the sphere around a cell (:func:`enclosing_spheres`), in radii of the Earth; alike on all ranks.
+        Distance from the sphere around a cell (:func:`enclosing_spheres`), in Earth radii. The same on all ranks.
     """
     taken, centre, radius = enclosing_spheres(source)
     here = Spheres(np.arange(len(points)), points, np.zeros(len(points)))
@@ -81,7 +81,7 @@ def find_candidates_near(source: Mesh, points: NDArray[np.float64], reach: float
 
 
 def candidates_by_spheres(source: Mesh, spheres: Spheres, wanted_spheres: Spheres, comm: Any) -> Candidates:
-    """:func:`find_candidates`, where the spheres around both sides are known."""
+    """Like :func:`find_candidates`, for given spheres around the cells of both meshes."""
     _, size = rank_and_size(comm)
     wanted = np.unique(_cubes(wanted_spheres)[1])
     occupied = [wanted] if comm is None else comm.allgather(wanted)
@@ -123,7 +123,7 @@ def candidates_by_spheres(source: Mesh, spheres: Spheres, wanted_spheres: Sphere
 
 
 def enclosing_spheres(mesh: Mesh) -> Spheres:
-    """A sphere around each cell that is not masked."""
+    """The enclosing sphere of each unmasked cell."""
     taken = np.flatnonzero(mesh.mask)
     centre, radius = np.empty((taken.size, 3)), np.empty(taken.size)
     for begin in range(0, taken.size, _PIECE):
@@ -133,7 +133,7 @@ def enclosing_spheres(mesh: Mesh) -> Spheres:
         points = np.where(used[:, :, None], unit_vectors(lon, lat), 0.0)
         middle = points.sum(axis=1)
         middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-        # the farthest point of a cell is a corner as long as it lies in a hemisphere; beyond that, the whole sphere
+        # If a cell lies in a hemisphere, its farthest point is a corner. Larger cells get the whole sphere.
         away = np.sqrt(np.where(used, ((points - middle[:, None]) ** 2).sum(axis=2), 0.0).max(axis=1))
         centre[piece], radius[piece] = middle, np.where(away < 1.4, away * (1 + 1e-6), 2.0)
     return Spheres(taken, centre, radius)
@@ -142,13 +142,14 @@ def enclosing_spheres(mesh: Mesh) -> Spheres:
 def blocks_of(
     source: Spheres, destination: Spheres, limit: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Cut the destination into compact blocks of cells, each with the source cells that may overlap it.
+    """Divide the destination into compact blocks of cells, each with the source cells that may overlap it.
 
-    Blocks are halved until they have at most ``limit`` cells of both sides together, or one destination cell.
+    Blocks are halved until source and destination together have at most ``limit`` cells, or one destination cell
+    is left.
 
     Yields
     ------
-    Places in the arrays of ``destination`` and ``source``, each ascending; blocks without sources are left out.
+    Indices into the arrays of ``destination`` and ``source``, each ascending. Blocks without sources are skipped.
     """
     pending = [(np.arange(destination.taken.size), np.arange(source.taken.size))]
     while pending:
@@ -170,12 +171,12 @@ def blocks_of(
 
 
 def _cubes(spheres: Spheres) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cubes that each sphere touches, as pairs of a cell and a cube."""
+    """The cubes that each sphere touches, as pairs (cell, cube)."""
     taken, centre, radius = spheres
     low = np.clip(np.floor((centre - radius[:, None] + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
     high = np.clip(np.floor((centre + radius[:, None] + 1) * (_CUBES / 2)), 0, _CUBES - 1).astype(np.int64)
 
-    # cells that span equally many cubes along each axis are done at once; there are few such kinds
+    # Cells that span the same number of cubes along each axis are processed together. There are few such groups.
     span = high - low
     kind = span @ np.array([_CUBES**2, _CUBES, 1])
     rows, cubes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

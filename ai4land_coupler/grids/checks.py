@@ -1,4 +1,4 @@
-"""Checks of a mesh before a regridding library sees it: arrays, coordinates, polygons, ids over all ranks."""
+"""Checks of a mesh before a regridding library reads it: arrays, coordinates, polygons, ids on all ranks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids.mesh import FLAT, Edges, Mesh, centres_off, flatness, latlon_edges, merge_corners
 from ai4land_coupler.parallel.collective import agree, repeated_id
 
-#: Cells narrower than this, all within 2 pi and pi / 2 "degrees" of the origin, are taken for radians (500 m).
+#: If all cells are narrower than this (500 m) and within 2 pi and pi / 2 "degrees", the units must be radians.
 _SMALLEST_CELL = 0.0045
 
 
 def validate(mesh: Mesh, comm: Any = None) -> None:
-    """Refuse a mesh that a regridding library would abort on, or take for another one. Collective.
+    """Refuse a mesh on which a regridding library would abort or give wrong weights. Collective.
 
     Raises
     ------
     GridError
-        On every rank, naming the first rank with the fault: shapes and types, ids outside of the grid or owned
-        twice, coordinates that are missing, out of range or in radians, and of cells that take part: fewer than 3
-        distinct corners, clockwise order, edges that are not what ``edges`` says, and centres far from the cell.
-        Masked cells may have any shape, or no corners. Radians are recognised where all of a grid lies within
-        2 pi of longitude and pi / 2 of latitude, and either spans the globe so, or has cells of less than 500 m.
+        On every rank; the message names the first rank with the fault. Faults are wrong shapes and types, ids outside
+        the grid or owned twice, and coordinates that are missing, out of range or in radians. Faults of unmasked cells
+        are fewer than 3 distinct corners, clockwise order, edges of another kind than ``edges``, and centres far from
+        the cell. Masked cells may have any shape, or no corners. Coordinates are radians if the whole grid lies within
+        2 pi of longitude and pi / 2 of latitude, and either spans the globe in radians or has only cells below 500 m.
     """
     _everywhere(mesh, comm, _check_arrays, check_coordinates)
     sizes = [mesh.global_size] if comm is None else comm.allgather(mesh.global_size)
@@ -45,7 +45,7 @@ def validate(mesh: Mesh, comm: Any = None) -> None:
 
 
 def _everywhere(mesh: Mesh, comm: Any, *checks: Callable[[Mesh], None]) -> None:
-    """Run local checks; the first error of any rank is raised on all."""
+    """Run local checks. The first error of any rank is raised on all ranks."""
     error: GridError | None = None
     try:
         for check in checks:
@@ -105,7 +105,7 @@ def _check_arrays(mesh: Mesh) -> None:
 
 
 def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: Any) -> None:
-    """Raise, naming the first cell that is bad (n,)."""
+    """Raise an error that names the first cell where ``bad`` (n,) is True."""
     if np.any(bad):
         cell = int(np.argmax(bad))
         corners = list(zip(mesh.corner_lon[cell].tolist(), mesh.corner_lat[cell].tolist(), strict=True))
@@ -114,7 +114,7 @@ def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: A
 
 
 def check_radians(mesh: Mesh, comm: Any = None) -> None:
-    """Refuse a whole grid whose corners are radians by all appearance (:func:`validate`). Collective."""
+    """Refuse a grid whose corners seem to be radians (rule in :func:`validate`). Collective."""
     extents = [_extent(mesh)] if comm is None else comm.allgather(_extent(mesh))
     lon, north, south, width = (max(values) for values in zip(*extents, strict=True))
     quarter = np.pi / 2 + 1e-3
@@ -130,7 +130,7 @@ def check_radians(mesh: Mesh, comm: Any = None) -> None:
 
 
 def _extent(mesh: Mesh) -> tuple[float, float, float, float]:
-    """Farthest longitude from 0, farthest latitudes north and south, and the widest cell that takes part."""
+    """Largest absolute longitude, farthest latitudes north and south, and the width of the widest unmasked cell."""
     used = ~np.isnan(mesh.corner_lat)
     if not used.any():
         return 0.0, -np.inf, -np.inf, 0.0
@@ -193,15 +193,15 @@ def _check_polygons(mesh: Mesh) -> None:
 
 
 def _evident_boxes(mesh: Mesh) -> NDArray[np.bool_]:
-    """Cells that are sound at a glance, (n,): boxes listed from a corner in the south-west, neither slim nor tiny.
+    """Cells that need no detailed check, (n,): boxes that start at the south-west corner and are not thin or tiny.
 
-    Only some of all boxes: the others, and all of a mesh with centres, are worth a closer look.
+    Not all valid boxes are found. All other cells, and all cells of a mesh with centres, get the detailed check.
     """
     if mesh.edges != "latlon" or mesh.corner_lon.shape[1] != 4 or mesh.centre_lon is not None:
         return np.zeros(mesh.size, bool)
     (west, east, far_east, far_west), (south, far_south, north, far_north) = mesh.corner_lon.T, mesh.corner_lat.T
     width, height = east - west, north - south
-    # of the wider of the two parallels
+    # width along the longer of the two parallels
     distance = width * np.cos(np.deg2rad(np.minimum(np.abs(south), np.abs(north))))
     least = np.maximum(1e-5, 1e-5 * np.maximum(distance, height))
     sides = (east == far_east) & (west == far_west) & (south == far_south) & (north == far_north)

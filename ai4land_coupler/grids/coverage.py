@@ -1,4 +1,4 @@
-"""Whether cells overlap, and whether they leave gaps."""
+"""Checks for overlaps of cells and for gaps between them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ai4land_coupler.parallel.collective import agree
 
 Expect = Literal["global"]
 
-#: Areas of a global mesh add up to the sphere within this share.
+#: Relative tolerance for the sum of areas of a global mesh.
 AREA_TOLERANCE = 1e-6
 
 
 def check_coverage(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -> None:
-    """Refuse cells that overlap, and gaps where the mesh must fill the globe. Collective.
+    """Refuse cells that overlap, and refuse gaps if the mesh must fill the globe. Collective.
 
-    Overlaps are found where the areas of the cells that take part exceed the sphere, and where two of them reach into
-    each other (:func:`ai4land_coupler.grids.overlaps.overlapping`). A gap is legal, as in grids of a region or of
-    land alone, unless ``expect`` is ``global``: then the areas of all cells, masked or not, are the whole sphere's.
+    Cells overlap if the areas of the unmasked cells exceed the sphere, or if two of them have an overlap
+    (:func:`ai4land_coupler.grids.overlaps.overlapping`). A gap is legal, as in grids of a region or of land alone,
+    unless ``expect`` is ``global``. Then the areas of all cells, masked or not, must add up to the sphere.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def check_coverage(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -
 
 
 def check_total(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -> None:
-    """The part of :func:`check_coverage` that needs areas alone. Collective."""
+    """The part of :func:`check_coverage` that needs only areas. Collective."""
     area = cell_area(mesh)
     sums = np.array([area[mesh.mask].sum(), area.sum()]) / (4 * np.pi * EARTH_RADIUS**2)
     if comm is not None:
@@ -77,11 +77,11 @@ def check_total(mesh: Mesh, comm: Any = None, expect: Expect | None = None) -> N
 
 
 def tiles_sphere(mesh: Mesh, comm: Any = None) -> bool:
-    """Whether cells, masked ones among them, fit together edge to edge and cover the sphere once. Collective.
+    """Whether all cells, including masked ones, fit together edge to edge and cover the sphere once. Collective.
 
-    Where every edge is passed as often in one direction as in the other, the cells close to a surface that covers every
-    point equally often; their area tells how often. So there is neither an overlap nor a gap, and no need to search.
-    ``False`` may also mean that corners lie in the middle of other cells' edges, as in reduced Gaussian grids.
+    If each edge occurs equally often in both directions, the cells form a closed surface that covers every point
+    equally often. The area shows how often. If it is once, there are no overlaps or gaps, and no search is needed.
+    ``False`` may also mean that corners lie on the edges of other cells, as in reduced Gaussian grids.
     """
     merged = merge_corners(mesh)
     used = ~np.isnan(merged.corner_lat)
@@ -97,7 +97,7 @@ def tiles_sphere(mesh: Mesh, comm: Any = None) -> bool:
 
 
 def _point_words(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """A digest of each point (n, k), the same for points closer than rounding to 1e-9 of the radius tells apart."""
+    """A digest of each point (n, k). It is the same for points that are equal after rounding to 1e-9 radii."""
     places = np.round(np.nan_to_num(unit_vectors(lon, lat)) * 1e9).astype(np.int64).view(np.uint64)
     return mix(np.uint64(0), *np.moveaxis(places, -1, 0))
 

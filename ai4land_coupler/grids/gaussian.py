@@ -14,19 +14,19 @@ Floats = NDArray[np.float64]
 def gaussian_latitudes(n: int) -> tuple[Floats, Floats]:
     """Latitudes (2 n,) of a Gaussian grid, and the edges of its rows (2 n + 1,), degrees, north to south.
 
-    Between its edges a row has the area of its Gaussian weight: the sines of the edges are sums of weights.
+    The area of each row is its Gaussian weight, because the sines of the edges are sums of weights.
     """
     sines, weights = np.polynomial.legendre.leggauss(2 * n)
-    # from both poles to the equator, so that the halves mirror each other to the bit
+    # Sums run from both poles to the equator, so that both hemispheres are exactly symmetric.
     towards_equator = np.concatenate([[0.0], np.cumsum(weights[:n])])
-    # arcsin loses digits near the pole; the colatitude of a cap of area 2 pi h is 2 asin(sqrt(h / 2))
+    # arcsin(sine) loses digits near the pole. The colatitude of a cap of area 2 pi h is 2 asin(sqrt(h / 2)).
     south = -90.0 + np.rad2deg(2.0 * np.arcsin(np.sqrt(towards_equator / 2.0)))
     south[-1] = 0.0
     return np.rad2deg(np.arcsin(sines))[::-1].copy(), np.concatenate([-south, south[-2::-1]])
 
 
 def row_lengths(n: int, octahedral: bool) -> NDArray[np.int64]:
-    """Cells in each row, (2 n,): 4 n throughout, or 20 at the poles and 4 more in each row to the equator."""
+    """Cells in each row, (2 n,): 4 n in all rows, or 20 at the poles and 4 more in each row towards the equator."""
     if not octahedral:
         return np.full(2 * n, 4 * n, np.int64)
     half = 4 * np.arange(1, n + 1, dtype=np.int64) + 16
@@ -34,7 +34,7 @@ def row_lengths(n: int, octahedral: bool) -> NDArray[np.int64]:
 
 
 def gaussian_mesh(n: int, octahedral: bool, name: str | None = None) -> Mesh:
-    """A global Gaussian grid of ``2 n`` rows, from north to south; the first cell of a row is centred at 0 E."""
+    """A global Gaussian grid of ``2 n`` rows from north to south. The first cell of each row is centred at 0 E."""
     lat, edges = gaussian_latitudes(n)
     lengths = row_lengths(n, octahedral)
     row = np.repeat(np.arange(2 * n), lengths)

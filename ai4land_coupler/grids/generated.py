@@ -1,4 +1,4 @@
-"""Grids that are made from a name, without a file."""
+"""Grids that are generated from a name, without a file."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ai4land_coupler.grids.latlon import latlon_mesh
 from ai4land_coupler.grids.mesh import Edges, Mesh
 from ai4land_coupler.grids.spheres import cubed_sphere_mesh, icosahedral_mesh
 
-#: The most cells that a name may ask for; more are not a host's grid but a slip of the finger.
+#: Largest number of cells of a generated grid. A larger number is probably a typing error.
 _MOST_CELLS = 100_000_000
 
 
 def generated_mesh(name: str, edges: Edges | None = None) -> Mesh | None:
-    """The global mesh of a name, or ``None`` where no rule has it.
+    """The global mesh for a name, or ``None`` if the name matches no rule.
 
     ========================  ===============================================================================
     ``F80``                   full Gaussian grid, 160 rows of 320 cells, north to south
     ``O80``                   octahedral reduced Gaussian grid, rows of 20, 24, ... cells
-    ``r360x180``              regular, as CDO counts: first centre at 0 E, an even number of rows from the south
-    ``global_0.5``            regular, as CDO counts: first cell at 180 W, rows from the south
-    ``ne30``, ``ne30pg2``     equiangular cubed sphere of 30 x 30 elements a face, each of 2 x 2 cells for pg2
-    ``ico5``                  icosahedron whose triangles were halved 5 times along each edge: 20 x 4**5 cells
+    ``r360x180``              regular, in CDO's order: first centre at 0 E, an even number of rows from the south
+    ``global_0.5``            regular, in CDO's order: first cell at 180 W, rows from the south
+    ``ne30``, ``ne30pg2``     equiangular cubed sphere, 30 x 30 elements on each face, each with 2 x 2 cells for pg2
+    ``ico5``                  icosahedron with each edge halved 5 times: 20 x 4**5 cells
     ========================  ===============================================================================
 
     Raises
     ------
     GridError
-        Names of a known form that no rule gives cells for, as the classical reduced Gaussian ``N80``; too many cells.
+        The name has a known form but no rule (the classical reduced Gaussian ``N80``), or the grid has too many cells.
     """
     for pattern, rule in _RULES:
         match = re.fullmatch(pattern, name)
@@ -63,7 +63,7 @@ def _regular(name: str, match: re.Match[str]) -> Mesh:
     nlon, nlat = int(match[1]), int(match[2])
     _limit(name, nlon * nlat, nlon // 3, nlat)
     if nlat % 2:
-        # CDO's rows of an odd number run from pole to pole, the first and the last half as high as the others
+        # With an odd number of rows, CDO makes the first and the last row half as high as the others.
         raise GridError(
             "the rows of a regular grid of this name are not all alike",
             expected=f"an even number of rows, such as r{nlon}x{nlat + 1}",

@@ -1,4 +1,4 @@
-"""A name for a grid that does not depend on how its cells are spread over ranks."""
+"""A hash of a grid that does not depend on the distribution of its cells over ranks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ai4land_coupler.grids.mesh import Mesh, merge_corners, next_corners
 
 Words = NDArray[np.uint64]
 
-#: Two lanes of 64 bits, each from a seed of its own (digits of pi).
+#: Seeds of the two 64-bit parts of the digest (digits of pi).
 _SEEDS = (0x243F6A8885A308D3, 0x13198A2E03707344)
 
 
 def grid_hash(mesh: Mesh, comm: Any = None) -> str:
     """Digest of a whole grid, 32 hexadecimal digits: for caches, restarts and provenance. Collective.
 
-    It is the same on any number of ranks, whatever the order of the cells, the corner that a cell starts from,
-    padding, and whole turns of longitude; it differs for any moved corner or centre, mask, id, or kind of edges.
-    Names and notes do not count. Every cell has a digest of 128 bits; the digests are added, so the sum does not
-    depend on the order. It is no cryptographic hash: somebody who tries can make two grids with one hash.
+    The hash does not depend on the number of ranks, the order of the cells, the first corner of a cell, padding, or
+    whole turns of longitude. It changes if a corner, a centre, the mask, an id or the kind of edges changes. Names and
+    notes are not included. Every cell has a digest of 128 bits. The digests are added, so the order does not matter.
+    This is not a cryptographic hash: two different grids with the same hash can be made on purpose.
     """
     sums = [int(lane.sum(dtype=np.uint64)) for lane in _cell_digests(mesh)]
     counts, sizes = [mesh.size], [mesh.global_size]
@@ -35,7 +35,7 @@ def grid_hash(mesh: Mesh, comm: Any = None) -> str:
 
 
 def _cell_digests(mesh: Mesh) -> list[Words]:
-    """One digest of each cell a lane, uint64 (n,)."""
+    """The digest of each cell, in two parts, each uint64 (n,)."""
     merged = merge_corners(mesh)
     used = ~np.isnan(merged.corner_lat)
     lon, lat = _words(np.mod(merged.corner_lon, 360.0)), _words(merged.corner_lat)
@@ -46,19 +46,19 @@ def _cell_digests(mesh: Mesh) -> list[Words]:
         whole += [_words(np.mod(mesh.centre_lon, 360.0)), _words(mesh.centre_lat)]
     lanes = []
     for seed in _SEEDS:
-        # a sum over the edges does not tell where the ring of corners starts, but its direction
+        # The sum over edges depends on the direction of the corners, but not on the first corner.
         edges = np.where(used, mix(np.uint64(seed), lon, lat, *ends), np.uint64(0))
         lanes.append(mix(np.uint64(seed), edges.sum(axis=1, dtype=np.uint64), *whole))
     return lanes
 
 
 def _words(values: NDArray[np.float64]) -> Words:
-    """The bits of floats; 0.0 and -0.0 are one value."""
+    """The bits of floats. 0.0 and -0.0 give the same bits."""
     return np.ascontiguousarray(values + 0.0).view(np.uint64)
 
 
 def mix(start: np.uint64, *words: Words) -> Words:
-    """Digest words of 64 bits into one, in their order; arrays of one shape, which the answer has too.
+    """Combine 64-bit words in order into one digest. All arrays, and the result, have the same shape.
 
     Each round is the finaliser of SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195).
     """

@@ -1,4 +1,4 @@
-"""Latitude-longitude grids as meshes, and meshes split over ranks."""
+"""Latitude-longitude grids as meshes, and the distribution of meshes over ranks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def latlon_mesh(grid: LatLonGrid, name: str, cells: NDArray[np.int64] | None = N
     Parameters
     ----------
     cells:
-        Global ids (``row * nlon + col``) of the cells that are taken, int64 (n,); default all, in order.
+        Global ids (``row * nlon + col``) of the selected cells, int64 (n,). Default: all cells in order.
     """
     ids = np.arange(grid.size, dtype=np.int64) if cells is None else np.asarray(cells, np.int64)
     rows, cols = np.divmod(ids, grid.nlon)
@@ -35,6 +35,6 @@ def box_corners(
 
 
 def partition(mesh: Mesh, rank: int, size: int) -> Mesh:
-    """The part of a mesh that one rank of ``size`` owns when its cells are split evenly, in their order."""
+    """The part of a mesh that a rank owns if the cells are distributed evenly, in order, over ``size`` ranks."""
     bounds = [mesh.size * part // size for part in (rank, rank + 1)]
     return mesh.take(np.arange(*bounds))

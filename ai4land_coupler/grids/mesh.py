@@ -1,4 +1,4 @@
-"""Polygonal grids of host models, as the part that one rank owns."""
+"""Polygonal grids of host models. Each rank has the part that it owns."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from numpy.typing import NDArray
 
 Edges = Literal["great_circle", "latlon"]
 
-#: Corners closer than this are one point, and an edge this straight is a meridian or parallel (degrees; 6 mm,
-#: the angle tolerance of YAC, 1e-9 rad).
+#: Corners closer than this are one point. An edge that deviates less than this from a meridian or a parallel is one
+#: (degrees; 6 mm, the angle tolerance of YAC, 1e-9 rad).
 POINT_TOLERANCE = 5e-8
 
-#: Cells flatter than this have no area (:func:`flatness`).
+#: Cells flatter than this have zero area (:func:`flatness`).
 FLAT = 1e-9
 
-#: Cells that are worked on in one go.
+#: Number of cells that are processed together.
 _PIECE = 32768
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """The cells of a grid that this rank owns; a rank without cells is legal.
+    """The cells of a grid that this rank owns. A rank may have no cells.
 
     Parameters
     ----------
     name:
-        For messages and provenance.
+        Name in messages and provenance.
     cell_ids:
         Global ids of the owned cells, int64, 0-based, unique over all ranks; shape (n,).
     corner_lon, corner_lat:
         Corners in degrees, counter-clockwise seen from outside, float64 (n, k); unused corners are NaN at
-        the end of a row.
+        the end of each row.
     edges:
-        ``great_circle``, or ``latlon`` where edges follow meridians and parallels.
+        ``great_circle``, or ``latlon`` if edges follow meridians and parallels.
     mask:
-        True for cells that take part; shape (n,).
+        False for masked cells; shape (n,).
     global_size:
-        Cells of the whole grid over all ranks.
+        Number of cells of the whole grid on all ranks.
     centre_lon, centre_lat:
-        Points that values stand for, where they are not the middles of the corners; degrees, (n,).
+        Location of the values, if it is not the middle of the corners; degrees, (n,).
     notes:
-        What was changed on reading: cells masked or turned, bounds made. For provenance.
+        Changes made on reading (cells masked or reversed, bounds made), for provenance.
     """
 
     name: str
@@ -77,9 +77,9 @@ class Mesh:
         )
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitude (0 to 360) and latitude (degrees) of each cell's point: as given, else the mean of its corners.
+        """Longitude (0 to 360) and latitude (degrees) of each cell's centre: as given, else the mean of its corners.
 
-        NaN for a cell that has neither: one that is masked.
+        NaN for a masked cell without corners and without a given centre.
         """
         if self.centre_lon is not None and self.centre_lat is not None:
             return np.mod(self.centre_lon, 360.0), self.centre_lat
@@ -91,13 +91,13 @@ class Mesh:
 
 
 def lon_difference(lon: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``lon - origin`` as the shorter way round, -180 to 180 degrees; small differences keep all their digits."""
+    """``lon - origin`` in the shorter direction, -180 to 180 degrees. Small differences keep all their digits."""
     difference = lon - origin
     return np.asarray(difference - 360.0 * np.round(difference / 360.0))
 
 
 def next_corners(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude of the corner that follows each corner (n, k), NaN where a corner is unused."""
+    """Longitude and latitude of the corner after each corner (n, k). NaN for unused corners."""
     used = ~np.isnan(mesh.corner_lat)
     if used.all():
         return np.roll(mesh.corner_lon, -1, axis=1), np.roll(mesh.corner_lat, -1, axis=1)
@@ -113,21 +113,21 @@ def at_pole(lat: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees to points of the unit sphere; adds an axis of 3 at the end."""
+    """Convert degrees to points of the unit sphere. Adds an axis of length 3 at the end."""
     lon, lat = np.deg2rad(lon), np.deg2rad(lat)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def lon_lat(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude (0 to 360) and latitude in degrees of points in space (..., 3), of any length but 0."""
+    """Longitude (0 to 360) and latitude in degrees of vectors (..., 3) of any length except 0."""
     x, y, z = np.moveaxis(points, -1, 0)
     return np.rad2deg(np.arctan2(y, x)) % 360.0, np.rad2deg(np.arctan2(z, np.hypot(x, y)))
 
 
 def latlon_edges(mesh: Mesh) -> NDArray[np.bool_]:
-    """Which edges are parts of a meridian or a parallel, (n, k); True where a corner is unused.
+    """Whether each edge is part of a meridian or a parallel, (n, k). True for unused corners.
 
-    A meridian has equal longitudes or one end at a pole, a parallel equal latitudes (``POINT_TOLERANCE``).
+    A meridian has equal longitudes or one end at a pole. A parallel has equal latitudes (``POINT_TOLERANCE``).
     """
     lon, lat = next_corners(mesh)
     meridian = np.abs(lon_difference(lon, mesh.corner_lon)) <= POINT_TOLERANCE
@@ -137,10 +137,10 @@ def latlon_edges(mesh: Mesh) -> NDArray[np.bool_]:
 
 
 def merge_corners(mesh: Mesh) -> Mesh:
-    """Drop corners that repeat the one after them: padding of files, and the two corners of a cell at a pole.
+    """Drop corners that repeat the next corner: padding of files, and the two corners of a cell at a pole.
 
-    Corners at a pole are one point whatever their longitudes, so a polar cell of a latitude-longitude grid
-    becomes a triangle. A cell that is a point keeps no corners.
+    All corners at a pole are one point, for any longitude, so a polar cell of a latitude-longitude grid
+    becomes a triangle. A cell whose corners are all one point keeps no corners.
     """
     lon, lat = next_corners(mesh)
     same = np.abs(lat - mesh.corner_lat) <= POINT_TOLERANCE
@@ -160,7 +160,7 @@ def merge_corners(mesh: Mesh) -> Mesh:
 def centres_off(mesh: Mesh) -> NDArray[np.bool_]:
     """Cells whose given centre is more than twice their radius away from the middle of the corners, (n,).
 
-    Cells without corners, and those of a mesh without centres, are not off.
+    False for cells without corners, and for all cells of a mesh without centres.
     """
     lon, lat = mesh.centre_lon, mesh.centre_lat
     if lon is None or lat is None:
@@ -175,19 +175,19 @@ def centres_off(mesh: Mesh) -> NDArray[np.bool_]:
 
 
 def flatness(mesh: Mesh) -> NDArray[np.float64]:
-    """Signed area of each cell, projected on the plane at its centre, over its squared extent, (n,).
+    """Signed area of each cell on the plane at its centre, divided by its squared extent, (n,).
 
-    Counter-clockwise cells are positive. Cells without area are 0 but for rounding (``FLAT``); those without corners,
-    or narrower than points are told apart (``POINT_TOLERANCE``), are 0.
+    Positive for counter-clockwise cells. Zero, except for rounding (``FLAT``), for cells with zero area. Exactly zero
+    for cells without corners and for cells narrower than ``POINT_TOLERANCE``.
     """
-    if mesh.size > _PIECE:  # in pieces that fit the cache: less memory, and twice as fast
+    if mesh.size > _PIECE:  # pieces fit the CPU cache: less memory, twice as fast
         pieces = [np.arange(begin, min(begin + _PIECE, mesh.size)) for begin in range(0, mesh.size, _PIECE)]
         return np.concatenate([flatness(mesh.take(piece)) for piece in pieces])
     points = unit_vectors(mesh.corner_lon, mesh.corner_lat)
     following = unit_vectors(*next_corners(mesh))
     count = np.maximum((~np.isnan(mesh.corner_lat)).sum(axis=1), 1)[:, None]
     centre = np.nansum(points, axis=1) / count
-    # from the centre, or small cells would be lost in rounding
+    # Coordinates are relative to the centre. Otherwise rounding errors would dominate in small cells.
     points, following = points - centre[:, None], following - centre[:, None]
     doubled = np.einsum("ij,ij->i", np.nansum(np.cross(points, following), axis=1), centre)
     extent = np.max(np.nan_to_num((points**2).sum(axis=2)), axis=1)

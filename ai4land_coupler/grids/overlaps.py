@@ -1,8 +1,8 @@
-"""Pairs of cells that reach into each other.
+"""Finds pairs of cells that overlap.
 
-Two convex polygons are apart if, and only if, an edge of one of them parts them: all corners of the other lie beyond
-it. In the gnomonic projection great circles are straight lines, so this holds on the sphere; cells between meridians
-and parallels are boxes in longitude and latitude.
+Two convex polygons do not overlap if, and only if, an edge of one of them separates them: all corners of the other lie
+outside that edge. Great circles are straight lines in the gnomonic projection, so this is also true on the sphere.
+Cells between meridians and parallels are boxes in longitude and latitude.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, lon_lat, m
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-#: Cells that reach into each other by less than this share of their width are neighbours; below lies rounding.
+#: Cells that overlap by less than this share of their width are neighbours. Rounding causes such overlaps.
 DEPTH = 0.01
-#: Cells, and pairs of cells, that are looked at in one go, for memory.
+#: Numbers of cells and of pairs that are processed together, to limit memory.
 _CELLS_AT_ONCE, _PAIRS_AT_ONCE = 8192, 65536
 
 
 def overlapping(own: Mesh, others: Mesh) -> tuple[Indices, Indices]:
-    """Global ids of owned cells, and of the other cell of greater id that each overlaps, (m,) and (m,).
+    """Pairs of overlapping cells: global ids of owned cells (m,), and of the other cells, which have greater ids (m,).
 
-    Overlaps count that are deeper than ``DEPTH`` of both cells' width, across every edge. Cells that are not convex
-    count as the triangles between their middle and their edges; those of ``latlon`` edges, and cells without corners,
-    are left out. Both meshes have edges of one kind.
+    An overlap must be deeper than ``DEPTH`` of the cells' width across every edge. Cells that are not convex are split
+    into the triangles between their middle and their edges. Cells without corners, and cells with ``latlon`` edges
+    that are not convex, are ignored. Both meshes must have the same kind of edges.
     """
     pairs = [np.zeros((2, 0), np.int64)]
     if own.size and others.size:
@@ -47,7 +47,7 @@ def overlapping(own: Mesh, others: Mesh) -> tuple[Indices, Indices]:
 
 
 def _convex(mesh: Mesh) -> tuple[Indices, _Shapes]:
-    """Cells as convex shapes, and the global id of the cell that each belongs to."""
+    """Split cells into convex shapes. Returns the global id of the cell of each shape, and the shapes."""
     mesh = merge_corners(mesh)
     shapes = _shapes(mesh)
     hollow = np.flatnonzero(np.isnan(shapes.radius) & ~np.isnan(mesh.corner_lat[:, 0]))
@@ -76,11 +76,11 @@ def _convex(mesh: Mesh) -> tuple[Indices, _Shapes]:
 
 @dataclass(frozen=True)
 class _Shapes:
-    """Convex cells, their corners padded by the first one.
+    """Convex cells. Unused corners repeat the first one.
 
-    ``place`` are unit vectors (n, k, 3), or longitude, latitude (degrees) and cosine of the latitude; ``line`` tells
-    the edges: unit normals (n, k, 3), or see :func:`_lines_latlon`; NaN where an edge is unused. ``width`` is how far a
-    cell reaches from each of its edges (n, k).
+    ``place`` has the corners: unit vectors (n, k, 3), or longitude, latitude (degrees) and cosine of the latitude.
+    ``line`` has the edges: unit normals (n, k, 3), or see :func:`_lines_latlon`; NaN for unused edges. ``width`` is
+    the largest distance of a cell's corners from each of its edges (n, k).
     """
 
     place: Floats
@@ -120,7 +120,7 @@ def _shapes(mesh: Mesh) -> _Shapes:
 
 
 def _lines_latlon(mesh: Mesh) -> Floats:
-    """Edges that follow meridians and parallels, (n, k, 4): longitude, latitude, and how depth grows with them.
+    """Edges that follow meridians and parallels, (n, k, 4): longitude, latitude, and the change of depth with each.
 
     Depth is ``line[2] * (longitude difference) * cos(latitude) + line[3] * (latitude difference)``.
     """
@@ -135,7 +135,7 @@ def _lines_latlon(mesh: Mesh) -> Floats:
 
 
 def _distance(cells: _Shapes, others: _Shapes) -> Floats:
-    """How far inside of each edge of a cell each corner of another lies, radians, (n, edges, corners)."""
+    """Distance of another cell's corners from each edge, positive inside, radians, (n, edges, corners)."""
     if not cells.latlon:
         return np.asarray(np.einsum("nej,ncj->nec", cells.line, others.place))
     line, place = cells.line[:, :, None], others.place[:, None]
@@ -144,7 +144,7 @@ def _distance(cells: _Shapes, others: _Shapes) -> Floats:
 
 
 def _parted(cells: _Shapes, others: _Shapes) -> NDArray[np.bool_]:
-    """Whether an edge of each cell parts it from the other cell of the same index, (n,)."""
+    """Whether an edge of each cell separates it from the other cell with the same index, (n,)."""
     inside = _distance(cells, others)
     deepest = inside.max(axis=2)
     width = np.minimum(cells.width, deepest - inside.min(axis=2))
@@ -152,7 +152,7 @@ def _parted(cells: _Shapes, others: _Shapes) -> NDArray[np.bool_]:
 
 
 def _near(these: _Shapes, those: _Shapes) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs of cells whose enclosing spheres meet, as local indices; cells of one size class at a time."""
+    """Pairs of cells whose enclosing spheres overlap, as local indices. Each search has cells of one size class."""
     from scipy.spatial import cKDTree
 
     classes = [_size_classes(shapes.radius) for shapes in (these, those)]
@@ -170,7 +170,7 @@ def _near(these: _Shapes, those: _Shapes) -> Iterator[tuple[Indices, Indices]]:
 
 
 def _size_classes(radius: Floats) -> list[Indices]:
-    """Local indices of cells by the power of two of their radius; those without one are left out."""
+    """Local indices of cells, grouped by the power of two of their radius. Cells without a radius are skipped."""
     sized = np.flatnonzero(np.isfinite(radius) & (radius > 0))
     power = np.ceil(np.log2(radius[sized])).astype(np.int64)
     return [sized[power == value] for value in np.unique(power)]

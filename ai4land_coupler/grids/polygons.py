@@ -1,6 +1,6 @@
-"""From the polygons that a file holds to a mesh: what is normalised, masked by a rule, or refused.
+"""Makes a mesh from the polygons of a file. Faulty cells are corrected, masked or refused.
 
-docs/grids.md has the rules. ``Mesh.notes`` lists every change.
+docs/grids.md explains the rules. ``Mesh.notes`` lists every change.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from ai4land_coupler.grids.mesh import (
 )
 from ai4land_coupler.grids.overlaps import overlapping
 
-#: How far beyond a pole single-precision files may reach (degrees); such corners are put on the pole.
+#: How far beyond a pole single-precision files may reach (degrees). Such corners are moved to the pole.
 _POLE_OVERSHOOT = 1e-5
-#: Share of a file's cells that may be inverted or flat: single faults of real grids, as in ORCA2. They are masked.
+#: Largest share of cells that are masked because they are inverted or flat. Real grids such as ORCA2 have a few.
 _ODD_SHARE = 1e-3
-#: How far the areas of a file may be off those of its corners, as a median over its cells.
+#: Largest relative difference (median) between the areas in a file and the areas from its corners.
 _AREA_TOLERANCE = 0.01
-#: The areas of a file that are nearer than this to those of its corners need no note.
+#: Smaller relative differences of areas are not noted.
 _AREA_NOTE = 1e-4
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """The cells of a file in their order there, as they were found.
+    """The uncorrected cells of a file, in the order of the file.
 
-    ``lon`` and ``lat`` are corners in degrees, (n, k), NaN where one is unused or missing; ``mask`` is True for
-    cells that take part; ``area`` is in steradians, NaN where a cell has none; ``disjoint`` for cells made from
-    axes, which turn the right way and do not overlap.
+    ``lon`` and ``lat`` are corners in degrees, (n, k), NaN for unused or missing corners. ``mask`` is False for
+    masked cells. ``area`` is in steradians, NaN if missing. ``disjoint`` is True for cells made from axes, which are
+    counter-clockwise and do not overlap.
     """
 
     lon: NDArray[np.float64]
@@ -58,13 +58,13 @@ class Polygons:
 
 
 def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect | None = None) -> Mesh:
-    """The whole mesh of a file, validated.
+    """Make the whole mesh of a file, and validate it.
 
     Raises
     ------
     GridError
-        Its cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), turn both ways, overlap, leave gaps in
-        what ``expect`` says is global, or do not have the areas that the file says.
+        Cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), in both directions, overlap, leave gaps
+        although ``expect`` is ``global``, or have other areas than the file gives.
     """
     if len(polygons.lon) == 0:
         raise GridError("a grid file has no cells", where=path)
@@ -72,7 +72,7 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     over = (np.abs(lat) > 90.0) & (np.abs(lat) <= 90.0 + _POLE_OVERSHOOT)
     lat[over] = np.sign(lat[over]) * 90.0
     unused = ~polygons.mask & ~_complete(lon, lat)
-    lon[unused], lat[unused] = np.nan, np.nan  # fill values, as of land that an ocean model has no processors for
+    lon[unused], lat[unused] = np.nan, np.nan  # fill values, as in land areas without processors of an ocean model
     mesh = Mesh(
         path.stem,
         np.arange(len(lon), dtype=np.int64),
@@ -99,19 +99,19 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     if not polygons.disjoint and not tiles_sphere(mesh):
         mesh = _mask_overlapping(mesh)
     odd = polygons.mask & ~mesh.mask
-    check_total(mesh.take(np.flatnonzero(~odd)), expect=expect)  # what repeats others must not hide a gap
+    check_total(mesh.take(np.flatnonzero(~odd)), expect=expect)  # Repeated cells must not hide a gap.
     return mesh
 
 
 def _complete(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Cells of at least 3 corners that are in range, and NaN behind them alone, (n,)."""
+    """Cells with at least 3 corners, all in range, and NaN only after the last corner, (n,)."""
     missing = np.isnan(lon) & np.isnan(lat)
     good = missing | ((np.abs(lon) <= 720.0) & (np.abs(lat) <= 90.0))
     return np.asarray(good.all(axis=1) & ~missing[:, :3].any(axis=1) & (missing[:, :-1] <= missing[:, 1:]).all(axis=1))
 
 
 def _counter_clockwise(mesh: Mesh) -> Mesh:
-    """Turn a file that is clockwise throughout; mask a few cells that are inverted against all others."""
+    """Reverse the corners if most cells are clockwise. Mask the cells in the other direction if they are few."""
     turn = flatness(mesh)
     right, wrong = turn > FLAT, turn < -FLAT
     notes = mesh.notes
@@ -134,14 +134,14 @@ def _counter_clockwise(mesh: Mesh) -> Mesh:
 
 
 def _reversed(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The used corners of each row in reverse order, NaN still at the end."""
+    """Reverse the used corners of each row. NaN stays at the end."""
     used = (~np.isnan(corners)).sum(axis=1)[:, None]
     columns = np.arange(corners.shape[1])
     return np.take_along_axis(corners, np.where(columns < used, used - 1 - columns, columns), axis=1)
 
 
 def _mask_flat(mesh: Mesh) -> Mesh:
-    """Mask a few cells without area; more of them are left to :func:`validate`, which refuses them."""
+    """Mask cells with zero area if they are few. Otherwise :func:`validate` refuses them."""
     flat = mesh.mask & (np.abs(flatness(mesh)) <= FLAT)
     if not flat.any() or flat.sum() > _ODD_SHARE * mesh.size:
         return mesh
@@ -150,7 +150,7 @@ def _mask_flat(mesh: Mesh) -> Mesh:
 
 
 def _mend_centres(mesh: Mesh) -> Mesh:
-    """Put a few centres that lie outside of their cells into the middle; more of them are left to be refused."""
+    """Move centres outside their cells to the middle if they are few. Otherwise :func:`validate` refuses them."""
     off = centres_off(mesh) & mesh.mask
     if not off.any() or off.sum() > _ODD_SHARE * mesh.size or mesh.centre_lon is None or mesh.centre_lat is None:
         return mesh
@@ -164,10 +164,10 @@ def _mend_centres(mesh: Mesh) -> Mesh:
 
 
 def _mask_repeated(mesh: Mesh) -> Mesh:
-    """Of cells with the same corners let the first one take part; where there are more than two, none.
+    """If two cells have the same corners, mask the second. If more than two cells have them, mask all.
 
-    Pairs are the fold of a tripolar grid, or a column that a cyclic grid repeats; a polygon that comes more often
-    is a filler.
+    Pairs occur at the fold of a tripolar grid, or in a repeated column of a cyclic grid. A polygon that occurs more
+    often is a filler.
     """
     taken = np.flatnonzero(mesh.mask)
     points = unit_vectors(mesh.corner_lon[taken], mesh.corner_lat[taken])
@@ -201,7 +201,7 @@ def _mask_repeated(mesh: Mesh) -> Mesh:
 
 
 def _same_corners(points: NDArray[np.float64], these: NDArray[np.intp], those: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether cells have the same corners, in whatever order, within the tolerance of points, (m,)."""
+    """Whether cells have the same corners in any order, within ``POINT_TOLERANCE``, (m,)."""
     answer = np.zeros(these.size, bool)
     for start in range(0, these.size, 65536):
         part = slice(start, start + 65536)
@@ -213,12 +213,12 @@ def _same_corners(points: NDArray[np.float64], these: NDArray[np.intp], those: N
 
 
 def _mask_overlapping(mesh: Mesh) -> Mesh:
-    """Mask a few cells that reach into each other, as those of ORCA2 around the Caspian Sea do.
+    """Mask cells that overlap, such as those of ORCA2 around the Caspian Sea.
 
     Raises
     ------
     GridError
-        More than one cell in a thousand.
+        More than one cell in a thousand overlaps.
     """
     taken = mesh.take(np.flatnonzero(mesh.mask))
     first, second = overlapping(taken, taken)
@@ -240,7 +240,7 @@ def _mask_overlapping(mesh: Mesh) -> Mesh:
 
 
 def _compare_areas(mesh: Mesh, given: NDArray[np.float64] | None) -> Mesh:
-    """Compare the areas that a file gives with those of its corners."""
+    """Compare the areas in a file with the areas from its corners."""
     area = cell_area(mesh) / EARTH_RADIUS**2
     usable = mesh.mask & (area > 0)
     if given is None or not (usable := usable & np.isfinite(given)).any():

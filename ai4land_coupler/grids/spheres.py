@@ -1,4 +1,4 @@
-"""Grids made from a cube or an icosahedron, with great-circle edges."""
+"""Cubed-sphere and icosahedral grids, with great-circle edges."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ai4land_coupler.grids.mesh import Mesh, lon_lat
 
 Floats = NDArray[np.float64]
 
-#: Origin and the two directions of each face of the cube, so that seen from outside the second turns left of the first:
-#: four faces around the equator from 0 E eastward, then south and north.
+#: Origin and two directions of each face of the cube. Seen from outside, the second direction is to the left of the
+#: first. Order: four faces along the equator from 0 E eastward, then south and north.
 _FACES = (
     ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
@@ -24,13 +24,13 @@ _FACES = (
 def cubed_sphere_mesh(n: int, name: str, split: int = 1) -> Mesh:
     """The equiangular gnomonic cubed sphere of ``6 n**2`` elements (Ronchi et al. 1996, doi:10.1006/jcph.1996.0047).
 
-    Each element is split into ``split**2`` cells, as the physics grids of CAM-SE are (``ne30pg2``): equal steps of the
-    bilinear map between its corners, put on the sphere. Cells are counted face by face, row by row; CAM-SE counts the
-    same cells along a space-filling curve.
+    Each element is split into ``split**2`` cells, as in the physics grids of CAM-SE (``ne30pg2``): equal steps of the
+    bilinear map between its corners, projected to the sphere. Cells are numbered face by face, row by row. CAM-SE
+    numbers the same cells along a space-filling curve.
     """
     slope = np.tan(np.linspace(-np.pi / 4, np.pi / 4, n + 1))
     slope[[0, -1]] = -1.0, 1.0
-    slope = (slope - slope[::-1]) / 2  # symmetric to the bit: faces share their corners
+    slope = (slope - slope[::-1]) / 2  # exactly symmetric, so that faces share their corners
     points = np.empty((6, n + 1, n + 1, 3))
     for face, (origin, right, up) in enumerate(_FACES):
         points[face] = (
@@ -44,7 +44,7 @@ def cubed_sphere_mesh(n: int, name: str, split: int = 1) -> Mesh:
 
 
 def _refined(points: Floats, split: int, axis: int) -> Floats:
-    """Points along an axis, with ``split - 1`` more in equal steps between each two."""
+    """Insert ``split - 1`` points in equal steps between neighbouring points along an axis."""
     first = np.moveaxis(points, axis, 0)
     weight = np.arange(split).reshape(-1, *[1] * (points.ndim - 1)) / split
     between = first[:-1, None] * (1 - weight) + first[1:, None] * weight
@@ -52,9 +52,9 @@ def _refined(points: Floats, split: int, axis: int) -> Floats:
 
 
 def icosahedral_mesh(level: int, name: str) -> Mesh:
-    """An icosahedron with a vertex at either pole, its triangles halved along each edge ``level`` times.
+    """An icosahedron with a vertex at each pole. Each edge is halved ``level`` times.
 
-    The four parts of a triangle follow each other: at its three corners, then the one in the middle.
+    The four parts of a triangle are consecutive: first the three at its corners, then the middle one.
     """
     triangles = _icosahedron()
     for _ in range(level):

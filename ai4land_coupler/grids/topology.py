@@ -1,4 +1,4 @@
-"""Nodes, edges and faces of a mesh, for interfaces that describe a grid by its topology."""
+"""Nodes, edges and faces of a mesh, for interfaces that describe grids by their topology."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ai4land_coupler.grids.mesh import Mesh, merge_corners, next_corners
 
 @dataclass(frozen=True)
 class Topology:
-    """The owned cells of a mesh as faces over shared nodes and edges. Indices are 0-based and local.
+    """The owned cells of a mesh as faces with shared nodes and edges. Indices are 0-based and local.
 
     Parameters
     ----------
     node_lon, node_lat:
-        Degrees, longitudes 0 to 360; (nodes,). Corners at the same place are one node.
+        Degrees, longitudes 0 to 360, (nodes,). Corners at the same point are one node.
     edge_nodes:
-        The two ends of each edge, int32 (edges, 2), the smaller index first; an edge that two faces share is one.
+        The two nodes of each edge, int32 (edges, 2), smaller index first. Two faces share their common edge.
     nodes_per_face:
         int32 (faces,).
     face_nodes, face_edges:
-        Nodes and edges of one face after the other, int32 (sum of nodes_per_face,): counter-clockwise, and each edge
-        is the one from its node to the next.
+        Nodes and edges of all faces in order, counter-clockwise, int32 (sum of nodes_per_face,). Each edge starts at
+        the node with the same index.
     """
 
     node_lon: NDArray[np.float64]
@@ -36,7 +36,7 @@ class Topology:
 
 
 def topology(mesh: Mesh) -> Topology:
-    """Nodes and edges of the owned cells. Corners are one node where they agree to 1e-9 degrees (0.1 mm)."""
+    """Nodes and edges of the owned cells. Corners that agree to 1e-9 degrees (0.1 mm) are one node."""
     merged = merge_corners(mesh)
     used = ~np.isnan(merged.corner_lat)
     following = next_corners(merged)
@@ -56,6 +56,6 @@ def topology(mesh: Mesh) -> Topology:
 
 
 def _keys(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Places that compare as equal where they are one: complex numbers sort by both of their parts."""
+    """Complex numbers that are equal for equal points. Complex numbers are sorted by both of their parts."""
     lon = np.where(np.abs(lat) >= 90.0 - 1e-9, 0.0, np.round(lon, 9) % 360.0)
     return np.asarray(lon + 1j * np.round(lat, 9))

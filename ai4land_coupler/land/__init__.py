@@ -1,1 +1,1 @@
-"""One step on the land grid: inputs of tiles, predictors, allocation."""
+"""One time step on the land grid: the inputs of tiles, the predictors and the allocation."""

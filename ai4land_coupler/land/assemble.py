@@ -1,7 +1,7 @@
-"""A tile's inputs: one definition for training and for prediction.
+"""The inputs of a tile. Training and prediction use the same code.
 
-Whatever feeds a predictor (the running component, or a training set read from files) provides
-:class:`TileInputs`; :func:`assemble` turns it into the batch of named arrays that the predictor's spec asks for.
+The caller (the running component, or the code that reads a training set from files) provides :class:`TileInputs`.
+:func:`assemble` turns it into the batch of named arrays that the predictor's spec requires.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ LandReader = Callable[[str, int, Tile], NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class TileInputs:
-    """All that a step may read.
+    """Everything that a step may read.
 
     Parameters
     ----------
     fine, forcing:
-        The two grids.
+        The land grid and the forcing grid.
     land:
-        Reader of fields on the land grid: ``land_cover`` (int8 view classes, -1 outside), static fields,
-        outputs of earlier predictors, memories.
+        Reader of fields on the land grid: ``land_cover`` (int8 view classes, -1 outside the map), static fields,
+        outputs of earlier predictors, and memories.
     coarse:
         (name, offset) -> float32 on the whole forcing grid, NaN where missing: forcing and host imports.
     """
@@ -43,7 +43,7 @@ class TileInputs:
     coarse: Mapping[tuple[str, int], NDArray[np.float32]]
 
     def spread(self, values: NDArray[np.float32], window: Box) -> NDArray[np.float32]:
-        """Give each fine cell of a window the value of its forcing cell; NaN beyond the domain."""
+        """Give each land cell of a window the value of its forcing cell, or NaN outside the domain."""
         row = np.arange(window.row0, window.row1)
         lat = self.fine.lat0 + self.fine.dlat * (row + 0.5)
         rows = self.forcing.rows_of(np.asarray(lat, np.float64))
@@ -55,7 +55,7 @@ class TileInputs:
             inside = (index >= 0) & (index < self.fine.nlon)
         lon = self.fine.lon0 + self.fine.dlon * (index + 0.5)
         cols = self.forcing.cols_of(np.asarray(lon, np.float64), wrap=False)
-        # forcing cells at the edge reach beyond the domain; the land fields beside them do not
+        # Forcing cells at the edge reach beyond the domain, but land fields do not.
         good_rows = (row >= 0) & (row < self.fine.nlat) & (rows >= 0) & (rows < self.forcing.nlat)
         good_cols = inside & (cols >= 0) & (cols < self.forcing.nlon)
         spread = values[np.clip(rows, 0, self.forcing.nlat - 1)][:, np.clip(cols, 0, self.forcing.nlon - 1)]
@@ -69,14 +69,14 @@ def assemble(spec: PredictorSpec, tiles: Sequence[Tile], inputs: TileInputs, tim
 
     Returns
     -------
-    A batch whose fields are (B, T, Y, X): int8 for land cover, float32 for all else, missing cells filled
-    with the spec's ``fill``, those of a memory with the value it starts from. ``grid="forcing"`` fields come as
+    A batch whose fields are (B, T, Y, X): int8 for land cover, float32 for all others. Missing cells are filled with
+    the spec's ``fill``; missing cells of a memory get its first value. Fields with ``grid="forcing"`` are
     (B, T, Yc, Xc) over the whole forcing grid.
 
     Raises
     ------
     PluginError
-        Windows of different shapes.
+        The windows have different shapes.
     """
     shapes = {tile.window.shape for tile in tiles}
     if len(shapes) != 1:
@@ -110,7 +110,7 @@ def _field(field: FieldSpec, tile: Tile, inputs: TileInputs) -> NDArray[np.gener
 
 
 def window_of(array: NDArray[np.generic], window: Box, *, periodic: bool, fill: float = OUTSIDE) -> NDArray[np.generic]:
-    """Cut a window out of a whole-domain array (..., rows, cols); wraps or fills beyond its edges. A copy."""
+    """Copy a window from a whole-domain array (..., rows, cols). Cells beyond its edges wrap around or get ``fill``."""
     nlat, nlon = array.shape[-2:]
     rows = np.arange(window.row0, window.row1)
     cols = np.arange(window.col0, window.col1)

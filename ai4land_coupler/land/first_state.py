@@ -24,9 +24,9 @@ from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.store.provenance import instruction_set
 from ai4land_coupler.store.restart import Restart, check_compatible, read_state
 
-#: Native code of a cell of a map without data.
+#: Native code of map cells without data.
 NO_DATA = 99
-#: What must agree between a restart and a run that branches off from it; scenario, seed and years may differ.
+#: What must be the same in a restart and in a run that branches from it. Scenario, seed and years may differ.
 BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
 
 
@@ -36,9 +36,9 @@ class FirstState:
     Attributes
     ----------
     warnings:
-        What differs from the run that wrote a restart and does no harm, with counts.
+        Harmless differences from the run that wrote a restart, with counts.
     mended:
-        Cells of the initial map without data, by block; they are no land.
+        Number of cells of the initial map without data, by block. They are not land.
     """
 
     def __init__(self, setup: LandSetup, forcing: LandForcing) -> None:
@@ -47,7 +47,7 @@ class FirstState:
         self.mended: dict[Mended, int] = {}
 
     def from_map(self) -> LandState:
-        """The declared initial map, and memories that start from it."""
+        """The state from the configured initial map, with memories at their first values."""
         setup = self._setup
         year = setup.initial_year
         blocks = setup.own_blocks
@@ -59,19 +59,19 @@ class FirstState:
         return LandState(setup.config.time.start, cover, {}, memory)
 
     def open_restart(self, folder: Path, year: int | None, *, branch: bool = False) -> Restart:
-        """A restart that fits this run.
+        """Open a restart that this run can continue from.
 
         Parameters
         ----------
         year:
-            ``None``: the last one of the folder; for a branch that of ``time.start``.
+            ``None``: the last restart in the folder; for a branch, the restart of ``time.start``.
         branch:
-            Whether another run wrote it: grids, legend, block plan and predictors must agree, the rest may differ.
+            Whether another run wrote it. Only the items of ``BRANCH_KEEPS`` must then be the same.
 
         Raises
         ------
         ConfigError, DataError
-            There is none, it is damaged, or it is of a run that does not fit.
+            No restart exists, it is damaged, or it belongs to a run that does not match.
         """
         setup = self._setup
         if branch and year is None:
@@ -85,10 +85,10 @@ class FirstState:
         return restart
 
     def from_restart(self, restart: Restart, *, branch: bool = False) -> LandState:
-        """The state of a restart. A branch starts at ``time.start``, whatever year the restart is of.
+        """The state of a restart. A branch starts at ``time.start``, even if the restart is of another year.
 
-        A branch counts the scenario's change on from where the other run counted it. With ``time.base_year`` it counts
-        anew, from the map of the restart and the scenario of that year.
+        A branch counts the scenario's change from the same base as the other run. With ``time.base_year`` the base is
+        the map of the restart and the scenario of that year.
         """
         time = self._setup.config.time
         state = read_state(restart, [block.id for block in self._setup.own_blocks])
@@ -100,7 +100,7 @@ class FirstState:
         return replace(state, year=time.start, memory=memory)
 
     def _first_allocation(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, Any]]:
-        """What the allocation remembers before the first step, from a map and the scenario of the base year."""
+        """The allocation's memory before the first step, from a map and the scenario of the base year."""
         setup = self._setup
         shares = np.full((len(setup.map_maker.crosswalk.groups), *setup.plan.forcing.shape), np.nan)
         if setup.follows_scenario and cover:
@@ -114,7 +114,7 @@ class FirstState:
 
 
 def identity(setup: LandSetup) -> dict[str, Any]:
-    """What a restart must agree on with the run that continues it."""
+    """What must be the same in a restart and in the run that continues it."""
     config = setup.config
     return {
         "grid": setup.grid.hash,
@@ -131,20 +131,20 @@ def identity(setup: LandSetup) -> dict[str, Any]:
 
 
 def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:
-    """Cells of the initial map without data, by block."""
+    """Number of cells of the initial map without data, by block."""
     source, year = f"initial map, {setup.initial}", setup.initial_year
     return {Mended(source, "no_data", year, f"block {i}"): int((c == NO_DATA).sum()) for i, c in cover.items()}
 
 
 def read_cover(initial: NamedAdapter, legend: Legend, grid: LatLonGrid, year: int) -> NDArray[np.uint8]:
-    """The map of a year in native codes, uint8 of the shape of ``grid``.
+    """Read the map of a year in native codes, uint8 with the shape of ``grid``.
 
     Raises
     ------
     ConfigError
-        When the adapter says that it has another legend.
+        The adapter reports another legend.
     DataError
-        When the map holds codes that the legend does not know.
+        The map has codes that are not in the legend.
     """
     cover = initial.adapter.read(Request(("land_cover",), grid, (year,)))["land_cover"]
     codes = np.asarray(cover.values, np.uint8).reshape(grid.shape)

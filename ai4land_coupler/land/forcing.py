@@ -1,4 +1,4 @@
-"""The forcing of a step: which variables of which years predictors and the allocation need, and their values."""
+"""The forcing of a step: the variables and years that predictors and the allocation need, and their values."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ai4land_coupler.land.setup import LandSetup
 class StepForcing:
     """The forcing of one step, on the whole forcing grid.
 
-    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: scenario shares of land by group in the new
-    year, float64 (group, rows, cols), or ``None`` where the run follows no scenario.
+    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: the scenario's shares of land by group in the new
+    year, float64 (group, rows, cols), or ``None`` if the run follows no scenario.
     """
 
     fields: Mapping[tuple[str, int], NDArray[np.float32]]
@@ -32,7 +32,7 @@ class LandForcing:
     Parameters
     ----------
     passed:
-        Variables (name, units) that are read for hosts every year, besides those of the predictors.
+        Variables (name, units) that are passed to hosts every year, in addition to the inputs of the predictors.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class LandForcing:
                         self._wanted.setdefault(offset, []).append(field)
 
     def of_step(self, clock: Clock) -> StepForcing:
-        """The forcing of the step that ends at the clock's year; empty on ranks that do not predict."""
+        """The forcing of the step that ends at the clock's year. Empty on ranks that do not predict."""
         setup = self._setup
         if not setup.predicts:
             return StepForcing({}, None)
@@ -66,7 +66,7 @@ class LandForcing:
         return StepForcing(fields, shares)
 
     def shares(self, year: int) -> NDArray[np.float64]:
-        """The scenario's shares of land by group in a year, float64 (group, rows, cols); NaN without data."""
+        """The scenario's shares of land by group in a year, float64 (group, rows, cols). NaN means no data."""
         return self.reader.shares(self._setup.map_maker.crosswalk, year)
 
     def needs(self) -> dict[int, set[tuple[str, str]]]:
@@ -75,7 +75,7 @@ class LandForcing:
         Raises
         ------
         TimeError, FieldError
-            The scenario lacks a year or a state.
+            A year or a state is missing in the scenario.
         """
         setup = self._setup
         needs: dict[int, set[tuple[str, str]]] = {}
@@ -92,12 +92,12 @@ class LandForcing:
         return needs
 
     def check_years(self) -> None:
-        """Look for every year of the forcing that the run will read, without reading it.
+        """Check that every year of the forcing that the run will read exists. No data are read.
 
         Raises
         ------
         TimeError, FieldError
-            A year that no adapter has, such as one that is missing between others.
+            No adapter has a year. For example, it is missing between other years.
         """
         for year, wanted in sorted(self.needs().items()):
             for name, _ in sorted(wanted):
@@ -111,11 +111,11 @@ class LandForcing:
         return {setup.base_year, *(clock.now for clock in setup.clock.remaining())}
 
     def _years(self, clock: Clock) -> dict[int, int]:
-        """Year of each offset of a step; always of the step itself and of the one before."""
+        """Year of each offset of a step. The offsets 0 and -1 (the step before) are always included."""
         return {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *self._wanted)}
 
 
 def static_needs(setup: LandSetup) -> dict[str, FieldSpec]:
-    """The static fields that the run reads, by name; those that may be missing, and are, left out."""
+    """The static fields that the run reads, by name, without optional fields that are missing."""
     specs = [field for entry in setup.predictors for field in entry.spec.inputs if field.source == "static"]
     return {s.name: s for s in specs if s.name in setup.static or s.missing == "error"}

@@ -1,4 +1,4 @@
-"""How much of the land the inputs of a run leave out; too much is refused before the first step."""
+"""Land cells without input data. A run with too many of them is refused before the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Gaps = dict[tuple[str, str], LandGaps]
 
 
 def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
-    """How much of the land of this rank's blocks the inputs of the next step leave out. Local."""
+    """Count the land cells of this rank's blocks without data in the inputs of the next step. Local."""
     found: Gaps = {}
     blocks = setup.own_blocks
     land = {block.id: setup.legend.to_view(state.cover[block.id]) != OUTSIDE for block in blocks}
@@ -38,17 +38,17 @@ def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
 
 
 def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
-    """Refuse inputs that leave out too much of the land.
+    """Refuse inputs that have no data on too much of the land.
 
     Parameters
     ----------
     parts:
-        What each rank found.
+        The gaps that each rank found.
 
     Raises
     ------
     DataError
-        Naming the variable and its files.
+        A gap is too large. The message names the variable and its files.
     """
     found: Gaps = {}
     for part in parts:
@@ -64,7 +64,7 @@ def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
 def _next_forcing(
     setup: LandSetup, forcing: LandForcing, state: LandState
 ) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, str]]:
-    """The variables of the forcing that the next step reads, and their units; none at the end of the run."""
+    """The forcing variables that the next step reads, and their units. No variables at the end of the run."""
     clock = setup.clock.at(state.year)
     units = {field.name: field.units for entry in setup.predictors for field in entry.spec.inputs}
     if clock.done:

@@ -1,7 +1,7 @@
-"""One step on the land grid: the pure function ``advance``.
+"""One time step on the land grid: the pure function ``advance``.
 
-``advance`` maps a land state, the forcing and the imports of a step to the next land state. It reads no files and
-changes nothing: whether adapters or a host filled its inputs it cannot tell.
+``advance`` computes the next land state from a land state, the forcing and the imports of a step. Apart from
+static fields it reads no files. It does not change its arguments. Inputs may come from adapters or from a host.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from ai4land_coupler.land.tiling import predict_tiles
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, exchange_windows
 
-#: What the allocation carries from step to step, by name (see ``MapMaker.begin``).
+#: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """The new state, and sums over this rank's blocks for the diagnostics, by block id."""
+    """The new state, and sums for the diagnostics by id of this rank's blocks."""
 
     state: LandState
     diagnostics: Mapping[int, Mapping[str, NDArray[np.float64]]]
@@ -51,7 +51,7 @@ class LandModel:
     owner:
         Rank of each block.
     land_blocks:
-        Ids of the blocks that hold any land, over all ranks: only these are predicted.
+        Ids of the blocks of all ranks that have land. Only these are predicted.
     predictors:
         In the order of a step (see :func:`order_predictors`).
     """
@@ -81,11 +81,11 @@ class LandModel:
         }
 
     def tiles(self, entry: NamedPredictor) -> list[Tile]:
-        """The tiles of all ranks that a predictor is run on."""
+        """The tiles of all ranks on which a predictor runs."""
         return self._tiles[entry.name]
 
     def only(self, blocks: Sequence[int]) -> LandModel:
-        """The same model on some of its blocks; the others keep their state."""
+        """The same model on some of its blocks. The other blocks keep their state."""
         return replace(self, land_blocks=blocks)
 
     def advance(
@@ -98,12 +98,12 @@ class LandModel:
         imports:
             Monthly fields of the host on the whole forcing grid, float32 (12, rows, cols).
         clock:
-            Stands at the new year.
+            The clock at the new year.
         """
         return self.complete(state, self.begin(state, forcing, clock), forcing, imports)
 
     def begin(self, state: LandState, forcing: StepForcing, clock: Clock) -> StepResult:
-        """The part of a step that waits for no import: it may be taken before the host has lived through the year."""
+        """Take the part of a step that needs no imports. It may run before the host has finished the year."""
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]] = {}
         new = LandState(clock.now, state.cover, {}, dict(state.memory))
         early = [entry for entry in self.predictors if entry.name not in self.late]
@@ -116,7 +116,7 @@ class LandModel:
         forcing: StepForcing,
         imports: Mapping[str, NDArray[np.float32]],
     ) -> StepResult:
-        """The rest of a step that :meth:`begin` began from the same state; together they are :meth:`advance`."""
+        """Finish a step that :meth:`begin` started from the same state. Together they equal :meth:`advance`."""
         late = [entry for entry in self.predictors if entry.name in self.late]
         return self._run(late, state, begun.state, forcing, imports, dict(begun.diagnostics))
 
@@ -145,7 +145,7 @@ class LandModel:
         imports: Mapping[str, NDArray[np.float32]],
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
     ) -> LandState:
-        """Run a predictor of yearly (or longer) steps over this rank's tiles."""
+        """Run a predictor with yearly (or longer) steps on this rank's tiles."""
         coarse = dict(forcing.fields) | {(name, 0): values.mean(axis=0) for name, values in imports.items()}
         inputs = self._inputs(entry, state, new, coarse)
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
@@ -172,7 +172,7 @@ class LandModel:
         forcing: StepForcing,
         imports: Mapping[str, NDArray[np.float32]],
     ) -> LandState:
-        """Run a monthly predictor through the twelve months before 1 January of the new year."""
+        """Run a monthly predictor for the twelve months before 1 January of the new year."""
         months: dict[str, dict[int, list[NDArray[np.float32]]]] = {}
         for month in range(12):
             coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
@@ -194,7 +194,7 @@ class LandModel:
     def _allocate(
         self, tile: Tile, logits: NDArray[np.float32], state: LandState, new: LandState, forcing: StepForcing
     ) -> BlockResult:
-        """The next map of one block, from the map and the allocation's memory of the last."""
+        """Make the next map of one block from its last map and the memory of the allocation."""
         block = self.plan.blocks[tile.id]
         memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
@@ -203,7 +203,7 @@ class LandModel:
             return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
 
     def _predict(self, entry: NamedPredictor, inputs: TileInputs, time: tuple[int, int]) -> Any:
-        """The tiles of this rank, timed."""
+        """Predict the tiles of this rank one by one, and measure the time."""
         own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
         stream = predict_tiles(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
         while True:
@@ -220,7 +220,7 @@ class LandModel:
         new: LandState,
         coarse: Mapping[tuple[str, int], NDArray[np.float32]],
     ) -> TileInputs:
-        """Exchange halos of all land fields that the predictor reads, before any tile is predicted."""
+        """Exchange the halos of all land fields that the predictor reads, before the first tile is predicted."""
         windows: dict[tuple[str, int], dict[int, NDArray[Any]]] = {}
         with self.timers("exchange"):
             for field in entry.spec.inputs:
@@ -257,5 +257,5 @@ def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:
 
 
 def _last(state: LandState, field: FieldSpec) -> dict[int, NDArray[np.float32]]:
-    """The last sample of the year of another predictor's output; nothing before it was made, or without land."""
+    """The last sample of the year of another predictor's output. Empty if it does not exist yet, or without land."""
     return {block: values[-1] for block, values in state.fields.get(field.name, {}).items()}

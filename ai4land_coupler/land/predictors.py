@@ -1,4 +1,4 @@
-"""The predictors of a run: under which names, in which order, and which of them wait for a host's imports."""
+"""The predictors of a run: their names, their order, and which of them need the imports of a host."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ai4land_coupler.errors import ConfigError
 
 @dataclass(frozen=True)
 class NamedPredictor:
-    """A predictor and the name under which the configuration lists it."""
+    """A predictor and its name in the configuration."""
 
     name: str
     predictor: Predictor
 
     @property
     def spec(self) -> PredictorSpec:
-        """What it reads and makes."""
+        """The inputs and outputs of the predictor."""
         return self.predictor.spec
 
     @property
@@ -33,15 +33,15 @@ class NamedPredictor:
 
     @property
     def identity(self) -> str:
-        """Name, and a hash of the weights where there are any: a restart must agree on it."""
+        """Name, and a hash of the weights if it has any. A restart must have the same identity."""
         return f"{self.name}:{self.predictor.identity}"
 
     def memory_name(self, name: str) -> str:
-        """Name of one of its memories in the land state: two predictors may use the same word."""
+        """Name of a memory in the land state. It is unique, although two predictors may use the same short name."""
         return f"{self.name}.{name}"
 
     def first_memory(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, NDArray[np.float32]]]:
-        """Its memories before the first step, by name in the land state and block."""
+        """The memories before the first step, by name in the land state and by block."""
         return {
             self.memory_name(name): {i: np.full(codes.shape, start, np.float32) for i, codes in cover.items()}
             for name, start in self.spec.memory.items()
@@ -49,12 +49,12 @@ class NamedPredictor:
 
 
 def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredictor]:
-    """Predictors in the order that their inputs and outputs imply (leaf area after land cover).
+    """Sort predictors so that each runs after those whose outputs it reads (for example leaf area after land cover).
 
     Raises
     ------
     ConfigError
-        Two predictors make the same output, or they wait for each other.
+        Two predictors make the same output, or each reads an output of the other.
     """
     maker: dict[str, int] = {}
     for index, entry in enumerate(predictors):
@@ -81,7 +81,7 @@ def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredicto
 
 
 def waiting_for_imports(ordered: Sequence[NamedPredictor]) -> frozenset[str]:
-    """Names of the predictors, in the order of a step, that read an import or what such a predictor makes."""
+    """Names of the predictors that read an import, or the output of such a predictor, in the order of a step."""
     late: set[str] = set()
     made_late: set[str] = set()
     for entry in ordered:

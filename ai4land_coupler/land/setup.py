@@ -1,4 +1,4 @@
-"""What the configuration of a run names: grids, block plan, adapters, predictors, clock. Fixed for the whole run."""
+"""The parts that the configuration defines: grids, block plan, adapters, predictors and clock. Fixed for a run."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ai4land_coupler.regrid.auto import resolve
 
 @dataclass(frozen=True)
 class LandSetup:
-    """The parts of one rank of a run.
+    """The parts of a run on one rank.
 
     Attributes
     ----------
     rank:
-        Of this process in the communicator of the run.
+        Rank of this process in the communicator of the run.
     legend, grid, plan:
-        Legend of the maps, the land grid, and the blocks on it.
+        The legend of the maps, the land grid, and its blocks.
     initial:
         The adapter of the initial map.
     forcing, static:
@@ -43,7 +43,7 @@ class LandSetup:
     owner:
         Rank of each block.
     predictors, clock, map_maker, plugins:
-        As the configuration names them.
+        As defined in the configuration.
     regrid_backend:
         Registered name of the regridding backend.
     """
@@ -82,12 +82,12 @@ class LandSetup:
 
     @property
     def base_year(self) -> int:
-        """The year that the scenario's change is counted from."""
+        """The first year of the scenario's change: change is counted relative to it."""
         time = self.config.time
         return time.start if time.base_year is None else time.base_year
 
     def input_files(self) -> dict[str, Path]:
-        """The files that the adapters read: path or URL to where its bytes are."""
+        """The files that the adapters read: path or URL -> local path."""
         found = dict(self.initial.input_files([self.initial_year]))
         for entry in (*self.forcing.adapters, *self.static.adapters):
             found |= entry.input_files()
@@ -100,17 +100,17 @@ class LandSetup:
 
 
 def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
-    """Build the parts that a configuration names, and load the predictors where this rank predicts. Local.
+    """Build the parts that a configuration defines. Load the predictors if this rank predicts. Local.
 
     Parameters
     ----------
     rank, size:
-        Number of this rank, and how many there are.
+        This rank, and the number of ranks.
 
     Raises
     ------
     Ai4LandError
-        Plugins, options, grids, legends or steps that are wrong or do not fit each other.
+        Plugins, options, grids, legends or steps are wrong or do not match each other.
     """
     regrid_backend = resolve(config.regrid.backend, size)
     legend = get_legend(config.legend)
@@ -148,7 +148,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
 
 
 def _worker_ranks(config: Config, size: int) -> NDArray[np.int64]:
-    """Ranks that own land and predict, spread evenly over the communicator."""
+    """The ranks that own land and predict. They are distributed evenly over the communicator."""
     wanted = config.parallel.workers
     count = size if wanted == "all" else min(wanted, size)
     return np.arange(count) * size // count
@@ -162,7 +162,7 @@ def _land_grid(initial: NamedAdapter) -> LatLonGrid:
 
 
 def _forcing_grid(config: Config, grid: LatLonGrid, forcing: Catalogue) -> LatLonGrid:
-    """The forcing cells that hold land cells; without forcing those of LUH2, or the land cells where they are wider."""
+    """The forcing cells that contain land cells. Without forcing: cells of LUH2, or land cells if these are larger."""
     if config.forcing:
         return domain_forcing_grid(grid, forcing.lattice, "forcing")
     finer = grid.dlon <= LUH2_LATTICE.dlon and abs(grid.dlat) <= abs(LUH2_LATTICE.dlat)
@@ -188,7 +188,7 @@ def _predictors(config: Config, plugins: Plugins, legend: Legend) -> tuple[Named
 
 
 def _clock(config: Config, predictors: tuple[NamedPredictor, ...]) -> Clock:
-    """The clock of the run; its step is that of the predictor of land cover."""
+    """The clock of the run. Its step is the step of the land cover predictor."""
     time = config.time
     makers = [entry for entry in predictors if entry.makes_maps]
     step = makers[0].spec.interval.years if makers else 1

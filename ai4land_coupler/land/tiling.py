@@ -1,4 +1,4 @@
-"""Streamed prediction: tile by tile, so that memory does not depend on the size of the domain."""
+"""Prediction tile by tile, so that the memory use does not depend on the size of the domain."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def predict_tiles(
     time: tuple[int, int],
     rng: KeyedRng,
 ) -> Iterator[tuple[Tile, Mapping[str, NDArray[np.float32]]]]:
-    """Predict tiles one after the other and cut each answer to the tile's core.
+    """Predict tiles one after the other, and cut each result to the tile's core.
 
-    One tile a call, not batches: the rounding of convolutions may depend on the batch, and results must not
-    depend on how tiles are spread over ranks.
+    Each call predicts one tile, not a batch of tiles. The rounding of convolutions may depend on the batch, and results
+    must not depend on how tiles are distributed over ranks.
 
     Yields
     ------
@@ -37,7 +37,7 @@ def predict_tiles(
     Raises
     ------
     PluginError
-        When the predictor raises (or exits), or its answer misses an output, has the wrong shape or values that
+        The predictor raises an error or exits, or its result lacks an output, has the wrong shape, or has values that
         are not finite.
     """
     leading = _leading_axes(predictor.spec, f"predictor {name!r}")
@@ -46,7 +46,7 @@ def predict_tiles(
         where = f"predictor {name!r}, year {time[0]}, tile {tile.id}"
         try:
             answer = predictor.predict(batch, rng)
-        # a library that exits would end the run as if it were done
+        # A library that calls exit would end the run as if it had finished.
         except (Exception, SystemExit) as error:
             told = isinstance(error, Ai4LandError)
             raise PluginError(
@@ -74,7 +74,7 @@ def predict_tiles(
 
 
 def _leading_axes(spec: PredictorSpec, where: str) -> dict[str, tuple[int | None, ...]]:
-    """Lengths of the axes before (Y, X) of all that a predictor promises; ``None`` where any length will do."""
+    """Lengths of the axes before (Y, X) of each declared output. ``None`` means any length."""
     axes: dict[str, tuple[int | None, ...]] = {}
     for field in spec.outputs:
         if field.name == LOGITS:
@@ -89,10 +89,10 @@ def _leading_axes(spec: PredictorSpec, where: str) -> dict[str, tuple[int | None
 
 
 def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, where: str) -> NDArray[np.float32]:
-    """One output over the core of a tile; a copy, as a predictor may use its arrays again."""
+    """Copy one output over the core of a tile. It is a copy because a predictor may reuse its arrays."""
     try:
         values = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with its gradient
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a torch tensor that requires grad
         raise _not_numbers(key, error, where) from error
     if values.dtype.kind not in "biuf":
         raise _not_numbers(key, f"dtype {values.dtype}", where)
@@ -105,7 +105,7 @@ def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, whe
             where=where,
         )
     rows, cols = tile.core.slices(tile.window)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are refused below
         core = np.array(values[0][..., rows, cols], np.float32, order="C")
     if not np.isfinite(core).all():
         raise PluginError(

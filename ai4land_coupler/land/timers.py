@@ -1,4 +1,4 @@
-"""Wall-clock time by phase, printed at the end of a run."""
+"""Wall-clock time of each phase, printed at the end of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Timers:
-    """Adds up seconds by phase. Phases may not nest: each second belongs to one of them."""
+    """Sums the seconds of each phase. Phases must not be nested: each second belongs to one phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,1 +1,1 @@
-"""Grid files of every known layout, read as meshes."""
+"""Reads grid files of every known layout as meshes."""

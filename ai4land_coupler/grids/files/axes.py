@@ -1,4 +1,4 @@
-"""Edges of cells along one axis of a grid: from bounds, or made where the axis is regular or Gaussian."""
+"""Edges of cells along one axis of a grid: from bounds, or computed if the axis is regular or Gaussian."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ai4land_coupler.grids.gaussian import gaussian_latitudes
 
 Floats = NDArray[np.float64]
 
-#: A regular axis departs from equal steps by at most this share of one (single precision does).
+#: A regular axis deviates from equal steps by at most this share of a step (rounding of single precision).
 _REGULAR = 1e-3
 
 
@@ -28,20 +28,20 @@ class Axis:
 
 
 def bounds_name(file: GridFile, name: str) -> str | None:
-    """The variable that holds the bounds of a coordinate: by its attribute, else by the usual names."""
+    """Name of the variable with the bounds of a coordinate: from its attribute, else one of the usual names."""
     named = file.attribute(name, "bounds")
     usual = [f"{name}_bnds", f"{name}_bounds", f"{name}_vertices", f"bounds_{name}"]
     return next((found for found in [named, *usual] if found in file.variables), None)
 
 
 def read_axis(file: GridFile, name: str, latitude: bool) -> Axis:
-    """Cells along a coordinate variable.
+    """Read the cells along a coordinate variable.
 
     Raises
     ------
     DataError
-        No bounds, and neither a regular nor a Gaussian axis; values that are missing or do not rise or fall
-        throughout; bounds that overlap, or that do not hold their coordinates on an irregular axis.
+        The axis has no bounds and is neither regular nor Gaussian, or its values are missing or not monotonic, or its
+        bounds overlap, or bounds of an irregular axis do not enclose their coordinates.
     """
     values = file.degrees(name)
     where = f"{file.path}: {name}"
@@ -54,7 +54,7 @@ def read_axis(file: GridFile, name: str, latitude: bool) -> Axis:
         edges = file.degrees(bounds, units_of=name)
         if edges.shape == (values.size, 2) and np.isfinite(edges).all():
             axis = Axis(values, edges.min(axis=1), edges.max(axis=1))
-            # on an edge is off by half a cell, but for points at a pole
+            # Except at a pole, a coordinate on an edge means that the bounds are shifted by half a cell.
             margin = np.where(np.abs(values) > 89.99, 0.0, 1e-3) * (axis.high - axis.low)
             if ((axis.low + margin <= values) & (values <= axis.high - margin)).all():
                 return _without_overlap(axis, where)
@@ -88,14 +88,14 @@ def _without_overlap(axis: Axis, where: str) -> Axis:
 
 
 def _regular(values: Floats, latitude: bool) -> Axis | None:
-    """Edges half-way between coordinates in equal steps; latitudes end at the poles."""
+    """Edges half-way between coordinates with equal steps. Latitude edges end at the poles."""
     if values.size < 2:
         return None
     step = (values[-1] - values[0]) / (values.size - 1)
     if np.abs(values - (values[0] + step * np.arange(values.size))).max() > _REGULAR * abs(step):
         return None
     if not latitude and abs(abs(step) * values.size - 360.0) < _REGULAR * abs(step):
-        step = np.copysign(360.0 / values.size, step)  # the last edge is the first one, to the bit
+        step = np.copysign(360.0 / values.size, step)  # the last edge is exactly the first edge
     edges = values[0] + step * (np.arange(values.size + 1) - 0.5)
     if latitude:
         edges = np.clip(edges, -90.0, 90.0)
@@ -106,7 +106,7 @@ def _regular(values: Floats, latitude: bool) -> Axis | None:
 
 
 def _gaussian(values: Floats) -> Axis | None:
-    """Edges between which the sphere has the areas of Gaussian weights, where these are Gaussian latitudes."""
+    """Edges of rows with the areas of the Gaussian weights. ``None`` if the values are not Gaussian latitudes."""
     if values.size % 2:
         return None
     lat, edges = gaussian_latitudes(values.size // 2)

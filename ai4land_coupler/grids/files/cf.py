@@ -1,4 +1,4 @@
-"""CF conventions (cfconventions.org, chapters 5 and 7): grids given by latitudes and longitudes and their bounds."""
+"""CF conventions (cfconventions.org, chapters 5 and 7): grids with latitudes, longitudes and their bounds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ai4land_coupler.grids.polygons import Polygons
 
 Floats = NDArray[np.float64]
 
-#: Names of coordinates that have neither a standard name nor units that tell them, as in files of NEMO.
+#: Names of coordinates without a standard name and without specific units, as in files of NEMO.
 _LATITUDES, _LONGITUDES = ("lat", "latitude", "nav_lat"), ("lon", "longitude", "nav_lon")
 
 
 def read_cf(file: GridFile) -> Polygons | None:
-    """The cells of a CF file, or ``None`` where it has no latitudes and longitudes.
+    """The cells of a CF file, or ``None`` if it has no latitudes and longitudes.
 
     Raises
     ------
     DataError
-        Several grids and no choice; coordinates without bounds that cannot be derived.
+        The file has several grids and no data variable is named, or bounds are missing and cannot be computed.
     """
     rotated = _rotated_axes(file)
     pairs = _pairs(file)
@@ -49,7 +49,7 @@ def read_cf(file: GridFile) -> Polygons | None:
 
 
 def _pairs(file: GridFile) -> list[tuple[str, str]]:
-    """Latitudes and longitudes that belong together: of one shape, or two coordinate variables (n,) and (m,)."""
+    """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,)."""
     names = list(file.variables)
     if file.variable is not None:
         own = file.attribute(file.variable, "coordinates").split() if file.variable in file.variables else []
@@ -100,7 +100,7 @@ def _cells_with_bounds(file: GridFile, lat: str, lon: str) -> Polygons:
 
 
 def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
-    """Cells between parallels and meridians; longitude is fastest, unless the data variable has it the other way."""
+    """Cells between parallels and meridians. Longitude is fastest, unless the data variable has latitude last."""
     rows, cols = read_axis(file, lat, latitude=True), read_axis(file, lon, latitude=False)
     shape, swap = (rows.values.size, cols.values.size), False
     if file.variable is not None:
@@ -126,7 +126,7 @@ def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
 
 
 def _single_turn(longitudes: Axis) -> bool:
-    """Whether cells along an axis go around the globe once at most, so that they cannot overlap."""
+    """Whether the cells along an axis span at most 360 degrees, so that they cannot overlap."""
     return bool(longitudes.high.max() - longitudes.low.min() <= 360.0 + 1e-6)
 
 
@@ -148,7 +148,7 @@ def _rotated_axes(file: GridFile) -> tuple[str, str, str] | None:
 
 
 def _rotated_pole(file: GridFile, mapping: str, lat: str, lon: str) -> Polygons:
-    """Cells between parallels and meridians of a rotated pole; their edges are taken as great circles."""
+    """Cells between parallels and meridians of a rotated pole. Their edges are treated as great circles."""
     required = "grid_north_pole_longitude", "grid_north_pole_latitude"
     attributes = file.variables[mapping].ncattrs()
     if not set(required) <= set(attributes):

@@ -1,4 +1,4 @@
-"""Layouts that hold nodes once, and which of them each cell has: UGRID and ESMF mesh."""
+"""Layouts with shared nodes and a connectivity: UGRID and ESMF mesh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def corners_of(conn: NDArray[np.int64], node_lon: Floats, node_lat: Floats, where: object) -> tuple[Floats, Floats]:
-    """Corners (n, k) of cells given by nodes; ``conn`` (n, k) is 0-based, negative where a corner is unused."""
+    """Corners (n, k) of cells from their nodes. ``conn`` (n, k) is 0-based, negative for unused corners."""
     if node_lon.shape != node_lat.shape or node_lon.ndim != 1:
         raise DataError(
             "node coordinates cannot be used",
@@ -36,7 +36,7 @@ def corners_of(conn: NDArray[np.int64], node_lon: Floats, node_lat: Floats, wher
 
 
 def _zero_based(file: GridFile, name: str, default_start: int) -> NDArray[np.int64]:
-    """Connectivity from 0, -1 where missing or negative."""
+    """0-based connectivity. Missing or negative values become -1."""
     values = file.values(name)
     start = int(getattr(file.variables[name], "start_index", default_start))
     return np.where(np.isnan(values) | (values < start), -1, np.nan_to_num(values) - start).astype(np.int64)
@@ -74,7 +74,7 @@ def read_ugrid(file: GridFile) -> Polygons | None:
 
 
 def _lon_lat(file: GridFile, topology: str, key: str) -> tuple[Floats, Floats]:
-    """The two coordinates that an attribute names; which is the latitude, its standard name or units tell."""
+    """The longitudes and latitudes that an attribute names, recognised by their standard name or units."""
     names = file.attribute(topology, key).split()
     latitudes = [name for name in names if is_latitude(file, name)]
     longitudes = [name for name in names if is_longitude(file, name)]
@@ -106,7 +106,7 @@ def read_esmf_mesh(file: GridFile) -> Polygons | None:
     """ESMF unstructured mesh (ESMF reference manual, "ESMF Unstructured Grid File Format").
 
     ``nodeCoords`` (nodeCount, 2), ``elementConn`` (elementCount, maxNodePElement) or ragged
-    (connectionCount), ``numElementConn``, ``centerCoords``, ``elementMask``, ``elementArea``; ids from 1.
+    (connectionCount), ``numElementConn``, ``centerCoords``, ``elementMask``, ``elementArea``. Node ids start at 1.
     """
     if "nodeCoords" not in file.variables or "elementConn" not in file.variables:
         return None
@@ -140,7 +140,7 @@ def read_esmf_mesh(file: GridFile) -> Polygons | None:
 
 
 def _ragged(conn: NDArray[np.int64], count: NDArray[np.int64], file: GridFile) -> NDArray[np.int64]:
-    """Connectivity without padding (connectionCount,) as (n, k) with -1 at the end of rows."""
+    """Convert a connectivity without padding (connectionCount,) to (n, k), with -1 at the end of rows."""
     if conn.size != count.sum():
         raise DataError(
             "numElementConn does not fit elementConn",

@@ -1,4 +1,4 @@
-"""Layouts that hold the corners of each cell: SCRIP, and the bare vertices of ICON."""
+"""Layouts with the corners of each cell: SCRIP and ICON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_scrip(file: GridFile) -> Polygons | None:
 
 
 def read_icon(file: GridFile) -> Polygons | None:
-    """ICON: ``clon_vertices`` and ``clat_vertices`` (cell, nv), with ``clon`` and ``clat`` where the file has them."""
+    """ICON: ``clon_vertices`` and ``clat_vertices`` (cell, nv), with ``clon`` and ``clat`` if the file has them."""
     if "clon_vertices" not in file.variables:
         return None
     lon, lat = _corners(file, "clon_vertices", "clat_vertices")

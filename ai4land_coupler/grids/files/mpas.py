@@ -11,15 +11,15 @@ from ai4land_coupler.grids.polygons import Polygons
 
 
 def read_mpas(file: GridFile) -> Polygons | None:
-    """Cells given by vertices: ``verticesOnCell`` (nCells, maxEdges) from 1, and ``nEdgesOnCell``.
+    """Cells from their vertices: ``verticesOnCell`` (nCells, maxEdges), 1-based, and ``nEdgesOnCell``.
 
-    ``lonVertex``, ``latVertex``, ``lonCell`` and ``latCell`` are radians; ``areaCell`` is on a sphere of the file's own
-    radius.
+    ``lonVertex``, ``latVertex``, ``lonCell`` and ``latCell`` are in radians. ``areaCell`` is the area on a sphere with
+    the radius of the file.
 
     Raises
     ------
     DataError
-        A mesh on a plane.
+        The mesh is on a plane.
     """
     if "verticesOnCell" not in file.variables:
         return None

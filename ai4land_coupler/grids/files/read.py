@@ -13,7 +13,7 @@ from ai4land_coupler.grids.generated import generated_mesh
 from ai4land_coupler.grids.mesh import Edges, Mesh
 from ai4land_coupler.grids.polygons import mesh_of
 
-#: Layouts in the order they are tried: those that name themselves first.
+#: Layouts in the order in which they are tried. Layouts with unique names come first.
 _LAYOUTS = (
     connectivity.read_ugrid,
     connectivity.read_esmf_mesh,
@@ -33,32 +33,32 @@ def read_mesh(
 ) -> Mesh:
     """Read a grid file of any known layout, or make a grid from its name.
 
-    Known are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``) and CF: rectilinear, curvilinear and unstructured
-    cells with bounds, regular and Gaussian axes without, and rotated poles (docs/grids.md). Cells are numbered in
-    the order of the file, the last dimension fastest.
+    Known layouts are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``) and CF. CF grids are rectilinear,
+    curvilinear and unstructured cells with bounds, regular and Gaussian axes without bounds, and rotated poles
+    (docs/grids.md). Cells are numbered in the order of the file, the last dimension fastest.
 
     Parameters
     ----------
     path:
-        A file; if there is no such file, a name such as ``O80``, ``F32``, ``r360x180``, ``ne30pg2``, ``ico5``
+        A file, or the name of a grid if no such file exists: ``O80``, ``F32``, ``r360x180``, ``ne30pg2``, ``ico5``
         (:func:`ai4land_coupler.grids.generated_mesh`).
     edges:
-        Kind of edges. Default: ``latlon`` where every edge is a meridian or a parallel, else ``great_circle``.
+        Kind of edges. Default: ``latlon`` if every edge is part of a meridian or a parallel, else ``great_circle``.
     variable:
-        Which data variable's cells are meant, where a CF or UGRID file holds several grids.
+        Data variable whose grid is read, if a CF or UGRID file has several grids.
     mask:
-        Name of a variable on the cells; those where it is 0 or missing take no part. SCRIP and ESMF files have
-        their own masks, which are used without.
+        Name of a variable on the cells. Cells where it is 0 or missing are masked. Default: the mask of a SCRIP or
+        ESMF file, if the file has one.
     expect:
-        ``global`` to refuse gaps; a grid of a region or of land alone has some.
+        ``global``: refuse gaps. Regional grids and grids of land alone have gaps.
 
     Raises
     ------
     DataError
-        The file is missing, unreadable, truncated, of no known layout, or lacks units or bounds.
+        The file is missing, unreadable or truncated, has no known layout, or lacks units or bounds.
     GridError
-        Its cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), or more of them overlap than the
-        rules of docs/grids.md mask.
+        Cells are malformed (:func:`ai4land_coupler.grids.checks.validate`), or more cells overlap than may be masked
+        (docs/grids.md).
     """
     path = Path(path)
     if not path.is_file():

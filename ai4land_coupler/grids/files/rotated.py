@@ -13,20 +13,20 @@ Floats = NDArray[np.float64]
 def true_coordinates(
     lon: Floats, lat: Floats, pole_lon: float, pole_lat: float, pole_grid_lon: float = 0.0
 ) -> tuple[Floats, Floats]:
-    """True longitudes (0 to 360) and latitudes of points of a rotated grid, degrees, any shape.
+    """Convert points of a rotated grid to true longitudes (0 to 360) and latitudes, degrees, any shape.
 
     Parameters
     ----------
     lon, lat:
         Longitude and latitude on the rotated grid (``grid_longitude``, ``grid_latitude``).
     pole_lon, pole_lat:
-        True place of the rotated north pole.
+        True longitude and latitude of the rotated north pole.
     pole_grid_lon:
         Longitude of the true north pole on the rotated grid (``north_pole_grid_longitude``).
     """
     rotated = unit_vectors(lon - pole_grid_lon, lat)
     colatitude = np.deg2rad(90.0 - pole_lat)
-    # the rotated prime meridian runs from the rotated pole away from the true one, so x points to colatitude + 90
+    # The rotated prime meridian leads from the rotated pole away from the true one, so x points to colatitude + 90.
     turn = np.deg2rad(pole_lon)
     east = np.array([np.sin(turn), -np.cos(turn), 0.0])
     pole = np.array([np.sin(colatitude) * np.cos(turn), np.sin(colatitude) * np.sin(turn), np.cos(colatitude)])

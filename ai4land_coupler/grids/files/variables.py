@@ -1,4 +1,4 @@
-"""Variables of a grid file: values with NaN where missing, and angles in degrees by their units."""
+"""Variables of a grid file: values with NaN for missing data, and angles converted to degrees."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import DataError, nearest
 
-#: Above this a value is a fill value, whatever the attributes say (netCDF's default is 9.97e36).
+#: Larger values are fill values, even without a fill value attribute (the default of netCDF is 9.97e36).
 _MISSING_ABOVE = 1e15
 
-#: Steradians in one unit of area, by the units that grid files have.
+#: Steradians per unit of area, for the units that occur in grid files.
 _STERADIANS = {
     **dict.fromkeys(("radians^2", "radian^2", "rad2", "radians2", "steradian", "steradians", "sr"), 1.0),
     **dict.fromkeys(("m2", "m^2", "m**2", "meter2", "metre2"), EARTH_RADIUS**-2),
@@ -39,11 +39,11 @@ class GridFile:
         return self.dataset.variables  # type: ignore[no-any-return]
 
     def attribute(self, name: str, key: str) -> str:
-        """An attribute as text without outer blanks; empty if the attribute does not exist."""
+        """An attribute as text without outer blanks. Empty if the attribute does not exist."""
         return str(getattr(self.variables[name], key, "")).strip()
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """All of a variable as float64, unpacked; NaN where missing."""
+        """All values of a variable as float64, unpacked, with NaN for missing values."""
         variable = self._known(name)
         data = np.array(variable[:], np.float64)
         missing = ~(np.abs(data) < _MISSING_ABOVE)
@@ -54,12 +54,12 @@ class GridFile:
         return np.where(missing, np.nan, data)
 
     def degrees(self, name: str, units_of: str | None = None) -> NDArray[np.float64]:
-        """An angle in degrees. Bounds may have no units of their own: CF takes those of ``units_of``.
+        """Read an angle in degrees. Bounds without units have the units of ``units_of``, as in CF.
 
         Raises
         ------
         DataError
-            Unknown units, or radians beyond a full turn, which are degrees.
+            Units are unknown, or are radians although the values are degrees (beyond 4 pi).
         """
         values = self.values(name)
         units = self.attribute(name, "units") or (self.attribute(units_of, "units") if units_of else "")
@@ -83,9 +83,9 @@ class GridFile:
         return np.asarray(np.rad2deg(values))
 
     def taken(self, shape: tuple[int, ...], own: str | None = None) -> NDArray[np.bool_]:
-        """Which cells take part, (n,): by the mask that the user chose, else by that of the layout (``own``), else all.
+        """False for masked cells, (n,). From the user's mask, else the layout's mask (``own``), else all True.
 
-        The mask may have dimensions before those of the cells; its first field counts.
+        If the mask has dimensions before those of the cells, its first field is used.
         """
         name = self.mask or (own if own in self.variables else None)
         if name is None:
@@ -103,12 +103,12 @@ class GridFile:
         return np.asarray((np.nan_to_num(values, nan=0.0) != 0).ravel())
 
     def steradians(self, name: str) -> NDArray[np.float64] | None:
-        """Areas on the unit sphere, (n,); ``None`` where the file has none, or in unknown units."""
+        """Areas on the unit sphere, (n,). ``None`` if the file has no areas, or their units are unknown."""
         units = self.attribute(name, "units").lower().replace(" ", "") if name in self.variables else ""
         return self.values(name).ravel() * _STERADIANS[units] if units in _STERADIANS else None
 
     def cell_measure(self, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-        """Areas that the data variable names as its measure (CF 7.2), steradians (n,); ``None`` where it has none."""
+        """Areas from the cell measure of the data variable (CF 7.2), steradians (n,). ``None`` if it has none."""
         if self.variable is None or self.variable not in self.variables:
             return None
         words = self.attribute(self.variable, "cell_measures").split()
