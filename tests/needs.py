@@ -39,11 +39,13 @@ YAC = "needs the package yac (pip install ai4land_coupler[yac])"
 
 def missing(what: str, source: str) -> NoReturn:
     """Skip the test, or the whole file where it is called outside of tests."""
+    __tracebackhide__ = True  # the summary then has the line of the test
     pytest.skip(f"needs {what} ({source})", allow_module_level=True)
 
 
 def program(*names: str, path: str | None = None) -> str:
     """The path of the first of these programs that is there."""
+    __tracebackhide__ = True
     for name in names:
         found = shutil.which(name, path=path)
         if found is not None:
@@ -53,6 +55,7 @@ def program(*names: str, path: str | None = None) -> str:
 
 def package(name: str, source: str) -> None:
     """A Python package; it is not imported."""
+    __tracebackhide__ = True
     if find_spec(name) is None:
         missing(f"the package {name}", source)
 
