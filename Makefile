@@ -75,7 +75,7 @@ test-esmf:
 	@$(ESMF)/bin/python -P -c "$$ESMF_USABLE"
 	$(ESMF)/bin/python -m pytest tests/regrid/test_esmf.py \
 	  tests/regrid/test_weight_files.py::test_files_made_by_esmf_now \
-	  tests/regrid/test_cli_regrid.py::test_xesmf_uses_our_weights_and_we_use_its $(PYTEST)
+	  tests/cli/test_cli_regrid.py::test_xesmf_uses_our_weights_and_we_use_its $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
