@@ -24,7 +24,7 @@ def compiler() -> list[str]:
         shared_libpython()
         return find_compiler()
     except ConfigError as error:
-        needs.missing("a compiler for the C interface", " ".join(str(error).split()))
+        needs.missing("a compiler for the C interface", error.what)
 
 
 @pytest.fixture(scope="session")
