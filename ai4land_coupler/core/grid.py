@@ -13,8 +13,6 @@ from ai4land_coupler.errors import GridError
 
 #: Radius of the sphere with the surface area of the WGS 84 ellipsoid (m), EPSG:7030.
 EARTH_RADIUS = 6_371_007.2
-#: A point closer than this to an edge lies on it (cells). Much larger than rounding, much smaller than real offsets.
-ON_EDGE = 1e-9
 
 
 class Box(NamedTuple):
@@ -169,13 +167,11 @@ class LatLonGrid:
         )
 
     def rows_of(self, lat: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Row of each latitude, possibly outside the grid. An edge belongs to the row south of it."""
-        place = (np.asarray(lat) - self.lat0) / self.dlat
-        # Counting always starts in the north, so that the order of rows in a file does not change the result.
-        return _cells_from_edge(place) if self.dlat < 0 else -1 - _cells_from_edge(-place)
+        """Row of each latitude, possibly outside the grid."""
+        return np.floor((np.asarray(lat) - self.lat0) / self.dlat).astype(np.int64)
 
     def cols_of(self, lon: NDArray[np.float64], *, wrap: bool = True) -> NDArray[np.int64]:
-        """Column of each longitude, possibly outside the grid. An edge belongs to the column east of it.
+        """Column of each longitude, possibly outside the grid.
 
         Parameters
         ----------
@@ -183,10 +179,7 @@ class LatLonGrid:
             Whether to shift longitudes by whole turns to this grid. If not, columns continue east and west of it.
         """
         offset = np.asarray(lon) - self.lon0
-        if wrap:
-            offset = offset % 360.0
-            offset = np.where(360.0 - offset <= ON_EDGE * self.dlon, 0.0, offset)
-        return _cells_from_edge(offset / self.dlon)
+        return np.floor((offset % 360.0 if wrap else offset) / self.dlon).astype(np.int64)
 
     @property
     def hash(self) -> str:
@@ -202,22 +195,24 @@ class LatLonGrid:
         )
 
 
-def _cells_from_edge(place: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cell of each position, which is counted from an edge (cells). Only this function assigns cells.
-
-    A position on an edge belongs to the next cell. The same position on a part of a grid, whose first edge is
-    rounded, must give the same cell. With ``floor`` alone, the results could differ.
-    """
-    edge = np.rint(place)
-    return np.where(np.abs(place - edge) <= ON_EDGE, edge, np.floor(place)).astype(np.int64)
-
-
 def forcing_lattice(fine: LatLonGrid, coarse: LatLonGrid) -> LatLonGrid:
     """The cells of an (unbounded) coarse lattice that contain the cell centres of a fine grid.
 
     ``coarse`` defines the position and the size of cells. The result may extend beyond ``coarse``, so that a
     regional data set can be compared with the cells that a domain needs.
     """
-    rows = coarse.rows_of(fine.lat[[0, -1]])
-    cols = coarse.cols_of(fine.lon[[0, -1]], wrap=False)
-    return coarse.sub(Box(int(rows.min()), int(rows.max()) + 1, int(cols[0]), int(cols[1]) + 1))
+    rows, cols = coarse.rows_of(fine.lat[[0, -1]]), coarse.cols_of(fine.lon[[0, -1]], wrap=False)
+    found = coarse.sub(Box(int(rows.min()), int(rows.max()) + 1, int(cols[0]), int(cols[1]) + 1))
+    # The first edge of a part of a grid is rounded, so a centre on an edge can lie in the cell next to the part: that cell
+    # is added. The cells of centres are those of the part (rows_of, cols_of), as in earlier versions.
+    while True:
+        rows, cols = found.rows_of(fine.lat[[0, -1]]), found.cols_of(fine.lon[[0, -1]], wrap=False)
+        needed = Box(
+            min(int(rows.min()), 0),
+            max(int(rows.max()) + 1, found.nlat),
+            min(int(cols[0]), 0),
+            max(int(cols[1]) + 1, found.nlon),
+        )
+        if needed == found.box:
+            return found
+        found = found.sub(needed)

@@ -60,19 +60,6 @@ def test_a_centre_lies_in_its_own_cell_whole_turns_away_too(grid: LatLonGrid, da
     np.testing.assert_array_equal(grid.cols_of(grid.lon + 360.0 * turns), np.arange(grid.nlon))
 
 
-@given(grids, st.integers(-2, 2))
-def test_an_edge_belongs_to_the_cell_south_and_east_of_it(grid: LatLonGrid, turns: int) -> None:
-    edges = grid.lat0 + grid.dlat * np.arange(grid.nlat + 1)
-    south = np.arange(grid.nlat + 1) - (grid.dlat > 0)
-    np.testing.assert_array_equal(grid.rows_of(edges), south)
-    np.testing.assert_array_equal(grid.rows_of(np.nextafter(edges, 90)), south)
-    np.testing.assert_array_equal(grid.rows_of(np.nextafter(edges, -90)), south)
-    west = grid.lon_edges[:-1]
-    for moved in (west, np.nextafter(west, -999), np.nextafter(west, 999)):
-        np.testing.assert_array_equal(grid.cols_of(moved + 360.0 * turns), np.arange(grid.nlon))
-        np.testing.assert_array_equal(grid.cols_of(moved, wrap=False), np.arange(grid.nlon))
-
-
 @given(grids, st.data())
 def test_a_box_of_a_grid_has_the_centres_of_its_cells(grid: LatLonGrid, data: st.DataObject) -> None:
     row0, row1 = sorted(data.draw(st.lists(st.integers(0, grid.nlat), min_size=2, max_size=2, unique=True)))
