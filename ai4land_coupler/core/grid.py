@@ -203,8 +203,8 @@ def forcing_lattice(fine: LatLonGrid, coarse: LatLonGrid) -> LatLonGrid:
     """
     rows, cols = coarse.rows_of(fine.lat[[0, -1]]), coarse.cols_of(fine.lon[[0, -1]], wrap=False)
     found = coarse.sub(Box(int(rows.min()), int(rows.max()) + 1, int(cols[0]), int(cols[1]) + 1))
-    # The first edge of a part of a grid is rounded, so a centre on an edge can lie in the cell next to the part: that cell
-    # is added. The cells of centres are those of the part (rows_of, cols_of), as in earlier versions.
+    # The first edge of a part of a grid is rounded, so a centre on an edge can lie in the cell next to the part: that
+    # cell is added. The cells of centres are those of the part (rows_of, cols_of), as in earlier versions.
     while True:
         rows, cols = found.rows_of(fine.lat[[0, -1]]), found.cols_of(fine.lon[[0, -1]], wrap=False)
         needed = Box(
