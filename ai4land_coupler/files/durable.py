@@ -9,7 +9,7 @@ it writes to (:func:`clear_dead`). A folder that a run may only read (a cache) o
 cleared when the run starts. The name of a temporary file identifies its writer, so that no writer removes the file of
 another one::
 
-    <target>.<host name>.<machine, since it was started>-<process>-<its start>-<number>.aside
+    <target>.<host name>.<machine, since it was started>-<process>-<its start>-<number>[.replaced].aside
 
 The machine is a digest of the boot id of Linux and of the namespace of process numbers. A temporary file is dead
 
@@ -52,7 +52,7 @@ _NAME = 150
 
 _OURS = re.compile(
     r"(?P<target>.+)\.(?P<host>[\w-]{1,40})\.(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})"
-    r"-[0-9]{1,20}\.aside",
+    r"-[0-9]{1,20}(?P<replaced>\.replaced)?\.aside",
     re.DOTALL | re.ASCII,
 )
 #: Names of earlier versions: with a process number, or with a random number (the weight cache).
@@ -153,8 +153,11 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not (_is_folder(temporary) and _is_folder(path)):
         temporary.replace(path)
         return
-    # a rename cannot replace a folder that holds files, so for a moment there is no folder
+    # A rename cannot replace a folder that holds files, so for a moment there is no folder. After a kill at that
+    # moment, clear_dead puts the old folder back.
     old = temporary_path(path)
+    if old.name.startswith(f"{path.name}."):  # else the name is shortened, and does not say which folder this was
+        old = old.with_name(old.name.removesuffix(".aside") + ".replaced.aside")
     path.replace(old)
     try:
         temporary.replace(path)
@@ -182,7 +185,8 @@ def temporary_path(path: Path) -> Path:
 def clear_dead(folder: Path, earlier: Collection[str] | None = ()) -> list[Path]:
     """Remove temporary files and folders whose writer is dead (see the docstring of this module).
 
-    Files that cannot be removed stay without a message, because the folder may be read-only for us.
+    A folder whose replacement was interrupted is put back to its place instead. Files that cannot be removed stay
+    without a message, because the folder may be read-only for us.
 
     Parameters
     ----------
@@ -204,11 +208,26 @@ def clear_dead(folder: Path, earlier: Collection[str] | None = ()) -> list[Path]
     for name in names:
         path = folder / name
         if _is_dead(path, earlier):
+            if _put_back(path):
+                continue
             remove(path)
             if not os.path.lexists(path):
                 removed.append(path)
                 _log.info("removed what a writer that is gone left behind: %s", path)
     return removed
+
+
+def _put_back(path: Path) -> bool:
+    """Put a folder that was being replaced back to its place, if nothing has taken that place."""
+    match = _OURS.fullmatch(path.name)
+    if match is None or match["replaced"] is None or os.path.lexists(path.with_name(match["target"])):
+        return False
+    try:
+        path.replace(path.with_name(match["target"]))
+    except OSError:
+        return os.path.lexists(path)  # read-only for us: it stays
+    _log.info("put back what a writer that is gone was about to replace: %s", match["target"])
+    return True
 
 
 def remove(path: Path) -> None:

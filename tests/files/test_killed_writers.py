@@ -19,6 +19,7 @@ from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.prepare import prepare
 from ai4land_coupler.experiments.twin import TwinOptions, generate
+from ai4land_coupler.files.durable import clear_dead
 from ai4land_coupler.formats import export
 from ai4land_coupler.regrid.cache import WeightCache
 from ai4land_coupler.regrid.files.output import open_output
@@ -228,3 +229,21 @@ def test_what_was_there_stays_until_it_is_replaced(tmp_path: Path, name: str, re
     kill_before_rename(renamed, _regridded, tmp_path, name)
     assert {path: path.read_bytes() for path in before} == before
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_is_put_back_after_a_kill_between_the_two_renames(tmp_path: Path) -> None:
+    _regridded(tmp_path, "new.zarr")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    kill_before_rename("new.zarr", _regridded, tmp_path, "new.zarr")
+    assert not (tmp_path / "new.zarr").exists()
+    clear_dead(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new.zarr"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_is_not_put_back_over_a_new_one(tmp_path: Path) -> None:
+    _regridded(tmp_path, "new.zarr")
+    kill_before_rename("new.zarr", _regridded, tmp_path, "new.zarr")
+    (tmp_path / "new.zarr").mkdir()
+    clear_dead(tmp_path)
+    assert names(tmp_path) == ["new.zarr"]
