@@ -19,7 +19,7 @@ from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.inputs.catalogue import total as total_mended
 from ai4land_coupler.inputs.mended_log import write_mended
 from ai4land_coupler.store.format import holds_no_year
-from ai4land_coupler.store.output import OutputStore
+from ai4land_coupler.store.output import OutputStore, StoreLayout
 from ai4land_coupler.store.restart import discard_after, prune, years
 
 #: Called on rank 0 after each committed year with (number of steps done, total number of steps, year).
@@ -36,6 +36,7 @@ class Summary:
     mended: Counter[str] = field(default_factory=Counter)
     changed_share: dict[int, float] = field(default_factory=dict)
     unmet_area: dict[int, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Simulation:
@@ -97,8 +98,8 @@ class Simulation:
                 self._write_year(store, clock.now, done)
                 self._report_step(summary, done, total, begin)
             summary.seconds = dict(component.timers.seconds)
-            warnings: Counter[str] = sum(self.comm.allgather(component.warnings), Counter())
-            summary.mended = total_mended(self._mended()) + warnings
+            summary.mended = total_mended(self._mended())
+            summary.warnings = tuple(sorted(set().union(*self.comm.allgather(component.warnings))))
             return summary
 
     # ---- output -----------------------------------------------------------------------------------------------
@@ -145,6 +146,7 @@ class Simulation:
                 if is_continued:
                     store = OutputStore.open(self._store_path, layout)
                     store.truncate(component.year)
+                    self._compare_host_fields(layout, store)
                 else:
                     attrs = {"title": self.config.title, "provenance": provenance}
                     overwrite = self._output.overwrite or (may_replace and holds_no_year(self._store_path))
@@ -153,6 +155,15 @@ class Simulation:
             if self.comm.rank != 0:
                 store = OutputStore.open(self._store_path)
         return store
+
+    def _compare_host_fields(self, layout: StoreLayout, store: OutputStore) -> None:
+        """Report the host fields that only the run or only the store has: ``exports`` may change at a restart."""
+        offered = {field.name for field in layout.host_fields}
+        for name in sorted(offered - set(store.host_fields)):
+            self.component.warnings[f"store: {name} is not stored, because the store was made without it"] += 1
+        for name in sorted(set(store.host_fields) - offered):
+            since = self.component.year
+            self.component.warnings[f"store: {name} is missing after {since}, because the run does not offer it"] += 1
 
     def _restart_from(self, restart: bool | str | Path) -> tuple[Path | None, int | None]:
         """Folder and year of the newest restart whose year is committed in the store. (None, None): start anew.

@@ -55,4 +55,6 @@ def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: P
         )
     for fault, count in sorted(summary.mended.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
+    for warning in summary.warnings:
+        out.print(f"warning: {warning}", markup=False)
     out.print(f"years {summary.years[0]} to {summary.years[-1]} are in {summary.store}", markup=False, soft_wrap=True)

@@ -130,14 +130,17 @@ class RunOutput:
         return exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
 
     def _host_fields(
-        self, host: str, names: tuple[str, ...], run_state: RunState
+        self, host: str, stored: Mapping[str, tuple[str, ...]], run_state: RunState
     ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """The fields of a host grid and the global ids of its cells, on rank 0; NaN for fields not made yet."""
+        """The fields of a host grid and the global ids of its cells, on rank 0; NaN for fields that are not made.
+
+        ``stored``: the fields of the store, and the types of those that have types of their own.
+        """
         mesh = self._hosts[host].mesh
         ids = self._comm.gather(mesh.cell_ids)
         gathered: dict[str, NDArray[np.float64]] = {}
-        for name in names:
-            types = self._exports[name].types
+        for name, own_types in stored.items():
+            types = self._exports[name].types if name in self._exports else own_types
             blank = np.full((len(types), mesh.size) if types else mesh.size, np.nan)
             parts = self._comm.gather(run_state.fields.get((host, name), blank))
             if parts is not None:

@@ -64,7 +64,7 @@ class OutputStore:
     path, years, grid:
         Path of the store, all years that it can hold in run order, and its land grid.
     land_fields, host_fields:
-        Its continuous fields, and the names of the fields on each host grid.
+        Its continuous fields; and the fields on each host grid, by name, with their types if these are not the classes.
     """
 
     def __init__(self, path: Path, arrays: Mapping[str, Any], description: Mapping[str, Any]) -> None:
@@ -72,7 +72,9 @@ class OutputStore:
         self.years: tuple[int, ...] = tuple(description["years"])
         self.grid = LatLonGrid(*description["grid"])
         self.land_fields = tuple(LandField(*item) for item in description["land_fields"])
-        self.host_fields: tuple[str, ...] = tuple(item[0] for item in description["host_fields"])
+        self.host_fields: dict[str, tuple[str, ...]] = {
+            name: tuple(types) for name, _, *types in description["host_fields"]
+        }
         self._legend = get_legend(description["legend"])
         self._arrays = {name: array for name, array in arrays.items() if is_yearly(name, array)}
         self._writable: set[int] = set()

@@ -144,3 +144,18 @@ def test_what_other_fields_refer_to(raw: Raw):
     assert (lai.norm, lai.norm_types, lai.grid) == ("land", "", "land")
     for name, of in (("clm", {"cell", "land", "types"}), ("noahmp", {"cell", "land"}), ("ecland", {"cell", "types"})):
         assert {info.norm for info in profile_exports(get_profile(name), ahead=False).values()} == of
+
+
+def test_a_run_goes_on_with_other_host_fields_than_its_store(raw: Raw):
+    """``exports`` is no part of what names a run: it may change at a restart. What the store lacks, or gets no more,
+    is reported."""
+    with pytest.raises(Stopped):
+        Simulation(config_of({**raw, "exports": {"profile": "clm"}}), progress=stop_after(2016)).run()
+    changed = config_of({**raw, "exports": {"transitions": True}})
+    summary = Simulation(changed).run(restart=True)
+    host = open_store(summary.store, host="host")
+    assert np.isfinite(host["surface_type_fraction"].sel(year=2016)).all()
+    assert np.isnan(host["surface_type_fraction"].sel(year=2017)).all()
+    assert "land_cover_transition" not in host
+    assert any("land_cover_transition is not stored" in text for text in summary.warnings)
+    assert any("surface_type_fraction is missing after 2016" in text for text in summary.warnings)
