@@ -40,7 +40,7 @@ def read_cf(file: GridFile) -> Polygons | None:
             "a file holds several grids",
             found=", ".join(f"{lat} and {lon}" for lat, lon in pairs),
             where=file.path,
-            remedy="name a data variable, whose grid is taken",
+            remedy="name a data variable, whose grid is taken: --variable NAME, or the key variable of the host",
         )
     lat, lon = pairs[0]
     if file.variables[lat].dimensions == file.variables[lon].dimensions:

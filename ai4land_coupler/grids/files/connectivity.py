@@ -58,7 +58,7 @@ def read_ugrid(file: GridFile) -> Polygons | None:
             "a file holds several meshes",
             found=", ".join(names),
             where=file.path,
-            remedy="name a data variable, whose mesh is taken",
+            remedy="name a data variable, whose mesh is taken: --variable NAME, or the key variable of the host",
         )
     topology = names[0]
     faces = file.attribute(topology, "face_node_connectivity")
