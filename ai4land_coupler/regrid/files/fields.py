@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, FieldError, GridError, nearest
-from ai4land_coupler.files.netcdf import refuse_truncated
+from ai4land_coupler.files.classic import refuse_truncated
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.weight_files.read import GridSide
 
