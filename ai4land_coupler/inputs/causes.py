@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ai4land_coupler.errors import Ai4LandError
-from ai4land_coupler.files.netcdf import open_netcdf
+from ai4land_coupler.files.cf_values import is_packed
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf
 
 
 def cause_of_gaps(name: str, files: Iterable[Path]) -> str | None:
@@ -35,7 +36,7 @@ def cause_of_gaps(name: str, files: Iterable[Path]) -> str | None:
 
 
 def _cause(variable: Any) -> str | None:
-    attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
+    attributes = attributes_of(variable)
     for key in ("_FillValue", "missing_value"):
         if key in attributes and _is_zero(attributes[key]):
             return (
@@ -46,12 +47,10 @@ def _cause(variable: Any) -> str | None:
     if not limits:
         return None
     said = ", ".join(f"{key} = {np.asarray(value).tolist()}" for key, value in limits.items())
-    if {"scale_factor", "add_offset"} & attributes.keys():
-        return (
-            f"{said}, while the values are packed. CF (section 8.1) compares it with the packed numbers: most of "
-            "them then count as missing. Write it in packed numbers, or delete it"
-        )
-    return f"{said}: values beyond it count as missing. Correct it, or delete it"
+    packed = is_packed(attributes)
+    floating = any(np.asarray(value).dtype.kind == "f" for value in limits.values())
+    meant = "" if not packed else ", taken as unpacked values," if floating else ", taken as packed numbers,"
+    return f"{said}{meant}: values beyond it count as missing. Correct it, or delete it"
 
 
 def _is_zero(value: Any) -> bool:
