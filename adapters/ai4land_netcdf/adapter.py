@@ -86,7 +86,9 @@ class NetcdfAdapter(DataAdapter):
         for name, variable in self._options.variables.items():
             years = self._years(name)
             long_name = str(self._attributes[name].get("long_name", variable.name))
-            found[name] = FieldInfo(name, self._delivered(name), long_name, (years[0], years[-1]) if years else None)
+            span = (years[0], years[-1]) if years else None
+            gaps = tuple(sorted(set(range(years[0], years[-1] + 1)) - set(years))) if years else ()
+            found[name] = FieldInfo(name, self._delivered(name), long_name, span, gaps)
         return found
 
     def grid(self) -> LatLonGrid:
