@@ -23,6 +23,8 @@ from ai4land_coupler.api import (
     Registry,
     Request,
     TimeError,
+    find_difference,
+    gaps_of,
     get_legend,
     hookimpl,
     nearest,
@@ -74,7 +76,7 @@ class HildaAdapter(DataAdapter):
 
     def fields(self) -> dict[str, FieldInfo]:
         years = min(self._files), max(self._files)
-        return {_NAME: FieldInfo(_NAME, "1", f"class codes of {self._legend.title}", years)}
+        return {_NAME: FieldInfo(_NAME, "1", f"class codes of {self._legend.title}", years, gaps_of(self._files))}
 
     def grid(self) -> LatLonGrid:
         return self._grid
@@ -116,11 +118,12 @@ class HildaAdapter(DataAdapter):
                 )
         if not request.years:
             raise TimeError("land cover was asked for without a year", expected=f"one of {_spans(self._files)}")
-        place = register(self._grid, request.grid, where=self._path)
+        outside = register(self._grid, request.grid, where=self._path).outside
         maps = np.empty((len(request.years), *request.grid.shape), np.uint8)
         for index, year in enumerate(request.years):
-            file = self._file(year)
+            file, grid = self._file(year)
             where = f"{file.name}, year {year}"
+            place = register(grid, request.grid, where=where)  # the rows of two files may run opposite ways
             with self._open(file, year, where) as read:
                 codes = place.gather(read, NO_DATA)
             self._legend.check(codes, where=where)
@@ -128,7 +131,7 @@ class HildaAdapter(DataAdapter):
         dataset = xr.Dataset(
             {_NAME: (("year", "lat", "lon"), maps)},
             {"year": list(request.years), "lat": request.grid.lat, "lon": request.grid.lon},
-            attrs={"source": "HILDA+", "quality": {"outside": place.outside}},
+            attrs={"source": "HILDA+", "quality": {"outside": outside}},
         )
         dataset[_NAME].attrs = {
             "units": "1",
@@ -176,7 +179,7 @@ class HildaAdapter(DataAdapter):
             with geotiff.open_geotiff(file) as source:
                 yield partial(geotiff.read_codes, source, where)
 
-    def _file(self, year: int) -> InputFile:
+    def _file(self, year: int) -> tuple[InputFile, LatLonGrid]:
         if year not in self._files:
             raise TimeError(
                 f"the year {year} is not in the land-cover maps",
@@ -186,14 +189,15 @@ class HildaAdapter(DataAdapter):
             )
         file = self._files[year]
         grid = _read_grid(file)
-        if grid != self._grid:
+        difference = find_difference(self._grid, grid)
+        if difference:
             raise GridError(
-                "the land-cover maps of two years are on different grids",
+                f"the land-cover maps of two years are on different grids: {difference}",
                 expected=self._grid,
                 found=grid,
                 where=file.name,
             )
-        return file
+        return file, grid
 
 
 def _read_grid(file: InputFile) -> LatLonGrid:

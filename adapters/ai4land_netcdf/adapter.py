@@ -21,12 +21,13 @@ from ai4land_coupler.api import (
     InputFile,
     LatLonGrid,
     MapAxes,
-    Registration,
     Request,
     TimeError,
     convert,
     factor,
+    find_difference,
     find_files,
+    gaps_of,
     nearest,
     open_netcdf,
     read_axes,
@@ -69,16 +70,17 @@ class NetcdfAdapter(DataAdapter):
         for source in self._sources:
             self._survey(source)
         grids = {axes.grid: f"{s.name}, variable {v!r}" for s, found in self._axes.items() for v, axes in found.items()}
-        if len(grids) > 1:
-            (first, _), (other, where), *_ = grids.items()
-            raise GridError(
-                "variables of one adapter lie on different grids",
-                expected=first,
-                found=other,
-                where=where,
-                remedy="list the adapter twice, each with the variables of one grid",
-            )
         self._grid: LatLonGrid = next(iter(grids))
+        for other, where in grids.items():
+            difference = find_difference(self._grid, other)
+            if difference:
+                raise GridError(
+                    f"variables of one adapter lie on different grids: {difference}",
+                    expected=f"{self._grid} ({grids[self._grid]})",
+                    found=other,
+                    where=where,
+                    remedy="list the adapter twice, each with the variables of one grid",
+                )
         for name in options.variables:
             self._check_steps(name)
 
@@ -87,7 +89,8 @@ class NetcdfAdapter(DataAdapter):
         for name, variable in self._options.variables.items():
             years = self._years(name)
             long_name = str(self._attributes[name].get("long_name", variable.name))
-            found[name] = FieldInfo(name, self._delivered(name), long_name, (years[0], years[-1]) if years else None)
+            span = (years[0], years[-1]) if years else None
+            found[name] = FieldInfo(name, self._delivered(name), long_name, span, gaps_of(years))
         return found
 
     def grid(self) -> LatLonGrid:
@@ -122,14 +125,13 @@ class NetcdfAdapter(DataAdapter):
                     where=self._options.path,
                     remedy=nearest(name, self._steps),
                 )
-        place = register(self._grid, request.grid, where=self._options.path)
-        counts: Counter[str] = Counter(outside=place.outside)
+        counts: Counter[str] = Counter(outside=register(self._grid, request.grid, where=self._options.path).outside)
         dims = ("year", "lat", "lon") if request.years else ("lat", "lon")
         dataset = xr.Dataset(coords={"lat": request.grid.lat, "lon": request.grid.lon})
         if request.years:
             dataset = dataset.assign_coords(year=list(request.years))
         for name in request.variables:
-            maps = [self._map(name, year, request.grid, place, counts) for year in request.years or (None,)]
+            maps = [self._map(name, year, request.grid, counts) for year in request.years or (None,)]
             dataset[name] = (dims, np.stack(maps) if request.years else maps[0], self._describe_variable(name))
         dataset.attrs = {"source": self._sources[0].stem, "quality": dict(counts)}
         return dataset
@@ -216,9 +218,7 @@ class NetcdfAdapter(DataAdapter):
 
     # --- what is read
 
-    def _map(
-        self, name: str, year: int | None, grid: LatLonGrid, place: Registration, counts: Counter[str]
-    ) -> NDArray[np.float32]:
+    def _map(self, name: str, year: int | None, grid: LatLonGrid, counts: Counter[str]) -> NDArray[np.float32]:
         steps = self._steps[name]
         timeless = None in steps
         if not timeless and year not in steps:
@@ -233,13 +233,14 @@ class NetcdfAdapter(DataAdapter):
                 remedy="change the years of the run, or choose files that cover them",
             )
         chosen = steps[None if timeless else year]
-        values = np.mean([self._values(name, step, place) for step in chosen], axis=0)
+        values = np.mean([self._values(name, step, grid) for step in chosen], axis=0)
         where = f"{chosen[0].source.name}, variable {self._options.variables[name].name!r}, year {year}"
         return self._in_our_units(name, values, grid, where, counts).astype(np.float32)
 
-    def _values(self, name: str, step: Step, place: Registration) -> Array:
+    def _values(self, name: str, step: Step, grid: LatLonGrid) -> Array:
         variable = self._options.variables[name]
         axes = self._axes[step.source][variable.name]
+        place = register(axes.grid, grid, where=step.source.name)  # the rows of two files may run opposite ways
         with open_netcdf(step.source.path, step.source.name) as dataset:
             source = dataset[variable.name]
             read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))

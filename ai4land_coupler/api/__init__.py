@@ -21,10 +21,10 @@ from ai4land_coupler.api.contract import (
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
 from ai4land_coupler.config.faults import fault_lines
-from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
-from ai4land_coupler.core.registration import Registration, register
+from ai4land_coupler.core.registration import Registration, find_difference, register
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.core.units import convert, factor
@@ -91,8 +91,10 @@ __all__ = [
     "convert",
     "factor",
     "fault_lines",
+    "find_difference",
     "find_files",
     "find_in_folder",
+    "gaps_of",
     "get_crosswalk",
     "get_legend",
     "hookimpl",

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from ai4land_coupler import api
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_hilda.plugin import HildaOptions
 from ai4land_netcdf import axes, plugin
 from ai4land_netcdf.options import NetcdfOptions
@@ -386,3 +388,40 @@ def test_real_cell_areas_are_whole_cells(sample_data):
 
 def test_the_earlier_import_path_of_the_axes_works():
     assert axes.read_years is api.read_years
+
+
+def test_the_years_between_two_files_are_told_as_gaps(tmp_path):
+    # 2000, 2001 in one file, 2004 in the other: the catalogue finds 2002 and 2003 before the first step
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(366 + 3 * 365,))
+    info = adapter_of(tmp_path / "a_*.nc").fields()["crop"]
+    assert (info.years, info.gaps) == ((2000, 2004), (2002, 2003))
+    with pytest.raises(TimeError, match="no forcing adapter has 'crop' for the year 2002") as error:
+        Catalogue("forcing", [NamedAdapter("netcdf", adapter_of(tmp_path / "a_*.nc"))]).find("crop", 2002)
+    assert "2000-2004 without 2002, 2003" in str(error.value)
+
+
+def test_files_whose_rows_run_opposite_ways_are_read_each_in_its_order(tmp_path):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:, ::-1], time=(731,), lat=GRID.lat[::-1], lon=GRID.lon + 360)
+    adapter = adapter_of(tmp_path / "a_*.nc")
+    assert adapter.grid() == GRID
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-7)
+    np.testing.assert_allclose(read(adapter, GRID.sub(Box(1, 4, 2, 7))).crop, SHARES[:, 1:4, 2:7], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"lon": GRID.lon + 0.002}, r"centres differ by 0\.004 of a cell"),
+        ({"lat": GRID.lat + 0.1}, r"centres differ by 0\.2 of a cell"),
+        ({"lat": GRID.lat - 0.5}, "8 cells of one are not in the other"),
+        ({"lat": 55.75 - 0.25 * np.arange(6)}, "the cell sizes differ"),
+    ],
+)
+def test_the_difference_between_the_grids_of_two_files_is_told(tmp_path, change, match):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(731,), **change)
+    with pytest.raises(GridError, match=match) as error:
+        adapter_of(tmp_path / "a_*.nc")
+    assert "a_2.nc" in str(error.value)
