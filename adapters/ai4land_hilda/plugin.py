@@ -96,8 +96,13 @@ class HildaAdapter(DataAdapter):
                 f"years: {_spans(self._files)}",
                 f"grid: {self._grid}",
                 f"classes: {', '.join(f'{code} {name}' for code, name in self._legend.names.items())}",
+                *self._unwritten(),
             ]
         )
+
+    def _unwritten(self) -> list[str]:
+        texts = [geotiff.describe_tiles(file) for file in self._files.values() if file not in self._steps]
+        return [f"note: {text}" for text in texts if text]
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
         """The files of these years, or all files if no year is given."""

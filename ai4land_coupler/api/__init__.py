@@ -42,6 +42,7 @@ from ai4land_coupler.errors import (
 from ai4land_coupler.files.axes import MapAxes, read_axes, read_years, time_dimension
 from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
+from ai4land_coupler.files.geotiff import count_unwritten, describe_crs, open_geotiff, read_geotiff_grid, read_window
 from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
 from ai4land_coupler.grids.mesh import Mesh
 
@@ -89,6 +90,8 @@ __all__ = [
     "TrainingChannel",
     "TrainingData",
     "convert",
+    "count_unwritten",
+    "describe_crs",
     "factor",
     "fault_lines",
     "find_difference",
@@ -100,10 +103,13 @@ __all__ = [
     "hookimpl",
     "nearest",
     "new_paths",
+    "open_geotiff",
     "open_netcdf",
     "read_axes",
+    "read_geotiff_grid",
     "read_native_values",
     "read_values",
+    "read_window",
     "read_years",
     "register",
     "time_dimension",
