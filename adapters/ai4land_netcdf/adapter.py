@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from ai4land_coupler.api import (
     factor,
     find_difference,
     find_files,
+    find_positions,
     gaps_of,
     nearest,
     open_netcdf,
@@ -67,6 +68,7 @@ class NetcdfAdapter(DataAdapter):
         #: Variable -> year -> its steps. The year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
         self._axes: dict[InputFile, dict[str, MapAxes]] = {}
+        self._picked: dict[tuple[InputFile, str], list[dict[str, int]]] = {}
         for source in self._sources:
             self._survey(source)
         grids = {axes.grid: f"{s.name}, variable {v!r}" for s, found in self._axes.items() for v, axes in found.items()}
@@ -152,16 +154,7 @@ class NetcdfAdapter(DataAdapter):
                 source = dataset[variable.name]
                 axes = read_axes(dataset, variable.name, where, self._options.check_bounds)
                 time = time_dimension(dataset, source.dimensions)
-                sizes = dict(zip(source.dimensions, source.shape, strict=True))
-                others = [d for d, size in sizes.items() if d not in (*axes.dims, time) and size > 1]
-                if others:
-                    raise DataError(
-                        f"variable {variable.name!r} has a dimension too many",
-                        expected="time, latitude and longitude",
-                        found=", ".join(source.dimensions),
-                        where=file.name,
-                        remedy=f"write a file for each {others[0]!r}, or their sum or mean",
-                    )
+                self._picked[file, name] = self._pick(dataset, variable, (*axes.dims, time), file)
                 units = variable.file_units if variable.file_units is not None else str(getattr(source, "units", ""))
                 if self._units.setdefault(name, units) != units:
                     raise DataError(
@@ -179,6 +172,36 @@ class NetcdfAdapter(DataAdapter):
                 for index, year in enumerate(years):
                     step = Step(file, None if time is None else index)
                     self._steps[name].setdefault(year, []).append(step)
+
+    @staticmethod
+    def _pick(
+        dataset: Any, variable: NetcdfVariable, axes: tuple[str | None, ...], file: InputFile
+    ) -> list[dict[str, int]]:
+        """The positions along further dimensions whose values are added."""
+        source = dataset[variable.name]
+        sizes = dict(zip(source.dimensions, source.shape, strict=True))
+        others = [d for d, size in sizes.items() if d not in (*axes, *variable.select) and size > 1]
+        if others:
+            raise DataError(
+                f"variable {variable.name!r} has a dimension too many",
+                expected="time, latitude and longitude",
+                found=", ".join(source.dimensions),
+                where=file.name,
+                remedy=f"choose one with `select: {{{others[0]}: VALUE}}`, or write a file for each {others[0]!r}, "
+                "or their sum or mean",
+            )
+        for dim in variable.select:
+            if dim in axes:
+                raise DataError(
+                    f"`select` chooses along {dim!r}, which is time, latitude or longitude of {variable.name!r}",
+                    where=file.name,
+                    remedy="leave it out: years and cells are those of the run",
+                )
+        chosen = {
+            dim: find_positions(dataset, variable.name, dim, variable.selected(dim), file.name)
+            for dim in variable.select
+        }
+        return [dict(zip(chosen, place, strict=True)) for place in product(*chosen.values())]
 
     def _check_units(self, name: str, variable: NetcdfVariable, where: str) -> None:
         if variable.kind in ("fraction", "area"):
@@ -240,13 +263,13 @@ class NetcdfAdapter(DataAdapter):
     def _values(self, name: str, step: Step, grid: LatLonGrid) -> Array:
         variable = self._options.variables[name]
         axes = self._axes[step.source][variable.name]
-        place = register(axes.grid, grid, where=step.source.name)  # the rows of two files may run opposite ways
         with open_netcdf(step.source.path, step.source.name) as dataset:
             source = dataset[variable.name]
-            read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
+            time, places = time_dimension(dataset, source.dimensions), self._picked[step.source, name]
 
-            def block(rows: slice, cols: slice) -> Array:
-                part = np.ma.filled(np.ma.asarray(read(rows, cols)).astype(np.float64), np.nan)
+            def layer(rows: slice, cols: slice, place: dict[str, int]) -> Array:
+                read = axes.block(source, step.index, time, rows, cols, place)
+                part = np.ma.filled(np.ma.asarray(read).astype(np.float64), np.nan)
                 if np.isinf(part).any():
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
@@ -255,7 +278,11 @@ class NetcdfAdapter(DataAdapter):
                     )
                 return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
 
-            return np.asarray(place.gather(block, np.nan, np.float64))
+            def block(rows: slice, cols: slice) -> Array:
+                first, *others = (layer(rows, cols, place) for place in places)
+                return sum(others, first)
+
+            return np.asarray(register(axes.grid, grid, where=step.source.name).gather(block, np.nan, np.float64))
 
     def _in_our_units(self, name: str, values: Array, grid: LatLonGrid, where: str, counts: Counter[str]) -> Array:
         variable, units = self._options.variables[name], self._units[name]

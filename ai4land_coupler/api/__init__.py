@@ -44,6 +44,7 @@ from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
 from ai4land_coupler.files.geotiff import count_unwritten, describe_crs, open_geotiff, read_geotiff_grid, read_window
 from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
+from ai4land_coupler.files.select import find_positions
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "find_difference",
     "find_files",
     "find_in_folder",
+    "find_positions",
     "gaps_of",
     "get_crosswalk",
     "get_legend",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +41,23 @@ class MapAxes:
     dims: tuple[str, str]
     reverse: bool
 
-    def block(self, variable: Any, step: int | None, time: str | None, rows: slice, cols: slice) -> NDArray[Any]:
+    def block(
+        self,
+        variable: Any,
+        step: int | None,
+        time: str | None,
+        rows: slice,
+        cols: slice,
+        at: Mapping[str, int] | None = None,
+    ) -> NDArray[Any]:
         """Read a window of ``grid``, (rows, columns), masked where the file says that values are missing.
 
-        ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time.
+        ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time. ``at``
+        are the positions along further dimensions, by the name of the dimension; default: the first.
         """
         if self.reverse:
             cols = slice(self.grid.nlon - cols.stop, self.grid.nlon - cols.start)
-        index = {self.dims[0]: rows, self.dims[1]: cols, time: step}
+        index = {**(at or {}), self.dims[0]: rows, self.dims[1]: cols, time: step}
         part = np.ma.asarray(variable[tuple(index.get(d, 0) for d in variable.dimensions)])
         if variable.dimensions.index(self.dims[0]) > variable.dimensions.index(self.dims[1]):
             part = part.T
