@@ -47,9 +47,9 @@ def read_grid(file: InputFile) -> LatLonGrid:
         return api.read_geotiff_grid(source, file.name)
 
 
-def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
-    """Read the class codes (rows, columns) of a window; 99 for NaN and for what the file says is missing."""
-    return to_codes(*api.read_window(source, rows, cols), where)
+def read_codes(source: Any, no_data: int, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
+    """Read the class codes (rows, columns) of a window; ``no_data`` for NaN and for what the file says is missing."""
+    return to_codes(*api.read_window(source, rows, cols), no_data, where)
 
 
 def describe_tiles(file: InputFile) -> str:

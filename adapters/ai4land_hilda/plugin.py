@@ -18,6 +18,7 @@ from ai4land_coupler.api import (
     GridError,
     InputFile,
     LatLonGrid,
+    LegendName,
     Location,
     Options,
     Registry,
@@ -31,7 +32,6 @@ from ai4land_coupler.api import (
     register,
 )
 from ai4land_hilda import geotiff, netcdf
-from ai4land_hilda.codes import NO_DATA
 from ai4land_hilda.names import choose_legend, find_maps, is_many, year_in_name, year_of
 
 if TYPE_CHECKING:
@@ -49,30 +49,31 @@ class HildaOptions(Options):
         A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards; a folder; or a URL of fsspec, which may have
         ``{year}`` or wildcards too.
     legend:
-        Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``. Default:
-        from the version in the published names.
+        Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``; or a legend
+        file (.yaml) for other maps. Default: from the version in the published names.
     year:
         The year of a single map. It replaces the year in the name of the file: a map can be used as the state of
         another year. The attribute ``source_year`` of the variable keeps the year of the name.
+    variable:
+        Name of the maps in netCDF files.
     """
 
     path: Location
-    legend: str | None = None
+    legend: LegendName | None = None
     year: int | None = None
+    variable: str = "LULC_states"
 
 
 class HildaAdapter(DataAdapter):
     """Delivers maps of class codes on the grid of their files."""
 
     def __init__(self, options: HildaOptions) -> None:
-        self._path = options.path
-        if options.legend is not None:
-            get_legend(options.legend)  # A misspelt legend is reported before a missing file.
+        self._path, self._variable = options.path, options.variable
         found = find_maps(options.path)
         self._legend = get_legend(choose_legend(found, options.legend))
-        self._steps = {file: netcdf.years_of(file) for file in found if netcdf.is_netcdf(file)}
+        self._steps = {file: netcdf.years_of(file, options.variable) for file in found if netcdf.is_netcdf(file)}
         self._files = self._years(found, options.year)
-        self._grid = _read_grid(next(iter(self._files.values())))
+        self._grid = self._read_grid(next(iter(self._files.values())))
 
     def fields(self) -> dict[str, FieldInfo]:
         years = min(self._files), max(self._files)
@@ -110,8 +111,8 @@ class HildaAdapter(DataAdapter):
         return {file.name: file.path for file in wanted}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Read ``land_cover`` (year, lat, lon), uint8 native codes. Cells outside the files are 99, counted as
-        ``outside``."""
+        """Read ``land_cover`` (year, lat, lon), uint8 native codes. Cells outside the files have no data
+        (99 in HILDA+, else the last code of the legend's ``ocean``), counted as ``outside``."""
         import xarray as xr
 
         for name in request.variables:
@@ -130,13 +131,14 @@ class HildaAdapter(DataAdapter):
             where = f"{file.name}, year {year}"
             place = register(grid, request.grid, where=where)  # the rows of two files may run opposite ways
             with self._open(file, year, where) as read:
-                codes = place.gather(read, NO_DATA)
+                codes = place.gather(read, self._legend.no_data)
             self._legend.check(codes, where=where)
             maps[index] = codes
+        source = "HILDA+" if self._legend.name.startswith("hilda-") else self._legend.title
         dataset = xr.Dataset(
             {_NAME: (("year", "lat", "lon"), maps)},
             {"year": list(request.years), "lat": request.grid.lat, "lon": request.grid.lon},
-            attrs={"source": "HILDA+", "quality": {"outside": outside}},
+            attrs={"source": source, "quality": {"outside": outside}},
         )
         dataset[_NAME].attrs = {
             "units": "1",
@@ -178,11 +180,12 @@ class HildaAdapter(DataAdapter):
     @contextmanager
     def _open(self, file: InputFile, year: int, where: str) -> Iterator[Any]:
         if file in self._steps:
-            with netcdf.open_year(file, self._steps[file], year, where) as read:
+            steps = self._steps[file]
+            with netcdf.open_year(file, self._variable, steps, year, self._legend.no_data, where) as read:
                 yield read
         else:
             with geotiff.open_geotiff(file) as source:
-                yield partial(geotiff.read_codes, source, where)
+                yield partial(geotiff.read_codes, source, self._legend.no_data, where)
 
     def _file(self, year: int) -> tuple[InputFile, LatLonGrid]:
         if year not in self._files:
@@ -193,7 +196,7 @@ class HildaAdapter(DataAdapter):
                 where=self._path,
             )
         file = self._files[year]
-        grid = _read_grid(file)
+        grid = self._read_grid(file)
         difference = find_difference(self._grid, grid)
         if difference:
             raise GridError(
@@ -204,12 +207,11 @@ class HildaAdapter(DataAdapter):
             )
         return file, grid
 
-
-def _read_grid(file: InputFile) -> LatLonGrid:
-    if not netcdf.is_netcdf(file):
-        return geotiff.read_grid(file)
-    with netcdf.open_states(file) as (_, axes):
-        return axes.grid
+    def _read_grid(self, file: InputFile) -> LatLonGrid:
+        if file not in self._steps:
+            return geotiff.read_grid(file)
+        with netcdf.open_states(file, self._variable) as (_, axes):
+            return axes.grid
 
 
 def _spans(years: Iterable[int]) -> str:

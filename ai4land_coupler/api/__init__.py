@@ -7,6 +7,7 @@ grid. Neither of them deals with MPI, tiles, regridding or Fortran. See docs/plu
 from ai4land_coupler.api.contract import (
     LOGITS,
     DataAdapter,
+    LegendName,
     LocalWeights,
     Method,
     Norm,
@@ -68,6 +69,7 @@ __all__ = [
     "LandState",
     "LatLonGrid",
     "Legend",
+    "LegendName",
     "LocalWeights",
     "Location",
     "MapAxes",

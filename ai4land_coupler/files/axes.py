@@ -57,7 +57,7 @@ class MapAxes:
         """
         if self.reverse:
             cols = slice(self.grid.nlon - cols.stop, self.grid.nlon - cols.start)
-        index = {**(at or {}), self.dims[0]: rows, self.dims[1]: cols, time: step}
+        index: dict[str | None, Any] = {**(at or {}), self.dims[0]: rows, self.dims[1]: cols, time: step}
         part = np.ma.asarray(variable[tuple(index.get(d, 0) for d in variable.dimensions)])
         if variable.dimensions.index(self.dims[0]) > variable.dimensions.index(self.dims[1]):
             part = part.T
