@@ -48,7 +48,7 @@ class MapAxes:
         time: str | None,
         rows: slice,
         cols: slice,
-        at: Mapping[str, int] | None = None,
+        at: Mapping[Any, int] | None = None,
     ) -> NDArray[Any]:
         """Read a window of ``grid``, (rows, columns), masked where the file says that values are missing.
 
