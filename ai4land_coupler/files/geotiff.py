@@ -106,8 +106,10 @@ def _projection(crs: Any) -> str:
     return "" if degrees and (meridian is None or float(meridian[1]) == 0) else describe_crs(crs)
 
 
-def read_window(source: Any, rows: slice, cols: slice) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read a window (rows, columns) of the first band, and which of its values are missing (``None``: no value is).
+def read_window(
+    source: Any, rows: slice, cols: slice, band: int = 1
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read a window (rows, columns) of a band, and which of its values are missing (``None``: no value is).
 
     Missing are the no-data value of the file and what its mask leaves out (a mask inside the file, a file ``.msk``, or
     a band of transparency; https://gdal.org/en/stable/development/rfc/rfc15_nodatabitmask.html). NaN is not counted.
@@ -117,13 +119,14 @@ def read_window(source: Any, rows: slice, cols: slice) -> tuple[NDArray[Any], ND
     from rasterio.windows import Window
 
     window = Window.from_slices(rows, cols)
-    raw = source.read(1, window=window)
-    missing = None if source.nodata is None else np.asarray(raw == source.nodata)
-    if not {MaskFlags.per_dataset, MaskFlags.alpha}.isdisjoint(source.mask_flag_enums[0]):
-        left_out = source.read_masks(1, window=window) == 0
+    at, nodata = band - 1, source.nodatavals[band - 1]
+    raw = source.read(band, window=window)
+    missing = None if nodata is None else np.asarray(raw == nodata)
+    if not {MaskFlags.per_dataset, MaskFlags.alpha}.isdisjoint(source.mask_flag_enums[at]):
+        left_out = source.read_masks(band, window=window) == 0
         missing = left_out if missing is None else missing | left_out
-    if (source.scales[0], source.offsets[0]) != (1.0, 0.0):
-        raw = raw * np.float64(source.scales[0]) + source.offsets[0]
+    if (source.scales[at], source.offsets[at]) != (1.0, 0.0):
+        raw = raw * np.float64(source.scales[at]) + source.offsets[at]
     return raw, missing
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
+from ai4land_coupler.files.arrays import is_geotiff, is_zarr, open_raster, open_zarr
 
 #: Values above this are fill values. The attribute that names the fill value 1e20 of LUH2 is misspelt in the published
 #: files (``_fillvalue``, ``_Fillvalue``), so that no library honours it.
@@ -27,7 +28,7 @@ _CLASSIC = (b"CDF\x01", b"CDF\x02")
 
 @contextmanager
 def open_netcdf(path: Path, where: str | None = None, what: str = "an input file") -> Iterator[Any]:
-    """Open a netCDF file for reading, as a ``netCDF4.Dataset``.
+    """Open a netCDF file for reading, as a ``netCDF4.Dataset``; the folder of a Zarr group or a GeoTIFF like one.
 
     Parameters
     ----------
@@ -41,6 +42,10 @@ def open_netcdf(path: Path, where: str | None = None, what: str = "an input file
     DataError
         The file is missing, is no netCDF file, is truncated, or cannot be read while the block runs.
     """
+    if is_zarr(path) or (path.is_file() and is_geotiff(path, where or "")):
+        with (open_zarr if path.is_dir() else open_raster)(path, where or path) as arrays:
+            yield arrays
+        return
     if not path.is_file():
         names = [p.name for p in path.parent.glob("*.nc")] if path.parent.is_dir() else []
         raise DataError(
