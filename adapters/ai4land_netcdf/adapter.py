@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ from ai4land_coupler.api import (
     factor,
     find_difference,
     find_files,
-    find_positions,
     gaps_of,
     nearest,
     open_netcdf,
@@ -37,6 +35,7 @@ from ai4land_coupler.api import (
     time_dimension,
 )
 from ai4land_netcdf.options import NetcdfOptions, NetcdfVariable
+from ai4land_netcdf.selection import pick
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -154,7 +153,7 @@ class NetcdfAdapter(DataAdapter):
                 source = dataset[variable.name]
                 axes = read_axes(dataset, variable.name, where, self._options.check_bounds)
                 time = time_dimension(dataset, source.dimensions)
-                self._picked[file, name] = self._pick(dataset, variable, (*axes.dims, time), file)
+                self._picked[file, name] = pick(dataset, variable, (*axes.dims, time), file)
                 units = variable.file_units if variable.file_units is not None else str(getattr(source, "units", ""))
                 if self._units.setdefault(name, units) != units:
                     raise DataError(
@@ -172,36 +171,6 @@ class NetcdfAdapter(DataAdapter):
                 for index, year in enumerate(years):
                     step = Step(file, None if time is None else index)
                     self._steps[name].setdefault(year, []).append(step)
-
-    @staticmethod
-    def _pick(
-        dataset: Any, variable: NetcdfVariable, axes: tuple[str | None, ...], file: InputFile
-    ) -> list[dict[str, int]]:
-        """The positions along further dimensions whose values are added."""
-        source = dataset[variable.name]
-        sizes = dict(zip(source.dimensions, source.shape, strict=True))
-        others = [d for d, size in sizes.items() if d not in (*axes, *variable.select) and size > 1]
-        if others:
-            raise DataError(
-                f"variable {variable.name!r} has a dimension too many",
-                expected="time, latitude and longitude",
-                found=", ".join(source.dimensions),
-                where=file.name,
-                remedy=f"choose one with `select: {{{others[0]}: VALUE}}`, or write a file for each {others[0]!r}, "
-                "or their sum or mean",
-            )
-        for dim in variable.select:
-            if dim in axes:
-                raise DataError(
-                    f"`select` chooses along {dim!r}, which is time, latitude or longitude of {variable.name!r}",
-                    where=file.name,
-                    remedy="leave it out: years and cells are those of the run",
-                )
-        chosen = {
-            dim: find_positions(dataset, variable.name, dim, variable.selected(dim), file.name)
-            for dim in variable.select
-        }
-        return [dict(zip(chosen, place, strict=True)) for place in product(*chosen.values())]
 
     def _check_units(self, name: str, variable: NetcdfVariable, where: str) -> None:
         if variable.kind in ("fraction", "area"):

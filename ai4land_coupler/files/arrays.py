@@ -48,7 +48,8 @@ class ArrayVariable:
         attributes: Mapping[str, Any],
         read: Callable[[tuple[Any, ...]], NDArray[Any]],
     ) -> None:
-        self.name, self.dimensions, self.dtype = name, dims, str if dtype == object else np.dtype(dtype)
+        self.name, self.dimensions = name, dims
+        self.dtype = str if np.dtype(dtype).kind in "OUT" else np.dtype(dtype)
         self._dataset, self._attributes, self._read = dataset, dict(attributes), read
 
     def __getattr__(self, name: str) -> Any:
@@ -185,5 +186,7 @@ def open_raster(path: Path, where: object) -> Iterator[ArrayDataset]:
                 values, missing = read_window(source, rows, cols, band)
                 return values.astype(np.float64) if missing is None else np.where(missing, np.nan, values)
 
-            dataset.add(f"band_{band}", dict(zip(("lat", "lon"), grid.shape, strict=True)), np.float64, attributes, read)
+            dataset.add(
+                f"band_{band}", dict(zip(("lat", "lon"), grid.shape, strict=True)), np.float64, attributes, read
+            )
         yield dataset

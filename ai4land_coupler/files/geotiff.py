@@ -106,9 +106,7 @@ def _projection(crs: Any) -> str:
     return "" if degrees and (meridian is None or float(meridian[1]) == 0) else describe_crs(crs)
 
 
-def read_window(
-    source: Any, rows: slice, cols: slice, band: int = 1
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def read_window(source: Any, rows: slice, cols: slice, band: int = 1) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Read a window (rows, columns) of a band, and which of its values are missing (``None``: no value is).
 
     Missing are the no-data value of the file and what its mask leaves out (a mask inside the file, a file ``.msk``, or
