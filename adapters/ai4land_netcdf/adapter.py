@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
-    MISSING_ABOVE,
     DataAdapter,
     DataError,
     FieldInfo,
@@ -22,7 +21,9 @@ from ai4land_coupler.api import (
     MapAxes,
     Request,
     TimeError,
+    attributes_of,
     convert,
+    decode_values,
     factor,
     find_difference,
     find_files,
@@ -30,6 +31,7 @@ from ai4land_coupler.api import (
     nearest,
     open_netcdf,
     read_axes,
+    read_stored,
     read_years,
     register,
     time_dimension,
@@ -234,18 +236,19 @@ class NetcdfAdapter(DataAdapter):
         axes = self._axes[step.source][variable.name]
         with open_netcdf(step.source.path, step.source.name) as dataset:
             source = dataset[variable.name]
+            where = f"{step.source.name}, variable {variable.name!r}"
             time, places = time_dimension(dataset, source.dimensions), self._picked[step.source, name]
 
             def layer(rows: slice, cols: slice, place: dict[str, int]) -> Array:
-                read = axes.block(source, step.index, time, rows, cols, place)
-                part = np.ma.filled(np.ma.asarray(read).astype(np.float64), np.nan)
+                stored = axes.block(source, step.index, time, rows, cols, read_stored, place)
+                part = decode_values(stored, attributes_of(source), where).astype(np.float64, copy=False)
                 if np.isinf(part).any():
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
                         expected="finite values, or the fill value of the file",
                         where=step.source.name,
                     )
-                return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
+                return part
 
             def block(rows: slice, cols: slice) -> Array:
                 first, *others = (layer(rows, cols, place) for place in places)

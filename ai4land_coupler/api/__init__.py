@@ -40,12 +40,15 @@ from ai4land_coupler.errors import (
     TimeError,
     nearest,
 )
-from ai4land_coupler.files.axes import MapAxes, read_axes, read_years, time_dimension
+from ai4land_coupler.files.axes import MapAxes, read_axes
+from ai4land_coupler.files.cf_values import MISSING_ABOVE, decode_codes, decode_values
 from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
 from ai4land_coupler.files.geotiff import count_unwritten, describe_crs, open_geotiff, read_geotiff_grid, read_window
-from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf, read_native_values, read_stored, read_values
+from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.files.select import find_positions
+from ai4land_coupler.files.times import read_years, time_dimension, years_of
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -92,8 +95,11 @@ __all__ = [
     "Trainer",
     "TrainingChannel",
     "TrainingData",
+    "attributes_of",
     "convert",
     "count_unwritten",
+    "decode_codes",
+    "decode_values",
     "describe_crs",
     "factor",
     "fault_lines",
@@ -109,12 +115,15 @@ __all__ = [
     "new_paths",
     "open_geotiff",
     "open_netcdf",
+    "open_raw",
     "read_axes",
     "read_geotiff_grid",
     "read_native_values",
+    "read_stored",
     "read_values",
     "read_window",
     "read_years",
     "register",
     "time_dimension",
+    "years_of",
 ]
