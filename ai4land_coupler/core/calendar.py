@@ -109,7 +109,7 @@ class HostCalendar:
         Intervals that follow each other add up to the interval from the first start to the last end, without any error.
         """
         days = (self._at(last) - self._at(first)).days
-        return days * DAY + (round(last.seconds * _PARTS) - round(first.seconds * _PARTS)) / _PARTS
+        return float(days * DAY + (round(last.seconds * _PARTS) - round(first.seconds * _PARTS)) / _PARTS)
 
     def parse(self, moment: Any) -> HostDate:
         """Convert a date of a host to a date of the calendar.
