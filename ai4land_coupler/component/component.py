@@ -144,6 +144,7 @@ class LandComponent:
             self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
             self._host_restart = HostRestart(source, state.year, branch=branch)
             self._imports = HostImports(setup, field_table, self._hosts, self._host_restart.date, self.comm)
+            forcing.check_years(state.year)
             gaps = find_gaps(setup, forcing, state)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
@@ -458,15 +459,13 @@ class LandComponent:
     # ---- inputs without a step ---------------------------------------------------------------------------------
 
     def check_forcing(self) -> None:
-        """Read the forcing of the first and the last step, and check that the years between exist. Finds missing
-        forcing before a run starts."""
+        """Read the forcing of the first and the last step. Finds missing forcing before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
         last = Clock(clock.start, clock.stop, clock.step, clock.stop)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
                 self._forcing.of_step(moment)
-            self._forcing.check_years()
 
     def read_inputs(self, clock: Clock) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
         """Forcing and imports of the step that ends at the year of ``clock``. Collective."""

@@ -126,3 +126,25 @@ def test_names_in_a_coupling_file_are_checked_before_yac_starts(run_file: Path, 
     assert (code, "not clear" in text) == (2, True)
     code, text = check(target={"component": "ai4land", "grid": "host"}, source={"component": "a", "grid": "b"})
     assert (code, "no import" in text) == (2, True)
+
+
+def test_inputs_that_end_before_the_run_are_found_before_yac_starts(twin_config: dict[str, Any], tmp_path: Path):
+    """The scenario ends in 2022, and the stored maps in 2022 too."""
+
+    def check(*options: str, **parts: Any) -> tuple[int, str]:
+        run_file = write({**twin_config, "predictors": [PERSISTENCE], **parts}, tmp_path / "run.yaml")
+        result = CliRunner().invoke(cli, ["couple", str(run_file), "--check", *options])
+        return result.exit_code, result.output
+
+    assert check("--set", "time.stop=2022")[0] == 0
+    code, text = check("--set", "time.stop=2030")
+    assert (code, "for the year 2023" in text) == (2, True)
+    assert "beyond: hold" in text
+    assert check("--set", "time.stop=2030", "--set", "forcing.0.beyond=hold")[0] == 0
+
+    maps = {"path": twin_config["initial"]["options"]["path"], "legend": "hilda-v1.0-f"}
+    replay = {"predictors": [{"name": "replay", "options": maps}], "allocation": {"method": "argmax"}}
+    assert check("--set", "time.stop=2022", **replay)[0] == 0
+    code, text = check("--set", "time.stop=2030", **replay)
+    assert (code, "no stored map of 2023" in text) == (2, True)
+    assert check("--set", "time.stop=2030", "--set", "predictors.0.options.beyond=hold", **replay)[0] == 0
