@@ -141,6 +141,11 @@ class ExportSection(Section):
     profile: str | None = Field(
         None, description="host profile whose variables hosts get too: cf, clm, ecland, jsbach, noahmp, or a file"
     )
+    max_fill_distance: float = Field(
+        500.0,
+        ge=0,
+        description="a host's land without land on the map gets the nearest mapped land, up to this distance (km)",
+    )
 
 
 class RegridSection(Section):

@@ -21,6 +21,7 @@ from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.restart import HostRestart
 from ai4land_coupler.host.surface import HostSurface
+from ai4land_coupler.host.values import host_values
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.land.timers import Timers
@@ -54,6 +55,7 @@ class HostGrids:
         self.grids: dict[str, HostGrid] = {}
         self._unchecked: set[str] = set()
         self._makers: dict[str, HostFields] = {}
+        self._fault: FieldError | None = None
 
     # ---- set by the host --------------------------------------------------------------------------------------
 
@@ -74,17 +76,35 @@ class HostGrids:
 
     def set_land(self, grid: str, values: NDArray[Any]) -> None:
         """Set the host's land fraction. Local."""
-        self.surface(grid).land = np.array(values, np.float64)
+        self.surface(grid).land = self._values(f"the host's land fraction on grid {grid!r}", values)
 
     def set_surface(self, grid: str, name: str, values: NDArray[Any], profile: HostProfile | None) -> None:
         """Set the host's shares of classes, or of types if the configuration has a profile. Local."""
-        if name == TYPES and profile is not None:
-            self.surface(grid).types = np.array(values, np.float64)
-        elif name == "land_cover_fraction":
-            self.surface(grid).base = np.array(values, np.float64)
+        known = ("land_cover_fraction",) if profile is None else ("land_cover_fraction", TYPES)
+        if name not in known:
+            raise FieldError(
+                "a host cannot set this field",
+                expected=" or ".join(known),
+                found=name,
+                remedy=nearest(name, known)
+                if name != TYPES
+                else f"{TYPES} needs the host's profile: set exports.profile in the configuration",
+            )
+        given = self._values(f"the host's {name} on grid {grid!r}", values)
+        if name == TYPES:
+            self.surface(grid).types = given
         else:
-            known = "land_cover_fraction" + ("" if profile is None else f" or {TYPES}")
-            raise FieldError("no such field is put on the host's own", expected=known, found=name)
+            self.surface(grid).base = given
+
+    def _values(self, what: str, values: NDArray[Any]) -> NDArray[np.float64]:
+        """A copy of values of the host. On one of several ranks, :meth:`check_ranks` raises a fault on every rank."""
+        try:
+            return np.array(host_values(what, values))
+        except FieldError as fault:
+            if self._comm.size == 1:
+                raise
+            self._fault = self._fault or fault
+            return np.empty(0)
 
     def surface(self, grid: str) -> HostSurface:
         """The host's own surface on a grid; a new empty one if the host gave none."""
@@ -109,6 +129,9 @@ class HostGrids:
         given = {grid: surface.given_parts for grid, surface in sorted(self.surfaces.items())}
         facts = self._comm.allgather((sorted(self.meshes), calendar, given))
         with self._comm.guard():
+            fault, self._fault = self._fault, None
+            if fault is not None:
+                raise fault
             if any(other != facts[0] for other in facts):
                 raise GridError("ranks gave different host grids, calendars or surfaces", found=facts)
             for grid in self.surfaces:
@@ -167,7 +190,8 @@ class HostGrids:
         if field_table.pass_through:
             holders = sorted({int(rank) for rank in setup.workers})
             pass_through = PassThrough(field_table.pass_through, forcing.reader, holders, mesh, regridder, self._comm)
-        self._makers[name] = HostFields(host, surface, field_table, pass_through, self._comm)
+        limit = setup.config.exports.max_fill_distance
+        self._makers[name] = HostFields(host, surface, field_table, pass_through, self._comm, limit)
         self.grids[name] = host
 
     def fields(self, state: LandState, before: LandState | None) -> Fields:
@@ -180,6 +204,18 @@ class HostGrids:
         for grid, maker in sorted(self._makers.items()):
             found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
         return found
+
+    def fill_notes(self) -> dict[str, int]:
+        """How many land cells of each grid got the classes of the nearest mapped land, and from how far. Local."""
+        notes = {}
+        for grid, surface in sorted(self.surfaces.items()):
+            number = int(surface.counts.get("filled_cells", 0))
+            if number:
+                far = surface.counts["farthest_fill"]
+                notes[
+                    f"host grid {grid!r}: land cells filled with the nearest mapped land, up to {far:.0f} km away"
+                ] = number
+        return notes
 
     def release(self) -> None:
         """Drop all weights. Local."""
