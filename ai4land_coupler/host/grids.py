@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import Regridder
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, nearest
+from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.mesh import Mesh
@@ -67,10 +69,7 @@ class HostGrids:
     def set_named_mesh(self, grid: str, config: Config, name: str) -> None:
         """Set this rank's part of a grid of the configuration's ``hosts``; the whole grid is checked. Collective."""
         with self._comm.guard():
-            if name not in config.hosts:
-                raise ConfigError("no host grid has this name", found=name, remedy=nearest(name, config.hosts))
-            host = config.hosts[name]
-            mesh = read_mesh(config.resolve(host.grid), host.edges, expect=host.expect)
+            mesh = configured_mesh(config, name)
         self.meshes[grid] = partition(mesh, self._comm.rank, self._comm.size)
         self._unchecked.discard(grid)
 
@@ -164,10 +163,10 @@ class HostGrids:
             regridder = _regridder(setup)
         land = LandCells(setup.plan, setup.legend, state.cover)
         for name, mesh in sorted(self.meshes.items()):
-            if name in self._unchecked:
-                validate(mesh, self._comm.mpi)
-                check_coverage(mesh, self._comm.mpi)
-            with timers("regrid weights"):
+            with timers("regrid weights"), at_place(f"host grid {name!r}"):
+                if name in self._unchecked:
+                    validate(mesh, self._comm.mpi)
+                    check_coverage(mesh, self._comm.mpi)
                 self._realize_grid(name, mesh, land, regridder, setup, field_table, forcing, restart)
 
     def _realize_grid(
@@ -202,7 +201,8 @@ class HostGrids:
         made = sorted({name for names in self._comm.allgather(list(state.fields)) for name in names})
         found: Fields = {}
         for grid, maker in sorted(self._makers.items()):
-            found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
+            with at_place(f"host grid {grid!r}"):
+                found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
         return found
 
     def fill_notes(self) -> dict[str, int]:
@@ -221,6 +221,32 @@ class HostGrids:
         """Drop all weights. Local."""
         self.grids.clear()
         self._makers.clear()
+
+
+def configured_mesh(config: Config, name: str) -> Mesh:
+    """Read a grid of the configuration's ``hosts``.
+
+    Raises
+    ------
+    ConfigError, GridError, DataError
+        No host has this name, or its grid has a fault. The error names the host.
+    """
+    if name not in config.hosts:
+        raise ConfigError("no host grid has this name", found=name, where="hosts", remedy=nearest(name, config.hosts))
+    host = config.hosts[name]
+    with at_place(f"hosts.{name}.grid"):
+        return read_mesh(config.resolve(host.grid), host.edges, expect=host.expect)
+
+
+@contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Add the host to the place that an error names."""
+    try:
+        yield
+    except Ai4LandError as error:
+        if place not in str(error.where):
+            error.where = place if error.where is None else f"{place}, {error.where}"
+        raise
 
 
 def _regridder(setup: LandSetup) -> Regridder:
