@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.api import DataError, GridError, InputFile, LatLonGrid, open_netcdf, read_values
-from ai4land_luh2.times import years_of
+from ai4land_coupler.api import (
+    DataError,
+    GridError,
+    InputFile,
+    LatLonGrid,
+    TimeError,
+    open_netcdf,
+    read_values,
+    read_years,
+)
 
 
 @dataclass(frozen=True)
@@ -92,11 +101,24 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
         _check_lattice(grid, source)
         years: tuple[int, ...] = ()
         if timed:
-            time = dataset["time"]
-            calendar = str(getattr(time, "calendar", "standard"))  # the default of CF
-            units = str(getattr(time, "units", ""))
-            years = years_of(read_values(time, slice(None)), units, calendar, f"{source.name}, variable 'time'")
+            years = _yearly(dataset, f"{source.name}, variable 'time'")
         return Layout(source, {name: str(getattr(dataset[name], "units", "")) for name in found}, grid, years)
+
+
+def _yearly(dataset: Any, where: str) -> tuple[int, ...]:
+    """The year of each step. Steps are on the first day of their years (LUH2, LUH3), in the middle or on the last."""
+    units = str(getattr(dataset["time"], "units", ""))
+    if " since " not in units:
+        raise TimeError(
+            "the time axis is not in the units of the LUH2 layout",
+            expected="years since YYYY-01-01, or days since a date",
+            found=units or "no units",
+            where=where,
+        )
+    years = tuple(int(year) for year in read_years(dataset, "time", where, yearly=True))
+    if len(set(years)) != len(years):
+        raise TimeError("the time axis does not hold one step for each year", found=years, where=where)
+    return years
 
 
 def _check_lattice(grid: LatLonGrid, source: InputFile) -> None:

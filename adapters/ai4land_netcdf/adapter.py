@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
-    MISSING_ABOVE,
     DataAdapter,
     DataError,
     FieldInfo,
@@ -87,7 +86,9 @@ class NetcdfAdapter(DataAdapter):
         for name, variable in self._options.variables.items():
             years = self._years(name)
             long_name = str(self._attributes[name].get("long_name", variable.name))
-            found[name] = FieldInfo(name, self._delivered(name), long_name, (years[0], years[-1]) if years else None)
+            span = (years[0], years[-1]) if years else None
+            gaps = tuple(sorted(set(range(years[0], years[-1] + 1)) - set(years))) if years else ()
+            found[name] = FieldInfo(name, self._delivered(name), long_name, span, gaps)
         return found
 
     def grid(self) -> LatLonGrid:
@@ -245,14 +246,14 @@ class NetcdfAdapter(DataAdapter):
             read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
 
             def block(rows: slice, cols: slice) -> Array:
-                part = np.ma.filled(np.ma.asarray(read(rows, cols)).astype(np.float64), np.nan)
+                part = np.asarray(read(rows, cols), np.float64)
                 if np.isinf(part).any():
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
                         expected="finite values, or the fill value of the file",
                         where=step.source.name,
                     )
-                return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
+                return part
 
             return np.asarray(place.gather(block, np.nan, np.float64))
 

@@ -13,9 +13,9 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, DataError, FieldError, nearest
 
 OUTSIDE = -1
@@ -135,7 +135,7 @@ def get_legend(name: str) -> Legend:
     if name not in legend_names():
         raise ConfigError("unknown legend", found=name, remedy=nearest(name, legend_names()))
     path = resources.files("ai4land_coupler.schemas") / "legends" / f"{name}.yaml"
-    raw = yaml.safe_load(path.read_text())
+    raw = parse_yaml(path.read_text(), path, "the legend")
     return Legend(
         name=raw["name"],
         title=raw["title"],
@@ -208,7 +208,7 @@ def get_crosswalk(name: str) -> Crosswalk:
     names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
     if name not in names:
         raise ConfigError("unknown crosswalk", found=name, remedy=nearest(name, names))
-    raw = yaml.safe_load((folder / f"{name}.yaml").read_text())
+    raw = parse_yaml((folder / f"{name}.yaml").read_text(), f"{name}.yaml", "the crosswalk")
     return Crosswalk(
         name=raw["name"],
         groups=tuple(raw["groups"]),

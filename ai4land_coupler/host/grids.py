@@ -235,7 +235,7 @@ def configured_mesh(config: Config, name: str) -> Mesh:
         raise ConfigError("no host grid has this name", found=name, where="hosts", remedy=nearest(name, config.hosts))
     host = config.hosts[name]
     with at_place(f"hosts.{name}.grid"):
-        return read_mesh(config.resolve(host.grid), host.edges, expect=host.expect)
+        return read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
 
 
 @contextmanager

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
@@ -149,8 +149,8 @@ def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports:
     path = options.coupling
     assert path is not None
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        raw = parse_yaml(path.read_text(), path, "the coupling file of YAC")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the coupling file of YAC cannot be read", found=error, where=path) from error
     if not isinstance(raw, Mapping):
         raise ConfigError("the coupling file of YAC is malformed", expected="a mapping", found=type(raw), where=path)
