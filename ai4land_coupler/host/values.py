@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import FieldError
-from ai4land_coupler.files.netcdf import MISSING_ABOVE
+from ai4land_coupler.files.cf_values import MISSING_ABOVE
 
 
 def host_values(what: str, values: Any) -> NDArray[np.float64]:

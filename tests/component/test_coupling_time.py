@@ -290,7 +290,7 @@ class TestNextYear:
         np.testing.assert_array_equal(following, plain.export(COVER))
 
     def test_a_failed_step_ahead_changes_nothing(self, ahead: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The forcing of 2021 cannot be read any more: the fault is found a year early, and the state does not change."""
+        """The forcing of 2021 is lost: the fault is found a year early, and the current state does not change."""
         component = realized(ahead, time={"start": 2018, "stop": 2022})
         component.run(2019)
         of_step = LandForcing.of_step
