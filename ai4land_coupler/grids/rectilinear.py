@@ -120,7 +120,6 @@ def _gaussian(name: str) -> RectilinearGrid | None:
         return None
     n = int(match[1])
     lat, edges = gaussian_latitudes(n)
-    step, col = 360.0 / (4 * n), np.arange(4 * n)
-    return RectilinearGrid(
-        name, edges[1:], edges[:-1], lat, (col - 0.5) * step, (col + 0.5) * step, np.asarray(col * step, np.float64)
-    )
+    step, col = 360.0 / (4 * n), np.arange(4 * n, dtype=np.float64)
+    west, east = np.asarray((col - 0.5) * step), np.asarray((col + 0.5) * step)
+    return RectilinearGrid(name, edges[1:], edges[:-1], lat, west, east, np.asarray(col * step))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.cf_values import decode_values
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.files import cf
 from ai4land_coupler.grids.files.axes import read_axis
@@ -88,7 +89,7 @@ def _mask(file: GridFile, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     if file.mask is None:
         return None
     variable: Any = file._known(file.mask)
-    first = (0,) * (variable.ndim - 2)
+    first, attributes = (0,) * (variable.ndim - 2), {key: variable.getncattr(key) for key in variable.ncattrs()}
     if variable.ndim < 2 or variable.shape[-2:] != shape or 0 in variable.shape:
         raise DataError(
             f"mask {file.mask!r} does not fit the cells",
@@ -100,14 +101,6 @@ def _mask(file: GridFile, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     step = max(1, _PIECE // shape[1])
     for start in range(0, shape[0], step):
         part = slice(start, start + step)
-        taken[part] = _is_set(variable, np.asarray(variable[(*first, part)]))
+        values = decode_values(np.asarray(variable[(*first, part)]), attributes, f"{file.path}: {file.mask}")
+        taken[part] = np.nan_to_num(values, nan=0.0) != 0
     return taken
-
-
-def _is_set(variable: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where the values of a mask are neither 0 nor missing."""
-    set_ = (values != 0) & (np.abs(values) < 1e15)
-    for key in ("_FillValue", "missing_value"):
-        if hasattr(variable, key):
-            set_ &= ~np.isin(values, np.asarray(getattr(variable, key)))
-    return np.asarray(set_)

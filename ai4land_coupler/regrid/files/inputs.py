@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from ai4land_coupler.api import Mesh, Method
 from ai4land_coupler.errors import ConfigError, GridError
+from ai4land_coupler.files.memory import free_memory
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.files.rectilinear import read_rectilinear
@@ -102,16 +102,6 @@ def check_memory(source: GridInput, destination: GridInput, method: Method, rank
             remedy="use a machine with more memory, a coarser grid or a region; conservative weights between two grids"
             " of latitude and longitude axes need little memory",
         )
-
-
-def free_memory() -> int:
-    """Bytes of memory that this process can still get."""
-    free = int(psutil.virtual_memory().available)
-    try:  # the limit of a container or of a job
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
-        return free if limit == "max" else min(free, int(limit) - int(used))
-    except (OSError, ValueError):
-        return free
 
 
 def mesh_notes(weights: WeightFile, meshes: list[Mesh], inputs: tuple[GridInput, GridInput]) -> Iterator[str]:
