@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from ai4land_coupler.cli.terminal import out, progress_bar, rank, size, world
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 
@@ -154,7 +154,7 @@ def _option(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not (name and sign):
         raise ConfigError("an option is malformed", expected="NAME=VALUE", found=text, where="--option")
-    return name, yaml.safe_load(value)
+    return name, parse_yaml(value, f"--option {text}", "the option")
 
 
 def _progress(stack: contextlib.ExitStack) -> Any:
