@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.cf_coordinates import Kind
 from ai4land_coupler.grids.files.axes import bounds_name, read_axis, single_turn
-from ai4land_coupler.grids.files.connectivity import is_latitude, is_longitude
 from ai4land_coupler.grids.files.curvilinear import cell_dimensions, read_cells
 from ai4land_coupler.grids.files.rotated import read_rotated_pole, refuse_contradiction, rotated_axes
 from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
@@ -15,8 +15,11 @@ from ai4land_coupler.grids.polygons import Polygons
 
 _single_turn, _rotated_axes = single_turn, rotated_axes
 
-#: Names of coordinates without a standard name and without specific units, as in files of NEMO.
-_LATITUDES, _LONGITUDES = ("lat", "latitude", "nav_lat"), ("lon", "longitude", "nav_lon")
+#: Names that are meant as coordinates even if their units are none: reading them then says so.
+_NAMES: dict[str, Kind] = {
+    **dict.fromkeys(("lat", "latitude", "nav_lat"), "latitude"),
+    **dict.fromkeys(("lon", "longitude", "nav_lon"), "longitude"),
+}
 
 
 def read_cf(file: GridFile) -> Polygons | None:
@@ -53,16 +56,30 @@ def read_cf(file: GridFile) -> Polygons | None:
 
 
 def _pairs(file: GridFile) -> list[tuple[str, str]]:
-    """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,)."""
-    names = list(file.variables)
-    if file.variable is not None:
-        own = file.attribute(file.variable, "coordinates").split() if file.variable in file.variables else []
-        names = [name for name in [*file.variables[file.variable].dimensions, *own] if name in file.variables]
+    """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,).
+
+    If a data variable is named: the pairs of its dimensions and of its attribute ``coordinates``; without those, the
+    pairs over its dimensions.
+    """
+    if file.variable is None:
+        return _pairs_of(file, list(file.variables))
+    dimensions = file.known(file.variable).dimensions
+    own = file.attribute(file.variable, "coordinates").split()
+    named = [name for name in dict.fromkeys([*dimensions, *own]) if name in file.variables]
+    over = [name for name in file.variables if set(cell_dimensions(file, name)) <= set(dimensions)]
+    return _pairs_of(file, named) or _pairs_of(file, [name for name in over if name != file.variable])
+
+
+def _pairs_of(file: GridFile, names: list[str]) -> list[tuple[str, str]]:
     bounds = {bounds_name(file, name) for name in names}
     names = [name for name in names if name not in bounds]
-    latitudes = [n for n in names if is_latitude(file, n) or (n in _LATITUDES and not is_longitude(file, n))]
-    longitudes = [n for n in names if is_longitude(file, n) or (n in _LONGITUDES and not is_latitude(file, n))]
-    return [(lat, lon) for lat in latitudes for lon in longitudes if _belong(file, lat, lon)]
+    kinds = {
+        name: file.kind(name) or (None if file.attribute(name, "standard_name") else _NAMES.get(name)) for name in names
+    }
+    latitudes, longitudes = ([name for name in names if kinds[name] == kind] for kind in ("latitude", "longitude"))
+    pairs = [(lat, lon) for lat in latitudes for lon in longitudes if _belong(file, lat, lon)]
+    told = [pair for pair in pairs if all(file.kind(name, by_name=False) for name in pair)]
+    return told or pairs
 
 
 def _belong(file: GridFile, lat: str, lon: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ai4land_coupler.errors import DataError
@@ -76,6 +77,8 @@ def read_mesh(
     with open_netcdf(path, what="a grid file") as dataset:
         dataset.set_auto_maskandscale(False)
         file = GridFile(dataset, path, variable, mask)
+        if variable is not None:
+            file.known(variable)
         for layout in _LAYOUTS:
             polygons = layout(file)
             if polygons is not None:
@@ -89,4 +92,4 @@ def read_mesh(
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )
-    return mesh_of(polygons, path, edges, expect)
+    return mesh_of(replace(polygons, notes=(*file.notes, *polygons.notes)), path, edges, expect)
