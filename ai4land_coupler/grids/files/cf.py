@@ -13,8 +13,6 @@ from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
 from ai4land_coupler.grids.latlon import box_corners
 from ai4land_coupler.grids.polygons import Polygons
 
-_single_turn, _rotated_axes = single_turn, rotated_axes
-
 #: Names that are meant as coordinates even if their units are none: reading them then says so.
 _NAMES: dict[str, Kind] = {
     **dict.fromkeys(("lat", "latitude", "nav_lat"), "latitude"),
@@ -32,16 +30,16 @@ def read_cf(file: GridFile) -> Polygons | None:
         coordinates contradict the rotated pole of the file.
     """
     rotated = rotated_axes(file)
-    pairs = _pairs(file)
+    pairs = coordinate_pairs(file)
     if rotated:
         for pair in pairs:
             refuse_contradiction(file, rotated, *pair)
-        if not any(_has_bounds(file, pair) for pair in pairs):
+        if not any(has_bounds(file, pair) for pair in pairs):
             return read_rotated_pole(file, rotated)
     if not pairs:
         return None
     if len(pairs) > 1:
-        pairs = [pair for pair in pairs if _has_bounds(file, pair)] or pairs
+        pairs = [pair for pair in pairs if has_bounds(file, pair)] or pairs
     if len(pairs) > 1:
         raise DataError(
             "a file holds several grids",
@@ -55,7 +53,7 @@ def read_cf(file: GridFile) -> Polygons | None:
     return _rectilinear(file, lat, lon)
 
 
-def _pairs(file: GridFile) -> list[tuple[str, str]]:
+def coordinate_pairs(file: GridFile) -> list[tuple[str, str]]:
     """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,).
 
     If a data variable is named: the pairs of its dimensions and of its attribute ``coordinates``; without those, the
@@ -89,7 +87,7 @@ def _belong(file: GridFile, lat: str, lon: str) -> bool:
     return (dims_lat, dims_lon) == ((lat,), (lon,)) or (len(dims_lat) == len(dims_lon) == 1)
 
 
-def _has_bounds(file: GridFile, pair: tuple[str, str]) -> bool:
+def has_bounds(file: GridFile, pair: tuple[str, str]) -> bool:
     return all(bounds_name(file, name) is not None for name in pair)
 
 

@@ -77,8 +77,7 @@ def read_mesh(
     with open_netcdf(path, what="a grid file") as dataset:
         dataset.set_auto_maskandscale(False)
         file = GridFile(dataset, path, variable, mask)
-        if variable is not None:
-            file.known(variable)
+        file.check_names()
         for layout in _LAYOUTS:
             polygons = layout(file)
             if polygons is not None:

@@ -44,6 +44,12 @@ class GridFile:
     def variables(self) -> Mapping[str, Any]:
         return self.dataset.variables  # type: ignore[no-any-return]
 
+    def check_names(self) -> None:
+        """Refuse a data variable or a mask that is not in the file."""
+        for name in (self.variable, self.mask):
+            if name is not None:
+                self.known(name)
+
     def attribute(self, name: str, key: str) -> str:
         """An attribute as text without outer blanks. Empty if the attribute does not exist."""
         return str(getattr(self.variables[name], key, "")).strip()
