@@ -48,6 +48,21 @@ def test_healpix_indices_number_the_cells_of_a_region(tmp_path):
             read_mesh(healpix(tmp_path / f"{number}.nc", 3, wrong, **attrs))
 
 
+def test_coordinates_that_contradict_the_healpix_mapping_are_refused(tmp_path):
+    """The coordinates are those of the ring order, the mapping says nested."""
+    ring = read_mesh("hp4")
+    for scheme in ("ring", "nested"):
+        path = healpix(tmp_path / f"{scheme}.nc", 192, refinement_level=2, indexing_scheme=scheme)
+        with netCDF4.Dataset(path, "a") as file:
+            for name, values in zip(("lon", "lat"), ring.centres(), strict=True):
+                created = file.createVariable(name, "f4", ("cell",))
+                created.setncatts(degrees(name))
+                created[:] = values
+    assert grid_hash(read_mesh(tmp_path / "ring.nc")) == grid_hash(ring)
+    with pytest.raises(DataError, match=r"contradict each other\n(.*\n)*.*nested.nc\n.*indexing_scheme"):
+        read_mesh(tmp_path / "nested.nc")
+
+
 WRONG = {
     "no scheme": (192, {"refinement_level": 2}, "HEALPix grid is not told"),
     "unknown scheme": (192, {"refinement_level": 2, "indexing_scheme": "nuniq"}, "HEALPix grid is not told"),

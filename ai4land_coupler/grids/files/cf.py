@@ -101,15 +101,16 @@ def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
         order = [file.variables[name].dimensions[0] for name in (lat, lon)]
         swap = dims.index(order[1]) < dims.index(order[0]) if set(order) <= set(dims) else False
     row, col = (index.ravel() for index in np.indices(shape))
+    dimensions = (file.variables[lat].dimensions[0], file.variables[lon].dimensions[0])
     if swap:
-        shape = (shape[1], shape[0])
+        shape, dimensions = (shape[1], shape[0]), (dimensions[1], dimensions[0])
         col, row = (index.ravel() for index in np.indices(shape))
     corner_lon, corner_lat = box_corners(cols.low[col], cols.high[col], rows.low[row], rows.high[row])
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
     return Polygons(
         corner_lon,
         corner_lat,
-        file.taken(shape),
+        file.taken(shape, dimensions=dimensions),
         cols.values[col],
         rows.values[row],
         file.cell_measure(shape),

@@ -101,15 +101,21 @@ class GridFile:
         by_name = by_name and name.lower() not in ("x", "y")
         return coordinate_kind(name if by_name else "", attributes, self.path)
 
-    def taken(self, shape: tuple[int, ...], own: str | None = None) -> NDArray[np.bool_]:
+    def taken(
+        self, shape: tuple[int, ...], own: str | None = None, dimensions: tuple[str, ...] = ()
+    ) -> NDArray[np.bool_]:
         """False for masked cells, (n,). From the user's mask, else the layout's mask (``own``), else all True.
 
-        If the mask has dimensions before those of the cells, its first field is used.
+        If the mask has dimensions before those of the cells, its first field is used. Cells over several
+        ``dimensions`` are found by their names, in any order.
         """
         name = self.mask or (own if own in self.variables else None)
         if name is None:
             return np.ones(int(np.prod(shape)), bool)
         values = self.values(name)
+        given = self.variables[name].dimensions
+        if set(dimensions) <= set(given):
+            values = np.moveaxis(values, [given.index(dim) for dim in dimensions], range(-len(dimensions), 0))
         while values.ndim > len(shape) and len(values):
             values = values[0]
         if values.shape != shape:
