@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ai4land_coupler.api import Mesh, Method
-from ai4land_coupler.errors import ConfigError, GridError
+from ai4land_coupler.errors import GridError
 from ai4land_coupler.files.memory import free_memory
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids import read_mesh
@@ -37,16 +37,6 @@ class GridInput:
     name: str
     variable: str | None = None
     mask: str | None = None
-
-    def check(self) -> None:
-        """Refuse a variable or a mask of a grid that has a name and no file."""
-        if not Path(self.name).is_file() and named_rectilinear(self.name) is not None and (self.variable or self.mask):
-            raise ConfigError(
-                "a grid without a file has no variables",
-                expected=f"a file, or no variable and no mask for the {self.side}",
-                found=f"{self.name} with {self.variable or self.mask}",
-                remedy="a mask has to be in a file with the grid",
-            )
 
     def read(self) -> Mesh:
         return read_mesh(self.name, variable=self.variable, mask=self.mask)
