@@ -104,6 +104,8 @@ class HostSection(Section):
     )
     edges: Literal["great_circle", "latlon"] | None = Field(None, description="kind of edges; default: from corners")
     expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
+    variable: str | None = Field(None, description="data variable whose grid is read, if a file has several grids")
+    mask: str | None = Field(None, description="variable of the grid file that is 0 or missing in masked cells")
 
 
 class ImportSection(Section):

@@ -131,7 +131,7 @@ def check(config: Config, options: YacOptions) -> str:
             remedy=nearest(grid, config.hosts),
         )
     host = config.hosts[grid]
-    mesh = read_mesh(config.resolve(host.grid), host.edges)
+    mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
     field_table = make_field_table(make_setup(config))
