@@ -28,13 +28,15 @@ from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
-from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
 from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.host.field_table import make_field_table
+from ai4land_coupler.host.grids import configured_mesh
+from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.regrid.backends.yac_library import import_yac
+from ai4land_coupler.store.restart import Restart
 
 #: cftime's name of each calendar, with its names in YAC and in YAC's configuration files.
 CALENDARS = {
@@ -130,11 +132,13 @@ def check(config: Config, options: YacOptions) -> str:
             found=options.grid or "none named",
             remedy=nearest(grid, config.hosts),
         )
-    host = config.hosts[grid]
-    mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask)
+    mesh = configured_mesh(config, grid)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
-    field_table = make_field_table(make_setup(config))
+    setup = make_setup(config)
+    field_table = make_field_table(setup)
+    forcing = LandForcing(setup, field_table.pass_through_inputs)
+    forcing.check_years(None if options.restart is None else Restart.open(options.restart, None).year)
     if options.coupling is not None:
         _check_coupling(options, grid, [*field_table.exports], [*field_table.imports])
     return grid
