@@ -49,10 +49,10 @@ def read_coordinates(dataset: Any, name: str, where: object) -> MapCoordinates:
     mapping = read_grid_mapping(dataset, name, where)
     if mapping is not None and mapping.kind != GEOGRAPHIC:
         raise _not_degrees(dataset, variable, where, mapping.kind)
-    dims = [_axis(dataset, variable.dimensions, kind, where) for kind in _KINDS]
-    if dims[0] is not None and dims[1] is not None:
-        lat, lon = (_degrees(dataset, dim, kind, where) for dim, kind in zip(dims, _KINDS, strict=True))
-        found = MapCoordinates((dims[0], dims[1]), lat, lon)
+    rows, cols = (_axis(dataset, variable.dimensions, kind, where) for kind in _KINDS)
+    if rows is not None and cols is not None:
+        lat, lon = _degrees(dataset, rows, "latitude", where), _degrees(dataset, cols, "longitude", where)
+        found = MapCoordinates((rows, cols), lat, lon)
     else:
         found = _rectilinear(dataset, variable, where)
     lat, lon = found.lat, found.lon
@@ -88,12 +88,12 @@ def _degrees(dataset: Any, name: str, kind: Kind, where: object) -> NDArray[np.f
 
 def _rectilinear(dataset: Any, variable: Any, where: object) -> MapCoordinates:
     """Rows and columns from two-dimensional coordinates."""
-    names = [_two_dimensional(dataset, variable, kind, where) for kind in _KINDS]
-    if names[0] is None or names[1] is None or {*dataset[names[0]].dimensions} != {*dataset[names[1]].dimensions}:
+    north, east = (_two_dimensional(dataset, variable, kind, where) for kind in _KINDS)
+    if north is None or east is None or {*dataset[north].dimensions} != {*dataset[east].dimensions}:
         raise _not_degrees(dataset, variable, where, None)
-    lat, lon = (_degrees(dataset, name, kind, where) for name, kind in zip(names, _KINDS, strict=True))
-    rows, cols = dataset[names[0]].dimensions
-    if dataset[names[1]].dimensions != (rows, cols):
+    lat, lon = _degrees(dataset, north, "latitude", where), _degrees(dataset, east, "longitude", where)
+    rows, cols = dataset[north].dimensions
+    if dataset[east].dimensions != (rows, cols):
         lon = lon.T
     if _varies_along_second(lat):
         rows, cols, lat, lon = cols, rows, lat.T, lon.T
@@ -101,7 +101,7 @@ def _rectilinear(dataset: Any, variable: Any, where: object) -> MapCoordinates:
         raise GridError(
             "a variable lies on a curvilinear grid",
             expected="latitudes that vary along one dimension, and longitudes along the other",
-            found=f"{names[0]} and {names[1]} over ({rows}, {cols}) that vary along both",
+            found=f"{north} and {east} over ({rows}, {cols}) that vary along both",
             where=where,
             remedy=_regrid("it reads two-dimensional latitudes and longitudes"),
         )
@@ -118,7 +118,7 @@ def _two_dimensional(dataset: Any, variable: Any, kind: Kind, where: object) -> 
             and set(candidate.dimensions) <= set(variable.dimensions)
             and coordinate_kind(name, attributes_of(candidate), where) == kind
         ):
-            return name
+            return str(name)
     return None
 
 
