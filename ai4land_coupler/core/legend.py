@@ -15,9 +15,9 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, DataError, FieldError, nearest
 
 OUTSIDE = -1
@@ -190,7 +190,7 @@ def _shipped_legend(name: str) -> Legend:
             remedy=f"{nearest(name, [*legend_names(), *_own_legends])}; or give the path of a legend file (.yaml)",
         )
     path = resources.files("ai4land_coupler.schemas") / "legends" / f"{name}.yaml"
-    return make_legend(yaml.safe_load(path.read_text()))
+    return make_legend(parse_yaml(path.read_text(), path, "the legend"))
 
 
 def make_legend(raw: Mapping[str, Any]) -> Legend:
@@ -281,7 +281,7 @@ def _shipped_crosswalk(name: str) -> Crosswalk:
             found=name,
             remedy=f"{nearest(name, names)}; or give the path of a crosswalk file (.yaml)",
         )
-    return make_crosswalk(yaml.safe_load((folder / f"{name}.yaml").read_text()))
+    return make_crosswalk(parse_yaml((folder / f"{name}.yaml").read_text(), f"{name}.yaml", "the crosswalk"))
 
 
 def make_crosswalk(raw: Mapping[str, Any]) -> Crosswalk:

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.errors import DataError, nearest
 from ai4land_coupler.files.arrays import is_geotiff, is_zarr, open_raster, open_zarr
 from ai4land_coupler.files.cf_values import decode_values
-
-#: First bytes of the classic formats whose truncation the netCDF library does not notice.
-_CLASSIC = (b"CDF\x01", b"CDF\x02")
+from ai4land_coupler.files.classic import refuse_truncated
 
 
 @contextmanager
@@ -97,18 +95,6 @@ def open_classic(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():  # The traceback of an error may still refer to the memory map.
             warnings.simplefilter("ignore", RuntimeWarning)
             file.close()
-
-
-def refuse_truncated(path: Path) -> None:
-    """Raise ``OSError`` if a file in a classic format ends before its data. Other formats report this themselves."""
-    with path.open("rb") as file:
-        if file.read(4) not in _CLASSIC:
-            return
-    try:
-        with open_classic(path):  # scipy finds the place of all variables and reads none.
-            pass
-    except (ValueError, TypeError, IndexError) as error:
-        raise OSError(f"the file ends before its data: {error}") from error
 
 
 def attributes_of(variable: Any) -> dict[str, Any]:
