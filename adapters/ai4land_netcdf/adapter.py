@@ -266,10 +266,7 @@ class NetcdfAdapter(DataAdapter):
         if variable.kind == "density":
             return np.asarray(convert(values, units, self._delivered(name), where=where))
         if variable.kind == "fraction":
-            largest, scale = np.nanmax(values, initial=0.0), factor(units, "1", where=where)
-            if 0 < largest <= 1 and 0 < scale < 1:  # The units may be wrong: shares of 0 to 1 that are called per cent.
-                counts[f"values of at most {largest:.3g} in units of {units!r}"] += int(np.isfinite(values).sum())
-            values, slack = values * scale, _ROUNDING
+            values, slack = values * factor(units, "1", where=where), _ROUNDING
         else:
             values = values * factor(units, "m2", where=where) / grid.row_area[:, None]
             slack = _AREA_SLACK

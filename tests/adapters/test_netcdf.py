@@ -503,14 +503,6 @@ def test_the_difference_between_the_grids_of_two_files_is_told(tmp_path, change,
     assert "a_2.nc" in str(error.value)
 
 
-def test_fractions_that_are_called_per_cent_are_counted(tmp_path):
-    ds = read(adapter_of(write(tmp_path / "a.nc", 0.5 * np.ones_like(SHARES), "%")), years=(2000,))
-    np.testing.assert_allclose(ds.crop, 0.005, rtol=1e-6)  # what the file says; but it is told
-    assert ds.attrs["quality"] == {"outside": 0, "values of at most 0.5 in units of '%'": GRID.size}
-    ds = read(adapter_of(write(tmp_path / "b.nc", 50 * np.ones_like(SHARES), "%")), years=(2000,))
-    assert ds.attrs["quality"] == {"outside": 0}
-
-
 def test_time_bounds_in_other_units_than_time_are_read(tmp_path):
     # CF has them in the same units; cdo and hand-made files do not always
     attributes = {"units": "days since 2000-01-01", "calendar": "noleap", "bounds": "time_bnds"}

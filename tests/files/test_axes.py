@@ -5,9 +5,11 @@ from __future__ import annotations
 import netCDF4
 import numpy as np
 import pytest
+from adapter_files import LAT, LON, fractions, write_states
 
 from ai4land_coupler.api import GridError, LatLonGrid, Request
 from ai4land_hilda.plugin import HildaOptions, hilda
+from ai4land_luh2.plugin import Luh2Options, luh2
 from ai4land_netcdf.options import NetcdfOptions
 from ai4land_netcdf.plugin import netcdf
 from ai4land_static.options import StaticOptions
@@ -158,3 +160,24 @@ def test_uneven_latitudes_are_refused_with_a_remedy_and_read_by_static(tmp_path)
     assert "a.nc" in str(error.value)
     rows = np.abs(GRID.lat[:, None] - lat).argmin(axis=1)
     np.testing.assert_array_equal(of_static(GRID), CODES[rows])
+
+
+def test_land_use_on_axes_that_are_not_degrees(tmp_path):
+    truth = fractions()
+    grid = luh2(Luh2Options(states=write_states(tmp_path / "right.nc", truth))).grid()
+    path = write_states(tmp_path / "a.nc", truth, np.deg2rad(LAT), np.deg2rad(LON))
+    with netCDF4.Dataset(path, "a") as ds:
+        ds["lat"].units = ds["lon"].units = "radian"
+    adapter = luh2(Luh2Options(states=path))
+    found = adapter.read(Request(("primf",), grid, (2015,))).primf.values[0]
+    np.testing.assert_array_equal(found[:, 2:], truth["primf"][0][:, 2:])
+    for name, change in (("b.nc", {"units": "km"}), ("c.nc", {"standard_name": "grid_latitude"}), ("d.nc", None)):
+        with netCDF4.Dataset(write_states(tmp_path / name, truth), "a") as ds:
+            ds["lat"].setncatts(change or {})
+            for variable in truth if change is None else ():
+                ds[variable].grid_mapping = "crs"
+            ds.createVariable("crs", "i4", ()).setncatts(ROTATED)
+        with pytest.raises(GridError, match="no latitude-longitude grid") as error:
+            luh2(Luh2Options(states=tmp_path / name))
+        assert name in str(error.value)
+        assert (next(iter(change.values())) if change else "rotated_latitude_longitude") in str(error.value)
