@@ -372,8 +372,8 @@ def write_parts(path, dims=("time", "part", "lat", "lon"), values=PARTS):
     return path
 
 
-def parts_of(path, wanted, kind="fraction"):
-    variable = {"name": "cover", "kind": kind, "select": {"part": wanted}}
+def parts_of(path, wanted, kind="fraction", dim="part"):
+    variable = {"name": "cover", "kind": kind, "select": {dim: wanted}}
     return read(netcdf(NetcdfOptions(path=path, variables={"crop": variable}))).crop
 
 
@@ -514,3 +514,22 @@ def test_time_bounds_in_other_units_than_time_are_read(tmp_path):
     adapter = adapter_of(path)
     assert (adapter.fields()["crop"].years, adapter.fields()["crop"].gaps) == ((2015, 2017), ())
     np.testing.assert_allclose(read(adapter, years=(2015, 2016, 2017)).crop, SHARES, rtol=1e-7)
+
+
+def test_a_land_use_series_of_clm_is_read(tmp_path):
+    # as landuse.timeseries of CTSM: dimensions without coordinates, 2-D places, per cent of plant types, plain years
+    with netCDF4.Dataset(tmp_path / "clm.nc", "w") as ds:
+        for name, size in (("lsmlon", 8), ("lsmlat", 6), ("natpft", 4), ("time", 3)):
+            ds.createDimension(name, size)
+        north, east = np.meshgrid(GRID.lat[::-1], GRID.lon + 360, indexing="ij")
+        for name, values, units in (("LATIXY", north, "degrees north"), ("LONGXY", east, "degrees east")):
+            ds.createVariable(name, "f8", ("lsmlat", "lsmlon"))[:] = values
+            ds[name].units = units
+        ds.createVariable("natpft", "i4", ("natpft",))[:] = np.arange(4)
+        ds.createVariable("time", "i4", ("time",))[:] = [2000, 2001, 2002]
+        ds.createVariable("cover", "f8", ("time", "natpft", "lsmlat", "lsmlon"))[:] = 100 * PARTS[:, :, ::-1]
+        ds["cover"].units = "%"
+    np.testing.assert_allclose(parts_of(tmp_path / "clm.nc", 3, dim="natpft"), PARTS[:, 3], rtol=1e-6)
+    np.testing.assert_allclose(
+        parts_of(tmp_path / "clm.nc", [1, 2], dim="natpft"), PARTS[:, 1] + PARTS[:, 2], rtol=1e-6
+    )
