@@ -19,7 +19,7 @@ from ai4land_coupler.api import (
     LatLonGrid,
     TimeError,
     open_netcdf,
-    read_values,
+    read_coordinates,
     read_years,
 )
 
@@ -102,8 +102,8 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
                     found=dims or "no such variable",
                     where=source.name,
                 )
-        centres = {name: read_values(dataset[name], slice(None)) for name in ("lon", "lat")}
-        grid = LatLonGrid.from_centres(centres["lon"], centres["lat"], where=source.name)
+        axes = read_coordinates(dataset, found[0], source.name)  # refuses axes that are not degrees
+        grid = LatLonGrid.from_centres(axes.lon.astype(np.float64), axes.lat.astype(np.float64), where=source.name)
         _check_lattice(grid, source)
         years: tuple[int, ...] = ()
         if timed:
