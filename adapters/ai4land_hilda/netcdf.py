@@ -19,8 +19,12 @@ from ai4land_coupler.api import (
     InputFile,
     MapAxes,
     TimeError,
+    attributes_of,
+    decode_codes,
     open_netcdf,
     read_axes,
+    read_stored,
+    read_values,
     read_years,
     time_dimension,
 )
@@ -77,7 +81,7 @@ def years_of(file: InputFile) -> tuple[int, ...]:
         if dim is None:
             return ()
         time = variable.group().variables.get(dim)
-        steps = None if time is None else np.ma.filled(np.ma.asarray(time[:]).astype(np.float64), np.nan)
+        steps = None if time is None else read_values(time, slice(None))
         if steps is not None and not hasattr(time, "units") and np.array_equal(steps, np.arange(steps.size)):
             return tuple(range(FIRST_YEAR, FIRST_YEAR + steps.size))
         years = tuple(int(y) for y in read_years(variable.group(), dim, where))
@@ -91,8 +95,10 @@ def read_codes(
 ) -> NDArray[np.int32 | np.uint8]:
     """Read the class codes (rows, columns) of a window of a step; 99 where the file says that they are missing."""
     time = time_dimension(variable.group(), variable.dimensions)
-    block = axes.block(variable, step, time, rows, cols)
-    return to_codes(np.ma.getdata(block), np.ma.getmaskarray(block), where)
+    attributes = attributes_of(variable)
+    stored = axes.block(variable, step, time, rows, cols, read_stored)
+    codes = decode_codes(stored, attributes, where)
+    return to_codes(np.ma.getdata(codes), np.ma.getmaskarray(codes), where)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
-    MISSING_ABOVE,
     DataAdapter,
     DataError,
     FieldInfo,
@@ -245,14 +244,14 @@ class NetcdfAdapter(DataAdapter):
             read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
 
             def block(rows: slice, cols: slice) -> Array:
-                part = np.ma.filled(np.ma.asarray(read(rows, cols)).astype(np.float64), np.nan)
+                part = np.asarray(read(rows, cols), np.float64)
                 if np.isinf(part).any():
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
                         expected="finite values, or the fill value of the file",
                         where=step.source.name,
                     )
-                return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
+                return part
 
             return np.asarray(place.gather(block, np.nan, np.float64))
 

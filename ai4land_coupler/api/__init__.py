@@ -39,10 +39,13 @@ from ai4land_coupler.errors import (
     TimeError,
     nearest,
 )
-from ai4land_coupler.files.axes import MapAxes, read_axes, read_years, time_dimension
+from ai4land_coupler.files.axes import MapAxes, read_axes
+from ai4land_coupler.files.cf_values import MISSING_ABOVE, decode_codes, decode_values
 from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
-from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf, read_native_values, read_stored, read_values
+from ai4land_coupler.files.raw import open_raw
+from ai4land_coupler.files.times import read_years, time_dimension, years_of
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -88,7 +91,10 @@ __all__ = [
     "Trainer",
     "TrainingChannel",
     "TrainingData",
+    "attributes_of",
     "convert",
+    "decode_codes",
+    "decode_values",
     "factor",
     "fault_lines",
     "find_files",
@@ -99,10 +105,13 @@ __all__ = [
     "nearest",
     "new_paths",
     "open_netcdf",
+    "open_raw",
     "read_axes",
     "read_native_values",
+    "read_stored",
     "read_values",
     "read_years",
     "register",
     "time_dimension",
+    "years_of",
 ]

@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
-
-#: Values above this are fill values. The attribute that names the fill value 1e20 of LUH2 is misspelt in the published
-#: files (``_fillvalue``, ``_Fillvalue``), so that no library honours it.
-MISSING_ABOVE = 1e19
+from ai4land_coupler.files.cf_values import decode_values
 
 #: First bytes of the classic formats whose truncation the netCDF library does not notice.
 _CLASSIC = (b"CDF\x01", b"CDF\x02")
@@ -109,41 +106,34 @@ def refuse_truncated(path: Path) -> None:
         raise OSError(f"the file ends before its data: {error}") from error
 
 
-#: Attributes that change what the stored numbers mean.
-_MEANINGFUL = ("scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "_Unsigned")
+def attributes_of(variable: Any) -> dict[str, Any]:
+    """All attributes of a ``netCDF4.Variable``."""
+    return {name: variable.getncattr(name) for name in variable.ncattrs()}
 
 
-def read_values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
-    """:func:`read_native_values` in double precision."""
-    return read_native_values(variable, *index).astype(np.float64, copy=False)
+def read_stored(variable: Any, *index: int | slice) -> NDArray[Any]:
+    """Read a part of a variable (a ``netCDF4.Variable``) as it is stored, without masks and scales."""
+    mask, scale = variable.mask, variable.scale
+    variable.set_auto_maskandscale(False)
+    try:
+        return np.asarray(variable[index or ...])
+    finally:
+        variable.set_auto_mask(mask)
+        variable.set_auto_scale(scale)
 
 
 def read_native_values(variable: Any, *index: int | slice) -> NDArray[np.floating[Any]]:
-    """Read a part of a variable (a ``netCDF4.Variable``), unpacked, with NaN where values are missing.
+    """Read a part of a variable, unpacked, with NaN where values are missing (:func:`.cf_values.decode_values`).
 
-    Values are missing if the attributes of the file say so (CF ``_FillValue``, ``missing_value``, ``valid_range``) or
-    if they are beyond 1e19. Infinite values are kept: the caller should refuse them.
+    Infinite values are kept: the caller should refuse them.
 
     Returns
     -------
     float32 if the file holds unpacked float32, else float64.
     """
-    named = [np.ravel(getattr(variable, name, ())) for name in ("_FillValue", "missing_value")]
-    if (
-        variable.dtype != np.float32
-        or any(hasattr(variable, name) for name in _MEANINGFUL)
-        or any(attribute.dtype.kind not in "fiu" for attribute in named)
-    ):
-        data = np.ma.filled(np.ma.asarray(variable[index]).astype(np.float64), np.nan)
-        named = []
-    else:
-        # Masked arrays are slow: they take as long as the decompression of the data.
-        variable.set_auto_maskandscale(False)
-        data = np.asarray(variable[index])
-        variable.set_auto_maskandscale(True)
-    size = np.abs(data)
-    missing = (size > MISSING_ABOVE) & (size < np.inf)
-    for value in np.concatenate([[], *named]):
-        missing |= data == np.float32(value)
-    np.copyto(data, np.nan, where=missing)
-    return np.asarray(data)
+    return decode_values(read_stored(variable, *index), attributes_of(variable), f"variable {variable.name!r}")
+
+
+def read_values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
+    """:func:`read_native_values` in double precision."""
+    return read_native_values(variable, *index).astype(np.float64, copy=False)
