@@ -270,7 +270,9 @@ class LandUseAdapter(DataAdapter):
         land = np.isfinite(arrays[closure[0]]) if closure else None
         land = self._fill_plantations(series, arrays, year, grid, counts, land)
         if closure:
-            counts.update(checker.close({n: arrays[n] for n in closure}, year, self._land(grid)))
+            per_cent = all(ALL[n].scale(layout.units[n], layout.where) == 0.01 for n in closure)
+            states = {n: arrays[n] for n in closure}
+            counts.update(checker.close(states, year, self._land(grid), per_cent=per_cent))
         others = [name for name in names if name not in closure]
         for name in others:
             counts.update(checker.within(name, arrays[name], ALL[name], year))

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ai4land_coupler.config.allocation import AllocationOptions
 from ai4land_coupler.config.faults import config_error
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -61,19 +61,33 @@ class ForcingSection(PluginChoice):
     """An adapter of the forcing. A control run uses the data of one year, or repeats the data of some years."""
 
     constant_year: int | None = Field(None, description="use the data of this year for every year")
-    repeat: RepeatSection | None = Field(None, description="repeat the data of these years for ever")
+    repeat: RepeatSection | None = Field(
+        None, description="repeat the data of these years for ever; with `beyond: cycle` only after the last year"
+    )
+    beyond: Literal["stop", "hold", "cycle"] = Field(
+        "stop", description="after the last year of the data: stop, hold the last year, or cycle the years of `repeat`"
+    )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> ForcingSection:
+    def _one_of_them(self) -> ForcingSection:
         if self.constant_year is not None and self.repeat is not None:
             raise ValueError("give constant_year or repeat, not both")
+        if self.beyond != "stop" and self.constant_year is not None:
+            raise ValueError("with constant_year the data have every year: leave beyond out")
+        if self.beyond == "hold" and self.repeat is not None:
+            raise ValueError("give `beyond: hold` or repeat, not both; `beyond: cycle` uses repeat")
         return self
 
     @property
     def cycle(self) -> tuple[int, int] | None:
-        """First and last year of the data that are repeated; ``None`` if the data are not repeated."""
+        """First and last year of the data that are used for every year; ``None`` if each year has its own data."""
         if self.constant_year is not None:
             return self.constant_year, self.constant_year
+        return None if self.beyond == "cycle" else self.repeated
+
+    @property
+    def repeated(self) -> tuple[int, int] | None:
+        """First and last year of ``repeat``."""
         return None if self.repeat is None else (self.repeat.first, self.repeat.last)
 
 
@@ -104,6 +118,8 @@ class HostSection(Section):
     )
     edges: Literal["great_circle", "latlon"] | None = Field(None, description="kind of edges; default: from corners")
     expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
+    variable: str | None = Field(None, description="data variable whose grid is read, if a file has several grids")
+    mask: str | None = Field(None, description="variable of the grid file that is 0 or missing in masked cells")
 
 
 class ImportSection(Section):
@@ -126,6 +142,11 @@ class ExportSection(Section):
     )
     profile: str | None = Field(
         None, description="host profile whose variables hosts get too: cf, clm, ecland, jsbach, noahmp, or a file"
+    )
+    max_fill_distance: float = Field(
+        500.0,
+        ge=0,
+        description="a host's land without land on the map gets the nearest mapped land, up to this distance (km)",
     )
 
 
@@ -211,6 +232,9 @@ class Config(Section):
     def digest(self) -> str:
         """Identifies the settings that change results. Output paths, the number of ranks and the last year do not."""
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
+        for section in content["forcing"]:
+            if section["beyond"] == "stop":  # the default: runs of versions without this key have the same digest
+                section.pop("beyond")
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")
@@ -257,13 +281,11 @@ def checked(model: type[M], raw: Any, where: str, overrides: Sequence[str] = ())
 def read_yaml(path: Path) -> Any:
     """Read a YAML file. Raises ``ConfigError`` if it is missing or malformed."""
     try:
-        return yaml.safe_load(path.read_text())
+        return parse_yaml(path.read_text(), str(path))
     except FileNotFoundError:
         raise ConfigError("the configuration does not exist", found=str(path), remedy="check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the configuration cannot be read", found=str(error), where=str(path)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError("the configuration is not valid YAML", found=str(error), where=str(path)) from None
 
 
 def expand(value: Any) -> Any:
@@ -303,7 +325,7 @@ def override(raw: dict[str, Any], setting: str) -> None:
             place = place.setdefault(key, {})
         else:
             raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
-    value = yaml.safe_load(text)
+    value = parse_yaml(text, f"--set {setting}", "the setting")
     if isinstance(place, list) and keys[-1].isdigit() and int(keys[-1]) < len(place):
         place[int(keys[-1])] = value
     elif isinstance(place, dict):

@@ -16,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
+from ai4land_coupler.files.arrays import is_geotiff, is_zarr, open_raster, open_zarr
 from ai4land_coupler.files.cf_values import decode_values
-
-#: First bytes of the classic formats whose truncation the netCDF library does not notice.
-_CLASSIC = (b"CDF\x01", b"CDF\x02")
+from ai4land_coupler.files.classic import refuse_truncated
 
 
 @contextmanager
 def open_netcdf(path: Path, where: str | None = None, what: str = "an input file") -> Iterator[Any]:
-    """Open a netCDF file for reading, as a ``netCDF4.Dataset``.
+    """Open a netCDF file for reading, as a ``netCDF4.Dataset``; the folder of a Zarr group or a GeoTIFF like one.
 
     Parameters
     ----------
@@ -38,6 +37,10 @@ def open_netcdf(path: Path, where: str | None = None, what: str = "an input file
     DataError
         The file is missing, is no netCDF file, is truncated, or cannot be read while the block runs.
     """
+    if is_zarr(path) or (path.is_file() and is_geotiff(path, where or "")):
+        with (open_zarr if path.is_dir() else open_raster)(path, where or path) as arrays:
+            yield arrays
+        return
     if not path.is_file():
         names = [p.name for p in path.parent.glob("*.nc")] if path.parent.is_dir() else []
         raise DataError(
@@ -92,18 +95,6 @@ def open_classic(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():  # The traceback of an error may still refer to the memory map.
             warnings.simplefilter("ignore", RuntimeWarning)
             file.close()
-
-
-def refuse_truncated(path: Path) -> None:
-    """Raise ``OSError`` if a file in a classic format ends before its data. Other formats report this themselves."""
-    with path.open("rb") as file:
-        if file.read(4) not in _CLASSIC:
-            return
-    try:
-        with open_classic(path):  # scipy finds the place of all variables and reads none.
-            pass
-    except (ValueError, TypeError, IndexError) as error:
-        raise OSError(f"the file ends before its data: {error}") from error
 
 
 def attributes_of(variable: Any) -> dict[str, Any]:

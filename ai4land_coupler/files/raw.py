@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.files.netcdf import refuse_truncated
+from ai4land_coupler.files.classic import refuse_truncated
 
 
 @contextmanager

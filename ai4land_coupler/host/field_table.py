@@ -81,7 +81,7 @@ def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
         raise FieldError(
             f"import {name!r} was never set",
             expected=f"values in {spec.units} from every rank of the host",
-            remedy=f"call import_({name!r}, ...) before run, or give imports.{name} in the configuration",
+            remedy=f"give the import before the step, or set imports.{name} with `missing: fill` in the configuration",
         )
     return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *setup.plan.forcing.shape))
 

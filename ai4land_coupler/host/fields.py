@@ -25,6 +25,8 @@ class HostFields:
         The exports, and the profile whose surface types and variables are made too.
     pass_through:
         ``None`` if hosts get no variables of the forcing.
+    max_fill_distance:
+        Largest distance over which land of the host without land on the map is filled (km).
     """
 
     def __init__(
@@ -34,8 +36,9 @@ class HostFields:
         field_table: FieldTable,
         pass_through: PassThrough | None,
         comm: Communicator,
+        max_fill_distance: float,
     ) -> None:
-        self.host, self.surface = host, surface
+        self.host, self.surface, self._max_fill_distance = host, surface, max_fill_distance
         self._table, self._profile = field_table.exports, field_table.profile
         self._pass_through, self._comm = pass_through, comm
         self._prepared = False
@@ -58,7 +61,7 @@ class HostFields:
         classes = host.land_cover_fraction(state)
         mapped = classes.sum(axis=0)
         if not self._prepared:
-            surface.prepare(host.mesh, mapped, host.area, self._comm)
+            surface.prepare(host.mesh, mapped, host.area, self._comm, self._max_fill_distance)
             self._prepared = True
         fractions = surface.add_to_base(surface.on_land(classes, mapped), host.area, self._comm)
         land = mapped if surface.land is None else surface.land

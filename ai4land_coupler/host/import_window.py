@@ -16,10 +16,15 @@ from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.core.units import convert
 from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
+from ai4land_coupler.host.values import host_values, missing_values
 from ai4land_coupler.inputs.checks import field_rule
 
 #: Longest interval of one value, so that a field that the host stopped giving is noticed.
 LONGEST = 31 * DAY
+_UNITS = "give the units of the values in the spelling of UDUNITS, or convert the values first"
+
+#: Seconds that a month of values may lack: dates of clocks that add parts of seconds are not exact.
+SLACK = 1.0
 
 Months = dict[tuple[int, int], tuple[NDArray[np.float64], float]]
 
@@ -35,6 +40,8 @@ class ImportWindow:
         (year, month) to the sum of value x seconds (cells,), and the sum of seconds.
     last:
         End of the last interval.
+    refused:
+        The last interval, if its values were faulty.
     """
 
     def __init__(self, info: ImportInfo) -> None:
@@ -42,6 +49,23 @@ class ImportWindow:
         self.fixed: NDArray[np.float64] | None = None
         self.months: Months = {}
         self.last: HostDate | None = None
+        self.refused: tuple[HostDate, HostDate] | None = None
+
+    def begin(self, until: HostDate, started: HostDate) -> HostDate:
+        """Start of an interval of which the host gives only the end.
+
+        It is the end of the last interval, also if the values of this one were faulty: so the next values are good,
+        and the fault that is reported is the first one. A host can give faulty values again for the same date.
+
+        Parameters
+        ----------
+        started:
+            Start of the run: the first interval begins there.
+        """
+        if self.refused is not None:
+            since, end = self.refused
+            return since if until <= end else end
+        return self.last or started
 
     @property
     def has_values(self) -> bool:
@@ -61,7 +85,7 @@ class ImportWindow:
             else:
                 self.months[month] = (values * seconds, seconds)
             begin = end
-        self.last = until
+        self.last, self.refused = until, None
 
     def means(self, year: int, cells: int, calendar: HostCalendar) -> NDArray[np.float64]:
         """The twelve monthly means before 1 January of ``year``, (12, cells).
@@ -86,8 +110,8 @@ class ImportWindow:
                 months[month - 1] = total / weight
             elif self.info.default is not None:
                 months[month - 1] = self.info.default[(month - 1) % len(self.info.default)]
-            if weight < whole:
-                lacking.append(f"{year - 1}-{month:02d} ({weight / DAY:g} of {whole / DAY:g} days)")
+            if weight < whole - SLACK:
+                lacking.append(f"{year - 1}-{month:02d} ({weight / DAY:.8g} of {whole / DAY:g} days)")
         if lacking and (self.info.missing == "stop" or self.info.default is None):
             raise FieldError(
                 f"import {self.info.name!r} was not given for the whole year",
@@ -97,6 +121,16 @@ class ImportWindow:
                 "`missing: fill`",
             )
         return months
+
+    def leave_out(self, cells: NDArray[np.bool_]) -> None:
+        """Set the values of masked cells to 0: their weights are 0, but 0 x NaN is NaN."""
+        if not cells.any():
+            return
+        if self.fixed is not None and self.fixed.shape[-1] == cells.size:
+            self.fixed = np.where(cells, 0.0, self.fixed)
+        for month, (total, weight) in self.months.items():
+            if total.size == cells.size:
+                self.months[month] = np.where(cells, 0.0, total), weight
 
     def forget(self, year: int) -> None:
         """Drop the months before 1 January of a year, which the last step has used."""
@@ -130,14 +164,14 @@ class ImportWindows:
         FieldError
             The array has another shape.
         """
-        array = np.array(values, np.float64)
+        array = host_values(f"import {name!r}", values)
         if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] != 12):
             raise FieldError(
                 f"import {name!r} has the wrong shape", expected="(cells,) or (12, cells)", found=array.shape
             )
         ready = self._checked(name, array, units, mask, None)
         if ready is not None:
-            self._windows[name].fixed = np.broadcast_to(ready, (12, ready.shape[-1]))
+            self._windows[name].fixed = np.broadcast_to(np.array(ready), (12, ready.shape[-1]))
 
     def add(
         self,
@@ -158,8 +192,8 @@ class ImportWindows:
         TimeError
             The interval ends before it starts, or is longer than 31 days.
         """
-        array = np.asarray(values, np.float64)
         window = self._windows[name]
+        array = host_values(f"import {name!r}", values)
         if array.ndim != 1:
             raise FieldError(f"import {name!r} has the wrong shape", expected="(cells,)", found=array.shape)
         seconds = calendar.seconds_between(since, until)
@@ -168,13 +202,16 @@ class ImportWindows:
                 f"import {name!r} has an impossible interval",
                 expected="one that ends after it begins, and is not longer than 31 days",
                 found=f"{since} to {until}",
-                remedy="give the field at each time step; after a pause give the start of the interval with `since`",
+                remedy="give the field at each step; after a pause, also give the date at which its interval begins",
             )
         ready = self._checked(name, array, units, mask, until)
         held = next((total.size for total, _ in window.months.values()), None)
         if ready is not None and held is not None and ready.size != held:
-            self._store_fault(wrong_size(name, held, ready.size))
-        elif ready is not None:
+            self.store_fault(wrong_size(name, held, ready.size))
+            ready = None
+        if ready is None:
+            window.refused = since, until
+        else:
             window.add(ready, since, until, calendar)
 
     def check(self) -> None:
@@ -191,8 +228,32 @@ class ImportWindows:
         """The imports that have values."""
         return [(name, window) for name, window in sorted(self._windows.items()) if window.has_values]
 
-    def _store_fault(self, fault: Ai4LandError) -> None:
+    def store_fault(self, fault: Ai4LandError) -> None:
+        """Keep a fault for the next :meth:`check`, unless there is one: the first one is the cause of others."""
         self._fault = self._fault or fault
+
+    def check_cells(self, mask: NDArray[np.bool_]) -> None:
+        """Check values that the host gave before its grid. Faults are stored.
+
+        Parameters
+        ----------
+        mask:
+            Which of the owned cells are used.
+        """
+        for name, window in self.items():
+            means = {
+                f"in {year}-{month:02d}": total / weight for (year, month), (total, weight) in window.months.items()
+            }
+            if window.fixed is not None:
+                means["for all later steps"] = window.fixed
+            for when, values in means.items():
+                where = f"import {name!r} {when}"
+                try:
+                    self._check_numbers(name, values, mask, where)
+                    check_range(name, values[..., mask], window.info.units, where)
+                except Ai4LandError as fault:
+                    self.store_fault(fault)
+            window.leave_out(~mask)
 
     def _checked(
         self,
@@ -206,26 +267,32 @@ class ImportWindows:
         wanted = self._windows[name].info.units
         where = f"import {name!r}" + ("" if date is None else f" at {date}")
         try:
-            if units is not None and units != wanted:
-                array = np.asarray(convert(array, units, wanted, where), np.float64)
             if mask is not None:
-                if array.shape[-1] != mask.size:
-                    raise wrong_size(name, mask.size, array.shape[-1])
-                used = array[..., mask]
-                if not np.isfinite(used).all():
-                    raise FieldError(
-                        f"import {name!r} has values that are no numbers",
-                        expected="finite values in every cell that is not masked",
-                        found=f"{int((~np.isfinite(used)).sum())} that are not",
-                        where=where,
-                    )
+                self._check_numbers(name, array, mask, where)
+            if units is not None and units != wanted:
+                array = np.asarray(convert(array, units, wanted, where, remedy=_UNITS), np.float64)
+            if mask is not None:
                 if not mask.all():
                     array = np.where(mask, array, 0.0)  # the weights of masked cells are 0, but 0 x NaN is NaN
                 check_range(name, array[..., mask], wanted, where)
         except Ai4LandError as fault:
-            self._store_fault(fault)
+            self.store_fault(fault)
             return None
         return array
+
+    def _check_numbers(self, name: str, array: NDArray[np.float64], mask: NDArray[np.bool_], where: str) -> None:
+        """Refuse an array of the wrong size, and missing values in cells that are used."""
+        if array.shape[-1] != mask.size:
+            raise wrong_size(name, mask.size, array.shape[-1])
+        missing = missing_values(array)[..., mask]
+        if missing.any():
+            raise FieldError(
+                f"import {name!r} has values that are no numbers",
+                expected="a finite value in every cell that is not masked in the grid",
+                found=f"{int(missing.sum())} of {missing.size} values are missing (NaN, infinite, masked, fill values)",
+                where=where,
+                remedy="give values in all of these cells, or mask the cells in the grid",
+            )
 
 
 def check_range(name: str, values: NDArray[np.float64], units: str, where: str) -> None:
@@ -242,7 +309,7 @@ def check_range(name: str, values: NDArray[np.float64], units: str, where: str) 
             expected=f"{low:g} to {high:g} {units}",
             found=f"{lowest:g} to {highest:g}",
             where=where,
-            remedy="name the units with the values",
+            remedy=f"the values are in {units} unless other units are given with them",
         )
 
 

@@ -18,7 +18,10 @@ from ai4land_coupler.core.registration import register
 from ai4land_coupler.core.units import factor
 from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
 from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
-from ai4land_coupler.inputs.checks import Policy, check_delivery, check_lattice, check_sums, check_values, field_rule
+from ai4land_coupler.inputs.causes import cause_of_gaps
+from ai4land_coupler.inputs.checks import Policy, check_delivery, check_lattice, check_values, field_rule
+from ai4land_coupler.inputs.land_sums import LAND_USE, SumsInTime
+from ai4land_coupler.inputs.sums import check_sums, sum_members
 from ai4land_coupler.registry.loading import Plugins
 
 
@@ -54,6 +57,7 @@ class Catalogue:
         self.mended: dict[Mended, int] = {}
         self._masks: dict[tuple[int, str, str], tuple[str, NDArray[np.bool_]]] = {}
         self._served: dict[str, int] = {}
+        self._sums = SumsInTime(policy)
 
     def __contains__(self, name: str) -> bool:
         return any(name in fields for fields in self._fields)
@@ -117,18 +121,41 @@ class Catalogue:
         TimeError
             No adapter has a variable for that year; the error names the years that have data.
         """
-        by_adapter: dict[int, list[str]] = {}
+        together: dict[tuple[int, int | None], list[str]] = {}
         for name in names:
-            by_adapter.setdefault(self.find(name, year), []).append(name)
+            index = self.find(name, year)
+            together.setdefault((index, self._data_year(index, name, year)), []).append(name)
         read = {}
-        for index, wanted in by_adapter.items():
+        for (index, data_year), wanted in together.items():
             if year is not None:
                 self._check_joints(index, wanted, grid, year)
-            for name, values in self._read(index, wanted, grid, year).items():
+            for name, values in self._read(index, wanted, grid, data_year).items():
                 where = f"{self.kind} {self.adapters[index]}, variable {name}"
                 scale = factor(self._fields[index][name].units, names[name], where=where)
                 read[name] = values if scale == 1 else values * np.float32(scale)
         return read
+
+    def check_land_sums(self, read: Mapping[str, NDArray[np.float32]], grid: LatLonGrid, year: int) -> None:
+        """Check that the states of a cell add up to the same in all years that are read.
+
+        Parameters
+        ----------
+        read:
+            Variables of the year, as fractions. Nothing is checked unless all states of the data set are there.
+
+        Raises
+        ------
+        DataError
+            See :class:`SumsInTime`.
+        """
+        states = sum_members(read).get(LAND_USE, [])
+        if not states or set(states) != set(sum_members(self.available(year)).get(LAND_USE, [])):
+            return
+        entries = {self.find(name, year) for name in states}
+        source = f"{self.kind} {', '.join(str(self.adapters[i]) for i in sorted(entries))}"
+        data_year = self.adapters[min(entries)].data_year(year)
+        for fault, count in self._sums.check(source, {n: read[n] for n in states}, grid, data_year).items():
+            self.mended[Mended(self.adapters[min(entries)].name, fault, data_year, grid.hash)] = count
 
     def find(self, name: str, year: int | None) -> int:
         """Index of the adapter that delivers a variable in a year; errors as :meth:`read`."""
@@ -139,9 +166,11 @@ class Catalogue:
                 found=f"adapters {', '.join(map(str, self.adapters)) or 'none'}",
                 remedy=nearest(name, self.names),
             )
-        for i in offers:
-            if year is None or self._has(i, name, year):
-                return i
+        # Data of the year itself come first, then those that another year stands for (`beyond`).
+        for stands_for in (False, True):
+            for i in offers:
+                if year is None or self._has(i, name, year, stands_for=stands_for):
+                    return i
         spans = "; ".join(
             f"{self.adapters[i].name}: {span[0]}-{span[1]}"
             + (f" without {', '.join(map(str, gaps))}" if (gaps := self._fields[i][name].gaps) else "")
@@ -153,7 +182,8 @@ class Catalogue:
             expected=spans,
             found=year,
             where=", ".join(map(str, self.adapters)),
-            remedy="change time.start or time.stop, or add an adapter that covers the year",
+            remedy="change time.start or time.stop, add an adapter that has the year, or set `beyond: hold` or `cycle` "
+            "in the section of the adapter: then other years stand for those after its last one",
         )
 
     def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
@@ -189,26 +219,35 @@ class Catalogue:
         """A text for messages: a variable and the adapters that deliver it."""
         return f"{self.kind} {', '.join(map(str, self.offers(name)))}, variable {name}"
 
+    def cause_of_gaps(self, name: str) -> str | None:
+        """Why values of a variable may be missing, as far as the attributes of its files tell."""
+        return cause_of_gaps(name, [path for entry in self.offers(name) for path in entry.input_files().values()])
+
     def spans(self, name: str) -> list[str]:
         """Texts with the first and last year of a variable, for each adapter that has it."""
         return [
-            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else "")
+            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else _then(entry))
             for i, entry in enumerate(self.adapters)
             if name in self._fields[i] and (span := self._data_span(i, name))
         ]
 
     # ---- one adapter ------------------------------------------------------------------------------------------
 
-    def _has(self, index: int, name: str, year: int) -> bool:
-        info, year = self._fields[index][name], self.adapters[index].data_year(year)
+    def _has(self, index: int, name: str, year: int, *, stands_for: bool = True) -> bool:
+        """Whether an adapter has data for a year; ``stands_for``: data of another year count too (``beyond``)."""
+        info, entry = self._fields[index][name], self.adapters[index]
+        year = entry.data_year(year, info.years if stands_for else None)
         return info.years is None or (info.years[0] <= year <= info.years[1] and year not in info.gaps)
 
+    def _data_year(self, index: int, name: str, year: int | None) -> int | None:
+        """The year of the data that an adapter has for a year of the run."""
+        return None if year is None else self.adapters[index].data_year(year, self._fields[index][name].years)
+
     def _read(
-        self, index: int, names: Sequence[str], grid: LatLonGrid, year: int | None
+        self, index: int, names: Sequence[str], grid: LatLonGrid, data_year: int | None
     ) -> dict[str, NDArray[np.float32]]:
-        """Read variables of one adapter in its own units, and check them."""
+        """Read variables of one adapter and one year of its data in its own units, and check them."""
         entry, fields = self.adapters[index], self._fields[index]
-        data_year = None if year is None else entry.data_year(year)
         dataset = entry.adapter.read(Request(tuple(names), grid, () if data_year is None else (data_year,)))
         where = f"{self.kind} {entry}" + ("" if data_year is None else f", year {data_year}")
         check_delivery(dataset, names, fields, grid, data_year, where)
@@ -218,11 +257,11 @@ class Catalogue:
             values = np.asarray(dataset[name].values, np.float32).reshape(grid.shape)
             read[name], found = check_values(name, values, fields[name].units, grid, where, self._policy)
             counts += found
-            if year is not None and np.isnan(read[name]).all():
+            if data_year is not None and np.isnan(read[name]).all():
                 raise DataError(
                     f"variable {name!r} has no data at all",
                     where=where,
-                    remedy="check that the file covers the region, and its mask",
+                    remedy=self.cause_of_gaps(name) or "check that the file covers the region, and its mask",
                 )
             counts += self._check_mask(index, name, read[name], grid, where)
         read, found = check_sums(read, where, self._policy)
@@ -252,7 +291,8 @@ class Catalogue:
                 expected=f"the {rule.mask} variables of a data set to have data in the same cells in every year",
                 found=f"{number} cells that differ, the first at {grid.lat[row]:.4f} N {grid.lon[col]:.4f} E",
                 where=where,
-                remedy="part of one of them is lost; `quality.policy: mend` counts such cells and lets them pass",
+                remedy=self.cause_of_gaps(name)
+                or "part of one of them is lost; `quality.policy: mend` counts such cells and lets them pass",
             )
         return Counter({"partly_missing": number}) if number else Counter()
 
@@ -312,10 +352,11 @@ class Catalogue:
         grid = entry.adapter.grid()
         if grid is not None:
             check_lattice(fields, grid, where)
-        if entry.cycle is None:
+        used = (entry.beyond.first, entry.beyond.last) if entry.beyond else entry.cycle
+        if used is None or (entry.beyond and entry.beyond.holds):  # each variable has its own last year
             return
         spans = [info for info in fields.values() if info.years is not None]
-        wanted = range(entry.cycle[0], entry.cycle[1] + 1)
+        wanted = range(used[0], used[1] + 1)
         for info in spans:
             assert info.years is not None  # chosen so
             lacking = [y for y in wanted if not info.years[0] <= y <= info.years[1] or y in info.gaps]
@@ -323,9 +364,9 @@ class Catalogue:
                 raise TimeError(
                     f"the data lack a year that is to stand for others: {lacking[0]}",
                     expected=f"years from {info.years[0]} to {info.years[1]}",
-                    found=f"{entry.cycle[0]} to {entry.cycle[1]}",
+                    found=f"{used[0]} to {used[1]}",
                     where=f"{where}, variable {info.name}",
-                    remedy="change constant_year or repeat",
+                    remedy="change constant_year or repeat (with `beyond: cycle`: give repeat)",
                 )
 
 
@@ -342,6 +383,14 @@ def _joint(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     if low <= high:
         return low, low
     return (one[1], other[0]) if one[1] < other[0] else (one[0], other[1])
+
+
+def _then(entry: NamedAdapter) -> str:
+    """A text for reports: the years that follow after the last year of the data."""
+    beyond = entry.beyond
+    if beyond is None:
+        return ""
+    return ", then held" if beyond.holds else f", then {beyond.first}-{beyond.last} again and again"
 
 
 def total(mended: Mapping[Mended, int]) -> Counter[str]:

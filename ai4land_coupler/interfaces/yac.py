@@ -22,19 +22,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
-from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
 from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.host.field_table import make_field_table
+from ai4land_coupler.host.grids import configured_mesh
+from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.regrid.backends.yac_library import import_yac
+from ai4land_coupler.store.restart import Restart
 
 #: cftime's name of each calendar, with its names in YAC and in YAC's configuration files.
 CALENDARS = {
@@ -130,11 +132,13 @@ def check(config: Config, options: YacOptions) -> str:
             found=options.grid or "none named",
             remedy=nearest(grid, config.hosts),
         )
-    host = config.hosts[grid]
-    mesh = read_mesh(config.resolve(host.grid), host.edges)
+    mesh = configured_mesh(config, grid)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
-    field_table = make_field_table(make_setup(config))
+    setup = make_setup(config)
+    field_table = make_field_table(setup)
+    forcing = LandForcing(setup, field_table.pass_through_inputs)
+    forcing.check_years(None if options.restart is None else Restart.open(options.restart, None).year)
     if options.coupling is not None:
         _check_coupling(options, grid, [*field_table.exports], [*field_table.imports])
     return grid
@@ -145,8 +149,8 @@ def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports:
     path = options.coupling
     assert path is not None
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        raw = parse_yaml(path.read_text(), path, "the coupling file of YAC")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the coupling file of YAC cannot be read", found=error, where=path) from error
     if not isinstance(raw, Mapping):
         raise ConfigError("the coupling file of YAC is malformed", expected="a mapping", found=type(raw), where=path)

@@ -336,6 +336,7 @@ def test_real_states_are_those_of_the_file(real, sample_data):
     quality = ds.attrs["quality"]
     assert quality == {
         "outside": 0, "renormalised": 2, "clipped": 0, "removed": 0, "partly_missing": 0, "over_land": 0,
+        "under_land": 0,
     }  # fmt: skip
 
 

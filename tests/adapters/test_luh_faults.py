@@ -350,7 +350,7 @@ def test_real_areas_of_2015_are_those_of_the_world(sample_data):
     assert float((total * carea).sum()) == pytest.approx(5.1006e14, rel=1e-4)
 
 
-@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
+@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
 @pytest.mark.parametrize("unlimited", [True, False])
 def test_truncated_classic_files_are_refused(tmp_path: Path, layout: str, unlimited: bool) -> None:
     """The netCDF library reads zeros from them without an error."""

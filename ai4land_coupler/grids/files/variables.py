@@ -18,6 +18,9 @@ from ai4land_coupler.files.netcdf import read_values
 #: Larger values are fill values, even without a fill value attribute (the default of netCDF is 9.97e36).
 _MISSING_ABOVE = 1e15
 
+#: How a user names the variable whose grid is read, for remedies.
+NAME_A_VARIABLE = "--variable of ai4land weights, variable: of the grid in hosts:, or variable= of read_mesh"
+
 #: Steradians per unit of area, for the units that occur in grid files.
 _STERADIANS = {
     **dict.fromkeys(("radians^2", "radian^2", "rad2", "radians2", "steradian", "steradians", "sr"), 1.0),
@@ -38,6 +41,12 @@ class GridFile:
     @property
     def variables(self) -> Mapping[str, Any]:
         return self.dataset.variables  # type: ignore[no-any-return]
+
+    def check_names(self) -> None:
+        """Refuse a data variable or a mask that is not in the file."""
+        for name in (self.variable, self.mask):
+            if name is not None:
+                self._known(name)
 
     def attribute(self, name: str, key: str) -> str:
         """An attribute as text without outer blanks. Empty if the attribute does not exist."""
