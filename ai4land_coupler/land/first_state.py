@@ -24,8 +24,6 @@ from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.store.provenance import instruction_set
 from ai4land_coupler.store.restart import Restart, check_compatible, read_state
 
-#: Native code of map cells without data.
-NO_DATA = 99
 #: What must be the same in a restart and in a run that branches from it. Scenario, seed and years may differ.
 BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
 
@@ -141,7 +139,7 @@ def identity(setup: LandSetup) -> dict[str, Any]:
     config = setup.config
     return {
         "grid": setup.grid.hash,
-        "legend": setup.legend.name,
+        "legend": setup.legend.identity,
         "block_plan": setup.plan.hash,
         "predictors": [entry.identity for entry in setup.predictors],
         "configuration": config.digest,
@@ -156,7 +154,8 @@ def identity(setup: LandSetup) -> dict[str, Any]:
 def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:
     """Number of cells of the initial map without data, by block."""
     source, year = f"initial map, {setup.initial}", setup.initial_year
-    return {Mended(source, "no_data", year, f"block {i}"): int((c == NO_DATA).sum()) for i, c in cover.items()}
+    code = setup.legend.no_data
+    return {Mended(source, "no_data", year, f"block {i}"): int((c == code).sum()) for i, c in cover.items()}
 
 
 def read_cover(initial: NamedAdapter, legend: Legend, grid: LatLonGrid, year: int) -> NDArray[np.uint8]:
