@@ -43,7 +43,7 @@ from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.first_state import FirstState, identity
+from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
 from ai4land_coupler.land.model import LandModel
@@ -290,7 +290,7 @@ class LandComponent:
             if gathered is not None:
                 entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
                 writer.finish(
-                    identity(self._setup) | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                    self._first.identity | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
                 )
 
     def finalize(self) -> None:
