@@ -238,7 +238,8 @@ class LandComponent:
         Raises
         ------
         TimeError
-            The date is earlier than the last one, after the year ``time.stop``, or not in the calendar.
+            The date is earlier than the last one, after the year ``time.stop`` and the end of its step, or not in the
+            calendar.
         """
         if type(until) is int:
             self.run_date(until)
@@ -483,7 +484,7 @@ class LandComponent:
         forcing before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
-        last = Clock(clock.start, clock.stop, clock.step, clock.stop)
+        last = Clock(clock.start, clock.stop, clock.step, clock.last)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
                 self._forcing.of_step(moment)

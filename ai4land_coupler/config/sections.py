@@ -35,7 +35,7 @@ class TimeSection(Section):
     """The years of the run. If ``stop`` is before ``start``, the run goes backward in time."""
 
     start: int = Field(description="year of the initial state")
-    stop: int = Field(description="last year of the run")
+    stop: int = Field(description="last year of the run; the last state holds to the end of its step")
     base_year: int | None = Field(None, description="year from which the scenario's change counts; default: start")
 
 
