@@ -23,6 +23,9 @@ from ai4land_coupler.api import (
     read_years,
 )
 
+#: The version of LUH3 for the test phase of CMIP7.
+RETRACTED = "UofMD-landState-3-0"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -38,12 +41,15 @@ class Layout:
         From the cell centres; the bounds of the published static file are off by half a cell.
     years:
         Year of each time step; empty for a static file.
+    source_id:
+        The data set as input4MIPs names it (a global attribute); empty if the file does not say.
     """
 
     source: InputFile
     units: Mapping[str, str]
     grid: LatLonGrid
     years: tuple[int, ...]
+    source_id: str = ""
 
     @property
     def path(self) -> Path:
@@ -102,7 +108,25 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
         years: tuple[int, ...] = ()
         if timed:
             years = _yearly(dataset, f"{source.name}, variable 'time'")
-        return Layout(source, {name: str(getattr(dataset[name], "units", "")) for name in found}, grid, years)
+        units_of = {name: str(getattr(dataset[name], "units", "")) for name in found}
+        return Layout(source, units_of, grid, years, str(getattr(dataset, "source_id", "")))
+
+
+def refuse_retracted(layouts: Iterable[Layout]) -> None:
+    """Refuse files of LUH3 3-0, by the attribute ``source_id`` or the published name.
+
+    It has spurious spikes after 1950 and was retracted
+    (https://input4mips-cvs.readthedocs.io/en/latest/dataset-overviews/land-use/).
+    """
+    found = [x.where for x in layouts if x.source_id == RETRACTED or f"_{RETRACTED}_" in x.source.stem]
+    if found:
+        raise DataError(
+            "land use of LUH3 version 3-0 was retracted: it has spurious spikes after 1950",
+            expected="the history UofMD-landState-3-1-2",
+            found=", ".join(found),
+            remedy="download UofMD-landState-3-1-2 (input4MIPs on ESGF, https://doi.org/10.5281/zenodo.19261724); "
+            "`policy: mend` reads version 3-0 all the same",
+        )
 
 
 def _yearly(dataset: Any, where: str) -> tuple[int, ...]:

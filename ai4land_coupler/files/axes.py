@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +42,16 @@ class MapAxes:
         rows: slice,
         cols: slice,
         read: Callable[..., NDArray[Any]] = read_values,
+        at: Mapping[Any, int] | None = None,
     ) -> NDArray[Any]:
         """Read a window of ``grid``, (rows, columns), with NaN where values are missing.
 
         ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time. ``read``
-        gets the variable and its indices.
+        gets the variable and its indices. ``at`` are the positions along further dimensions; default: the first.
         """
         if self.reverse:
             cols = slice(self.grid.nlon - cols.stop, self.grid.nlon - cols.start)
-        index = {self.dims[0]: rows, self.dims[1]: cols, time: step}
+        index: dict[Any, Any] = {**(at or {}), self.dims[0]: rows, self.dims[1]: cols, time: step}
         part = read(variable, *(index.get(d, 0) for d in variable.dimensions))
         if variable.dimensions.index(self.dims[0]) > variable.dimensions.index(self.dims[1]):
             part = part.T

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
+from ai4land_coupler.files.arrays import is_geotiff, is_zarr, open_raster, open_zarr
 from ai4land_coupler.files.cf_values import decode_values
 from ai4land_coupler.files.classic import refuse_truncated
 
 
 @contextmanager
 def open_netcdf(path: Path, where: str | None = None, what: str = "an input file") -> Iterator[Any]:
-    """Open a netCDF file for reading, as a ``netCDF4.Dataset``.
+    """Open a netCDF file for reading, as a ``netCDF4.Dataset``; the folder of a Zarr group or a GeoTIFF like one.
 
     Parameters
     ----------
@@ -36,6 +37,10 @@ def open_netcdf(path: Path, where: str | None = None, what: str = "an input file
     DataError
         The file is missing, is no netCDF file, is truncated, or cannot be read while the block runs.
     """
+    if is_zarr(path) or (path.is_file() and is_geotiff(path, where or "")):
+        with (open_zarr if path.is_dir() else open_raster)(path, where or path) as arrays:
+            yield arrays
+        return
     if not path.is_file():
         names = [p.name for p in path.parent.glob("*.nc")] if path.parent.is_dir() else []
         raise DataError(
