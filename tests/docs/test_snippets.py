@@ -199,10 +199,8 @@ def only(page: str, language: str, part: str) -> str:
 
 def test_the_first_run_with_replay(small_twin: Any, tmp_path: Path) -> None:
     """The whole run file of docs/coupling.md, with the maps of the twin in place of its maps."""
-    text = only("coupling.md", "yaml", "A first coupled run").replace(
-        "maps/hilda_{year}.tif", str(small_twin.paths["maps"])
-    )
-    (tmp_path / "run.yaml").write_text(text)
+    text, maps = only("coupling.md", "yaml", "A first coupled run"), str(small_twin.paths["maps"])
+    (tmp_path / "run.yaml").write_text(text.replace("maps/hilda_{year}.tif", maps))
     config = load_config(tmp_path / "run.yaml")
     land = LandComponent(config)
     land.initialize()
