@@ -188,6 +188,30 @@ def test_fortran(snippet: Snippet, fortran: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_argument_of_fortran_is_described() -> None:
+    """The table in docs/fortran.md has each call of the module, with each of its arguments."""
+    source, page = FORTRAN_MODULE.read_text(), (ROOT / "docs" / "fortran.md").read_text()
+    described: dict[str, str] = {}
+    for call, rest in re.findall(r"^\| (`[^|]*)?\|(.*)\|$", page.split("| call | argument |")[1], re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", call) or [*described][-1:]:
+            described[name] = described.get(name, "") + rest
+    described["bind"] += described["get"]
+    kinds = {"surface_r64_2": "set_surface", "import_r64_2": "import_mean", "run_date_int": "run"}
+    kinds |= {f"{name}_r64_{rank}": name for name, rank in (("get", 1), ("set", 1), ("bind", 1))}
+    found = 0
+    for name, arguments in re.findall(r"^  subroutine (\w+)\(self, ([^)]*)\)", source, re.MULTILINE):
+        call = kinds.get(name, name)
+        if call in described:
+            found += 1
+            for argument in arguments.split(", "):
+                words = re.findall(r"\w+", described[call] + " code")
+                assert argument in words, f"{call}: {argument}"
+    public = re.search(r"procedure :: init, .*?finalize", source, re.DOTALL)
+    assert public is not None
+    assert set(re.findall(r"\w+", public[0])) - {"procedure"} <= set(described)
+    assert found >= 24
+
+
 # ---- snippets that run ------------------------------------------------------------------------------------------
 
 
