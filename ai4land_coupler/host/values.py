@@ -31,7 +31,7 @@ def host_values(what: str, values: Any) -> NDArray[np.float64]:
     if isinstance(values, list | tuple) and any(isinstance(part, np.ma.MaskedArray) for part in values):
         values = np.ma.stack(values)  # numpy.asarray would drop the masks
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "biuf" else values.data
+        values = np.ma.filled(values.astype(np.float64), np.nan) if values.dtype.kind in "biuf" else values.data
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -159,8 +159,8 @@ def _outside(mesh: Mesh, land: LatLonGrid) -> str:
     inside = (rows >= 0) & (rows < land.nlat) & (cols >= 0) & (cols < land.nlon)
     masked, outside = int((~mesh.mask).sum()), int((mesh.mask & ~inside).sum())
     return (
-        f"{mesh.size} cells, {masked} of them masked; the centres of {outside} others are outside of the land grid. A cell "
-        "gets the land of the map that is in it, and is not filled from its neighbours"
+        f"{mesh.size} cells, {masked} of them masked; the centres of {outside} others are outside of the land grid. "
+        "A cell gets the land of the map that is in it, and is not filled from its neighbours"
     )
 
 
