@@ -236,7 +236,7 @@ class LandComponent:
         with self.comm.guard():
             self._host_restart.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
         self._run_state = self._stepper.start(self._run_state, self._host_restart.exports)
-        self._first.warnings.update(self._hosts.fill_notes())
+        self._first.warnings.update(self._hosts.notes())
         self._output = RunOutput(self._setup, self._field_table.exports, self._hosts.grids, self.comm)
         self.step_count += 1
         self.status = Status.REALIZED
