@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataError
 
-#: Code of a cell without data.
-NO_DATA = 99
-
 #: Larger values are not codes of any legend.
 _LARGEST = 1e6
 
 
-def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_] | None, where: object) -> NDArray[np.int32 | np.uint8]:
-    """Convert values of any type to codes; ``NO_DATA`` where they are missing or NaN.
+def to_codes(
+    raw: NDArray[Any], missing: NDArray[np.bool_] | None, no_data: int, where: object
+) -> NDArray[np.int32 | np.uint8]:
+    """Convert values of any type to codes; ``no_data`` where they are missing or NaN.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def to_codes(raw: NDArray[Any], missing: NDArray[np.bool_] | None, where: object
     """
     if raw.dtype.kind == "f":
         missing = np.isnan(raw) if missing is None else missing | np.isnan(raw)
-    filled = raw if missing is None else np.where(missing, raw.dtype.type(NO_DATA), raw)
+    filled = raw if missing is None else np.where(missing, raw.dtype.type(no_data), raw)
     if filled.dtype == np.uint8:
         return filled
     odd = np.zeros(filled.shape, bool)

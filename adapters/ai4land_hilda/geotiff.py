@@ -9,23 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler import api
 from ai4land_coupler.api import DataError, GridError, InputFile, LatLonGrid
 from ai4land_hilda.codes import to_codes
 
 
 @contextmanager
 def open_geotiff(file: InputFile) -> Iterator[Any]:
-    """Open a GeoTIFF for reading. Raises ``DataError`` if it is missing, unreadable or has several bands."""
-    import rasterio
-    from rasterio.errors import RasterioError
+    """Open a GeoTIFF for reading. Raises ``DataError`` if it is missing, unreadable or has several maps."""
+    from rasterio.enums import ColorInterp
 
-    try:
-        with rasterio.open(file.path) as source:
-            if source.count != 1:
-                raise DataError("a land-cover file is no map", expected="1 band", found=source.count, where=file.name)
-            yield source
-    except RasterioError as error:
-        raise DataError("an input file cannot be read", expected="a GeoTIFF", found=error, where=file.name) from error
+    with api.open_geotiff(file.path, file.name) as source:
+        maps = sum(band != ColorInterp.alpha for band in source.colorinterp)
+        if maps != 1:
+            raise DataError("a land-cover file is no map", expected="1 band", found=source.count, where=file.name)
+        yield source
 
 
 def read_grid(file: InputFile) -> LatLonGrid:
@@ -34,7 +32,7 @@ def read_grid(file: InputFile) -> LatLonGrid:
     Raises
     ------
     GridError
-        The map is not in EPSG:4326, or its axes are rotated.
+        The map is not in EPSG:4326, is not georeferenced, or its axes are rotated.
     """
     with open_geotiff(file) as source:
         epsg = None if source.crs is None else source.crs.to_epsg()
@@ -42,20 +40,26 @@ def read_grid(file: InputFile) -> LatLonGrid:
             raise GridError(
                 "a land-cover map has the wrong coordinate reference system",
                 expected="EPSG:4326",
-                found="none" if source.crs is None else f"EPSG:{epsg}" if epsg else source.crs.to_wkt(),
+                found=api.describe_crs(source.crs),
                 where=file.name,
                 remedy="reproject it with nearest neighbour, which keeps the class codes",
             )
-        t = source.transform
-        if t.b or t.d:
-            raise GridError("the axes of a land-cover map are rotated", found=tuple(t)[:6], where=file.name)
-        return LatLonGrid(t.c, t.a, source.width, t.f, t.e, source.height)
+        return api.read_geotiff_grid(source, file.name)
 
 
-def read_codes(source: Any, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
-    """Read the class codes (rows, columns) of a window; 99 for NaN and for the nodata value of the file."""
-    from rasterio.windows import Window
+def read_codes(source: Any, no_data: int, where: object, rows: slice, cols: slice) -> NDArray[np.int32 | np.uint8]:
+    """Read the class codes (rows, columns) of a window; ``no_data`` for NaN and for what the file says is missing."""
+    return to_codes(*api.read_window(source, rows, cols), no_data, where)
 
-    raw = source.read(1, window=Window.from_slices(rows, cols))
-    missing = None if source.nodata is None else raw == source.nodata
-    return to_codes(raw, missing, where)
+
+def describe_tiles(file: InputFile) -> str:
+    """A text for users if the file does not hold all of its tiles; else empty."""
+    with open_geotiff(file) as source:
+        unwritten, tiles = api.count_unwritten(source)
+        if not unwritten:
+            return ""
+        value = "no data" if source.nodata is not None else "0"
+    return (
+        f"{file.stem} does not hold {unwritten} of its {tiles} tiles, which read as {value}: there is only sea, "
+        "or the file was not written to its end"
+    )

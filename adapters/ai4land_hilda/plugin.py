@@ -18,18 +18,20 @@ from ai4land_coupler.api import (
     GridError,
     InputFile,
     LatLonGrid,
+    LegendName,
     Location,
     Options,
     Registry,
     Request,
     TimeError,
+    find_difference,
+    gaps_of,
     get_legend,
     hookimpl,
     nearest,
     register,
 )
 from ai4land_hilda import geotiff, netcdf
-from ai4land_hilda.codes import NO_DATA
 from ai4land_hilda.names import choose_legend, find_maps, is_many, year_in_name, year_of
 
 if TYPE_CHECKING:
@@ -47,34 +49,35 @@ class HildaOptions(Options):
         A GeoTIFF or netCDF file; a name with ``{year}`` or wildcards; a folder; or a URL of fsspec, which may have
         ``{year}`` or wildcards too.
     legend:
-        Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``. Default:
-        from the version in the published names.
+        Name of the legend of the codes: ``hilda-v1.0``, ``hilda-v1.0-f``, ``hilda-v2.0`` or ``hilda-v2.1``; or a legend
+        file (.yaml) for other maps. Default: from the version in the published names.
     year:
         The year of a single map. It replaces the year in the name of the file: a map can be used as the state of
         another year. The attribute ``source_year`` of the variable keeps the year of the name.
+    variable:
+        Name of the maps in netCDF files.
     """
 
     path: Location
-    legend: str | None = None
+    legend: LegendName | None = None
     year: int | None = None
+    variable: str = "LULC_states"
 
 
 class HildaAdapter(DataAdapter):
     """Delivers maps of class codes on the grid of their files."""
 
     def __init__(self, options: HildaOptions) -> None:
-        self._path = options.path
-        if options.legend is not None:
-            get_legend(options.legend)  # A misspelt legend is reported before a missing file.
+        self._path, self._variable = options.path, options.variable
         found = find_maps(options.path)
         self._legend = get_legend(choose_legend(found, options.legend))
-        self._steps = {file: netcdf.years_of(file) for file in found if netcdf.is_netcdf(file)}
+        self._steps = {file: netcdf.years_of(file, options.variable) for file in found if netcdf.is_netcdf(file)}
         self._files = self._years(found, options.year)
-        self._grid = _read_grid(next(iter(self._files.values())))
+        self._grid = self._read_grid(next(iter(self._files.values())))
 
     def fields(self) -> dict[str, FieldInfo]:
         years = min(self._files), max(self._files)
-        return {_NAME: FieldInfo(_NAME, "1", f"class codes of {self._legend.title}", years)}
+        return {_NAME: FieldInfo(_NAME, "1", f"class codes of {self._legend.title}", years, gaps_of(self._files))}
 
     def grid(self) -> LatLonGrid:
         return self._grid
@@ -94,8 +97,13 @@ class HildaAdapter(DataAdapter):
                 f"years: {_spans(self._files)}",
                 f"grid: {self._grid}",
                 f"classes: {', '.join(f'{code} {name}' for code, name in self._legend.names.items())}",
+                *self._unwritten(),
             ]
         )
+
+    def _unwritten(self) -> list[str]:
+        texts = [geotiff.describe_tiles(file) for file in self._files.values() if file not in self._steps]
+        return [f"note: {text}" for text in texts if text]
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
         """The files of these years, or all files if no year is given."""
@@ -103,8 +111,8 @@ class HildaAdapter(DataAdapter):
         return {file.name: file.path for file in wanted}
 
     def read(self, request: Request) -> xr.Dataset:
-        """Read ``land_cover`` (year, lat, lon), uint8 native codes. Cells outside the files are 99, counted as
-        ``outside``."""
+        """Read ``land_cover`` (year, lat, lon), uint8 native codes. Cells outside the files have no data
+        (99 in HILDA+, else the last code of the legend's ``ocean``), counted as ``outside``."""
         import xarray as xr
 
         for name in request.variables:
@@ -116,19 +124,21 @@ class HildaAdapter(DataAdapter):
                 )
         if not request.years:
             raise TimeError("land cover was asked for without a year", expected=f"one of {_spans(self._files)}")
-        place = register(self._grid, request.grid, where=self._path)
+        outside = register(self._grid, request.grid, where=self._path).outside
         maps = np.empty((len(request.years), *request.grid.shape), np.uint8)
         for index, year in enumerate(request.years):
-            file = self._file(year)
+            file, grid = self._file(year)
             where = f"{file.name}, year {year}"
+            place = register(grid, request.grid, where=where)  # the rows of two files may run opposite ways
             with self._open(file, year, where) as read:
-                codes = place.gather(read, NO_DATA)
+                codes = place.gather(read, self._legend.no_data)
             self._legend.check(codes, where=where)
             maps[index] = codes
+        source = "HILDA+" if self._legend.name.startswith("hilda-") else self._legend.title
         dataset = xr.Dataset(
             {_NAME: (("year", "lat", "lon"), maps)},
             {"year": list(request.years), "lat": request.grid.lat, "lon": request.grid.lon},
-            attrs={"source": "HILDA+", "quality": {"outside": place.outside}},
+            attrs={"source": source, "quality": {"outside": outside}},
         )
         dataset[_NAME].attrs = {
             "units": "1",
@@ -170,13 +180,14 @@ class HildaAdapter(DataAdapter):
     @contextmanager
     def _open(self, file: InputFile, year: int, where: str) -> Iterator[Any]:
         if file in self._steps:
-            with netcdf.open_year(file, self._steps[file], year, where) as read:
+            steps = self._steps[file]
+            with netcdf.open_year(file, self._variable, steps, year, self._legend.no_data, where) as read:
                 yield read
         else:
             with geotiff.open_geotiff(file) as source:
-                yield partial(geotiff.read_codes, source, where)
+                yield partial(geotiff.read_codes, source, self._legend.no_data, where)
 
-    def _file(self, year: int) -> InputFile:
+    def _file(self, year: int) -> tuple[InputFile, LatLonGrid]:
         if year not in self._files:
             raise TimeError(
                 f"the year {year} is not in the land-cover maps",
@@ -185,22 +196,22 @@ class HildaAdapter(DataAdapter):
                 where=self._path,
             )
         file = self._files[year]
-        grid = _read_grid(file)
-        if grid != self._grid:
+        grid = self._read_grid(file)
+        difference = find_difference(self._grid, grid)
+        if difference:
             raise GridError(
-                "the land-cover maps of two years are on different grids",
+                f"the land-cover maps of two years are on different grids: {difference}",
                 expected=self._grid,
                 found=grid,
                 where=file.name,
             )
-        return file
+        return file, grid
 
-
-def _read_grid(file: InputFile) -> LatLonGrid:
-    if not netcdf.is_netcdf(file):
-        return geotiff.read_grid(file)
-    with netcdf.open_states(file) as (_, axes):
-        return axes.grid
+    def _read_grid(self, file: InputFile) -> LatLonGrid:
+        if file not in self._steps:
+            return geotiff.read_grid(file)
+        with netcdf.open_states(file, self._variable) as (_, axes):
+            return axes.grid
 
 
 def _spans(years: Iterable[int]) -> str:

@@ -28,8 +28,10 @@ from ai4land_coupler.api import (
 from ai4land_luh2.balance import count_unbalanced, flows_between, imbalance
 from ai4land_luh2.closure import COUNTS, Checker
 from ai4land_luh2.describe import describe
-from ai4land_luh2.series import Array, Joint, Series, check_grid, open_series
-from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, Kind
+from ai4land_luh2.joint import Joint
+from ai4land_luh2.layout import refuse_retracted
+from ai4land_luh2.series import Array, Series, check_grid, open_series
+from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, PLANTATIONS, Kind
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,23 +56,30 @@ class LandUseOptions(Options):
     joint_tolerance:
         Largest mean absolute difference of a state (fraction of the cell) between two files in the first year of the
         later one. The futures of LUH2 are harmonized: they repeat 2015 of the history. In the British Isles a scenario
-        changes a state by up to 0.008 a year in the mean.
+        changes a state by up to 0.008 a year in the mean. If it is not given, it is 0.02, and the area of a group of
+        states (forest, other natural land, cropland, pasture, urban) must not differ by more than it usually changes
+        in a year either.
     balance_tolerance:
         Largest difference of a state (fraction of the cell) from the one that the states and transitions of the year
         before give. Checked whenever a transition is read, if states and transitions are configured; this reads all
         transitions and two years of states. Default: not checked.
     policy:
         ``stop``: impossible values, larger sums and jumps end the run. ``mend``: impossible values become missing,
-        larger sums are scaled to 1, and all are counted; cells out of balance are counted as ``unbalanced``.
+        larger sums are scaled to 1, and all are counted; cells out of balance are counted as ``unbalanced``. ``stop``
+        also refuses LUH3 3-0, which was retracted.
     """
 
     transitions: Location | None = None
     management: Location | None = None
     static: Location | None = None
     tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
-    joint_tolerance: float = Field(default=0.02, ge=0.0)
+    joint_tolerance: float | None = Field(default=None, ge=0.0)
     balance_tolerance: float | None = Field(default=None, gt=0.0, lt=1.0)
     policy: Literal["stop", "mend"] = "stop"
+
+
+#: The default of ``joint_tolerance``.
+JOINT_TOLERANCE = 0.02
 
 
 class LandUseAdapter(DataAdapter):
@@ -80,10 +89,12 @@ class LandUseAdapter(DataAdapter):
     ----------
     files:
         Each kind with its files; states are required.
-    history:
-        Files of states for earlier years.
     attrs:
         Attributes of the delivered dataset; ``source`` is the title of the description.
+    history:
+        Files for earlier years, by kind.
+    joint_year:
+        The first year that is not read from the history. Default: the first year of the other files.
     """
 
     def __init__(
@@ -91,15 +102,18 @@ class LandUseAdapter(DataAdapter):
         options: LandUseOptions,
         files: Mapping[Kind, Sequence[InputFile]],
         attrs: Mapping[str, str],
-        history: Sequence[InputFile] = (),
+        history: Mapping[Kind, Sequence[InputFile]] | None = None,
+        joint_year: int | None = None,
     ) -> None:
         self._options = options
         self._attrs = dict(attrs)
         self._unbalanced: dict[tuple[int, LatLonGrid], int] = {}
         self._kept_land: tuple[LatLonGrid, NDArray[np.float64]] | None = None
         self.series: Mapping[Kind, Series] = {
-            kind: open_series(kind, files[kind], history if kind == "states" else ()) for kind in files
+            kind: open_series(kind, files[kind], (history or {}).get(kind, ()), joint_year) for kind in files
         }
+        if options.policy == "stop":
+            refuse_retracted(layout for series in self.series.values() for layout in series.layouts)
         grid = self.grid()
         for kind, series in self.series.items():
             name = "static file is" if kind == "static" else f"{kind} are"
@@ -138,18 +152,39 @@ class LandUseAdapter(DataAdapter):
             A difference exceeds the tolerance, and the policy is ``stop``.
         """
         for joint in self._joints_of_states:
-            jumps = joint.jumps(self._options.joint_tolerance)
-            if jumps and self._options.policy == "stop":
-                state = jumps[0]
-                raise DataError(
-                    f"the land-use states jump where two files are joined: {', '.join(jumps)}",
-                    expected=f"a mean absolute difference of at most {self._options.joint_tolerance:g} of the cell",
-                    found=f"{joint.mean[state]:.4g} for {state}, at most {joint.largest[state]:.4g}",
-                    where=f"{joint.earlier} and {joint.later}, year {joint.year}",
-                    remedy="choose a history and a scenario that were harmonized with one another; a larger "
-                    "`joint_tolerance`, or `policy: mend`, accepts the jump",
-                )
+            if self._jumps(joint) and self._options.policy == "stop":
+                raise self._jump_error(joint)
         return self._joints_of_states
+
+    def _jumps(self, joint: Joint) -> list[str]:
+        """The states that jump; if there are none, and no ``joint_tolerance`` is given, the groups whose area jumps."""
+        tolerance = self._options.joint_tolerance
+        if tolerance is not None:
+            return joint.jumps(tolerance)
+        return joint.jumps(JOINT_TOLERANCE) or joint.area_jumps()
+
+    def _jump_error(self, joint: Joint) -> DataError:
+        first, *_ = jumps = self._jumps(joint)
+        given = self._options.joint_tolerance
+        tolerance = JOINT_TOLERANCE if given is None else given
+        if first in joint.mean:
+            what, expected = (
+                "the land-use states jump",
+                f"a mean absolute difference of at most {tolerance:g} of the cell",
+            )
+            found = f"{joint.mean[first]:.4g} for {first}, at most {joint.largest[first]:.4g}"
+        else:
+            what = "areas of land use jump"
+            expected = "a difference of at most the usual change in a year"
+            found = f"{joint.area[first]:+.4g} km2 of {first}, which changes by {joint.usual[first]:.4g} km2 in a year"
+        return DataError(
+            f"{what} where two files are joined: {', '.join(jumps)}",
+            expected=expected,
+            found=found,
+            where=f"{joint.earlier} and {joint.later}, year {joint.compared}",
+            remedy="choose a history and a scenario that were harmonized with one another; a larger "
+            "`joint_tolerance`, or `policy: mend`, accepts the jump",
+        )
 
     @cached_property
     def _joints_of_states(self) -> tuple[Joint, ...]:
@@ -160,14 +195,15 @@ class LandUseAdapter(DataAdapter):
 
         ``attrs["quality"]`` has counts over all years: those of :class:`Checker`; ``outside``: requested cells that the
         files of the states do not cover; ``jumps``: states that jump between two files; ``missing_on_land``: missing
-        values of other variables in cells with states.
+        values of other variables in cells with states; ``no_plantations``: values of plantation variables that are read
+        as 0 because the file has no data of plantations.
         """
         import xarray as xr
 
         self._check_names(request)
         grid, years = request.grid, request.years
         outside = register(self.grid(), grid, where=self.series["states"].where).outside
-        counts: Counter[str] = Counter({"outside": outside, **dict.fromkeys(COUNTS, 0)})
+        counts: Counter[str] = Counter({"outside": outside, "no_plantations": 0, **dict.fromkeys(COUNTS, 0)})
         data: dict[str, Any] = {}
         timed = False
         for kind, series in self.series.items():
@@ -178,7 +214,7 @@ class LandUseAdapter(DataAdapter):
             elif names:
                 timed = True
                 if kind == "states" and len(series.layouts) > 1:
-                    counts["jumps"] = sum(len(j.jumps(self._options.joint_tolerance)) for j in self.joints())
+                    counts["jumps"] = sum(len(self._jumps(joint)) for joint in self.joints())
                 out = {name: np.empty((len(years), *grid.shape), np.float32) for name in names}
                 for index, year in enumerate(years):
                     if kind == "transitions":
@@ -229,8 +265,11 @@ class LandUseAdapter(DataAdapter):
         arrays = series.gather(layout, dict.fromkeys((*closure, *names)), grid, year)
         checker = self._checker(layout.where, grid)
         land = np.isfinite(arrays[closure[0]]) if closure else None
+        land = self._fill_plantations(series, arrays, year, grid, counts, land)
         if closure:
-            counts.update(checker.close({n: arrays[n] for n in closure}, year, self._land(grid)))
+            per_cent = all(ALL[n].scale(layout.units[n], layout.where) == 0.01 for n in closure)
+            states = {n: arrays[n] for n in closure}
+            counts.update(checker.close(states, year, self._land(grid), per_cent=per_cent))
         others = [name for name in names if name not in closure]
         for name in others:
             counts.update(checker.within(name, arrays[name], ALL[name], year))
@@ -248,14 +287,38 @@ class LandUseAdapter(DataAdapter):
         """Count missing values in cells with states (``land``), of that year or of the nearest year with states."""
         if not any(np.isnan(array).any() for array in arrays.values()):
             return
-        if land is None:
-            states = self.series["states"]
-            held = min(max(year, states.first), states.last)
-            (first,) = states.gather(states.owner(held), self._closure(states, held)[:1], grid, held).values()
-            land = np.isfinite(first)
+        land = self._cells_with_states(year, grid) if land is None else land
         lost = sum(int(np.count_nonzero(land & np.isnan(array))) for array in arrays.values())
         if lost:
             counts["missing_on_land"] += lost
+
+    def _cells_with_states(self, year: int, grid: LatLonGrid) -> NDArray[np.bool_]:
+        """The cells with states in a year, or in the nearest year with states."""
+        states = self.series["states"]
+        held = min(max(year, states.first), states.last)
+        (first,) = states.gather(states.owner(held), self._closure(states, held)[:1], grid, held).values()
+        return np.isfinite(first)
+
+    def _fill_plantations(
+        self,
+        series: Series,
+        arrays: Mapping[str, Array],
+        year: int,
+        grid: LatLonGrid,
+        counts: Counter[str],
+        land: NDArray[np.bool_] | None,
+    ) -> NDArray[np.bool_] | None:
+        """Set plantation variables without any value in the whole file to 0 in cells with states (``land``).
+
+        Returns ``land``, which is found here if it was not known but needed.
+        """
+        layout = series.owner(year)
+        for name in PLANTATIONS & arrays.keys():
+            if np.isnan(arrays[name]).all() and series.no_data(layout, name, year):
+                land = self._cells_with_states(year, grid) if land is None else land
+                arrays[name][land] = 0.0
+                counts["no_plantations"] += int(np.count_nonzero(land))
+        return land
 
     def _count_unbalanced(self, year: int, grid: LatLonGrid) -> int:
         """Number of cells in which states and transitions do not give the next states. Cached because it is slow."""

@@ -17,6 +17,11 @@ Array = NDArray[np.floating[Any]]
 #: The sum of a dozen float32 fractions differs from 1 by up to this much because of rounding.
 ROUNDING = 1e-6
 
+#: States that fill less than this share of the land of all their cells (1 - icwtr) are refused. In the published data
+#: of 2015 they fill all of it, to 1e-5 in each cell. The regridded scenario of the British Isles fills 98 % of the land
+#: of the published static file, though single cells at the coast differ by up to 0.9.
+LEAST_FILLED = 0.9
+
 
 @dataclass(frozen=True)
 class Checker:
@@ -37,7 +42,9 @@ class Checker:
     tolerance: float
     mend: bool
 
-    def close(self, states: dict[str, Array], year: int, land: Array | None = None) -> Counter[str]:
+    def close(
+        self, states: dict[str, Array], year: int, land: Array | None = None, *, per_cent: bool = False
+    ) -> Counter[str]:
         """Check and mend the state fractions of a year in place, and count the mended cells.
 
         Parameters
@@ -47,11 +54,19 @@ class Checker:
         land:
             1 - icwtr, if known. Larger sums are only counted: some cells of ice and water have states too.
 
+        per_cent:
+            Whether the file gives the states in per cent.
+
         Returns
         -------
         ``renormalised``: sums scaled to 1. ``clipped``: fractions below 0. ``removed``: cells with values that are no
         fractions. ``partly_missing``: cells in which only some states are missing. ``over_land``: sums larger than the
-        land of the cell.
+        land of the cell. ``under_land``: smaller sums.
+
+        Raises
+        ------
+        DataError
+            Values are no fractions, sums are larger than 1, or states fill less of the land than ``LEAST_FILLED``.
         """
         counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         # Most years have no fault. The smallest and the largest value show this and save passes over the data.
@@ -86,14 +101,42 @@ class Checker:
                 where=self._where(year, total.argmax()),
                 remedy="check the file; a larger `tolerance`, or `policy: mend`, scales such sums to 1 and counts them",
             )
+        if per_cent and 0 < total.max() <= 0.01 * (1 + self.tolerance) and not self.mend:
+            raise DataError(
+                "the land-use states are fractions under units of per cent: no cell has states of more than 1 %",
+                expected="states that add up to the land of the cell, up to 100 %",
+                found=f"a largest sum of {100 * total.max():.4g} %, which is {total.max():.4g} of the cell",
+                where=self._where(year, total.argmax()),
+                remedy='correct the attribute `units` of the states to "1"',
+            )
         if land is not None:
             counts["over_land"] = int(np.sum(total > land + self.tolerance))
+            counts["under_land"] = self._under_land(total, land, every, year)
         over_one = np.asarray(total > 1 + ROUNDING)
         counts["renormalised"] = int(np.count_nonzero(over_one))
         if counts["renormalised"]:
             for fraction in states.values():
                 fraction[over_one] /= total[over_one]
         return counts
+
+    def _under_land(self, total: NDArray[Any], land: Array, missing: NDArray[np.bool_], year: int) -> int:
+        """The number of cells with states whose sum is less than their land. Refuses states that leave much land."""
+        known = ~missing & np.isfinite(land)
+        filled, whole = float(total[known].sum()), float(land[known].sum())
+        short = known & (total < land - self.tolerance)
+        number = int(np.count_nonzero(short))
+        if filled < LEAST_FILLED * whole and not self.mend:
+            worst = np.argmax(np.where(short, land - total, -1.0))
+            raise DataError(
+                f"the land-use states fill less than the land of their cells in {number} cells",
+                expected="states that add up to 1 - icwtr, the land of the cell in the static file",
+                found=f"they fill {100 * filled / whole:.3g} % of the land; the largest sum is {total.max():.4g}; "
+                f"the worst one is {total.flat[worst]:.4g} where {land.flat[worst]:.4g} is land",
+                where=self._where(year, worst),
+                remedy="check that no state is lost or 0, that units are right, and that the static file belongs to "
+                "the states; `policy: mend` counts such cells and lets them pass",
+            )
+        return number
 
     def _not_fractions(self, name: str, fraction: Array, year: int) -> NDArray[np.bool_]:
         """The cells whose value is neither a fraction nor missing."""
@@ -161,4 +204,4 @@ def extremes(array: Array) -> tuple[float, float]:
 
 
 #: The counts of :meth:`Checker.close`.
-COUNTS = ("renormalised", "clipped", "removed", "partly_missing", "over_land")
+COUNTS = ("renormalised", "clipped", "removed", "partly_missing", "over_land", "under_land")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ai4land_luh2.series import Joint, Series
+from ai4land_luh2.joint import Joint
+from ai4land_luh2.series import Series
 from ai4land_luh2.variables import Kind
 
 _NOTES: Mapping[Kind, str] = {
@@ -33,7 +34,9 @@ def describe(
         for name, variable in entry.variables.items():
             by_units.setdefault(variable.units, []).append(name)
         lines += [f"    in {units}: {_listed(names)}" for units, names in by_units.items()]
-        lines += [f"    from {layout.where}{_years(layout.years)}" for layout in entry.layouts]
+        read = {layout.where: years for layout, years in entry.owned()}
+        lines += [f"    from {layout.where}{_years(read[layout.where])}" for layout in entry.layouts]
+        lines += [f"    {note}" for note in _no_plantations(entry)]
         if kind in _NOTES:
             lines.append(f"    {_NOTES[kind]}")
     lines += [f"  {joint.line()}" for joint in joints]
@@ -48,6 +51,17 @@ def describe(
             + ("" if policy == "stop" else " and, by policy, above that"),
         ]
     )
+
+
+def _no_plantations(series: Series) -> list[str]:
+    """A line for each file of states without data of plantations in its first year."""
+    if series.kind != "states":
+        return []
+    return [
+        f"no data of plantations in {layout.source.stem}: read as no plantations"
+        for layout in series.layouts
+        if series.no_data(layout, "pltns", layout.first)
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,11 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ai4land_coupler.api import DataError, GridError, InputFile, LatLonGrid, open_netcdf, read_values
-from ai4land_luh2.times import years_of
+from ai4land_coupler.api import (
+    DataError,
+    GridError,
+    InputFile,
+    LatLonGrid,
+    TimeError,
+    open_netcdf,
+    read_values,
+    read_years,
+)
+
+#: The version of LUH3 for the test phase of CMIP7.
+RETRACTED = "UofMD-landState-3-0"
 
 
 @dataclass(frozen=True)
@@ -29,12 +41,15 @@ class Layout:
         From the cell centres; the bounds of the published static file are off by half a cell.
     years:
         Year of each time step; empty for a static file.
+    source_id:
+        The data set as input4MIPs names it (a global attribute); empty if the file does not say.
     """
 
     source: InputFile
     units: Mapping[str, str]
     grid: LatLonGrid
     years: tuple[int, ...]
+    source_id: str = ""
 
     @property
     def path(self) -> Path:
@@ -92,11 +107,42 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
         _check_lattice(grid, source)
         years: tuple[int, ...] = ()
         if timed:
-            time = dataset["time"]
-            calendar = str(getattr(time, "calendar", "standard"))  # the default of CF
-            units = str(getattr(time, "units", ""))
-            years = years_of(read_values(time, slice(None)), units, calendar, f"{source.name}, variable 'time'")
-        return Layout(source, {name: str(getattr(dataset[name], "units", "")) for name in found}, grid, years)
+            years = _yearly(dataset, f"{source.name}, variable 'time'")
+        units_of = {name: str(getattr(dataset[name], "units", "")) for name in found}
+        return Layout(source, units_of, grid, years, str(getattr(dataset, "source_id", "")))
+
+
+def refuse_retracted(layouts: Iterable[Layout]) -> None:
+    """Refuse files of LUH3 3-0, by the attribute ``source_id`` or the published name.
+
+    It has spurious spikes after 1950 and was retracted
+    (https://input4mips-cvs.readthedocs.io/en/latest/dataset-overviews/land-use/).
+    """
+    found = [x.where for x in layouts if x.source_id == RETRACTED or f"_{RETRACTED}_" in x.source.stem]
+    if found:
+        raise DataError(
+            "land use of LUH3 version 3-0 was retracted: it has spurious spikes after 1950",
+            expected="the history UofMD-landState-3-1-2",
+            found=", ".join(found),
+            remedy="download UofMD-landState-3-1-2 (input4MIPs on ESGF, https://doi.org/10.5281/zenodo.19261724); "
+            "`policy: mend` reads version 3-0 all the same",
+        )
+
+
+def _yearly(dataset: Any, where: str) -> tuple[int, ...]:
+    """The year of each step. Steps are on the first day of their years (LUH2, LUH3), in the middle or on the last."""
+    units = str(getattr(dataset["time"], "units", ""))
+    if " since " not in units:
+        raise TimeError(
+            "the time axis is not in the units of the LUH2 layout",
+            expected="years since YYYY-01-01, or days since a date",
+            found=units or "no units",
+            where=where,
+        )
+    years = tuple(int(year) for year in read_years(dataset, "time", where, yearly=True))
+    if len(set(years)) != len(years):
+        raise TimeError("the time axis does not hold one step for each year", found=years, where=where)
+    return years
 
 
 def _check_lattice(grid: LatLonGrid, source: InputFile) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
@@ -22,56 +22,35 @@ from ai4land_coupler.api import (
     read_native_values,
     register,
 )
+from ai4land_luh2.joint import Joint, compare
 from ai4land_luh2.layout import Layout, read_layout
-from ai4land_luh2.variables import CROPS, FRACTIONS, KINDS, Kind, LuhVariable
+from ai4land_luh2.variables import KINDS, PLANTATIONS, Kind, LuhVariable
 
 Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Joint:
-    """The differences between two files in the first year of the later one, over the cells that both cover.
+class Series:
+    """Files of one kind, one after the other. Years that two files hold are read from the later one.
 
     Parameters
     ----------
-    mean, largest:
-        State to the mean and the largest absolute difference (fractions of the cell). If only one file has a state,
-        the state counts as 0 in the other. If one file has ``crop``, the five crop states of the other are summed.
-    cells:
-        Number of cells that were compared.
+    history:
+        The number of files, at the front, that belong to the history.
+    joint_year:
+        The first year that is not read from the history. Default: the first year of the files after it.
     """
-
-    year: int
-    earlier: str
-    later: str
-    mean: Mapping[str, float]
-    largest: Mapping[str, float]
-    cells: int
-
-    def jumps(self, tolerance: float) -> list[str]:
-        """States whose mean difference exceeds a tolerance, the worst first."""
-        return sorted((n for n, m in self.mean.items() if m > tolerance), key=lambda n: -self.mean[n])
-
-    def line(self) -> str:
-        """A line of text for users."""
-        worst = max(self.mean, key=lambda n: self.mean[n])
-        return (
-            f"joined in {self.year}: states of {self.cells} cells differ by {self.mean[worst]:.2g} in the mean "
-            f"({worst}), by {max(self.largest.values()):.2g} at most"
-        )
-
-
-@dataclass(frozen=True)
-class Series:
-    """Files of one kind, one after the other. Years that two files hold are read from the later one."""
 
     kind: Kind
     layouts: tuple[Layout, ...]
+    history: int = 0
+    joint_year: int | None = None
+    _empty: dict[tuple[str, str, int], bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def variables(self) -> Mapping[str, LuhVariable]:
         """The variables that the files hold for the years that are read from them."""
-        held = set().union(*(layout.units for layout, years in self._owned() if years or self.kind == "static"))
+        held = set().union(*(layout.units for layout, years in self.owned() if years or self.kind == "static"))
         return {name: variable for name, variable in KINDS[self.kind].items() if name in held}
 
     @property
@@ -93,20 +72,25 @@ class Series:
 
     def years(self, name: str) -> tuple[int, int]:
         """First and last year of a variable."""
-        held = [year for layout, years in self._owned() if name in layout.units for year in years]
+        held = [year for layout, years in self.owned() if name in layout.units for year in years]
         return min(held), max(held)
 
     def gaps(self, name: str) -> tuple[int, ...]:
         """The years of a variable, between its first and last year, that no file holds."""
-        held = {year for layout, years in self._owned() if name in layout.units for year in years}
+        held = {year for layout, years in self.owned() if name in layout.units for year in years}
         return tuple(sorted(set(range(min(held), max(held) + 1)) - held))
 
-    def _owned(self) -> Iterator[tuple[Layout, list[int]]]:
+    def owned(self) -> Iterator[tuple[Layout, list[int]]]:
         """Each file with the years that are read from it."""
         later: set[int] = set()
-        for layout in reversed(self.layouts):
-            yield layout, [year for year in layout.years if year not in later]
-            later.update(layout.years)
+        for number, layout in reversed([*enumerate(self.layouts)]):
+            read = [year for year in layout.years if year not in later and not self._left_out(number, year)]
+            yield layout, read
+            later.update(read)
+
+    def _left_out(self, number: int, year: int) -> bool:
+        """Whether a year of a file is on the other side of ``joint_year``."""
+        return self.joint_year is not None and (number >= self.history) == (year < self.joint_year)
 
     def owner(self, year: int) -> Layout:
         """The file from which a year is read.
@@ -116,8 +100,8 @@ class Series:
         TimeError
             No file holds the year. The error names the first and the last year.
         """
-        for layout in reversed(self.layouts):
-            if year in layout.years:
+        for number, layout in reversed([*enumerate(self.layouts)]):
+            if year in layout.years and not self._left_out(number, year):
                 return layout
         remedy = "change the years of the run, or choose files that cover them"
         if self.kind == "transitions":
@@ -141,47 +125,34 @@ class Series:
         step = () if year is None else (layout.years.index(year),)
         return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, step)
 
+    def no_data(self, layout: Layout, name: str, year: int) -> bool:
+        """Whether a plantation variable has no value anywhere in a year of a file: it is known to be "no-data"."""
+        if name not in PLANTATIONS or name not in layout.units:
+            return False
+        key = (layout.where, name, year)
+        if key not in self._empty:
+            with open_netcdf(layout.path, layout.where) as dataset:
+                values = read_native_values(dataset[name], layout.years.index(year))
+            self._empty[key] = bool(np.isnan(values).all())
+        return self._empty[key]
+
     def joints(self) -> Iterator[Joint]:
         """The differences between each two successive files that hold the same year."""
-        for earlier, later in pairwise(self.layouts):
-            if later.first in earlier.years:
-                yield self._joint(earlier, later)
+        for number, (earlier, later) in enumerate(pairwise(self.layouts), 1):
+            year = later.first
+            if number == self.history and self.joint_year is not None:
+                year = self.joint_year
+            shared = [held for held in (year, year - 1) if held in earlier.years and held in later.years]
+            if shared:
+                yield compare(earlier, later, year, shared[0], self._sums)
 
-    def _joint(self, earlier: Layout, later: Layout) -> Joint:
-        year, grid = later.first, later.grid
-        mean, largest, cells = {}, {}, 0
-        for name, sides in _comparable(earlier, later).items():
-            one, other = (
-                np.sum([*self.gather(layout, parts, grid, year).values()], axis=0, dtype=np.float64)
-                if parts
-                else np.zeros(grid.shape)
-                for layout, parts in zip((earlier, later), sides, strict=True)
-            )
-            difference = np.abs(one - other)
-            difference = difference[np.isfinite(difference)]
-            if difference.size:
-                mean[name], largest[name] = float(difference.mean()), float(difference.max())
-                cells = max(cells, difference.size)
-        if not cells:
-            raise DataError(
-                "two files that follow one another share no cell with data",
-                where=f"{earlier.where} and {later.where}, year {year}",
-                remedy="choose files of the same region",
-            )
-        return Joint(year, earlier.where, later.where, mean, largest, cells)
-
-
-def _comparable(earlier: Layout, later: Layout) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Name of a state -> the variables of each of the two files that sum to it."""
-    together = any("crop" in x.units and not set(CROPS) & set(x.units) for x in (earlier, later))
-    names = [n for n in FRACTIONS if not (together and n in CROPS)]
-    parts = {n: (n,) for n in names} | ({"crop": CROPS} if together else {})
-    found = {}
-    for name, members in parts.items():
-        sides = [(name,) if name in x.units else tuple(m for m in members if m in x.units) for x in (earlier, later)]
-        if any(sides):
-            found[name] = (sides[0], sides[1])
-    return found
+    def _sums(self, layout: Layout, names: Sequence[str], year: int) -> NDArray[np.float64]:
+        """Sum of variables of a file, on the grid of the last one. Plantations without data are no plantations."""
+        names = [name for name in names if not self.no_data(layout, name, year)]
+        if not names:
+            return np.zeros(self.grid.shape)
+        arrays = self.gather(layout, names, self.grid, year)
+        return np.asarray(np.sum([*arrays.values()], axis=0, dtype=np.float64))
 
 
 def _read(
@@ -205,13 +176,17 @@ def _read(
     return arrays
 
 
-def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[InputFile] = ()) -> Series:
+def open_series(
+    kind: Kind, sources: Iterable[InputFile], history: Iterable[InputFile] = (), joint_year: int | None = None
+) -> Series:
     """Read the layouts of files of one kind and sort them by time.
 
     Parameters
     ----------
     history:
         Files that come before all others.
+    joint_year:
+        The first year that is not read from the history. Default: the first year of the other files.
 
     Raises
     ------
@@ -248,7 +223,18 @@ def open_series(kind: Kind, sources: Iterable[InputFile], history: Iterable[Inpu
                 where=f"{earlier.where} and {later.where}",
             )
         check_grid(f"{earlier.where} and {later.where} are not on one grid", earlier, later.grid)
-    return Series(kind, (*before, *own))
+    if joint_year is not None and before and kind == "transitions":
+        joint_year = min(joint_year, before[-1].last + 1)  # they end a year before the states
+    if joint_year is not None and before and not own[0].first <= joint_year <= before[-1].last + 1:
+        raise TimeError(
+            f"the history and the scenario cannot be joined in {joint_year}",
+            expected=f"a `joint_year` from {own[0].first} to {before[-1].last + 1}: the scenario must have that year, "
+            "and the history the year before it",
+            found=joint_year,
+            where=f"{kind}: {before[-1].where} and {own[0].where}",
+            remedy="choose another `joint_year`, or leave it out: then the scenario is read from its first year on",
+        )
+    return Series(kind, (*before, *own), len(before), joint_year if before else None)
 
 
 def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:

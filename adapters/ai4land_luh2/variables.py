@@ -142,3 +142,7 @@ KINDS: Mapping[Kind, Mapping[str, LuhVariable]] = {
 }
 
 ALL: Mapping[str, LuhVariable] = {name: variable for known in KINDS.values() for name, variable in known.items()}
+
+#: The scenarios of LUH3 hold these variables without any value: "the harmonized LUH3 data does not provide any
+#: information on these variables at this stage" (attribute ``comment`` of the published files).
+PLANTATIONS = frozenset(name for name in ALL if "pltns" in name)

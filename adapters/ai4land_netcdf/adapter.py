@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
-    MISSING_ABOVE,
     DataAdapter,
     DataError,
     FieldInfo,
@@ -21,20 +19,25 @@ from ai4land_coupler.api import (
     InputFile,
     LatLonGrid,
     MapAxes,
-    Registration,
     Request,
     TimeError,
+    attributes_of,
     convert,
+    decode_values,
     factor,
+    find_difference,
     find_files,
+    gaps_of,
     nearest,
     open_netcdf,
     read_axes,
+    read_stored,
     read_years,
     register,
     time_dimension,
 )
 from ai4land_netcdf.options import NetcdfOptions, NetcdfVariable
+from ai4land_netcdf.selection import pick
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,19 +69,21 @@ class NetcdfAdapter(DataAdapter):
         #: Variable -> year -> its steps. The year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
         self._axes: dict[InputFile, dict[str, MapAxes]] = {}
+        self._picked: dict[tuple[InputFile, str], list[dict[str, int]]] = {}
         for source in self._sources:
             self._survey(source)
         grids = {axes.grid: f"{s.name}, variable {v!r}" for s, found in self._axes.items() for v, axes in found.items()}
-        if len(grids) > 1:
-            (first, _), (other, where), *_ = grids.items()
-            raise GridError(
-                "variables of one adapter lie on different grids",
-                expected=first,
-                found=other,
-                where=where,
-                remedy="list the adapter twice, each with the variables of one grid",
-            )
         self._grid: LatLonGrid = next(iter(grids))
+        for other, where in grids.items():
+            difference = find_difference(self._grid, other)
+            if difference:
+                raise GridError(
+                    f"variables of one adapter lie on different grids: {difference}",
+                    expected=f"{self._grid} ({grids[self._grid]})",
+                    found=other,
+                    where=where,
+                    remedy="list the adapter twice, each with the variables of one grid",
+                )
         for name in options.variables:
             self._check_steps(name)
 
@@ -87,7 +92,8 @@ class NetcdfAdapter(DataAdapter):
         for name, variable in self._options.variables.items():
             years = self._years(name)
             long_name = str(self._attributes[name].get("long_name", variable.name))
-            found[name] = FieldInfo(name, self._delivered(name), long_name, (years[0], years[-1]) if years else None)
+            span = (years[0], years[-1]) if years else None
+            found[name] = FieldInfo(name, self._delivered(name), long_name, span, gaps_of(years))
         return found
 
     def grid(self) -> LatLonGrid:
@@ -122,14 +128,13 @@ class NetcdfAdapter(DataAdapter):
                     where=self._options.path,
                     remedy=nearest(name, self._steps),
                 )
-        place = register(self._grid, request.grid, where=self._options.path)
-        counts: Counter[str] = Counter(outside=place.outside)
+        counts: Counter[str] = Counter(outside=register(self._grid, request.grid, where=self._options.path).outside)
         dims = ("year", "lat", "lon") if request.years else ("lat", "lon")
         dataset = xr.Dataset(coords={"lat": request.grid.lat, "lon": request.grid.lon})
         if request.years:
             dataset = dataset.assign_coords(year=list(request.years))
         for name in request.variables:
-            maps = [self._map(name, year, request.grid, place, counts) for year in request.years or (None,)]
+            maps = [self._map(name, year, request.grid, counts) for year in request.years or (None,)]
             dataset[name] = (dims, np.stack(maps) if request.years else maps[0], self._describe_variable(name))
         dataset.attrs = {"source": self._sources[0].stem, "quality": dict(counts)}
         return dataset
@@ -150,16 +155,7 @@ class NetcdfAdapter(DataAdapter):
                 source = dataset[variable.name]
                 axes = read_axes(dataset, variable.name, where, self._options.check_bounds)
                 time = time_dimension(dataset, source.dimensions)
-                sizes = dict(zip(source.dimensions, source.shape, strict=True))
-                others = [d for d, size in sizes.items() if d not in (*axes.dims, time) and size > 1]
-                if others:
-                    raise DataError(
-                        f"variable {variable.name!r} has a dimension too many",
-                        expected="time, latitude and longitude",
-                        found=", ".join(source.dimensions),
-                        where=file.name,
-                        remedy=f"write a file for each {others[0]!r}, or their sum or mean",
-                    )
+                self._picked[file, name] = pick(dataset, variable, (*axes.dims, time), file)
                 units = variable.file_units if variable.file_units is not None else str(getattr(source, "units", ""))
                 if self._units.setdefault(name, units) != units:
                     raise DataError(
@@ -216,9 +212,7 @@ class NetcdfAdapter(DataAdapter):
 
     # --- what is read
 
-    def _map(
-        self, name: str, year: int | None, grid: LatLonGrid, place: Registration, counts: Counter[str]
-    ) -> NDArray[np.float32]:
+    def _map(self, name: str, year: int | None, grid: LatLonGrid, counts: Counter[str]) -> NDArray[np.float32]:
         steps = self._steps[name]
         timeless = None in steps
         if not timeless and year not in steps:
@@ -233,28 +227,34 @@ class NetcdfAdapter(DataAdapter):
                 remedy="change the years of the run, or choose files that cover them",
             )
         chosen = steps[None if timeless else year]
-        values = np.mean([self._values(name, step, place) for step in chosen], axis=0)
+        values = np.mean([self._values(name, step, grid) for step in chosen], axis=0)
         where = f"{chosen[0].source.name}, variable {self._options.variables[name].name!r}, year {year}"
         return self._in_our_units(name, values, grid, where, counts).astype(np.float32)
 
-    def _values(self, name: str, step: Step, place: Registration) -> Array:
+    def _values(self, name: str, step: Step, grid: LatLonGrid) -> Array:
         variable = self._options.variables[name]
         axes = self._axes[step.source][variable.name]
         with open_netcdf(step.source.path, step.source.name) as dataset:
             source = dataset[variable.name]
-            read = partial(axes.block, source, step.index, time_dimension(dataset, source.dimensions))
+            where = f"{step.source.name}, variable {variable.name!r}"
+            time, places = time_dimension(dataset, source.dimensions), self._picked[step.source, name]
 
-            def block(rows: slice, cols: slice) -> Array:
-                part = np.ma.filled(np.ma.asarray(read(rows, cols)).astype(np.float64), np.nan)
+            def layer(rows: slice, cols: slice, place: dict[str, int]) -> Array:
+                stored = axes.block(source, step.index, time, rows, cols, read_stored, place)
+                part = decode_values(stored, attributes_of(source), where).astype(np.float64, copy=False)
                 if np.isinf(part).any():
                     raise DataError(
                         f"variable {variable.name!r} is infinite in {int(np.isinf(part).sum())} cells",
                         expected="finite values, or the fill value of the file",
                         where=step.source.name,
                     )
-                return np.where(np.abs(part) > MISSING_ABOVE, np.nan, part)
+                return part
 
-            return np.asarray(place.gather(block, np.nan, np.float64))
+            def block(rows: slice, cols: slice) -> Array:
+                first, *others = (layer(rows, cols, place) for place in places)
+                return sum(others, first)
+
+            return np.asarray(register(axes.grid, grid, where=step.source.name).gather(block, np.nan, np.float64))
 
     def _in_our_units(self, name: str, values: Array, grid: LatLonGrid, where: str, counts: Counter[str]) -> Array:
         variable, units = self._options.variables[name], self._units[name]

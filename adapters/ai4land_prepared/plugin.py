@@ -24,6 +24,7 @@ from ai4land_coupler.api import (
     Registry,
     Request,
     TimeError,
+    gaps_of,
     get_legend,
     hookimpl,
     nearest,
@@ -168,8 +169,7 @@ def _info(variable: dict[str, Any]) -> FieldInfo:
     years = variable["years"]
     if years is None:
         return FieldInfo(variable["name"], variable["units"], variable["long_name"])
-    gaps = tuple(year for year in range(years[0], years[-1]) if year not in set(years))
-    return FieldInfo(variable["name"], variable["units"], variable["long_name"], (years[0], years[-1]), gaps)
+    return FieldInfo(variable["name"], variable["units"], variable["long_name"], (years[0], years[-1]), gaps_of(years))
 
 
 def _description(store: Path) -> dict[str, Any]:

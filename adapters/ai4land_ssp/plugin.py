@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
@@ -9,7 +10,14 @@ from pydantic import model_validator
 from ai4land_coupler.api import DataAdapter, DataError, InputFile, Location, Registry, find_files, hookimpl
 from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
 from ai4land_luh2.variables import Kind
-from ai4land_ssp.published import MARKERS, published_files, published_name, short_names
+from ai4land_ssp.published import (
+    MARKERS,
+    history_files,
+    published_files,
+    published_name,
+    short_names,
+    static_file,
+)
 
 #: Name of the scenario if neither the file name nor the options have one.
 UNNAMED = "unnamed"
@@ -31,13 +39,18 @@ class SspOptions(LandUseOptions):
         file has no scenario; otherwise the two must agree.
     history:
         The states of the history, for the years before the first year of the scenario. If both have that year, they
-        must agree (``joint_tolerance``).
+        must agree (``joint_tolerance``). Or a folder with the published files of the history: its states, transitions
+        and management are joined to those of the scenario.
+    joint_year:
+        The first year that is read from the scenario, if the two overlap. Default: the first year of the scenario (2022
+        in CMIP7, as its protocol says).
     """
 
     states: Location | None = None
     folder: Location | None = None
     scenario: str | None = None
     history: Location | None = None
+    joint_year: int | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -45,6 +58,8 @@ class SspOptions(LandUseOptions):
             raise ValueError("give either `states`, a file, or `folder`, with the `scenario` to look for in it")
         if self.folder is not None and self.scenario is None:
             raise ValueError("`folder` needs the `scenario` to look for in it")
+        if self.joint_year is not None and self.history is None:
+            raise ValueError("`joint_year` needs a `history`, from which the years before it are read")
         return self
 
 
@@ -83,9 +98,24 @@ def ssp(options: SspOptions) -> DataAdapter:
             files[kind] = find_files(location)
     own = files["states"][0].stem
     name = scenario_name(options, own)
-    history = () if options.history is None else find_files(options.history)
+    history = {} if options.history is None else _history(options.history)
+    if name in MARKERS and "static" not in files:
+        folders = [place for place in (options.folder, options.history) if place is not None and _is_folder(place)]
+        static = next((found for place in folders if (found := static_file(place))), ())
+        files |= {"static": static} if static else {}
     source = "LUH3 future" if name in MARKERS else "LUH2 future"
-    return LandUseAdapter(options, files, {"source": source, "scenario": name, "file": own}, history)
+    attrs = {"source": source, "scenario": name, "file": own}
+    return LandUseAdapter(options, files, attrs, history, options.joint_year)
+
+
+def _history(location: Location) -> dict[Kind, tuple[InputFile, ...]]:
+    if _is_folder(location):
+        return history_files(location, ("states", "transitions", "management"))
+    return {"states": find_files(location)}
+
+
+def _is_folder(location: Location) -> bool:
+    return location.is_dir() if isinstance(location, Path) else location.endswith("/")
 
 
 @hookimpl

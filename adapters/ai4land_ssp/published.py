@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ai4land_coupler.api import ConfigError, DataError, InputFile, find_in_folder, nearest
@@ -21,7 +21,7 @@ SCENARIOS = (
     "MAGPIE-ssp585",
 )
 
-#: Markers of LUH3 scenarios of ScenarioMIP in CMIP7.
+#: Markers of the scenarios of ScenarioMIP in CMIP7 (Van Vuuren et al., https://doi.org/10.5194/egusphere-2024-3765).
 MARKERS = ("vl", "ln", "l", "ml", "m", "hl", "h")
 
 _LUH2 = re.compile(rf"_UofMD-({'|'.join(SCENARIOS)})-2-1-[ef]_gn_")
@@ -38,6 +38,51 @@ def short_names() -> dict[str, str]:
     """Names that a configuration may use for a scenario -> its published name."""
     names = {name.partition("-")[2]: name for name in SCENARIOS}
     return names | {name: name for name in (*SCENARIOS, *MARKERS)} | {"ssp534-over": "MAGPIE-ssp534"}
+
+
+def newest(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """The files of the newest version of LUH3 among files that differ in it: 3-1-2 rather than 3-1-1 or 3-1.
+
+    The later versions have the same data and better attributes, and 3-0 was retracted.
+    """
+    versions = {file: _version(file.stem) for file in files}
+    latest = max(versions.values(), default=())
+    return tuple(file for file in files if versions[file] == latest)
+
+
+def _version(name: str) -> tuple[int, ...]:
+    match = re.search(r"_UofMD-landState-(?:\w+-)*?(3(?:-\d+)+)_gn", name)
+    return () if match is None else tuple(int(part) for part in match[1].split("-"))
+
+
+def history_files(folder: Path | str, kinds: tuple[Kind, ...]) -> dict[Kind, tuple[InputFile, ...]]:
+    """Find the history in a folder, by kind: that of LUH3, else that of LUH2 v2h.
+
+    Raises
+    ------
+    DataError
+        The folder does not have its states.
+    """
+    files: dict[Kind, tuple[InputFile, ...]] = {}
+    for kind in kinds:
+        patterns = (f"multiple-{kind}_input4MIPs_landState_CMIP_UofMD-landState-3-[0-9]*_gn_*.nc", f"{kind}.nc")
+        found = newest(find_in_folder(folder, patterns[0])) or find_in_folder(folder, patterns[1])
+        if kind == "states" and not found:
+            raise DataError(
+                "a folder does not hold the states of the history",
+                expected=" or ".join(patterns),
+                found="no such files",
+                where=folder,
+                remedy="download the file under its published name, or give its path as `history`",
+            )
+        if found:
+            files[kind] = found
+    return files
+
+
+def static_file(folder: Path | str) -> tuple[InputFile, ...]:
+    """The static file of LUH3 in a folder, or () if there is none. The scenarios have no static file of their own."""
+    return newest(find_in_folder(folder, "multiple-static_input4MIPs_landState_*_UofMD-landState-*_gn.nc"))
 
 
 def _patterns(kind: Kind, name: str) -> Iterator[str]:
@@ -68,7 +113,7 @@ def published_files(folder: Path | str, scenario: str, kinds: tuple[Kind, ...]) 
         raise ConfigError("unknown scenario", found=scenario, remedy=nearest(scenario, known))
     files: dict[Kind, tuple[InputFile, ...]] = {}
     for kind in kinds:
-        found = [find_in_folder(folder, pattern) for pattern in _patterns(kind, known[base])]
+        found = [newest(find_in_folder(folder, pattern)) for pattern in _patterns(kind, known[base])]
         if kind == "states" and not (found[0] and (found[1] or base == scenario)):
             raise DataError(
                 f"a folder does not hold the states of scenario {scenario!r}",

@@ -92,7 +92,8 @@ class StaticOptions(Options):
     Parameters
     ----------
     path:
-        A netCDF file with a regular latitude-longitude grid or a rotated pole; or its URL (fsspec).
+        A netCDF file or Zarr folder with a latitude-longitude grid or a rotated pole, or a GeoTIFF in degrees, whose
+        bands are the variables ``band_1``, ``band_2`` ...; or its URL (fsspec).
     variables:
         Name of each field with its name in the file, or with a :class:`StaticVariable`. Default: the known fields,
         found by name or CF standard name. A field with an unknown name is delivered in the units of the file.

@@ -7,6 +7,7 @@ grid. Neither of them deals with MPI, tiles, regridding or Fortran. See docs/plu
 from ai4land_coupler.api.contract import (
     LOGITS,
     DataAdapter,
+    LegendName,
     LocalWeights,
     Method,
     Norm,
@@ -21,10 +22,10 @@ from ai4land_coupler.api.contract import (
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
 from ai4land_coupler.config.faults import fault_lines
-from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile
+from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
-from ai4land_coupler.core.registration import Registration, register
+from ai4land_coupler.core.registration import Registration, find_difference, register
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.core.units import convert, factor
@@ -39,10 +40,15 @@ from ai4land_coupler.errors import (
     TimeError,
     nearest,
 )
-from ai4land_coupler.files.axes import MapAxes, read_axes, read_years, time_dimension
+from ai4land_coupler.files.axes import MapAxes, read_axes
+from ai4land_coupler.files.cf_values import MISSING_ABOVE, decode_codes, decode_values
 from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
-from ai4land_coupler.files.netcdf import MISSING_ABOVE, open_netcdf, read_native_values, read_values
+from ai4land_coupler.files.geotiff import count_unwritten, describe_crs, open_geotiff, read_geotiff_grid, read_window
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf, read_native_values, read_stored, read_values
+from ai4land_coupler.files.raw import open_raw
+from ai4land_coupler.files.select import find_positions
+from ai4land_coupler.files.times import read_years, time_dimension, years_of
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -66,6 +72,7 @@ __all__ = [
     "LandState",
     "LatLonGrid",
     "Legend",
+    "LegendName",
     "LocalWeights",
     "Location",
     "MapAxes",
@@ -88,21 +95,35 @@ __all__ = [
     "Trainer",
     "TrainingChannel",
     "TrainingData",
+    "attributes_of",
     "convert",
+    "count_unwritten",
+    "decode_codes",
+    "decode_values",
+    "describe_crs",
     "factor",
     "fault_lines",
+    "find_difference",
     "find_files",
     "find_in_folder",
+    "find_positions",
+    "gaps_of",
     "get_crosswalk",
     "get_legend",
     "hookimpl",
     "nearest",
     "new_paths",
+    "open_geotiff",
     "open_netcdf",
+    "open_raw",
     "read_axes",
+    "read_geotiff_grid",
     "read_native_values",
+    "read_stored",
     "read_values",
+    "read_window",
     "read_years",
     "register",
     "time_dimension",
+    "years_of",
 ]

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
 
+from ai4land_coupler.config.legends import find_legend
 from ai4land_coupler.core.fields import Batch, FieldInfo, PredictorSpec
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import Legend
@@ -39,6 +40,14 @@ class Options(BaseModel):
                 object.__setattr__(self, name, Path(base) / value)
         return self
 
+
+def _known_legend(given: str, info: ValidationInfo) -> str:
+    return find_legend(given, Path((info.context or {}).get("base") or ".")).name
+
+
+#: Type of an option that names a legend, or a legend file (.yaml), which may be relative to the configuration file.
+#: Its value is the name of the legend.
+LegendName = Annotated[str, AfterValidator(_known_legend)]
 
 #: Name of the output that the allocation turns into a map: float32, one channel for each class of the legend's view.
 LOGITS = "land_cover_logits"

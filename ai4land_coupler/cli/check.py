@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 @click.option(
     "--years",
     type=click.Choice(["ends", "all"]),
-    default="ends",
+    default="all",
     show_default=True,
-    help="Years of the forcing to read: the first and the last, or all that the run reads.",
+    help="Years of the forcing to read: all that the run reads, or the first and the last (less time, less certain).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -> int:
     """Read the inputs of a run and report ranges, gaps, sums and years.
 
-    Lists the values that the run would mend and all faults that would stop it. Exit code 2 if there is such a fault.
+    Lists the values that the run would mend, warnings, and all faults that would stop it. Exit code 2 if there is such
+    a fault.
     """
     from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.preflight.inputs import check_inputs
@@ -67,10 +69,14 @@ def _print(report: InputReport) -> None:
         out.print(f"{label} fractions of a cell add up to {low:.4g} to {high:.6g}")
     for fault, count in report.mended.items():
         out.print(f"counted while reading: {fault}: {count}", markup=False)
+    for text in report.warnings:
+        out.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     for fault in report.faults:
         out.print(Panel(Text(fault), title="fault", title_align="left", border_style="red"))
     if not report.faults:
-        out.print(f"[green]the inputs are good[/] (quality.policy: {report.policy})")
+        count = len(report.warnings)
+        noted = "" if not count else ", with one warning" if count == 1 else f", with {count} warnings"
+        out.print(f"[green]the inputs are good[/]{noted} (quality.policy: {report.policy})")
     else:
         number = "one fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
         out.print(f"[red]the run would stop: {number}[/] (quality.policy: {report.policy})")

@@ -27,7 +27,7 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     component.initialize()
     component.check_forcing()
     for name, host in settings.hosts.items():
-        mesh = read_mesh(settings.resolve(host.grid), host.edges, expect=host.expect)
+        mesh = read_mesh(settings.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
         for note in mesh.notes:
             out.print(f"  {note}", markup=False)

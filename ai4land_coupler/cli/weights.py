@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from ai4land_coupler.cli.terminal import out, progress_bar, rank, size, world
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 
@@ -54,6 +54,19 @@ from ai4land_coupler.errors import ConfigError
     help="Format of the file: esmf (for ESMF, xESMF, NCO), basic (esmf without the grids), scrip (for CDO), yac.",
 )
 @click.option(
+    "-v",
+    "--variable",
+    metavar="NAME",
+    help="Data variable whose grid is read, if the grid file has several grids.",
+)
+@click.option(
+    "--mask", metavar="NAME", help="Variable of the grid file that is 0 or missing in cells that take no part."
+)
+@click.option("--source-variable", metavar="NAME", help="As --variable, if SOURCE and DESTINATION are both files.")
+@click.option("--source-mask", metavar="NAME", help="As --mask, if SOURCE and DESTINATION are both files.")
+@click.option("--destination-variable", metavar="NAME", help="As --variable, if both are files.")
+@click.option("--destination-mask", metavar="NAME", help="As --mask, if both are files.")
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write: FILE.nc or FILE.zarr."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
@@ -66,6 +79,12 @@ def weights(
     backend: str,
     options: tuple[str, ...],
     layout: Any,
+    variable: str | None,
+    mask: str | None,
+    source_variable: str | None,
+    source_mask: str | None,
+    destination_variable: str | None,
+    destination_mask: str | None,
     output: Path,
     overwrite: bool,
 ) -> None:
@@ -77,6 +96,7 @@ def weights(
     """
     from ai4land_coupler.regrid.files import convert_weights, make_weights
 
+    notes: list[str] = []
     if given is not None:
         if source is not None:
             raise ConfigError("give two grids, or --from a weight file", found=f"{source} and --from {given}")
@@ -85,6 +105,9 @@ def weights(
         if source is None or destination is None:
             raise ConfigError("two grids are needed", expected="SOURCE and DESTINATION, or --from FILE")
         settings = dict(_option(text) for text in options)
+        grids = source, destination
+        variables = _of_each(grids, "variable", variable, (source_variable, destination_variable))
+        masks = _of_each(grids, "mask", mask, (source_mask, destination_mask))
         with contextlib.ExitStack() as stack:
             report = _progress(stack)
             count = make_weights(
@@ -99,16 +122,39 @@ def weights(
                 overwrite=overwrite,
                 comm=world(),
                 progress=report,
+                variables=variables,
+                masks=masks,
+                report=notes.append,
             )
     if rank() == 0:
+        for note in notes:
+            out.print(note, markup=False, soft_wrap=True)
         out.print(f"{output}: {count} weights ({size(_bytes(output))})", markup=False, soft_wrap=True)
+
+
+def _of_each(
+    grids: tuple[str, str], what: str, one: str | None, each: tuple[str | None, str | None]
+) -> tuple[str | None, str | None]:
+    """The variable or mask of the source and of the destination; ``--variable`` is for the one grid that is a file."""
+    if one is None:
+        return each
+    files = [Path(grid).is_file() for grid in grids]
+    if sum(files) != 1 or any(each):
+        raise ConfigError(
+            f"it is not clear for which grid --{what} is",
+            expected=f"--source-{what} or --destination-{what}; --{what} alone if one of both grids is a file",
+            found=f"{sum(files)} files" if sum(files) != 1 else f"--{what} and an option for one of the grids",
+            where=f"--{what} {one}",
+            remedy=f"give --source-{what} or --destination-{what}",
+        )
+    return (one, None) if files[0] else (None, one)
 
 
 def _option(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not (name and sign):
         raise ConfigError("an option is malformed", expected="NAME=VALUE", found=text, where="--option")
-    return name, yaml.safe_load(value)
+    return name, parse_yaml(value, f"--option {text}", "the option")
 
 
 def _progress(stack: contextlib.ExitStack) -> Any:

@@ -12,8 +12,10 @@ failure on one rank is raised on every rank. The component never aborts, and nev
 from __future__ import annotations
 
 import enum
+import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.api.hooks import StepEvent
 from ai4land_coupler.component.output import RunOutput
+from ai4land_coupler.component.same_ranks import refuse_different_configurations, refuse_different_parts
 from ai4land_coupler.component.start import Start, check_start, refuse_backward
 from ai4land_coupler.component.stepper import RunState, Stepper
 from ai4land_coupler.config.sections import Config, load_config
@@ -48,6 +51,7 @@ from ai4land_coupler.land.predictors import order_predictors
 from ai4land_coupler.land.setup import LandSetup, make_setup
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
+from ai4land_coupler.parallel.calls import Call, CallCheck
 from ai4land_coupler.regrid.auto import check_same
 from ai4land_coupler.store.output import OutputStore, StoreLayout
 from ai4land_coupler.store.restart import RestartWriter, block_arrays
@@ -83,10 +87,14 @@ class LandComponent:
 
     def __init__(self, config: Config | str | Path, comm: Any = None, *, online: bool = True) -> None:
         self.comm = Communicator(comm)
+        self._calls = CallCheck(self.comm.mpi)
+        weakref.finalize(self, self._calls.end)  # also if the program of this rank ends early
         with self.comm.guard():
             self.config = config if isinstance(config, Config) else load_config(config)
             if online:
                 refuse_backward(self.config)
+        where = None if isinstance(config, Config) else str(config)
+        refuse_different_configurations(self.config, where, self.comm)
         self.status = Status.CREATED
         self.step_count = 0
         self._hosts = HostGrids(self.comm)
@@ -130,7 +138,9 @@ class LandComponent:
             seed and years can differ, and the state becomes that of ``time.start``. The default is ``continue`` if a
             restart is given, else ``startup``.
         """
-        self._expect(Status.CREATED)
+        how = f"{start or ('startup' if restart is None else 'continue')}, restart year {restart_year}"
+        call = Call("initialize", how, "ConfigError", "ranks start the run in different ways")
+        self._begin_call(call, Status.CREATED)
         with self.comm.guard():
             branch = check_start(start, restart) == "branch"
             setup = self._setup = make_setup(self.config, self.comm.rank, self.comm.size)
@@ -140,6 +150,8 @@ class LandComponent:
         first = self._first = FirstState(setup, forcing)
         with self.comm.guard():
             source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
+        refuse_different_parts(setup, {} if source is None else source.identity, self.comm)
+        with self.comm.guard():
             state = first.from_map() if source is None else first.from_restart(source, branch=branch)
             self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
             self._host_restart = HostRestart(source, state.year, branch=branch)
@@ -190,13 +202,14 @@ class LandComponent:
         self._hosts.set_surface(grid, name, values, self._field_table.profile)
 
     def set_named_grid(self, name: str, as_name: str = HOST) -> None:
-        """Use a grid of the configuration's ``hosts``, split evenly over the ranks."""
-        self._expect(Status.INITIALIZED)
+        """Use a grid of the configuration's ``hosts``, split evenly over the ranks. Collective."""
+        call = Call("set_named_grid", f"{name} as {as_name}", "GridError", "ranks use different host grids")
+        self._begin_call(call, Status.INITIALIZED)
         self._hosts.set_named_mesh(as_name, self.config, name)
 
     def realize(self) -> None:
-        """Make the regridding weights of all host grids, and the exports of the current state."""
-        self._expect(Status.INITIALIZED)
+        """Make the regridding weights of all host grids, and the exports of the current state. Collective."""
+        self._begin_call(Call("realize"), Status.INITIALIZED)
         self._hosts.check_ranks(self.calendar)
         with self.comm.guard():
             self._imports.windows.check()
@@ -232,17 +245,23 @@ class LandComponent:
         elif type(until) is tuple and 1 <= len(until) <= 4:
             self.run_date(*until)
         else:
-            self.run_date(*self._time.calendar.parse(until))
+            with self._refusing():
+                date = self._time.calendar.parse(until)
+            self.run_date(*date)
 
     def run_date(self, year: int, month: int = 1, day: int = 1, seconds: float = 0) -> None:
         """:meth:`run` for a date in numbers; ``seconds`` count from midnight."""
         if self._time.no_step_is_due(year, month, day, seconds):
             return
-        self._expect(Status.REALIZED)
-        date = self._time.calendar.parse((year, month, day, seconds))
-        self._time.check(date, self.clock)
+        with self._refusing():
+            self._expect(Status.REALIZED)
+            date = self._time.calendar.parse((year, month, day, seconds))
+            self._time.check(date, self.clock)
         if self._run_state.is_due(date.year):
-            self._check_same_date(date)
+            text = str(date._replace(seconds=round(date.seconds, 3)))
+            self._calls.enter(Call("run", text, "TimeError", "ranks run to different dates"))
+            with self.comm.guard():
+                self._imports.windows.check()
             while self._run_state.is_due(date.year):
                 self._run_state = self._stepper.step(self._run_state, self._time.calendar)
                 self._imports.windows.forget(self.state.year)
@@ -251,7 +270,8 @@ class LandComponent:
 
     def write_restart(self, folder: str | Path) -> None:
         """Write the whole state to ``folder/<year>``, at any date, with the imports since 1 January. Collective."""
-        self._expect(Status.INITIALIZED, Status.REALIZED)
+        call = Call("write_restart", str(Path(folder).absolute()), "ConfigError", "ranks write different restarts")
+        self._begin_call(call, Status.INITIALIZED, Status.REALIZED)
         with self.comm.guard():
             self._imports.windows.check()
             writer = RestartWriter(Path(folder), self.state.year)
@@ -274,7 +294,8 @@ class LandComponent:
                 )
 
     def finalize(self) -> None:
-        """Release all resources. Allowed at any time, also after MPI_Finalize."""
+        """Release all resources. Allowed at any time, also after MPI_Finalize. Does not wait for other ranks."""
+        self._calls.end()
         self.comm.free()
         self._hosts.release()
         if self.status in (Status.INITIALIZED, Status.REALIZED):
@@ -490,14 +511,20 @@ class LandComponent:
             return False
         return self._time.now != self._host_restart.date or self._imports.has_dates
 
-    def _check_same_date(self, date: HostDate) -> None:
-        """Refuse ranks that run to different dates: they would wait for each other in different steps."""
-        dates = self.comm.allgather(tuple(date))
-        with self.comm.guard():
-            if any(other != dates[0] for other in dates):
-                found = ", ".join(sorted({str(HostDate(*other)) for other in dates}))
-                raise TimeError("ranks run to different dates", found=found, remedy="give all ranks the same date")
-            self._imports.windows.check()
+    def _begin_call(self, call: Call, *allowed: Status) -> None:
+        """Begin a collective call: an error on every rank if one rank makes another call or refuses it."""
+        with self._refusing():
+            self._expect(*allowed)
+        self._calls.enter(call)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Local checks before a collective call; if they fail, the other ranks are told."""
+        try:
+            yield
+        except BaseException as error:
+            self._calls.refuse(error)
+            raise
 
     def _make_model(self) -> LandModel:
         setup, legend = self._setup, self._setup.legend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
@@ -63,7 +64,13 @@ def _line(fault: Any, model: type[BaseModel]) -> str:
         # The text of our own validators says what was expected.
         return f"{path}: {context['error']}; found {found}"
     expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
-    return f"{path}: expected {expected[0].lower() + expected[1:]}, found {found}"
+    quote = "; write it in quotes: YAML reads it as another type" if kind == "string_type" and _is_scalar(fault) else ""
+    return f"{path}: expected {expected[0].lower() + expected[1:]}, found {found}{quote}"
+
+
+def _is_scalar(fault: Any) -> bool:
+    """Whether the input is what YAML makes of a plain word such as no, 2015 or 2015-01-01."""
+    return isinstance(fault["input"], bool | int | float | datetime.date)
 
 
 def _shorten(value: object) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ai4land_coupler.config.allocation import AllocationOptions
 from ai4land_coupler.config.faults import config_error
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -104,6 +104,8 @@ class HostSection(Section):
     )
     edges: Literal["great_circle", "latlon"] | None = Field(None, description="kind of edges; default: from corners")
     expect: Literal["global"] | None = Field(None, description="global: refuse a grid with gaps")
+    variable: str | None = Field(None, description="data variable whose grid is read, if a file has several grids")
+    mask: str | None = Field(None, description="variable of the grid file that is 0 or missing in masked cells")
 
 
 class ImportSection(Section):
@@ -257,13 +259,11 @@ def checked(model: type[M], raw: Any, where: str, overrides: Sequence[str] = ())
 def read_yaml(path: Path) -> Any:
     """Read a YAML file. Raises ``ConfigError`` if it is missing or malformed."""
     try:
-        return yaml.safe_load(path.read_text())
+        return parse_yaml(path.read_text(), str(path))
     except FileNotFoundError:
         raise ConfigError("the configuration does not exist", found=str(path), remedy="check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the configuration cannot be read", found=str(error), where=str(path)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError("the configuration is not valid YAML", found=str(error), where=str(path)) from None
 
 
 def expand(value: Any) -> Any:
@@ -303,7 +303,7 @@ def override(raw: dict[str, Any], setting: str) -> None:
             place = place.setdefault(key, {})
         else:
             raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
-    value = yaml.safe_load(text)
+    value = parse_yaml(text, f"--set {setting}", "the setting")
     if isinstance(place, list) and keys[-1].isdigit() and int(keys[-1]) < len(place):
         place[int(keys[-1])] = value
     elif isinstance(place, dict):

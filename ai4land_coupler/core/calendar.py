@@ -8,12 +8,19 @@ from __future__ import annotations
 import re
 from datetime import date as real_date
 from datetime import datetime as real_datetime
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from ai4land_coupler.errors import TimeError, nearest
 
 #: Seconds in a day. Calendars of models have no leap seconds.
 DAY = 86400
+#: A time of day that is closer to midnight than this (seconds) is midnight: clocks that add parts of seconds drift, and
+#: 86400 in single precision is exact to 0.008.
+NEAR_MIDNIGHT = 0.01
+#: Intervals are differences of whole parts of a second. This number of parts is a power of two, so that sums of
+#: intervals are exact: the intervals of a month add up to the month.
+_PARTS = 1024
 
 #: The names of calendars in cftime, and the main name of each calendar.
 _CALENDARS = {
@@ -43,8 +50,11 @@ class HostDate(NamedTuple):
         if self[1:] == (1, 1, 0):
             return f"{self.year}"
         text = f"{self.year:04d}-{self.month:02d}-{self.day:02d}"
-        hours, rest = divmod(self.seconds, 3600)
-        return text if not self.seconds else f"{text}T{hours:02.0f}:{rest // 60:02.0f}:{rest % 60:02.0f}"
+        if not self.seconds:
+            return text
+        whole = int(self.seconds)
+        part = f"{self.seconds - whole:.6f}".removeprefix("0").rstrip("0.") if self.seconds != whole else ""
+        return f"{text}T{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{part}"
 
 
 class HostCalendar:
@@ -69,17 +79,23 @@ class HostCalendar:
         self.name = found
 
     def check(self, date: HostDate) -> HostDate:
-        """Return the date if it exists in the calendar.
+        """Return the date if it exists in the calendar; a time very near to midnight becomes midnight.
 
         Raises
         ------
         TimeError
             The date does not exist (29 February in ``noleap``, 31 January in ``360_day``), or seconds exceed a day.
         """
-        self._at(date)
-        if not 0 <= date.seconds < DAY:
-            raise TimeError("a time of day lies outside of the day", expected="0 <= seconds < 86400", found=tuple(date))
-        return date
+        day = self._at(date)
+        if not -NEAR_MIDNIGHT < date.seconds < DAY + NEAR_MIDNIGHT:
+            raise TimeError(
+                "a time of day lies outside of the day", expected="0 <= seconds <= 86400", found=tuple(date)
+            )
+        if date.seconds > DAY - NEAR_MIDNIGHT:
+            day += timedelta(days=1)
+        elif date.seconds >= NEAR_MIDNIGHT:
+            return date
+        return HostDate(day.year, day.month, day.day)
 
     def month_lengths(self, year: int) -> tuple[int, ...] | None:
         """Days of months 1 to 12, after a 0 at index 0. ``None`` if a month has missing days (October 1582)."""
@@ -88,9 +104,12 @@ class HostCalendar:
         return (0, *(int(self._at(HostDate(year, month)).daysinmonth) for month in range(1, 13)))
 
     def seconds_between(self, first: HostDate, last: HostDate) -> float:
-        """Seconds from the first date to the last. Negative if ``last`` is earlier."""
+        """Seconds from the first date to the last, to 1/1024 s. Negative if ``last`` is earlier.
+
+        Intervals that follow each other add up to the interval from the first start to the last end, without any error.
+        """
         days = (self._at(last) - self._at(first)).days
-        return float(days * DAY + (last.seconds - first.seconds))
+        return float(days * DAY + (round(last.seconds * _PARTS) - round(first.seconds * _PARTS)) / _PARTS)
 
     def parse(self, moment: Any) -> HostDate:
         """Convert a date of a host to a date of the calendar.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -132,3 +132,9 @@ class FieldInfo:
     long_name: str = ""
     years: tuple[int, int] | None = None
     gaps: tuple[int, ...] = ()
+
+
+def gaps_of(years: Iterable[int]) -> tuple[int, ...]:
+    """The years between the first and the last that are not among them: ``FieldInfo.gaps`` of a list of years."""
+    held = set(years)
+    return tuple(sorted(set(range(min(held), max(held) + 1)) - held)) if held else ()

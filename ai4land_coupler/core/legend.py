@@ -6,16 +6,18 @@ numbered 0 .. n-1. ``OUTSIDE`` (-1) marks ocean and cells without data.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, DataError, FieldError, nearest
 
 OUTSIDE = -1
@@ -34,7 +36,7 @@ class ViewClass:
 
 @dataclass(frozen=True)
 class Legend:
-    """A legend, read from ``schemas/legends/<name>.yaml``."""
+    """A legend, read from ``schemas/legends/<name>.yaml`` or from a file of the user."""
 
     name: str
     title: str
@@ -61,6 +63,24 @@ class Legend:
     def new_codes(self) -> NDArray[np.uint8]:
         """Native code of cells that change to each class of the view."""
         return np.array([v.new for v in self.view], np.uint8)
+
+    @property
+    def no_data(self) -> int:
+        """The code of cells without data: the last code outside of the land."""
+        return self.ocean[-1]
+
+    def describe(self) -> dict[str, Any]:
+        """The legend as plain JSON, from which :func:`make_legend` makes it again."""
+        classes = {str(code): {"name": self.names[code], "area_type": self.area_types[code]} for code in self.names}
+        view = {v.name: {"codes": list(v.codes), "new": v.new, "colour": v.colour, "fixed": v.fixed} for v in self.view}
+        return {"name": self.name, "title": self.title, "ocean": list(self.ocean), "classes": classes, "view": view}
+
+    @property
+    def identity(self) -> str:
+        """The name; for a legend of the user with a digest of its content, because the file may change."""
+        if self.name in legend_names():
+            return self.name
+        return f"{self.name} {hashlib.sha256(json.dumps(self.describe()).encode()).hexdigest()[:16]}"
 
     def _table(self) -> NDArray[np.int8]:
         table = np.full(256, OUTSIDE, np.int8)
@@ -123,19 +143,58 @@ def legend_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-@cache
+#: Legends and crosswalks of the user that this process has read, by name.
+_own_legends: dict[str, Legend] = {}
+_own_crosswalks: dict[str, Crosswalk] = {}
+
+
 def get_legend(name: str) -> Legend:
-    """Read a legend by its name.
+    """Get a legend by its name: one that comes with the package, or one that :func:`know_legend` was given.
 
     Raises
     ------
     ConfigError
         No legend has this name. The message suggests the most similar name.
     """
+    return _own_legends.get(name) or _shipped_legend(name)
+
+
+def know_legend(legend: Legend) -> Legend:
+    """Let :func:`get_legend` find a legend of the user from now on. Returns it.
+
+    Raises
+    ------
+    ConfigError
+        Another legend has its name.
+    """
+    shipped = legend.name in legend_names()
+    other = _shipped_legend(legend.name) if shipped else _own_legends.get(legend.name, legend)
+    if other != legend:
+        raise ConfigError(
+            "two legends have the same name",
+            expected="a name of its own for each legend",
+            found=legend.name + (", which comes with the package" if shipped else ""),
+            remedy="change `name` in the file of the legend",
+        )
+    if not shipped:
+        _own_legends[legend.name] = legend
+    return legend
+
+
+@cache
+def _shipped_legend(name: str) -> Legend:
     if name not in legend_names():
-        raise ConfigError("unknown legend", found=name, remedy=nearest(name, legend_names()))
+        raise ConfigError(
+            "unknown legend",
+            found=name,
+            remedy=f"{nearest(name, [*legend_names(), *_own_legends])}; or give the path of a legend file (.yaml)",
+        )
     path = resources.files("ai4land_coupler.schemas") / "legends" / f"{name}.yaml"
-    raw = yaml.safe_load(path.read_text())
+    return make_legend(parse_yaml(path.read_text(), path, "the legend"))
+
+
+def make_legend(raw: Mapping[str, Any]) -> Legend:
+    """Make a legend from the content of its file."""
     return Legend(
         name=raw["name"],
         title=raw["title"],
@@ -201,14 +260,32 @@ class Crosswalk:
         return chosen
 
 
-@cache
 def get_crosswalk(name: str) -> Crosswalk:
-    """Read a crosswalk by its name. Raises ``ConfigError`` if no crosswalk has this name."""
+    """Get a crosswalk by its name. Raises ``ConfigError`` if no crosswalk has this name."""
+    return _own_crosswalks.get(name) or _shipped_crosswalk(name)
+
+
+def know_crosswalk(crosswalk: Crosswalk) -> Crosswalk:
+    """Let :func:`get_crosswalk` find a crosswalk of the user from now on, in place of an earlier one. Returns it."""
+    _own_crosswalks[crosswalk.name] = crosswalk
+    return crosswalk
+
+
+@cache
+def _shipped_crosswalk(name: str) -> Crosswalk:
     folder = resources.files("ai4land_coupler.schemas") / "crosswalks"
     names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
     if name not in names:
-        raise ConfigError("unknown crosswalk", found=name, remedy=nearest(name, names))
-    raw = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        raise ConfigError(
+            "unknown crosswalk",
+            found=name,
+            remedy=f"{nearest(name, names)}; or give the path of a crosswalk file (.yaml)",
+        )
+    return make_crosswalk(parse_yaml((folder / f"{name}.yaml").read_text(), f"{name}.yaml", "the crosswalk"))
+
+
+def make_crosswalk(raw: Mapping[str, Any]) -> Crosswalk:
+    """Make a crosswalk from the content of its file."""
     return Crosswalk(
         name=raw["name"],
         groups=tuple(raw["groups"]),

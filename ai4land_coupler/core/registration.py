@@ -89,6 +89,33 @@ def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Regi
     GridError
         Cell sizes or centres differ by more than a thousandth of a cell. The message names both grids.
     """
+    found, difference = _place(data, wanted)
+    if difference:
+        raise GridError(
+            f"the grid that is asked for is not registered with the grid of the data: {difference}",
+            expected=data,
+            found=wanted,
+            where=where,
+            remedy="ask for cells of the data's own grid, or choose a data set on the grid of the run",
+        )
+    return found
+
+
+def find_difference(one: LatLonGrid, other: LatLonGrid) -> str:
+    """What differs between the cells of two grids, for messages; empty if they have the same cells.
+
+    Rows may run opposite ways and longitudes may differ by whole turns: these are the same cells.
+    """
+    found, difference = _place(one, other)
+    if difference:
+        return difference
+    if one.shape != other.shape:
+        return f"{one.nlat} x {one.nlon} cells against {other.nlat} x {other.nlon}"
+    return f"{found.outside} cells of one are not in the other" if found.outside else ""
+
+
+def _place(data: LatLonGrid, wanted: LatLonGrid) -> tuple[Registration, str]:
+    """The registration of two grids, and what is against it; empty if nothing is."""
     row = (wanted.lat - data.lat0) / data.dlat - 0.5
     col = ((wanted.lon - data.lon0) % 360.0) / data.dlon - 0.5
     counted = (wanted.lon - data.lon0) / data.dlon - 0.5
@@ -97,15 +124,10 @@ def register(data: LatLonGrid, wanted: LatLonGrid, where: object = None) -> Regi
     rows, cols = np.rint(row).astype(np.int64), np.rint(col).astype(np.int64)
     size = max(abs(abs(wanted.dlat / data.dlat) - 1), abs(wanted.dlon / data.dlon - 1))
     shift = max(float(np.abs(row - rows).max()), float(np.abs(col - cols).max()))
+    difference = ""
     if max(size, shift) > REGISTRATION:
         difference = "the cell sizes differ" if size > REGISTRATION else f"the centres differ by {shift:.3g} of a cell"
-        raise GridError(
-            f"the grid that is asked for is not registered with the grid of the data: {difference}",
-            expected=data,
-            found=wanted,
-            where=where,
-            remedy="ask for cells of the data's own grid, or choose a data set on the grid of the run",
-        )
-    return Registration(
+    found = Registration(
         np.where((rows >= 0) & (rows < data.nlat), rows, -1), np.where((cols >= 0) & (cols < data.nlon), cols, -1)
     )
+    return found, difference

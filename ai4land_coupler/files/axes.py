@@ -1,8 +1,8 @@
-"""Finds latitude, longitude and time of a variable of a netCDF file by the CF conventions."""
+"""Finds the latitude-longitude grid of a variable of a netCDF file by the CF conventions."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.errors import GridError, TimeError
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.files.cf_coordinates import Kind, coordinate_kind, look_like_radians, to_degrees
+from ai4land_coupler.files.netcdf import attributes_of, read_native_values, read_values
 
-#: Units of an axis, and its names in files without units and standard names (CF 1.11, sections 4.1 and 4.2).
-_AXES = {
-    "latitude": (re.compile(r"degrees?_?(north|N)$"), ("lat", "latitude", "y")),
-    "longitude": (re.compile(r"degrees?_?(east|E)$"), ("lon", "longitude", "x")),
-}
-_TIMES = ("time", "year", "years")
 #: The middle of the bounds may differ from the centre by this share of a cell.
 _BOUNDS = 1e-2
-#: Years and months of UDUNITS are no whole numbers of days, and cftime refuses them. Files count calendar years.
-_COUNTED = re.compile(r"^\s*(?:common_)?(year|month)s?\s+since\s+(-?\d{1,4})(?:-(\d{1,2}))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,15 +34,25 @@ class MapAxes:
     dims: tuple[str, str]
     reverse: bool
 
-    def block(self, variable: Any, step: int | None, time: str | None, rows: slice, cols: slice) -> NDArray[Any]:
-        """Read a window of ``grid``, (rows, columns), masked where the file says that values are missing.
+    def block(
+        self,
+        variable: Any,
+        step: int | None,
+        time: str | None,
+        rows: slice,
+        cols: slice,
+        read: Callable[..., NDArray[Any]] = read_values,
+        at: Mapping[Any, int] | None = None,
+    ) -> NDArray[Any]:
+        """Read a window of ``grid``, (rows, columns), with NaN where values are missing.
 
-        ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time.
+        ``time`` is the time dimension and ``step`` the index along it; both are ``None`` if there is no time. ``read``
+        gets the variable and its indices. ``at`` are the positions along further dimensions; default: the first.
         """
         if self.reverse:
             cols = slice(self.grid.nlon - cols.stop, self.grid.nlon - cols.start)
-        index = {self.dims[0]: rows, self.dims[1]: cols, time: step}
-        part = np.ma.asarray(variable[tuple(index.get(d, 0) for d in variable.dimensions)])
+        index: dict[Any, Any] = {**(at or {}), self.dims[0]: rows, self.dims[1]: cols, time: step}
+        part = read(variable, *(index.get(d, 0) for d in variable.dimensions))
         if variable.dimensions.index(self.dims[0]) > variable.dimensions.index(self.dims[1]):
             part = part.T
         return part[:, ::-1] if self.reverse else part
@@ -63,7 +67,8 @@ def read_axes(dataset: Any, name: str, where: object, check_bounds: bool = True)
         It has no dimensions of latitude and longitude, these are not evenly spaced, or their bounds do not fit.
     """
     variable = dataset[name]
-    dims = [_find(dataset, variable.dimensions, axis) for axis in _AXES]
+    kinds: tuple[Kind, Kind] = ("latitude", "longitude")
+    dims = [_find(dataset, variable.dimensions, kind, where) for kind in kinds]
     if dims[0] is None or dims[1] is None:
         raise GridError(
             "a variable lies on no latitude-longitude grid",
@@ -72,7 +77,13 @@ def read_axes(dataset: Any, name: str, where: object, check_bounds: bool = True)
             where=where,
             remedy="regrid the file to latitude-longitude first; `static` also reads rotated poles",
         )
-    lat, lon = (np.ma.filled(np.ma.asarray(dataset[dim][:]), np.nan) for dim in (dims[0], dims[1]))
+    lat, lon = (_degrees(dataset, dim, kind, where) for dim, kind in zip((dims[0], dims[1]), kinds, strict=True))
+    if look_like_radians(lon, lat):
+        raise GridError(
+            "coordinates look like radians", expected="degrees, as their units say",
+            found=f"longitudes from {lon[0]:.4g} to {lon[-1]:.4g}, latitudes from {lat[0]:.4g} to {lat[-1]:.4g}",
+            where=where, remedy="correct the attribute `units` of the coordinates",
+        )  # fmt: skip
     lon = np.unwrap(lon, period=360.0).astype(lon.dtype)
     reverse = bool(lon.size > 1 and lon[0] > lon[-1])
     grid = LatLonGrid.from_centres(lon[::-1] if reverse else lon, lat, where=where)
@@ -82,24 +93,33 @@ def read_axes(dataset: Any, name: str, where: object, check_bounds: bool = True)
     return MapAxes(grid, (dims[0], dims[1]), reverse)
 
 
-def _find(dataset: Any, dims: tuple[str, ...], axis: str) -> str | None:
-    units, names = _AXES[axis]
+def _find(dataset: Any, dims: tuple[str, ...], kind: Kind, where: object) -> str | None:
     for dim in dims:
         coordinate = dataset.variables.get(dim)
-        if coordinate is not None and (
-            getattr(coordinate, "standard_name", None) == axis
-            or units.match(str(getattr(coordinate, "units", "")))
-            or dim.lower() in names
-        ):
+        if coordinate is not None and coordinate_kind(dim, attributes_of(coordinate), where) == kind:
             return dim
     return None
+
+
+def _degrees(dataset: Any, dim: str, kind: Kind, where: object) -> NDArray[np.floating[Any]]:
+    """A coordinate in degrees. Single precision stays: it tells how exact the places are."""
+    values = read_native_values(dataset[dim], slice(None))
+    degrees = to_degrees(values, str(getattr(dataset[dim], "units", "")), kind, f"{where}, coordinate {dim!r}")
+    return degrees.astype(values.dtype)
+
+
+def _bounds(dataset: Any, dim: str, name: str, where: object) -> NDArray[np.float64]:
+    """Bounds in degrees. They have the units of their coordinate if they have none (CF 7.1)."""
+    units = str(getattr(dataset[name], "units", "")) or str(getattr(dataset[dim], "units", ""))
+    values = read_values(dataset[name], slice(None))
+    return to_degrees(values, units, None, f"{where}, bounds {name!r}") if units else values
 
 
 def _check_bounds(dataset: Any, dim: str, centres: NDArray[Any], step: float, where: object) -> None:
     name = getattr(dataset[dim], "bounds", None)
     if name not in dataset.variables or dataset[name].shape != (centres.size, 2):
         return
-    bounds = np.unwrap(np.ma.filled(np.ma.asarray(dataset[name][:]).astype(np.float64), np.nan), axis=1, period=360.0)
+    bounds = np.unwrap(_bounds(dataset, dim, str(name), where), axis=1, period=360.0)
     shift = (bounds.mean(axis=1) - centres + 180.0) % 360.0 - 180.0
     # Bounds that are cut at a pole shift the middle of the outermost cells only.
     inner = shift[1:-1] if shift.size > 2 else shift
@@ -112,81 +132,3 @@ def _check_bounds(dataset: Any, dim: str, centres: NDArray[Any], step: float, wh
             where=where,
             remedy="correct the file; where the centres are right, set `check_bounds: false`",
         )
-
-
-def time_dimension(dataset: Any, dims: tuple[str, ...]) -> str | None:
-    """The dimension along time, or ``None`` if there is none."""
-    for dim in dims:
-        coordinate = dataset.variables.get(dim)
-        if dim.lower() in _TIMES or (coordinate is not None and " since " in str(getattr(coordinate, "units", ""))):
-            return dim
-    return None
-
-
-def read_years(dataset: Any, dim: str, where: object) -> NDArray[np.int64]:
-    """Read the year of each step of a time axis in any CF calendar, or of an axis of plain years.
-
-    A step with bounds belongs to the year of the middle of its bounds. Other steps belong to the year of their time.
-
-    Raises
-    ------
-    TimeError
-        The axis cannot be read as years.
-    """
-    if dim not in dataset.variables:
-        raise TimeError("a time dimension has no coordinate", expected=f"a variable {dim!r}", where=where)
-    time = dataset[dim]
-    steps = np.ma.filled(np.ma.asarray(time[:]).astype(np.float64), np.nan)
-    units = str(getattr(time, "units", ""))
-    if not np.isfinite(steps).all() or steps.size == 0:
-        raise TimeError("a time axis has missing values", found=f"units {units!r}", where=where)
-    bounds = getattr(time, "bounds", None)
-    middles = steps
-    if bounds in dataset.variables and dataset[bounds].shape == (steps.size, 2):
-        middles = np.ma.filled(np.ma.asarray(dataset[bounds][:]).astype(np.float64), np.nan).mean(axis=1)
-    if " since " not in units:
-        return _plain_years(steps, units, where)
-    counted = _COUNTED.match(units)
-    if counted:
-        year, month = int(counted[2]), int(counted[3] or 1) - 1
-        years = middles if counted[1].lower() == "year" else middles / 12
-        # Half a minute is added: a whole number of years that was rounded down must stay in its year.
-        return np.asarray(np.floor(year + month / 12 + years + 1e-6), np.int64)
-    return _calendar_years(middles, units, str(getattr(time, "calendar", "standard")), where)
-
-
-def _plain_years(steps: NDArray[np.float64], units: str, where: object) -> NDArray[np.int64]:
-    whole = np.rint(steps)
-    if np.abs(steps - whole).max() > 1e-6 or whole.min() < 1 or whole.max() > 9999:
-        raise TimeError(
-            "a time axis without a reference date holds no years",
-            expected="units like 'days since 1850-01-01', or whole years",
-            found=f"{steps[0]:g} to {steps[-1]:g}, units {units!r}",
-            where=where,
-        )
-    return np.asarray(whole, np.int64)
-
-
-def _calendar_years(steps: NDArray[np.float64], units: str, calendar: str, where: object) -> NDArray[np.int64]:
-    import cftime
-
-    try:
-        dates = np.atleast_1d(cftime.num2date(steps, units, calendar=calendar))
-    except (ValueError, OverflowError) as error:
-        raise TimeError(
-            "a time axis cannot be decoded",
-            expected="units and a calendar of the CF conventions",
-            found=f"{units!r} in calendar {calendar!r}: {error}",
-            where=where,
-        ) from error
-    years = np.array([date.year for date in dates], np.int64)
-    days = np.array([date.dayofyr for date in dates])
-    if np.unique(years).size == years.size and np.ptp(days) > 45:
-        raise TimeError(
-            "the dates of yearly steps drift through the year: the calendar is not the one that they were written in",
-            expected="yearly steps at the same time of the year",
-            found=f"from {dates[0]} to {dates[-1]} in calendar {calendar!r}",
-            where=where,
-            remedy="correct the attribute `calendar` of the time axis",
-        )
-    return years

@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.download import download
 
 
 def _location(value: Any) -> Any:
@@ -35,8 +37,9 @@ class InputFile:
 
     @property
     def stem(self) -> str:
-        """The name of the file without its folder or host."""
-        return self.name.rpartition("/")[2]
+        """The name of the file without its folder or host, and without the query of a URL."""
+        path = self.name.partition("?")[0] if is_url(self.name) else self.name
+        return path.rpartition("/")[2]
 
 
 def find_files(location: Path | str) -> tuple[InputFile, ...]:
@@ -106,6 +109,8 @@ def _fetch(url: str) -> Path:
     try:
         if url.startswith(("file://", "local://")):
             return Path(fsspec.core.url_to_fs(url)[1])
+        if url.removeprefix("simplecache::").startswith(("http://", "https://")) and find_spec("aiohttp") is None:
+            return download(url.removeprefix("simplecache::"))
         return Path(fsspec.open_local(url if "::" in url else f"simplecache::{url}"))
     except (OSError, ImportError, ValueError) as error:
         raise _unreadable(url, error) from error

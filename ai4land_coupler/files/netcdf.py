@@ -16,18 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError, nearest
-
-#: Values above this are fill values. The attribute that names the fill value 1e20 of LUH2 is misspelt in the published
-#: files (``_fillvalue``, ``_Fillvalue``), so that no library honours it.
-MISSING_ABOVE = 1e19
-
-#: First bytes of the classic formats whose truncation the netCDF library does not notice.
-_CLASSIC = (b"CDF\x01", b"CDF\x02")
+from ai4land_coupler.files.arrays import is_geotiff, is_zarr, open_raster, open_zarr
+from ai4land_coupler.files.cf_values import decode_values
+from ai4land_coupler.files.classic import refuse_truncated
 
 
 @contextmanager
 def open_netcdf(path: Path, where: str | None = None, what: str = "an input file") -> Iterator[Any]:
-    """Open a netCDF file for reading, as a ``netCDF4.Dataset``.
+    """Open a netCDF file for reading, as a ``netCDF4.Dataset``; the folder of a Zarr group or a GeoTIFF like one.
 
     Parameters
     ----------
@@ -41,6 +37,10 @@ def open_netcdf(path: Path, where: str | None = None, what: str = "an input file
     DataError
         The file is missing, is no netCDF file, is truncated, or cannot be read while the block runs.
     """
+    if is_zarr(path) or (path.is_file() and is_geotiff(path, where or "")):
+        with (open_zarr if path.is_dir() else open_raster)(path, where or path) as arrays:
+            yield arrays
+        return
     if not path.is_file():
         names = [p.name for p in path.parent.glob("*.nc")] if path.parent.is_dir() else []
         raise DataError(
@@ -97,53 +97,34 @@ def open_classic(path: Path) -> Iterator[Any]:
             file.close()
 
 
-def refuse_truncated(path: Path) -> None:
-    """Raise ``OSError`` if a file in a classic format ends before its data. Other formats report this themselves."""
-    with path.open("rb") as file:
-        if file.read(4) not in _CLASSIC:
-            return
+def attributes_of(variable: Any) -> dict[str, Any]:
+    """All attributes of a ``netCDF4.Variable``."""
+    return {name: variable.getncattr(name) for name in variable.ncattrs()}
+
+
+def read_stored(variable: Any, *index: int | slice) -> NDArray[Any]:
+    """Read a part of a variable (a ``netCDF4.Variable``) as it is stored, without masks and scales."""
+    mask, scale = variable.mask, variable.scale
+    variable.set_auto_maskandscale(False)
     try:
-        with open_classic(path):  # scipy finds the place of all variables and reads none.
-            pass
-    except (ValueError, TypeError, IndexError) as error:
-        raise OSError(f"the file ends before its data: {error}") from error
-
-
-#: Attributes that change what the stored numbers mean.
-_MEANINGFUL = ("scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "_Unsigned")
-
-
-def read_values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
-    """:func:`read_native_values` in double precision."""
-    return read_native_values(variable, *index).astype(np.float64, copy=False)
+        return np.asarray(variable[index or ...])
+    finally:
+        variable.set_auto_mask(mask)
+        variable.set_auto_scale(scale)
 
 
 def read_native_values(variable: Any, *index: int | slice) -> NDArray[np.floating[Any]]:
-    """Read a part of a variable (a ``netCDF4.Variable``), unpacked, with NaN where values are missing.
+    """Read a part of a variable, unpacked, with NaN where values are missing (:func:`.cf_values.decode_values`).
 
-    Values are missing if the attributes of the file say so (CF ``_FillValue``, ``missing_value``, ``valid_range``) or
-    if they are beyond 1e19. Infinite values are kept: the caller should refuse them.
+    Infinite values are kept: the caller should refuse them.
 
     Returns
     -------
     float32 if the file holds unpacked float32, else float64.
     """
-    named = [np.ravel(getattr(variable, name, ())) for name in ("_FillValue", "missing_value")]
-    if (
-        variable.dtype != np.float32
-        or any(hasattr(variable, name) for name in _MEANINGFUL)
-        or any(attribute.dtype.kind not in "fiu" for attribute in named)
-    ):
-        data = np.ma.filled(np.ma.asarray(variable[index]).astype(np.float64), np.nan)
-        named = []
-    else:
-        # Masked arrays are slow: they take as long as the decompression of the data.
-        variable.set_auto_maskandscale(False)
-        data = np.asarray(variable[index])
-        variable.set_auto_maskandscale(True)
-    size = np.abs(data)
-    missing = (size > MISSING_ABOVE) & (size < np.inf)
-    for value in np.concatenate([[], *named]):
-        missing |= data == np.float32(value)
-    np.copyto(data, np.nan, where=missing)
-    return np.asarray(data)
+    return decode_values(read_stored(variable, *index), attributes_of(variable), f"variable {variable.name!r}")
+
+
+def read_values(variable: Any, *index: int | slice) -> NDArray[np.float64]:
+    """:func:`read_native_values` in double precision."""
+    return read_native_values(variable, *index).astype(np.float64, copy=False)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.coverage import Expect, check_coverage
-from ai4land_coupler.grids.mesh import Edges, Mesh, merge_corners
+from ai4land_coupler.grids.mesh import Edges, Mesh, merge_corners, open_polygons, to_pole
 from ai4land_coupler.parallel.collective import agree
 
 Units = Literal["degrees", "radians"]
@@ -42,7 +42,7 @@ def mesh_from_arrays(
         Global ids, 0-based, (n,). No cell may be on more than one rank.
     lon, lat:
         Corners (n, k), counter-clockwise seen from outside, longitudes in any convention. A cell with fewer corners
-        repeats its last corner, or has NaN for unused corners. With ``connectivity``: nodes (m,).
+        repeats its last corner, or has NaN (or masked values) for unused corners. With ``connectivity``: nodes (m,).
     global_size:
         Number of cells of the whole grid.
     connectivity:
@@ -51,7 +51,7 @@ def mesh_from_arrays(
     units:
         Units of corners, nodes and centres.
     mask:
-        Booleans or numbers, (n,): False or 0 for masked cells. Default: no cell is masked.
+        Booleans or numbers, (n,): False, 0 or a masked value for masked cells. Default: no cell is masked.
     centre_lon, centre_lat:
         Location of the values, (n,). Default: the middle of the corners.
     expect:
@@ -69,8 +69,13 @@ def mesh_from_arrays(
     try:
         corners = _angles(name, "corners", lon, lat, units)
         if connectivity is not None:
-            corners = _gathered(name, np.asarray(connectivity), start_index, *corners)
+            nodes = np.ma.filled(connectivity, start_index - 1) if np.ma.isMA(connectivity) else connectivity
+            corners = _gathered(name, np.asarray(nodes), start_index, *corners)
         n = corners[0].shape[0] if corners[0].ndim else 0
+        if np.ma.is_masked(cell_ids):
+            raise GridError(
+                "cell ids are missing", found=f"{int(np.ma.getmaskarray(cell_ids).sum())} masked ids", where=name
+            )
         ids = np.asarray(cell_ids)
         if ids.size and not np.issubdtype(ids.dtype, np.integer):
             raise GridError("cell ids are malformed", expected="integers", found=ids.dtype, where=name)
@@ -82,7 +87,7 @@ def mesh_from_arrays(
             ids.astype(np.int64),
             *corners,
             edges,
-            np.ones(n, bool) if mask is None else _mask(name, np.asarray(mask)),
+            np.ones(n, bool) if mask is None else _mask(name, np.asarray(np.ma.filled(mask, 0))),
             int(global_size),
             *centres,
         )
@@ -91,16 +96,19 @@ def mesh_from_arrays(
     agree(error, comm)
     assert mesh is not None
     validate(mesh, comm)
-    mesh = merge_corners(mesh)
+    mesh = open_polygons(merge_corners(mesh))
     check_coverage(mesh, comm, expect)
     return mesh
 
 
 def _angles(name: str, what: str, lon: ArrayLike, lat: ArrayLike, units: Units) -> tuple[Floats, Floats]:
-    """Copies in degrees. Values that are too large for radians are refused."""
-    values = np.array(lon, np.float64), np.array(lat, np.float64)
+    """Copies in degrees, NaN where masked. Values that are too large for radians are refused.
+
+    Latitudes that pass a pole by rounding in single precision are moved to the pole.
+    """
+    values = _filled(lon), _filled(lat)
     if units == "degrees":
-        return values
+        return values[0], to_pole(values[1])
     if units != "radians":
         raise GridError("unknown units of coordinates", expected="degrees or radians", found=units, where=name)
     farthest = [float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0)) for array in values]
@@ -113,6 +121,11 @@ def _angles(name: str, what: str, lon: ArrayLike, lat: ArrayLike, units: Units) 
             remedy='give units="degrees"',
         )
     return np.rad2deg(values[0]), np.clip(np.rad2deg(values[1]), -90.0, 90.0)
+
+
+def _filled(values: ArrayLike) -> Floats:
+    """A copy in double precision. Masked values of a masked array become NaN."""
+    return np.array(np.ma.filled(np.ma.asarray(values, np.float64), np.nan))
 
 
 def _gathered(

@@ -14,6 +14,12 @@ Edges = Literal["great_circle", "latlon"]
 #: (degrees; 6 mm, the angle tolerance of YAC, 1e-9 rad).
 POINT_TOLERANCE = 5e-8
 
+#: How far beyond a pole latitudes in single precision may reach (degrees).
+POLE_OVERSHOOT = 1e-5
+
+#: How far the last corner of a closed polygon may lie from the first one (degrees): rounding of single precision.
+CLOSING = 5e-5
+
 #: Cells flatter than this have zero area (:func:`flatness`).
 FLAT = 1e-9
 
@@ -112,6 +118,12 @@ def at_pole(lat: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(np.abs(lat) >= 90.0 - POINT_TOLERANCE)
 
 
+def to_pole(lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Latitudes (degrees) where those up to ``POLE_OVERSHOOT`` beyond a pole are at the pole."""
+    over = (np.abs(lat) > 90.0) & (np.abs(lat) <= 90.0 + POLE_OVERSHOOT)
+    return np.where(over, np.copysign(90.0, lat), lat)
+
+
 def unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert degrees to points of the unit sphere. Adds an axis of length 3 at the end."""
     lon, lat = np.deg2rad(lon), np.deg2rad(lat)
@@ -155,6 +167,30 @@ def merge_corners(mesh: Mesh) -> Mesh:
         corner_lon=np.where(drop, np.nan, np.take_along_axis(mesh.corner_lon, order, axis=1)),
         corner_lat=np.where(drop, np.nan, np.take_along_axis(mesh.corner_lat, order, axis=1)),
     )
+
+
+def open_polygons(mesh: Mesh) -> Mesh:
+    """Drop the last corner of all cells if it is the first one again in each of them, but for rounding.
+
+    The tolerance is ``CLOSING`` degrees (single precision), and a thousandth of the cell. Corners that are equal
+    without it are dropped by :func:`merge_corners`.
+    """
+    count = (~np.isnan(mesh.corner_lat)).sum(axis=1)
+    cells = np.flatnonzero(mesh.mask & (count > 0))
+    if cells.size == 0 or (count[cells] < 4).any():
+        return mesh
+    # a few cells tell at once that a mesh has no such corners
+    for these in (cells[:4], cells):
+        last = count[these] - 1
+        points = unit_vectors(mesh.corner_lon[these], mesh.corner_lat[these])
+        away = np.abs(points - points[:, :1]).max(axis=2)
+        tolerance = np.minimum(np.deg2rad(CLOSING), 1e-3 * np.nanmax(away, axis=1))
+        if not (away[np.arange(these.size), last] <= tolerance).all():
+            return mesh
+    closing = np.zeros(mesh.corner_lat.shape, bool)
+    closing[cells, count[cells] - 1] = True
+    lon, lat = (np.where(closing, np.nan, values) for values in (mesh.corner_lon, mesh.corner_lat))
+    return replace(mesh, corner_lon=lon, corner_lat=lat)
 
 
 def centres_off(mesh: Mesh) -> NDArray[np.bool_]:

@@ -20,18 +20,18 @@ from ai4land_coupler.grids.mesh import (
     FLAT,
     Edges,
     Mesh,
+    at_pole,
     centres_off,
     flatness,
     latlon_edges,
     merge_corners,
-    unit_vectors,
+    next_corners,
+    open_polygons,
+    to_pole,
 )
-from ai4land_coupler.grids.overlaps import overlapping
+from ai4land_coupler.grids.order import in_order, reversed_corners
+from ai4land_coupler.grids.repeated import ODD_SHARE, mask_overlapping, mask_repeated, some
 
-#: How far beyond a pole single-precision files may reach (degrees). Such corners are moved to the pole.
-_POLE_OVERSHOOT = 1e-5
-#: Largest share of cells that are masked because they are inverted or flat. Real grids such as ORCA2 have a few.
-_ODD_SHARE = 1e-3
 #: Largest relative difference (median) between the areas in a file and the areas from its corners.
 _AREA_TOLERANCE = 0.01
 #: Smaller relative differences of areas are not noted.
@@ -68,9 +68,7 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     """
     if len(polygons.lon) == 0:
         raise GridError("a grid file has no cells", where=path)
-    lon, lat = np.array(polygons.lon), np.array(polygons.lat)
-    over = (np.abs(lat) > 90.0) & (np.abs(lat) <= 90.0 + _POLE_OVERSHOOT)
-    lat[over] = np.sign(lat[over]) * 90.0
+    lon, lat = np.array(polygons.lon), to_pole(polygons.lat)
     unused = ~polygons.mask & ~_complete(lon, lat)
     lon[unused], lat[unused] = np.nan, np.nan  # fill values, as in land areas without processors of an ocean model
     mesh = Mesh(
@@ -87,9 +85,11 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     )
     check_coordinates(mesh)
     check_radians(mesh)
-    mesh = merge_corners(mesh)
     if not polygons.disjoint:
-        mesh = _mask_flat(_mask_repeated(_counter_clockwise(mesh)))
+        mesh = in_order(mesh)
+    given, mesh = mesh, open_polygons(merge_corners(mesh))
+    if not polygons.disjoint:
+        mesh = _mask_flat(mask_repeated(_counter_clockwise(mesh)), given)
     if edges is None:
         edges = "latlon" if latlon_edges(mesh)[mesh.mask].all() else "great_circle"
     mesh = replace(mesh, edges=edges)
@@ -97,7 +97,7 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     validate(mesh)
     mesh = _compare_areas(mesh, polygons.area)
     if not polygons.disjoint and not tiles_sphere(mesh):
-        mesh = _mask_overlapping(mesh)
+        mesh = mask_overlapping(mesh)
     odd = polygons.mask & ~mesh.mask
     check_total(mesh.take(np.flatnonzero(~odd)), expect=expect)  # Repeated cells must not hide a gap.
     return mesh
@@ -116,11 +116,11 @@ def _counter_clockwise(mesh: Mesh) -> Mesh:
     right, wrong = turn > FLAT, turn < -FLAT
     notes = mesh.notes
     if wrong.sum() > right.sum():
-        mesh = replace(mesh, corner_lon=_reversed(mesh.corner_lon), corner_lat=_reversed(mesh.corner_lat))
+        mesh = replace(mesh, corner_lon=reversed_corners(mesh.corner_lon), corner_lat=reversed_corners(mesh.corner_lat))
         right, wrong = wrong, right
         notes += ("cells are clockwise in the file: corners were reversed",)
     odd = wrong & mesh.mask
-    if odd.sum() > _ODD_SHARE * mesh.size:
+    if odd.sum() > ODD_SHARE * mesh.size:
         raise GridError(
             "cells turn both ways",
             expected="corners in one order throughout a file, but for at most one cell in a thousand",
@@ -129,114 +129,55 @@ def _counter_clockwise(mesh: Mesh) -> Mesh:
             remedy="reverse the corners of those cells",
         )
     if odd.any():
-        notes += (f"{int(odd.sum())} inverted cells were masked: {_some(odd)}",)
+        notes += (f"{int(odd.sum())} inverted cells were masked: {some(odd)}",)
     return replace(mesh, mask=mesh.mask & ~odd, notes=notes)
 
 
-def _reversed(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reverse the used corners of each row. NaN stays at the end."""
-    used = (~np.isnan(corners)).sum(axis=1)[:, None]
-    columns = np.arange(corners.shape[1])
-    return np.take_along_axis(corners, np.where(columns < used, used - 1 - columns, columns), axis=1)
+def _mask_flat(mesh: Mesh, given: Mesh) -> Mesh:
+    """Mask cells with zero area if they are few. Otherwise :func:`validate` refuses them.
 
-
-def _mask_flat(mesh: Mesh) -> Mesh:
-    """Mask cells with zero area if they are few. Otherwise :func:`validate` refuses them."""
+    ``given`` has the corners before equal corners were merged.
+    """
     flat = mesh.mask & (np.abs(flatness(mesh)) <= FLAT)
-    if not flat.any() or flat.sum() > _ODD_SHARE * mesh.size:
+    if not flat.any():
         return mesh
-    notes = (*mesh.notes, f"{int(flat.sum())} cells without area were masked: {_some(flat)}")
+    _refuse_wide(given.take(np.flatnonzero(flat)))
+    if flat.sum() > ODD_SHARE * mesh.size:
+        return mesh
+    notes = (*mesh.notes, f"{int(flat.sum())} cells without area were masked: {some(flat)}")
     return replace(mesh, mask=mesh.mask & ~flat, notes=notes)
+
+
+def _refuse_wide(mesh: Mesh) -> None:
+    """Refuse cells without area that are half a circle wide, or a whole one: zonal bands."""
+    lon, lat = next_corners(mesh)
+    step = np.where(at_pole(lat) | at_pole(mesh.corner_lat), np.nan, np.abs(lon - mesh.corner_lon))
+    with np.errstate(invalid="ignore"):
+        wide = (np.abs(step % 360.0 - 180.0) < 1e-6) | (np.abs(step - 360.0) < 1e-6)
+    if wide.any():
+        cell = int(np.argmax(wide.any(axis=1)))
+        raise GridError(
+            "cells are too wide",
+            expected="cells narrower than 180 degrees of longitude",
+            found=f"{int(wide.any(axis=1).sum())} cells with an edge of {np.nanmax(step):.6g} degrees",
+            where=f"{mesh.name}, cell {mesh.cell_ids[cell]}",
+            remedy="split each cell into 3 or more; for zonal means, repeat each value on a row of cells"
+            " (for example cdo enlarge,r36x18)",
+        )
 
 
 def _mend_centres(mesh: Mesh) -> Mesh:
     """Move centres outside their cells to the middle if they are few. Otherwise :func:`validate` refuses them."""
     off = centres_off(mesh) & mesh.mask
-    if not off.any() or off.sum() > _ODD_SHARE * mesh.size or mesh.centre_lon is None or mesh.centre_lat is None:
+    if not off.any() or off.sum() > ODD_SHARE * mesh.size or mesh.centre_lon is None or mesh.centre_lat is None:
         return mesh
     lon, lat = replace(mesh, centre_lon=None, centre_lat=None).centres()
     return replace(
         mesh,
         centre_lon=np.where(off, lon, mesh.centre_lon),
         centre_lat=np.where(off, lat, mesh.centre_lat),
-        notes=(*mesh.notes, f"{int(off.sum())} centres outside of their cells were put into the middle: {_some(off)}"),
+        notes=(*mesh.notes, f"{int(off.sum())} centres outside of their cells were put into the middle: {some(off)}"),
     )
-
-
-def _mask_repeated(mesh: Mesh) -> Mesh:
-    """If two cells have the same corners, mask the second. If more than two cells have them, mask all.
-
-    Pairs occur at the fold of a tripolar grid, or in a repeated column of a cyclic grid. A polygon that occurs more
-    often is a filler.
-    """
-    taken = np.flatnonzero(mesh.mask)
-    points = unit_vectors(mesh.corner_lon[taken], mesh.corner_lat[taken])
-    count = (~np.isnan(mesh.corner_lat[taken])).sum(axis=1)
-    # 1e-9 is POINT_TOLERANCE on the unit sphere
-    middle = np.round(np.nansum(points, axis=1) / np.maximum(count, 1)[:, None] * 1e9).astype(np.int64)
-    order = np.lexsort((taken, middle[:, 2], middle[:, 1], middle[:, 0]))
-    new = np.ones(order.size, bool)
-    new[1:] = (middle[order[1:]] != middle[order[:-1]]).any(axis=1)
-    group = np.cumsum(new) - 1
-    common = np.bincount(group)[group] > 1
-    order, group, new = order[common], group[common], new[common]
-    if order.size == 0:
-        return mesh
-    starts = np.flatnonzero(new)
-    first = order[np.repeat(starts, np.diff(starts, append=order.size))]
-    same = _same_corners(points, order, first)
-    size = np.bincount(group, weights=same)[group]
-    repeated = taken[order[same & (size > 1) & ~((size == 2) & new)]]
-    if repeated.size == 0:
-        return mesh
-    masked = np.zeros(mesh.size, bool)
-    masked[repeated] = True
-    pairs, fillers = int((same & (size == 2)).sum()) // 2, int((same & (size > 2)).sum())
-    notes = []
-    if pairs:
-        notes.append(f"{pairs} cells that repeat another one were masked")
-    if fillers:
-        notes.append(f"{fillers} cells whose corners come more than twice were masked as fillers")
-    return replace(mesh, mask=mesh.mask & ~masked, notes=(*mesh.notes, *notes))
-
-
-def _same_corners(points: NDArray[np.float64], these: NDArray[np.intp], those: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether cells have the same corners in any order, within ``POINT_TOLERANCE``, (m,)."""
-    answer = np.zeros(these.size, bool)
-    for start in range(0, these.size, 65536):
-        part = slice(start, start + 65536)
-        gaps = points[these[part], :, None] - points[those[part], None]
-        distance = np.where(np.isnan(gaps).any(axis=-1), np.inf, np.abs(gaps).max(axis=-1, initial=0.0))
-        used = ~np.isnan(points[these[part], :, 0])
-        answer[part] = (np.where(used, distance.min(axis=2), 0.0) <= 1e-9).all(axis=1)
-    return answer
-
-
-def _mask_overlapping(mesh: Mesh) -> Mesh:
-    """Mask cells that overlap, such as those of ORCA2 around the Caspian Sea.
-
-    Raises
-    ------
-    GridError
-        More than one cell in a thousand overlaps.
-    """
-    taken = mesh.take(np.flatnonzero(mesh.mask))
-    first, second = overlapping(taken, taken)
-    both = np.union1d(first, second)
-    if both.size == 0:
-        return mesh
-    if both.size > _ODD_SHARE * mesh.size:
-        raise GridError(
-            "cells overlap",
-            expected="cells that share no more than edges, but for at most one in a thousand",
-            found=f"{both.size} of {mesh.size} cells, first cells {first[0]} and {second[0]}",
-            where=mesh.name,
-            remedy="remove cells that come twice (halo rows and columns), or check corners, their units, and the edges",
-        )
-    masked = np.zeros(mesh.size, bool)
-    masked[both] = True
-    notes = (*mesh.notes, f"{both.size} cells that overlap others were masked: {_some(masked)}")
-    return replace(mesh, mask=mesh.mask & ~masked, notes=notes)
 
 
 def _compare_areas(mesh: Mesh, given: NDArray[np.float64] | None) -> Mesh:
@@ -257,8 +198,3 @@ def _compare_areas(mesh: Mesh, given: NDArray[np.float64] | None) -> Mesh:
     if abs(ratio - 1) > _AREA_NOTE:
         return replace(mesh, notes=(*mesh.notes, f"areas in the file are {ratio:.6g} times those of the corners"))
     return mesh
-
-
-def _some(which: NDArray[np.bool_]) -> str:
-    ids = np.flatnonzero(which)
-    return ", ".join(map(str, ids[:5])) + (", ..." if ids.size > 5 else "")

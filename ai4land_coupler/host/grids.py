@@ -68,7 +68,7 @@ class HostGrids:
             if name not in config.hosts:
                 raise ConfigError("no host grid has this name", found=name, remedy=nearest(name, config.hosts))
             host = config.hosts[name]
-            mesh = read_mesh(config.resolve(host.grid), host.edges, expect=host.expect)
+            mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
         self.meshes[grid] = partition(mesh, self._comm.rank, self._comm.size)
         self._unchecked.discard(grid)
 

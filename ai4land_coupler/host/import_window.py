@@ -21,6 +21,9 @@ from ai4land_coupler.inputs.checks import field_rule
 #: Longest interval of one value, so that a field that the host stopped giving is noticed.
 LONGEST = 31 * DAY
 
+#: Seconds that a month of values may lack: dates of clocks that add parts of seconds are not exact.
+SLACK = 1.0
+
 Months = dict[tuple[int, int], tuple[NDArray[np.float64], float]]
 
 
@@ -86,8 +89,8 @@ class ImportWindow:
                 months[month - 1] = total / weight
             elif self.info.default is not None:
                 months[month - 1] = self.info.default[(month - 1) % len(self.info.default)]
-            if weight < whole:
-                lacking.append(f"{year - 1}-{month:02d} ({weight / DAY:g} of {whole / DAY:g} days)")
+            if weight < whole - SLACK:
+                lacking.append(f"{year - 1}-{month:02d} ({weight / DAY:.8g} of {whole / DAY:g} days)")
         if lacking and (self.info.missing == "stop" or self.info.default is None):
             raise FieldError(
                 f"import {self.info.name!r} was not given for the whole year",

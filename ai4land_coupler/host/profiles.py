@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ai4land_coupler.config.faults import config_error
 from ai4land_coupler.core.legend import OUTSIDE, Legend
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.inputs.climate_zones import bioclimates
@@ -299,8 +299,6 @@ def _shipped(name: str) -> HostProfile:
 
 def _parse(text: str, where: str) -> HostProfile:
     try:
-        return HostProfile.model_validate(yaml.safe_load(text))
+        return HostProfile.model_validate(parse_yaml(text, where, "the host profile"))
     except ValidationError as error:
         raise config_error(error, where, HostProfile, "the host profile") from error
-    except yaml.YAMLError as error:
-        raise ConfigError("the host profile is no YAML", found=error, where=where) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
+from ai4land_coupler.core.calendar import DAY, NEAR_MIDNIGHT, HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.errors import TimeError
 
@@ -36,7 +36,9 @@ class HostTime:
         if year != self._year:
             return False
         place = (month * 32 + day) * DAY + seconds
-        if place < self._place or not 0 < month < 13 or not 0 < day <= self._lengths[month] or not 0 <= seconds < DAY:
+        if place < self._place or not 0 < month < 13 or not 0 < day <= self._lengths[month]:
+            return False
+        if not 0 <= seconds < DAY - NEAR_MIDNIGHT:  # it may be midnight of the next day
             return False
         self._place = place
         self._now = (year, month, day, seconds)

@@ -18,7 +18,10 @@ from ai4land_coupler.core.registration import register
 from ai4land_coupler.core.units import factor
 from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
 from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
-from ai4land_coupler.inputs.checks import Policy, check_delivery, check_lattice, check_sums, check_values, field_rule
+from ai4land_coupler.inputs.causes import cause_of_gaps
+from ai4land_coupler.inputs.checks import Policy, check_delivery, check_lattice, check_values, field_rule
+from ai4land_coupler.inputs.land_sums import LAND_USE, SumsInTime
+from ai4land_coupler.inputs.sums import check_sums, sum_members
 from ai4land_coupler.registry.loading import Plugins
 
 
@@ -54,6 +57,7 @@ class Catalogue:
         self.mended: dict[Mended, int] = {}
         self._masks: dict[tuple[int, str, str], tuple[str, NDArray[np.bool_]]] = {}
         self._served: dict[str, int] = {}
+        self._sums = SumsInTime(policy)
 
     def __contains__(self, name: str) -> bool:
         return any(name in fields for fields in self._fields)
@@ -130,6 +134,28 @@ class Catalogue:
                 read[name] = values if scale == 1 else values * np.float32(scale)
         return read
 
+    def check_land_sums(self, read: Mapping[str, NDArray[np.float32]], grid: LatLonGrid, year: int) -> None:
+        """Check that the states of a cell add up to the same in all years that are read.
+
+        Parameters
+        ----------
+        read:
+            Variables of the year, as fractions. Nothing is checked unless all states of the data set are there.
+
+        Raises
+        ------
+        DataError
+            See :class:`SumsInTime`.
+        """
+        states = sum_members(read).get(LAND_USE, [])
+        if not states or set(states) != set(sum_members(self.available(year)).get(LAND_USE, [])):
+            return
+        entries = {self.find(name, year) for name in states}
+        source = f"{self.kind} {', '.join(str(self.adapters[i]) for i in sorted(entries))}"
+        data_year = self.adapters[min(entries)].data_year(year)
+        for fault, count in self._sums.check(source, {n: read[n] for n in states}, grid, data_year).items():
+            self.mended[Mended(self.adapters[min(entries)].name, fault, data_year, grid.hash)] = count
+
     def find(self, name: str, year: int | None) -> int:
         """Index of the adapter that delivers a variable in a year; errors as :meth:`read`."""
         offers = [i for i, fields in enumerate(self._fields) if name in fields]
@@ -189,6 +215,10 @@ class Catalogue:
         """A text for messages: a variable and the adapters that deliver it."""
         return f"{self.kind} {', '.join(map(str, self.offers(name)))}, variable {name}"
 
+    def cause_of_gaps(self, name: str) -> str | None:
+        """Why values of a variable may be missing, as far as the attributes of its files tell."""
+        return cause_of_gaps(name, [path for entry in self.offers(name) for path in entry.input_files().values()])
+
     def spans(self, name: str) -> list[str]:
         """Texts with the first and last year of a variable, for each adapter that has it."""
         return [
@@ -222,7 +252,7 @@ class Catalogue:
                 raise DataError(
                     f"variable {name!r} has no data at all",
                     where=where,
-                    remedy="check that the file covers the region, and its mask",
+                    remedy=self.cause_of_gaps(name) or "check that the file covers the region, and its mask",
                 )
             counts += self._check_mask(index, name, read[name], grid, where)
         read, found = check_sums(read, where, self._policy)
@@ -252,7 +282,8 @@ class Catalogue:
                 expected=f"the {rule.mask} variables of a data set to have data in the same cells in every year",
                 found=f"{number} cells that differ, the first at {grid.lat[row]:.4f} N {grid.lon[col]:.4f} E",
                 where=where,
-                remedy="part of one of them is lost; `quality.policy: mend` counts such cells and lets them pass",
+                remedy=self.cause_of_gaps(name)
+                or "part of one of them is lost; `quality.policy: mend` counts such cells and lets them pass",
             )
         return Counter({"partly_missing": number}) if number else Counter()
 

@@ -7,7 +7,7 @@ with an error. Under ``mend`` faulty values are corrected or made missing, and c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -269,54 +269,6 @@ def _check_area(name: str, area: NDArray[np.floating[Any]], grid: LatLonGrid, wh
         )
 
 
-def sum_members(names: Iterable[str]) -> dict[str, list[str]]:
-    """The fields of each sum. A field that is the sum of others counts only if none of these is given."""
-    given = list(names)
-    found: dict[str, list[str]] = {}
-    for name in given:
-        rule = field_rule(name)
-        if rule is not None and rule.sum is not None and not set(rule.parts) & set(given):
-            found.setdefault(rule.sum, []).append(name)
-    return found
-
-
-def check_sums(read: Mapping[str, Values], where: str, policy: Policy) -> tuple[dict[str, Values], Counter[str]]:
-    """Check that the fields of each sum add up to at most 1 in each cell.
-
-    Under the policy ``mend``, larger sums are scaled to 1 and counted as ``renormalised``.
-    """
-    values, counts = dict(read), Counter[str]()
-    for total_name, members in sum_members(read).items():
-        if _surely_closed([values[name] for name in members]):
-            continue
-        total = np.zeros(values[members[0]].shape)
-        for name in members:
-            np.add(total, values[name], out=total, where=~np.isnan(values[name]))
-        over = total > 1 + TOLERANCE
-        if not over.any():
-            continue
-        if policy == "stop":
-            raise DataError(
-                f"the {total_name} fractions of {int(over.sum())} cells add up to more than 1",
-                expected=f"a sum of at most 1 + {TOLERANCE:g} over {', '.join(members)}",
-                found=f"the worst sum is {total.max():.6g}",
-                where=where,
-                remedy="one of them may be in per cent; `quality.policy: mend` scales such sums to 1 and counts them",
-            )
-        counts["renormalised"] += int(over.sum())
-        for name in members:
-            values[name] = np.where(over, values[name] / total, values[name]).astype(np.float32)
-    return values, counts
-
-
-def _surely_closed(fields: list[Values]) -> bool:
-    """Whether all sums are clearly below the limit. A quick test in single precision, without negative values."""
-    total = np.zeros_like(fields[0])
-    for values in fields:
-        total += np.fmax(values, np.float32(0))
-    return bool(total.max(initial=0.0) < 1 + TOLERANCE / 2)
-
-
 def check_lattice(fields: Mapping[str, FieldInfo], grid: LatLonGrid, where: str) -> None:
     """Check that the cells of a published grid are at their published places: else a shifted file is not noticed.
 
@@ -363,8 +315,20 @@ def gaps_on_land(name: str, values: Values, land: NDArray[np.bool_], units: str)
     return LandGaps(int(land.sum()), int((land & np.isnan(values)).sum()), impossible)
 
 
-def refuse_gaps(name: str, gaps: LandGaps, limit: float, where: str, policy: Policy) -> None:
+def refuse_gaps(
+    name: str,
+    gaps: LandGaps,
+    limit: float,
+    where: str,
+    policy: Policy,
+    cause: Callable[[str], str | None] = lambda name: None,
+) -> None:
     """Refuse a variable that has too many gaps on land, or values that land cannot have.
+
+    Parameters
+    ----------
+    cause:
+        Explains why values of a variable are missing; called only then.
 
     Raises
     ------
@@ -381,7 +345,8 @@ def refuse_gaps(name: str, gaps: LandGaps, limit: float, where: str, policy: Pol
             expected=f"at most {100 * limit:g} % (quality.missing_static, quality.missing_forcing)",
             found=f"{gaps.missing} of {gaps.land} land cells without data",
             where=where,
-            remedy="check that the file covers the region and that its mask is right; where the gaps are meant, raise "
+            remedy=cause(name)
+            or "check that the file covers the region and that its mask is right; where the gaps are meant, raise "
             "the limit: such cells get the predictor's fill value and are counted",
         )
     rule = field_rule(name)

@@ -34,6 +34,8 @@ class ForcingReader:
         if lacking:
             for name, values in self.catalogue.read(lacking, self.grid, year).items():
                 self._kept[name, lacking[name], year] = values
+            fractions = {name: values for (name, units, y), values in self._kept.items() if y == year and units == "1"}
+            self.catalogue.check_land_sums(fractions, self.grid, year)
         return {name: self._kept[name, units, year] for name, units in names.items()}
 
     def shares(self, crosswalk: Crosswalk, year: int) -> NDArray[np.float64]:

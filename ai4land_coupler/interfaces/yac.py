@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
@@ -131,7 +131,7 @@ def check(config: Config, options: YacOptions) -> str:
             remedy=nearest(grid, config.hosts),
         )
     host = config.hosts[grid]
-    mesh = read_mesh(config.resolve(host.grid), host.edges)
+    mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
     field_table = make_field_table(make_setup(config))
@@ -145,8 +145,8 @@ def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports:
     path = options.coupling
     assert path is not None
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        raw = parse_yaml(path.read_text(), path, "the coupling file of YAC")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the coupling file of YAC cannot be read", found=error, where=path) from error
     if not isinstance(raw, Mapping):
         raise ConfigError("the coupling file of YAC is malformed", expected="a mapping", found=type(raw), where=path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ai4land_coupler.api import Request
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.land.forcing import LandForcing
@@ -24,8 +24,6 @@ from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.store.provenance import instruction_set
 from ai4land_coupler.store.restart import Restart, check_compatible, read_state
 
-#: Native code of map cells without data.
-NO_DATA = 99
 #: What must be the same in a restart and in a run that branches from it. Scenario, seed and years may differ.
 BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
 
@@ -92,12 +90,35 @@ class FirstState:
         """
         time = self._setup.config.time
         state = read_state(restart, [block.id for block in self._setup.own_blocks])
+        # A rank that owns no blocks has no memories in the restart, but the step asks every rank for all of them.
+        memory = {name: state.memory.get(name, {}) for name in (*self._memory_names(), *state.memory)}
+        self._refuse_missing_memory(restart, state.cover, memory)
         if not branch:
-            return state
-        memory = dict(state.memory)
+            return replace(state, memory=memory)
         if time.base_year is not None:
             memory |= self._first_allocation(state.cover)
         return replace(state, year=time.start, memory=memory)
+
+    def _memory_names(self) -> list[str]:
+        """Names of the arrays that the predictors and the allocation carry from step to step."""
+        own = [entry.memory_name(name) for entry in self._setup.predictors for name in entry.spec.memory]
+        return [*(f"allocation.{name}" for name in ALLOCATION_MEMORY), *own]
+
+    def _refuse_missing_memory(
+        self, restart: Restart, blocks: Iterable[int], memory: Mapping[str, Mapping[int, Any]]
+    ) -> None:
+        """Refuse a restart that lacks what a predictor carries from step to step: another version wrote it."""
+        blocks = list(blocks)
+        for name in self._memory_names():
+            lacking = [block for block in blocks if block not in memory[name]]
+            if lacking:
+                raise DataError(
+                    f"a restart lacks the memory {name!r}",
+                    expected=f"{name!r} in each block",
+                    found=f"none in {len(lacking)} of {len(blocks)} blocks",
+                    where=restart.path,
+                    remedy="continue with the version of the predictor that wrote the restart, or start a new run",
+                )
 
     def _first_allocation(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, Any]]:
         """The allocation's memory before the first step, from a map and the scenario of the base year."""
@@ -118,7 +139,7 @@ def identity(setup: LandSetup) -> dict[str, Any]:
     config = setup.config
     return {
         "grid": setup.grid.hash,
-        "legend": setup.legend.name,
+        "legend": setup.legend.identity,
         "block_plan": setup.plan.hash,
         "predictors": [entry.identity for entry in setup.predictors],
         "configuration": config.digest,
@@ -133,7 +154,8 @@ def identity(setup: LandSetup) -> dict[str, Any]:
 def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:
     """Number of cells of the initial map without data, by block."""
     source, year = f"initial map, {setup.initial}", setup.initial_year
-    return {Mended(source, "no_data", year, f"block {i}"): int((c == NO_DATA).sum()) for i, c in cover.items()}
+    code = setup.legend.no_data
+    return {Mended(source, "no_data", year, f"block {i}"): int((c == code).sum()) for i, c in cover.items()}
 
 
 def read_cover(initial: NamedAdapter, legend: Legend, grid: LatLonGrid, year: int) -> NDArray[np.uint8]:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.core.state import LandState
+from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.inputs.land_sums import LargestSum, count_small_sums, largest_sum
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.parallel import Block
 
-#: Gaps by kind (``forcing``, ``static``) and variable.
-Gaps = dict[tuple[str, str], LandGaps]
+
+@dataclass
+class Gaps:
+    """Gaps by kind (``forcing``, ``static``) and variable, and the largest sum of the states of land use."""
+
+    found: dict[tuple[str, str], LandGaps] = field(default_factory=dict)
+    states: LargestSum = field(default_factory=LargestSum)
+
+    def add(self, key: tuple[str, str], gaps: LandGaps) -> None:
+        self.found[key] = self.found[key] + gaps if key in self.found else gaps
 
 
 def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
     """Count the land cells of this rank's blocks without data in the inputs of the next step. Local."""
-    found: Gaps = {}
+    gaps = Gaps()
     blocks = setup.own_blocks
     land = {block.id: setup.legend.to_view(state.cover[block.id]) != OUTSIDE for block in blocks}
     coarse, units = _next_forcing(setup, forcing, state) if blocks else ({}, {})
@@ -32,9 +44,23 @@ def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
         for name, spec in statics.items():
             read["static", name] = setup.static.read({name: spec.units}, cells)[name]
         for key, values in read.items():
-            part = gaps_on_land(key[1], values, land[block.id], units[key[1]])
-            found[key] = found[key] + part if key in found else part
-    return found
+            gaps.add(key, gaps_on_land(key[1], values, land[block.id], units[key[1]]))
+        part = {name: values[block.forcing.slices()] for name, values in coarse.items()}
+        full = land_share(setup, block, land[block.id]) == 1
+        gaps.states += largest_sum(part, full)
+    return gaps
+
+
+def land_share(setup: LandSetup, block: Block, land: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The share of the map's cells that are land, in each forcing cell of a block; NaN where the map has no cells."""
+    shape = block.forcing.shape
+    rows, cols = setup.plan.forcing_of(block.core)
+    places = np.ix_(rows - block.forcing.row0, cols - block.forcing.col0)
+    count, cells = np.zeros(shape), np.zeros(shape)
+    np.add.at(count, places, land)
+    np.add.at(cells, places, 1.0)
+    share: NDArray[np.float64] = np.divide(count, cells, out=np.full(shape, np.nan), where=cells > 0)
+    return share
 
 
 def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
@@ -50,15 +76,22 @@ def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
     DataError
         A gap is too large. The message names the variable and its files.
     """
-    found: Gaps = {}
+    everything = Gaps()
     for part in parts:
-        for key, gaps in part.items():
-            found[key] = found[key] + gaps if key in found else gaps
+        everything.states += part.states
+        for key, gaps in part.found.items():
+            everything.add(key, gaps)
     quality = setup.config.quality
-    for (kind, name), gaps in sorted(found.items()):
+    where = setup.forcing.at(setup.config.time.start)
+    small = count_small_sums(everything.states, where, quality.policy)
+    if small:
+        setup.forcing.mended[Mended(setup.forcing.adapters[0].name, "small_sums", None, setup.plan.forcing.hash)] = (
+            small
+        )
+    for (kind, name), gaps in sorted(everything.found.items()):
         catalogue = setup.static if kind == "static" else setup.forcing
         limit = quality.missing_static if kind == "static" else quality.missing_forcing
-        refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy)
+        refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy, catalogue.cause_of_gaps)
 
 
 def _next_forcing(

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.allocation import MapMaker
+from ai4land_coupler.config.legends import find_crosswalk, find_legend
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.core.legend import Legend, get_crosswalk, get_legend
+from ai4land_coupler.core.legend import Legend, get_legend
 from ai4land_coupler.errors import ConfigError, GridError
 from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
 from ai4land_coupler.inputs.catalogue import Catalogue, make_catalogue
@@ -113,8 +114,8 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         Plugins, options, grids, legends or steps are wrong or do not match each other.
     """
     regrid_backend = resolve(config.regrid.backend, size)
-    legend = get_legend(config.legend)
-    crosswalk = get_crosswalk(config.allocation.crosswalk)
+    legend = find_legend(config.legend, config.base)
+    crosswalk = find_crosswalk(config.allocation.crosswalk, config.base)
     plugins = load_plugins(config.plugins.allow)
     initial = make_adapter(config, plugins, "initial", config.initial)
     grid = _land_grid(initial)
@@ -178,7 +179,7 @@ def _predictors(config: Config, plugins: Plugins, legend: Legend) -> tuple[Named
         if trained is not None and not get_legend(trained).same_view(legend):
             raise ConfigError(
                 "a predictor speaks another legend than the run",
-                expected=config.legend,
+                expected=legend.name,
                 found=trained,
                 where=f"{where}, predictor {choice.name!r}",
                 remedy="take a predictor trained with the legend of the initial map",

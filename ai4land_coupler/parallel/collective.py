@@ -23,7 +23,7 @@ def rank_and_size(comm: Any) -> tuple[int, int]:
 def agree(error: BaseException | None, comm: Any) -> None:
     """Raise on every rank if any rank has an error: its own error, or else the error of the first such rank."""
     if comm is not None:
-        failures = comm.allgather(None if error is None else _facts(error))
+        failures = comm.allgather(None if error is None else error_facts(error))
         first = next((rank for rank, facts in enumerate(failures) if facts is not None), None)
         if error is None and first is not None:
             kind, facts = failures[first]
@@ -33,7 +33,7 @@ def agree(error: BaseException | None, comm: Any) -> None:
         raise error
 
 
-def _facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
+def error_facts(error: BaseException) -> tuple[str, dict[str, str | None]]:
     """The kind of an error and its texts, as plain strings. Never raises: other ranks wait for the result."""
     name = type(error).__name__
     if not isinstance(error, Ai4LandError):

@@ -16,10 +16,14 @@ from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
-from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps, sum_members
+from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.inputs.land_sums import count_small_sums, largest_sum
+from ai4land_coupler.inputs.sums import sum_members
 from ai4land_coupler.land.first_state import count_no_data, read_cover
 from ai4land_coupler.land.forcing import LandForcing, static_needs
+from ai4land_coupler.land.gaps import land_share
 from ai4land_coupler.land.setup import LandSetup, make_setup
+from ai4land_coupler.preflight.advice import long_chunks, small_sums, states_without_map
 
 #: Called with the share that is done (0 to 1) and the name of what is read.
 Progress = Callable[[float, str], None]
@@ -75,6 +79,8 @@ class InputReport:
     mended:
         Number of values that were mended or counted while reading, by adapter and fault. If there are faults, also
         the values that the policy ``mend`` would mend.
+    warnings:
+        What a run accepts, though it may be other than meant.
     faults:
         Messages of all faults that would stop the run. A fault that several years have is listed once.
     """
@@ -87,6 +93,7 @@ class InputReport:
     variables: list[VariableReport] = field(default_factory=list)
     closure: dict[str, tuple[float, float]] = field(default_factory=dict)
     mended: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +123,7 @@ class InputReport:
 
 
 def check_inputs(
-    config: Config, years: Literal["ends", "all"] = "ends", progress: Progress = lambda share, what: None
+    config: Config, years: Literal["ends", "all"] = "all", progress: Progress = lambda share, what: None
 ) -> InputReport:
     """Read everything that a run would read, and report on it.
 
@@ -144,6 +151,8 @@ def check_inputs(
         entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
     for kind, entry in entries:
         report.add_adapter(kind, entry)
+        if kind == "forcing":
+            report.warnings += long_chunks(entry)
     checker = _Checker(setup, LandForcing(setup, field_table.pass_through_inputs), report)
     try:
         land = checker.land()
@@ -179,10 +188,13 @@ class _Checker:
     def forcing(self, land: Mapping[int, NDArray[np.bool_]], years: str, progress: Progress) -> None:
         plan = self.setup.plan
         weight = np.zeros(plan.forcing.shape, np.int64)
+        full = np.zeros(plan.forcing.shape, bool)
         for block in plan.blocks:
             np.add.at(weight, np.ix_(*plan.forcing_of(block.core)), land[block.id])
+            full[block.forcing.slices()] = land_share(self.setup, block, land[block.id]) == 1
         try:
             needs = self._forcing.needs()
+            self._forcing.check_years()
         except Ai4LandError as error:
             self.report.add_fault(error)
             return
@@ -202,6 +214,9 @@ class _Checker:
                 old = self._gaps.get(("forcing", name), gaps)
                 self._gaps["forcing", name] = max(old, gaps, key=lambda g: g.missing)
             self._add_sums(read)
+            self._check_states(read, units, year)
+            if number == 0:
+                self._compare_with_map(read, weight, full)
 
     def statics(self, land: Mapping[int, NDArray[np.bool_]], progress: Progress) -> None:
         setup = self.setup
@@ -224,7 +239,8 @@ class _Checker:
         for (kind, name), gaps in sorted(self._gaps.items()):
             limit = quality.missing_static if kind == "static" else quality.missing_forcing
             try:
-                refuse_gaps(name, gaps, limit, self._catalogue(self.setup, kind).source(name), quality.policy)
+                catalogue = self._catalogue(self.setup, kind)
+                refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy, catalogue.cause_of_gaps)
             except Ai4LandError as error:
                 self.report.add_fault(error)
         mended = self._no_data | self.setup.forcing.mended | self.setup.static.mended
@@ -261,6 +277,29 @@ class _Checker:
             config = self.config.model_copy(update={"quality": quality})
             self._mending_setup = make_setup(config)
         return self._mending_setup
+
+    def _check_states(self, read: Mapping[str, NDArray[np.float32]], units: Mapping[str, str], year: int) -> None:
+        """Check that the states of land use add up to the same as in the first year."""
+        fractions = {name: values for name, values in read.items() if units[name] == "1"}
+        try:
+            self.setup.forcing.check_land_sums(fractions, self.setup.plan.forcing, year)
+        except Ai4LandError as error:
+            self.report.add_fault(error)
+
+    def _compare_with_map(
+        self, read: Mapping[str, NDArray[np.float32]], land_cells: NDArray[np.int64], full: NDArray[np.bool_]
+    ) -> None:
+        """Compare the states of the first year with the land of the map: the number of land cells, and full cells."""
+        faults = len(self.report.faults)
+        where = self.setup.forcing.at(self.config.time.start)
+        try:
+            count_small_sums(largest_sum(read, full), where, self.config.quality.policy)
+        except Ai4LandError as error:
+            self.report.add_fault(error)
+        found = [states_without_map(read, land_cells)]
+        if len(self.report.faults) == faults:
+            found.append(small_sums(read))
+        self.report.warnings += [text for text in found if text is not None]
 
     @staticmethod
     def _catalogue(setup: LandSetup, kind: str) -> Catalogue:

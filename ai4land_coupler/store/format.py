@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ai4land_coupler.core.legend import know_legend, make_legend
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.files.durable import disk_errors, seal, unseal, write_durably
 from ai4land_coupler.store.layout import ATTRIBUTE, FLOAT_FILL, FORMAT, UNWRITTEN, YEAR, StoreLayout
@@ -76,12 +77,19 @@ def root_attributes(path: Path) -> dict[str, Any]:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The description (:meth:`StoreLayout.describe`) that the store was made with; {} if it cannot be read."""
+    """The description (:meth:`StoreLayout.describe`) that the store was made with; {} if it cannot be read.
+
+    A legend of the user that it holds is known by its name from then on.
+    """
     try:
         found = json.loads(root_attributes(path)[ATTRIBUTE])
     except (KeyError, TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    if "legend_definition" in found:
+        know_legend(make_legend(found["legend_definition"]))
+    return found
 
 
 def flat_attribute(value: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.core.legend import Legend
+from ai4land_coupler.core.legend import Legend, legend_names
 from ai4land_coupler.errors import ConfigError
 
 #: Fill value of maps, which means "never written"; no legend may use it as a code.
@@ -201,6 +201,8 @@ class StoreLayout:
             "land_fields": sorted([f.name, f.units, f.samples] for f in self.land_fields),
             "diagnostics": sorted([d.name, d.units, *d.labels] for d in self.diagnostics),
         }
+        if self.legend.name not in legend_names():
+            text["legend_definition"] = self.legend.describe()  # Readers of the store do not have the user's file.
         described: dict[str, Any] = json.loads(json.dumps(text))
         return described
 

@@ -225,6 +225,16 @@ class Restart:
     def blocks(self) -> tuple[int, ...]:
         return tuple(sorted(self.files))
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies the restart, wherever its folder is: its year, and a digest of all that it holds."""
+        files = [entry.sha256 for part in (self.files, self.host) for _, entry in sorted(part.items())]
+        text = json.dumps([self.attrs, files], sort_keys=True)
+        return {
+            "year of the restart": self.year,
+            "content of the restart": hashlib.sha256(text.encode()).hexdigest()[:16],
+        }
+
     def read_block(self, block: int) -> dict[str, NDArray[Any]]:
         """Read the arrays of a block and check the digest of its file.
 

@@ -17,7 +17,7 @@ FAVOUR = 12.0
 class PersistenceOptions(api.Options):
     """Options of ``persistence``: the legend, step and direction of the run."""
 
-    legend: str
+    legend: api.LegendName
     step: str = "P1Y"
     direction: Literal["forward", "backward"] = "forward"
 

@@ -51,7 +51,7 @@ def _defaults() -> dict[str, ClassOptions]:
 class PhenologyOptions(api.Options):
     """Options of ``phenology``: the legend, parameters of its classes, and the delay."""
 
-    legend: str
+    legend: api.LegendName
     direction: Literal["forward", "backward"] = "forward"
     tau_months: float = Field(default=1.0, gt=0, description="E-folding time of the leaves (months).")
     start: float = Field(default=1.0, ge=0, description="Leaf area index before the first month (m2 m-2).")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,9 +61,8 @@ class GeoTiffs:
     def name(self, year: int) -> str:
         return self.template.replace("{year}", str(year))
 
-    def _open(self, year: int) -> Any:
-        import rasterio
-
+    @contextmanager
+    def _open(self, year: int) -> Iterator[Any]:
         if not Path(self.name(year)).is_file():
             raise api.TimeError(
                 f"there is no stored map of {year}",
@@ -69,32 +70,23 @@ class GeoTiffs:
                 where="predictor 'replay', option path",
                 remedy="run within the years that are stored, in their step",
             )
-        try:
-            return rasterio.open(self.name(year))
-        except rasterio.RasterioIOError as error:
-            raise api.DataError("a stored map cannot be read", found=error, where=self.name(year)) from error
+        with api.open_geotiff(Path(self.name(year)), self.name(year)) as file:
+            if file.count > 1 and file.colorinterp[1].name != "alpha":
+                raise api.DataError(
+                    "a stored map has several bands", expected="1 band", found=file.count, where=self.name(year)
+                )
+            yield file
 
     def grid(self, year: int) -> api.LatLonGrid:
         with self._open(year) as file:
-            t = file.transform
-            if t.b or t.d or (file.crs is not None and not file.crs.is_geographic):
-                raise api.GridError(
-                    "a stored map is not on a grid of longitudes and latitudes",
-                    expected="a geographic reference system without rotation",
-                    found=f"{file.crs}, rotation {(t.b, t.d)}",
-                    where=self.name(year),
-                )
-            return api.LatLonGrid(t.c, t.a, file.width, t.f, t.e, file.height)
+            return api.read_geotiff_grid(file, self.name(year))
 
     def read(self, year: int, placed: api.Registration) -> NDArray[np.uint8]:
-        from rasterio.windows import Window
-
         with self._open(year) as file:
-            missing = file.nodata
 
             def codes(rows: slice, cols: slice) -> NDArray[np.uint8]:
-                values = file.read(1, window=Window.from_slices(rows, cols))
-                empty = np.isnan(values) if missing is None else (values == missing) | np.isnan(values)
+                values, missing = api.read_window(file, rows, cols)
+                empty = np.isnan(values) if missing is None else missing | np.isnan(values)
                 return _as_codes(np.where(empty, self.nodata, values), self.name(year))
 
             return placed.gather(codes, self.nodata, np.uint8)

@@ -26,7 +26,7 @@ class ReplayOptions(api.Options):
     """Options of ``replay``: path of the maps, and the legend, step and direction of the run."""
 
     path: Path = Field(description="GeoTIFFs with {year} in their name, or a Zarr store that a run wrote.")
-    legend: str
+    legend: api.LegendName
     step: str = "P1Y"
     direction: Literal["forward", "backward"] = "forward"
 

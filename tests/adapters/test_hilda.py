@@ -256,3 +256,13 @@ def test_real_window_is_a_slice_at_the_place_that_gdal_gives(real, sample_data):
 def test_real_map_under_the_plain_legend_is_refused(sample_data):
     with pytest.raises(DataError, match="44 means all forest"):
         adapter_of(sample_data / "hilda_plus" / "hilda_plus_2012_states_UK-v1-0-f_wgs84-nn.tif", legend="hilda-v1.0")
+
+
+def test_missing_years_are_told_and_each_file_is_read_in_its_own_order(tmp_path):
+    write_map(tmp_path / NAME.format(year=2000), CODES)
+    north = 55.0 - 3 * 0.0101
+    write_map(tmp_path / NAME.format(year=2003), CODES[::-1], north=north, steps=(0.0099, -0.0101))
+    adapter = adapter_of(tmp_path)
+    info = adapter.fields()["land_cover"]
+    assert (info.years, info.gaps) == ((2000, 2003), (2001, 2002))
+    np.testing.assert_array_equal(read(adapter, years=(2000, 2003)).land_cover, [CODES, CODES])

@@ -214,7 +214,7 @@ def test_days_counted_in_another_calendar_are_refused(tmp_path, calendar, years,
     """LUH3 counts days in noleap; here the file names another calendar."""
     steps = [(year - 850) * 365 + offset for year in years]
     path = days(tmp_path / "states.nc", [(year, 1, 1) for year in years], calendar, steps=steps)
-    with pytest.raises(TimeError, match=r"one place of the year|one step for each year") as error:
+    with pytest.raises(TimeError, match=r"drift through the year|one step for each year") as error:
         luh2(Luh2Options(states=path))
     assert str(path) in str(error.value)
 
@@ -227,10 +227,10 @@ def test_unknown_calendars_are_refused_by_name(tmp_path, calendar, units):
         ds["time"].calendar = calendar
     with pytest.raises(TimeError, match="unknown calendar") as error:
         luh2(Luh2Options(states=path))
-    assert f"found: {calendar}" in str(error.value)
+    assert f"found: '{calendar}'" in str(error.value)
 
 
-@pytest.mark.parametrize("units", ["months since 850-01-01", "seconds since 850-01-01", "years", "year as %Y.%f", ""])
+@pytest.mark.parametrize("units", ["years", "year as %Y.%f", ""])
 def test_other_units_of_time_are_refused_by_name(tmp_path, units):
     path = write_states(tmp_path / "states.nc", fractions(2), time_units=units)
     with pytest.raises(TimeError, match="not in the units of the LUH2 layout") as error:
@@ -286,7 +286,7 @@ def test_real_areas_of_2015_are_those_of_the_world(sample_data):
     assert float((total * carea).sum()) == pytest.approx(5.1006e14, rel=1e-4)
 
 
-@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
+@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
 @pytest.mark.parametrize("unlimited", [True, False])
 def test_truncated_classic_files_are_refused(tmp_path: Path, layout: str, unlimited: bool) -> None:
     """The netCDF library reads zeros from them without an error."""

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from ai4land_coupler import api
 from ai4land_coupler.api import Box, DataAdapter, DataError, FieldError, GridError, LatLonGrid, Request, TimeError
+from ai4land_coupler.inputs.adapters import NamedAdapter
+from ai4land_coupler.inputs.catalogue import Catalogue
 from ai4land_hilda.plugin import HildaOptions
 from ai4land_netcdf import axes, plugin
 from ai4land_netcdf.options import NetcdfOptions
@@ -356,6 +358,82 @@ def test_another_dimension_is_refused(tmp_path):
     with pytest.raises(DataError, match="dimension too many") as error:
         netcdf(NetcdfOptions(path=tmp_path / "a.nc", variables={"x": {"name": "cover", "kind": "fraction"}}))
     assert "each 'pft'" in str(error.value)
+    assert "select: {pft: VALUE}" in str(error.value)
+
+
+PARTS = np.random.default_rng(5).dirichlet(np.ones(4), (3, 6, 8)).transpose(0, 3, 1, 2)  # (time, part, lat, lon)
+
+
+def write_parts(path, dims=("time", "part", "lat", "lon"), values=PARTS):
+    """A variable ``cover`` with a dimension ``part`` of four, without a coordinate."""
+    with netCDF4.Dataset(write(path), "a") as ds:
+        ds.createDimension("part", 4)
+        ds.createVariable("cover", "f8", dims)[:] = values
+    return path
+
+
+def parts_of(path, wanted, kind="fraction"):
+    variable = {"name": "cover", "kind": kind, "select": {"part": wanted}}
+    return read(netcdf(NetcdfOptions(path=path, variables={"crop": variable}))).crop
+
+
+def test_a_further_dimension_is_selected_by_position(tmp_path):
+    path = write_parts(tmp_path / "a.nc")
+    for position in range(4):
+        np.testing.assert_allclose(parts_of(path, position), PARTS[:, position], rtol=1e-6)
+    np.testing.assert_allclose(parts_of(path, [0, 3]), PARTS[:, 0] + PARTS[:, 3], rtol=1e-6)
+    np.testing.assert_allclose(parts_of(path, [0, 1, 2, 3]), 1.0, rtol=1e-6)
+    last = write_parts(tmp_path / "b.nc", ("lon", "lat", "part", "time"), PARTS.transpose(3, 2, 1, 0))
+    np.testing.assert_allclose(parts_of(last, 2), PARTS[:, 2], rtol=1e-6)
+
+
+def test_a_further_dimension_is_selected_by_the_value_of_its_coordinate(tmp_path):
+    with netCDF4.Dataset(write_parts(tmp_path / "a.nc"), "a") as ds:
+        ds.createVariable("part", "f4", ("part",))[:] = [3, 2, 1, 0.1]
+    np.testing.assert_allclose(parts_of(tmp_path / "a.nc", 3), PARTS[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(parts_of(tmp_path / "a.nc", 0.1), PARTS[:, 3], rtol=1e-6)
+    with pytest.raises(DataError, match="finds 0 0 times along dimension 'part'") as error:
+        parts_of(tmp_path / "a.nc", 0)
+    assert "3, 2, 1, 0.1" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["characters", "texts", "flags", "own name"])
+def test_a_further_dimension_is_selected_by_name(tmp_path, kind):
+    names = ["primary_and_secondary", "pastures", "crops", "urban"]
+    with netCDF4.Dataset(write_parts(tmp_path / "a.nc"), "a") as ds:
+        if kind == "flags":
+            ds.createVariable("part", "i4", ("part",))[:] = [4, 3, 2, 1]
+            ds["part"].setncatts({"flag_values": np.arange(1, 5, dtype="i4"), "flag_meanings": " ".join(names[::-1])})
+        elif kind == "characters":  # as CMIP6 writes `landUse`: characters in an auxiliary coordinate
+            ds.createDimension("strlen", 30)
+            sector = ds.createVariable("sector", "S1", ("part", "strlen"))
+            sector[:] = netCDF4.stringtochar(np.array(names, "S30"))
+            ds["cover"].coordinates = "sector"
+        else:
+            sector = ds.createVariable("part" if kind == "own name" else "sector", str, ("part",))
+            sector[:] = np.array(names, object)
+            ds["cover"].coordinates = "sector" if kind == "texts" else ""
+    np.testing.assert_allclose(parts_of(tmp_path / "a.nc", "crops"), PARTS[:, 2], rtol=1e-6)
+    np.testing.assert_allclose(parts_of(tmp_path / "a.nc", ["urban", "crops"]), PARTS[:, 2] + PARTS[:, 3], rtol=1e-6)
+    with pytest.raises(DataError, match="finds 'crop' 0 times") as error:
+        parts_of(tmp_path / "a.nc", "crop")
+    assert "did you mean 'crops'?" in str(error.value)
+
+
+def test_a_selection_that_cannot_be_is_refused(tmp_path):
+    path = write_parts(tmp_path / "a.nc")
+    for wanted, match in ((4, "finds 4 0 times"), (-1, "finds -1 0 times"), (0.5, "finds 0.5 0 times")):
+        with pytest.raises(DataError, match=match) as error:
+            parts_of(path, wanted)
+        assert "a.nc" in str(error.value)
+        assert "from 0 to 3" in str(error.value)
+    for wanted, kind in (([0, 1], "density"), ([0, 1], "category"), ([], "fraction"), ([1, 1], "fraction")):
+        with pytest.raises(ValidationError):
+            parts_of(path, wanted, kind)
+    for dim, match in (("pft", "has no dimension 'pft'"), ("lat", "which is time, latitude or longitude")):
+        variable = {"name": "cover", "kind": "fraction", "select": {"part": 0, dim: 0}}
+        with pytest.raises(DataError, match=match):
+            netcdf(NetcdfOptions(path=path, variables={"crop": variable}))
 
 
 def test_the_examples_of_the_documentation_are_valid():
@@ -386,3 +464,40 @@ def test_real_cell_areas_are_whole_cells(sample_data):
 
 def test_the_earlier_import_path_of_the_axes_works():
     assert axes.read_years is api.read_years
+
+
+def test_the_years_between_two_files_are_told_as_gaps(tmp_path):
+    # 2000, 2001 in one file, 2004 in the other: the catalogue finds 2002 and 2003 before the first step
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(366 + 3 * 365,))
+    info = adapter_of(tmp_path / "a_*.nc").fields()["crop"]
+    assert (info.years, info.gaps) == ((2000, 2004), (2002, 2003))
+    with pytest.raises(TimeError, match="no forcing adapter has 'crop' for the year 2002") as error:
+        Catalogue("forcing", [NamedAdapter("netcdf", adapter_of(tmp_path / "a_*.nc"))]).find("crop", 2002)
+    assert "2000-2004 without 2002, 2003" in str(error.value)
+
+
+def test_files_whose_rows_run_opposite_ways_are_read_each_in_its_order(tmp_path):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:, ::-1], time=(731,), lat=GRID.lat[::-1], lon=GRID.lon + 360)
+    adapter = adapter_of(tmp_path / "a_*.nc")
+    assert adapter.grid() == GRID
+    np.testing.assert_allclose(read(adapter).crop, SHARES, rtol=1e-7)
+    np.testing.assert_allclose(read(adapter, GRID.sub(Box(1, 4, 2, 7))).crop, SHARES[:, 1:4, 2:7], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"lon": GRID.lon + 0.002}, r"centres differ by 0\.004 of a cell"),
+        ({"lat": GRID.lat + 0.1}, r"centres differ by 0\.2 of a cell"),
+        ({"lat": GRID.lat - 0.5}, "8 cells of one are not in the other"),
+        ({"lat": 55.75 - 0.25 * np.arange(6)}, "the cell sizes differ"),
+    ],
+)
+def test_the_difference_between_the_grids_of_two_files_is_told(tmp_path, change, match):
+    write(tmp_path / "a_1.nc", SHARES[:2], time=(0, 366))
+    write(tmp_path / "a_2.nc", SHARES[2:], time=(731,), **change)
+    with pytest.raises(GridError, match=match) as error:
+        adapter_of(tmp_path / "a_*.nc")
+    assert "a_2.nc" in str(error.value)

@@ -185,7 +185,7 @@ def test_luh3_scenarios_replace_the_history_from_their_first_year(use, tmp_path)
     adapter = ssp(SspOptions(folder=tmp_path, scenario="h-ext", history=history))
     assert [layout.where.rpartition("UofMD-")[2] for layout in adapter.series["states"].layouts] == [
         "landState-3-1-2_gn_2091-2096.nc",
-        "landState-h-3-1_gn_2094-2100.nc",
+        "landState-h-3-1-1_gn_2094-2100.nc",
         "landState-h-ext-3-1_gn_2100-2103.nc",
     ]
     assert [joint.year for joint in adapter.joints()] == [2094, 2100]

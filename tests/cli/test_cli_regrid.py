@@ -453,3 +453,76 @@ def test_xesmf_uses_our_weights_and_we_use_its(tmp_path, world):
     back, first = read_weights(tmp_path / "basic.nc"), read_weights(tmp_path / "w.nc")
     np.testing.assert_array_equal(back.row, first.row)
     np.testing.assert_allclose(back.values, first.values, rtol=0, atol=1e-15)
+
+
+# ---- grids of a file ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_grids(tmp_path) -> Path:
+    """A file with the points of t and those of u, half a cell farther east; the north of t is masked by `sea`."""
+    with netCDF4.Dataset(tmp_path / "two.nc", "w") as file:
+        for name, first in (("t", 5.0), ("u", 10.0)):
+            for axis, values, units in (
+                ("lat", np.arange(-80.0, 81, 10), "degrees_north"),
+                ("lon", np.arange(first, 360, 10), "degrees_east"),
+            ):
+                file.createDimension(f"{axis}_{name}", values.size)
+                made = file.createVariable(f"{axis}_{name}", "f8", (f"{axis}_{name}",))
+                made[:], made.units = values, units
+            file.createVariable(f"v{name}", "f8", (f"lat_{name}", f"lon_{name}"))[:] = 1.0
+        file.createVariable("sea", "i4", ("lat_t", "lon_t"))[:] = np.arange(17)[:, None] < 9
+    return tmp_path / "two.nc"
+
+
+def test_a_variable_selects_one_grid_of_a_file_and_a_mask_its_cells(tmp_path, two_grids):
+    refused = ai4land("weights", two_grids, "r36x18", "-o", tmp_path / "w.nc").exception
+    assert isinstance(refused, DataError)
+    assert "--variable" in str(refused.remedy)
+    for options, side, lon, masked in (
+        (("--variable", "vu"), "source", 10.0, 0),
+        (("-v", "vt", "--mask", "sea"), "source", 5.0, 8 * 36),
+        (("--source-variable", "vt", "--source-mask", "sea"), "source", 5.0, 8 * 36),
+        (("--variable", "vu"), "destination", 10.0, 0),
+        (("--destination-variable", "vt", "--destination-mask", "sea"), "destination", 5.0, 8 * 36),
+    ):
+        grids = (two_grids, "r36x18") if side == "source" else ("r36x18", two_grids)
+        done = ai4land("weights", *grids, *options, "-o", tmp_path / "w.nc", "--overwrite")
+        assert done.exit_code == 0, (done.output, done.exception)
+        grid = getattr(read_weights(tmp_path / "w.nc"), side)
+        assert grid.centre_lon[0] == lon
+        assert (grid.mask == 0).sum() == masked
+        assert (f"{masked} of 612 cells are masked and take no part" in done.output) == (masked > 0)
+    both = ai4land("weights", two_grids, two_grids, "--variable", "vt", "-o", tmp_path / "both.nc")
+    assert isinstance(both.exception, ConfigError)
+    assert "--source-variable" in str(both.exception)
+    given = ("--source-variable", "vt", "--destination-variable", "vu")
+    assert ai4land("weights", two_grids, two_grids, *given, "-o", tmp_path / "both.nc").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("two.nc", "r36x18", "--variable", "vz"), "lacks a variable"),
+        (("two.nc", "r36x18", "--variable", "vt", "--mask", "see"), "lacks a variable"),
+        (("r36x18", "r20x10", "--mask", "sea"), "not clear for which grid"),
+        (("r36x18", "r20x10", "--source-mask", "sea"), "a grid without a file has no variables"),
+    ],
+)
+def test_variables_and_masks_that_do_not_exist_are_refused(tmp_path, two_grids, monkeypatch, arguments, error):
+    monkeypatch.chdir(tmp_path)
+    caught = ai4land("weights", *arguments, "-o", "w.nc").exception
+    assert isinstance(caught, Ai4LandError)
+    assert error in str(caught)
+    assert caught.exit_code == 2
+
+
+def test_what_was_changed_in_a_grid_is_printed(tmp_path):
+    """A region without bounds: the notes, and the cells that get no value."""
+    path = source_data(tmp_path / "in.nc", x=(("lat", "lon"), np.ones(SHAPE), {}))
+    done = ai4land("weights", path, "r36x18", "-o", tmp_path / "w.nc")
+    assert done.exit_code == 0, done.output
+    assert f"source {path}: lat: edges half-way between equal steps" in done.output
+    file = read_weights(tmp_path / "w.nc")
+    empty = 648 - np.unique(file.row).size
+    assert (f"{empty} of 648 cells that take part get no value" in done.output) == (empty > 0)

@@ -80,9 +80,32 @@ class TestCalendar:
             HostCalendar().parse(moment)
 
     def test_seconds_of_a_day(self) -> None:
-        for seconds in (-1, 86400):
-            with pytest.raises(TimeError, match="time of day"):
+        for seconds in (-1, -0.5, 86401, 86400.5, np.nan):
+            with pytest.raises(TimeError, match=r"time of day|not a date"):
                 HostCalendar().parse((2015, 1, 1, seconds))
+
+    def test_clocks_that_drift(self) -> None:
+        """A time within 0.01 s of midnight is midnight; others stay as they are."""
+        noleap = HostCalendar("noleap")
+        for seconds in (86400, 86399.9999, np.nextafter(np.float32(86400), np.float32(0)), 86400.00001):
+            assert noleap.parse((2015, 12, 31, seconds)) == (2016, 1, 1, 0)
+            assert noleap.parse((2016, 2, 28, seconds)) == (2016, 3, 1, 0)
+        assert noleap.parse((2015, 1, 1, -1e-9)) == noleap.parse((2015, 1, 1, 1e-9)) == (2015, 1, 1, 0)
+        late = cftime.datetime(2015, 12, 31, 23, 59, 59, 999_990, calendar="noleap")
+        assert noleap.parse(late) == (2016, 1, 1, 0)
+        assert noleap.parse((2015, 1, 1, 86399.5)) == (2015, 1, 1, 86399.5)
+        assert str(HostDate(2015, 1, 1, 86399.5)) == "2015-01-01T23:59:59.5"
+        assert str(HostDate(2015, 1, 1, 12342.857142857143)) == "2015-01-01T03:25:42.857143"
+
+    def test_a_year_that_ends_just_before_midnight(self, raw: Raw) -> None:
+        component = realized(raw)
+        component.run((2015, 12, 31, 86399.98))
+        assert component.year == 2015
+        component.run((2015, 12, 31, 86399.9999))
+        assert component.year == 2016
+        assert component.date == (2016, 1, 1, 0)
+        component.run((2015, 12, 31, 86399.9999))  # the same date again
+        component.run((2016, 1, 1, 0.1 + 0.2))
 
     def test_a_date_of_another_calendar(self) -> None:
         with pytest.raises(TimeError, match="another calendar"):

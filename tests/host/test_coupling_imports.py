@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
+import cftime
 import needs
 import numpy as np
 import pytest
@@ -75,6 +77,43 @@ class TestMeans:
         window = ImportWindow(ImportInfo(NAME, "K", default=tuple(range(12)), missing="fill"))
         window.add(np.full(2, 280.0), HostDate(2015), HostDate(2015, 1, 21), calendar)
         np.testing.assert_array_equal(window.means(2016, 2, calendar)[:, 0], [280, *range(1, 12)])
+
+    @pytest.mark.parametrize("parts", [7, 13, 24, 240])
+    def test_steps_that_are_no_whole_seconds(self, parts: int) -> None:
+        """A value that grows by 1 a day: the mean of a month is the middle of its days, and no second is missing."""
+        calendar, window = HostCalendar("noleap"), ImportWindow(ImportInfo(NAME, "K"))
+        lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        day, last = 0, HostDate(2015)
+        for month, length in enumerate(lengths, 1):
+            for number in range(1, length + 1):
+                for part in range(1, parts + 1):
+                    until = calendar.parse((2015, month, number, part * 86400 / parts))
+                    window.add(np.full(1, float(day)), last, until, calendar)
+                    last = until
+                day += 1
+        middles = np.cumsum([0, *lengths[:-1]]) + (np.array(lengths) - 1) / 2
+        np.testing.assert_allclose(window.means(2016, 1, calendar)[:, 0], middles, rtol=1e-7)
+        assert [weight for _, weight in window.months.values()] == [86400 * length for length in lengths]
+
+    def test_a_clock_that_adds_a_tenth_of_an_hour(self) -> None:
+        calendar, window = HostCalendar("noleap"), ImportWindow(ImportInfo(NAME, "K"))
+        start, hours, last = cftime.datetime(2015, 1, 1, calendar="noleap"), 0.0, HostDate(2015)
+        for _ in range(365 * 240):
+            hours += 0.1
+            date = calendar.parse(start + datetime.timedelta(hours=hours))
+            window.add(np.full(1, 280.0), last, date, calendar)
+            last = date
+        assert last == (2016, 1, 1, 0)
+        np.testing.assert_allclose(window.means(2016, 1, calendar), 280.0, rtol=1e-12)
+
+    def test_a_missing_minute_is_found(self) -> None:
+        calendar, window = HostCalendar("360_day"), ImportWindow(ImportInfo(NAME, "K"))
+        for month in range(1, 13):
+            window.add(
+                np.full(1, 280.0), HostDate(2015, month, 1, 60 * (month == 3)), _first_of(2015, month + 1), calendar
+            )
+        with pytest.raises(FieldError, match=r"2015-03 \(29.999306 of 30 days\)"):
+            window.means(2016, 1, calendar)
 
 
 def _first_of(year: int, month: int) -> HostDate:

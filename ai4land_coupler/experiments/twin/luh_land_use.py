@@ -6,6 +6,7 @@ exact in float32: the next state is exactly the state plus the transitions to it
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -31,6 +32,23 @@ _THINNED = (("secmf", "secdf", 64), ("secyf", "secdf", 128), ("secnf", "secdn", 
 _SHIFTING = 32
 
 
+class _Fields(Mapping[str, Array]):
+    """Fields at other years. They are made when they are asked for: a thousand years of all transitions are large."""
+
+    def __init__(self, fields: Mapping[str, Array], index: Whole, factors: Whole | None = None) -> None:
+        self._fields, self._index, self._factors = fields, index, factors
+
+    def __getitem__(self, name: str) -> Array:
+        values = self._fields[name][self._index]
+        return values if self._factors is None else values * self._factors[:, None, None].astype(np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
 @dataclass(frozen=True)
 class LandUse:
     """Land use by kind and name: (year, lat, lon); static fields (lat, lon); float32, NaN where missing.
@@ -43,10 +61,10 @@ class LandUse:
 
     grid: LatLonGrid
     years: tuple[int, ...]
-    states: dict[str, Array]
-    transitions: dict[str, Array]
-    management: dict[str, Array]
-    static: dict[str, Array]
+    states: Mapping[str, Array]
+    transitions: Mapping[str, Array]
+    management: Mapping[str, Array]
+    static: Mapping[str, Array]
 
     def part(self, first: int, last: int) -> LandUse:
         """The years from ``first`` to ``last``."""
@@ -63,20 +81,44 @@ class LandUse:
         """The same land use with another first year."""
         return replace(self, years=tuple(range(first, first + len(self.years))))
 
+    def retimed(self, first: int, source: Sequence[int]) -> LandUse:
+        """Land use whose years from ``first`` on are the years ``source`` of this one.
 
-def land_use_of(report: TwinReport, luh3: bool = False) -> LandUse:
+        Parameters
+        ----------
+        source:
+            Each year is that of the entry before or the one after it. In a year that is repeated, no land changes.
+        """
+        index = np.array([self.years.index(year) for year in source])
+        moves = np.diff(index)
+        if not np.isin(moves, (0, 1)).all():
+            raise ValueError(f"the years must not go back, and not skip a year: {source}")
+        # The last year has no transitions; they are not used, because a step that starts there only repeats it.
+        start = np.minimum(index[:-1], len(self.years) - 2)
+        return replace(
+            self,
+            years=tuple(range(first, first + index.size)),
+            states=_Fields(self.states, index),
+            transitions=_Fields(self.transitions, start, moves),
+            management=_Fields(self.management, index),
+        )
+
+
+def land_use_of(report: TwinReport, luh3: bool = False, plantations: bool = True) -> LandUse:
     """The land use of a twin, with all years.
 
     Parameters
     ----------
     luh3:
         Use the plantations and management variables of LUH3 instead of LUH2.
+    plantations:
+        A quarter of the secondary forest is plantations. If false, there are none, as in the published history.
     """
     grid, years, raw = _states(report)
     missing = np.isnan(raw["primf"])
     whole = _quantised({n: np.nan_to_num(raw[n]) for n in FRACTIONS})
     if luh3:
-        whole["pltns"] = whole["secdf"] // 4
+        whole["pltns"] = whole["secdf"] // 4 if plantations else np.zeros_like(whole["secdf"])
         whole["secdf"] = whole["secdf"] - whole["pltns"]
     static = _static(report)
     states = {n: _fraction(v, missing) for n, v in whole.items()}

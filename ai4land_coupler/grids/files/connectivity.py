@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.grids.files.variables import GridFile
+from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
 from ai4land_coupler.grids.polygons import Polygons
 
 Floats = NDArray[np.float64]
+
+#: A dimension of at most this length may count the corners of cells; a longer one counts cells.
+_MOST_CORNERS = 12
 
 
 def corners_of(conn: NDArray[np.int64], node_lon: Floats, node_lat: Floats, where: object) -> tuple[Floats, Floats]:
@@ -35,11 +38,69 @@ def corners_of(conn: NDArray[np.int64], node_lon: Floats, node_lat: Floats, wher
     return lon, lat
 
 
-def _zero_based(file: GridFile, name: str, default_start: int) -> NDArray[np.int64]:
-    """0-based connectivity. Missing or negative values become -1."""
+def _zero_based(file: GridFile, name: str, default_start: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """0-based connectivity, where missing or smaller values become -1; and which values were smaller."""
     values = file.values(name)
-    start = int(getattr(file.variables[name], "start_index", default_start))
-    return np.where(np.isnan(values) | (values < start), -1, np.nan_to_num(values) - start).astype(np.int64)
+    start = int(np.ravel(getattr(file.variables[name], "start_index", default_start))[0])
+    low = values < start
+    return np.where(np.isnan(values) | low, -1, np.nan_to_num(values) - start).astype(np.int64), low
+
+
+def _refuse_low(file: GridFile, name: str, conn: NDArray[np.int64], low: NDArray[np.bool_], nodes: int) -> None:
+    """Refuse nodes that come before the first one, unless they mark unused corners at the end of cells.
+
+    Parameters
+    ----------
+    conn, low:
+        0-based connectivity (n, k), and which of its values are smaller than the first node.
+    """
+    if not low.any():
+        return
+    used = conn >= 0
+    after = np.cumsum(used[:, ::-1], axis=1)[:, ::-1] > 0
+    inside = low & after
+    start = int(np.ravel(getattr(file.variables[name], "start_index", 0))[0])
+    if inside.any() or (start == 1 and conn.max() < nodes - 1):
+        raise DataError(
+            "a cell has a node that does not exist",
+            expected=f"nodes {start} to {nodes - 1 + start}; smaller numbers only for unused corners at a cell's end",
+            found=f"{int(low.sum())} smaller numbers, {int(inside.sum())} of them before other corners of a cell;"
+            f" largest node {conn.max() + start}",
+            where=f"{file.path}: {name}",
+            remedy="check the index of the first node (start_index); mark unused corners with _FillValue",
+        )
+
+
+def _faces_first(file: GridFile, topology: str, faces: str) -> tuple[bool, str | None]:
+    """Whether the first dimension of a connectivity counts the faces (UGRID: ``face_dimension``), and a note.
+
+    Without ``face_dimension``, the dimension of face coordinates or of data on faces decides. Without those, the
+    first dimension counts the faces, unless it is short and the other one is long.
+    """
+    first, second = file.variables[faces].dimensions
+    told = file.attribute(topology, "face_dimension")
+    if told and told not in (first, second):
+        raise DataError(
+            "the dimension of the faces of a mesh is unknown",
+            expected=f"face_dimension {first} or {second}",
+            found=told,
+            where=f"{file.path}: {topology}",
+        )
+    if told:
+        return told == first, None
+    names = file.attribute(topology, "face_coordinates").split()
+    names += [
+        name
+        for name in file.variables
+        if file.attribute(name, "mesh") == topology and file.attribute(name, "location") == "face"
+    ]
+    on_faces = {dim for name in names if name in file.variables for dim in file.variables[name].dimensions}
+    if (first in on_faces) != (second in on_faces):
+        return first in on_faces, None
+    rows, columns = file.variables[faces].shape
+    if rows <= _MOST_CORNERS < columns:
+        return False, f"{faces} is taken as (corners, faces): {rows} corners of {columns} faces"
+    return True, None
 
 
 def read_ugrid(file: GridFile) -> Polygons | None:
@@ -58,19 +119,28 @@ def read_ugrid(file: GridFile) -> Polygons | None:
             "a file holds several meshes",
             found=", ".join(names),
             where=file.path,
-            remedy="name a data variable, whose mesh is taken",
+            remedy=f"name a data variable, whose mesh is taken: {NAME_A_VARIABLE}",
         )
     topology = names[0]
     faces = file.attribute(topology, "face_node_connectivity")
-    conn = _zero_based(file, faces, 0)
-    dimension = file.attribute(topology, "face_dimension")
-    if dimension and file.variables[faces].dimensions[0] != dimension:
-        conn = conn.T
-    lon, lat = corners_of(conn, *_lon_lat(file, topology, "node_coordinates"), file.path)
+    if faces not in file.variables or file.variables[faces].ndim != 2:
+        raise DataError(
+            "the connectivity of a mesh cannot be used",
+            expected="face_node_connectivity names a variable (faces, corners)",
+            found=faces if faces not in file.variables else f"{faces} {file.variables[faces].shape}",
+            where=f"{file.path}: {topology}",
+        )
+    conn, low = _zero_based(file, faces, 0)
+    first, note = _faces_first(file, topology, faces)
+    if not first:
+        conn, low = conn.T, low.T
+    node_lon, node_lat = _lon_lat(file, topology, "node_coordinates")
+    lon, lat = corners_of(conn, node_lon, node_lat, file.path)
+    _refuse_low(file, faces, conn, low, node_lon.size)
     centres: tuple[Floats | None, Floats | None] = (None, None)
     if file.attribute(topology, "face_coordinates"):
         centres = _lon_lat(file, topology, "face_coordinates")
-    return Polygons(lon, lat, file.taken((len(lon),)), *centres)
+    return Polygons(lon, lat, file.taken((len(lon),)), *centres, notes=(note,) if note else ())
 
 
 def _lon_lat(file: GridFile, topology: str, key: str) -> tuple[Floats, Floats]:
@@ -118,7 +188,7 @@ def read_esmf_mesh(file: GridFile) -> Polygons | None:
             found=nodes.shape,
             where=file.path,
         )
-    conn = _zero_based(file, "elementConn", 1)
+    conn = _zero_based(file, "elementConn", 1)[0]
     count = file.values("numElementConn").astype(np.int64)
     if conn.ndim == 1:
         conn = _ragged(conn, count, file)
@@ -129,8 +199,17 @@ def read_esmf_mesh(file: GridFile) -> Polygons | None:
             found=f"{count.size} counts up to {count.max(initial=0)}",
             where=file.path,
         )
-    conn[np.arange(conn.shape[1]) >= count[:, None]] = -1
+    beyond = np.arange(conn.shape[1]) >= count[:, None]
+    conn[beyond] = -1
     lon, lat = corners_of(conn, nodes[:, 0], nodes[:, 1], file.path)
+    if (conn[~beyond] < 0).any():
+        raise DataError(
+            "a cell has a node that does not exist",
+            expected="as many nodes in elementConn as numElementConn says, numbered from 1 or from start_index",
+            found=f"{int((conn[~beyond] < 0).sum())} missing or smaller numbers",
+            where=f"{file.path}: elementConn",
+            remedy="set start_index to 0 if the nodes are numbered from 0",
+        )
     centres: tuple[Floats | None, Floats | None] = (None, None)
     if "centerCoords" in file.variables:
         values = file.degrees("centerCoords")

@@ -7,7 +7,7 @@ from pathlib import Path
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.coverage import Expect
-from ai4land_coupler.grids.files import cf, connectivity, corners, mpas
+from ai4land_coupler.grids.files import cf, connectivity, corners, healpix, mpas
 from ai4land_coupler.grids.files.variables import GridFile
 from ai4land_coupler.grids.generated import generated_mesh
 from ai4land_coupler.grids.mesh import Edges, Mesh
@@ -20,6 +20,7 @@ _LAYOUTS = (
     mpas.read_mpas,
     corners.read_scrip,
     corners.read_icon,
+    healpix.read_healpix,
     cf.read_cf,
 )
 
@@ -33,15 +34,16 @@ def read_mesh(
 ) -> Mesh:
     """Read a grid file of any known layout, or make a grid from its name.
 
-    Known layouts are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``) and CF. CF grids are rectilinear,
-    curvilinear and unstructured cells with bounds, regular and Gaussian axes without bounds, and rotated poles
-    (docs/grids.md). Cells are numbered in the order of the file, the last dimension fastest.
+    Known layouts are UGRID, ESMF mesh, MPAS, SCRIP, ICON (``clon_vertices``), HEALPix and CF. CF grids are rectilinear
+    and curvilinear cells with or without bounds, unstructured cells with bounds, and rotated poles (docs/grids.md).
+    Cells are numbered in the order of the file, the last dimension fastest. ``Mesh.notes`` tells what was changed,
+    computed or left out.
 
     Parameters
     ----------
     path:
-        A file, or the name of a grid if no such file exists: ``O80``, ``F32``, ``r360x180``, ``ne30pg2``, ``ico5``
-        (:func:`ai4land_coupler.grids.generated_mesh`).
+        A file, or the name of a grid if no such file exists: ``O80``, ``F32``, ``r360x180``, ``hp32``, ``ne30pg2``,
+        ``ico5`` (:func:`ai4land_coupler.grids.generated_mesh`).
     edges:
         Kind of edges. Default: ``latlon`` if every edge is part of a meridian or a parallel, else ``great_circle``.
     variable:
@@ -66,13 +68,15 @@ def read_mesh(
         if made is None:
             raise DataError(
                 "a grid file is missing",
-                expected="a file, or the name of a grid: O80, F32, r360x180, global_0.5, ne30pg2, ico5",
+                expected="a file, or the name of a grid: O80, N80, F32, n80, t63grid, r360x180,"
+                " global_0.5, hp32, ne30pg2, ico5",
                 where=path,
             )
         return made
     with open_netcdf(path, what="a grid file") as dataset:
         dataset.set_auto_maskandscale(False)
         file = GridFile(dataset, path, variable, mask)
+        file.check_names()
         for layout in _LAYOUTS:
             polygons = layout(file)
             if polygons is not None:
@@ -81,7 +85,8 @@ def read_mesh(
             raise DataError(
                 "a grid file has no cells of a known layout",
                 expected="UGRID (cf_role mesh_topology), ESMF mesh (nodeCoords, elementConn),"
-                " MPAS (verticesOnCell), SCRIP (grid_corner_lon), ICON (clon_vertices), or CF latitudes and longitudes",
+                " MPAS (verticesOnCell), SCRIP (grid_corner_lon), ICON (clon_vertices),"
+                " HEALPix (grid_mapping_name healpix), or CF latitudes and longitudes in degrees or radians",
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )

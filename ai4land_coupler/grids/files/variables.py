@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import DataError, nearest
+from ai4land_coupler.files.netcdf import read_values
 
 #: Larger values are fill values, even without a fill value attribute (the default of netCDF is 9.97e36).
 _MISSING_ABOVE = 1e15
+
+#: How a user names the variable whose grid is read, for remedies.
+NAME_A_VARIABLE = "--variable of ai4land weights, variable: of the grid in hosts:, or variable= of read_mesh"
 
 #: Steradians per unit of area, for the units that occur in grid files.
 _STERADIANS = {
@@ -38,20 +42,20 @@ class GridFile:
     def variables(self) -> Mapping[str, Any]:
         return self.dataset.variables  # type: ignore[no-any-return]
 
+    def check_names(self) -> None:
+        """Refuse a data variable or a mask that is not in the file."""
+        for name in (self.variable, self.mask):
+            if name is not None:
+                self._known(name)
+
     def attribute(self, name: str, key: str) -> str:
         """An attribute as text without outer blanks. Empty if the attribute does not exist."""
         return str(getattr(self.variables[name], key, "")).strip()
 
     def values(self, name: str) -> NDArray[np.float64]:
         """All values of a variable as float64, unpacked, with NaN for missing values."""
-        variable = self._known(name)
-        data = np.array(variable[:], np.float64)
-        missing = ~(np.abs(data) < _MISSING_ABOVE)
-        for key in ("_FillValue", "missing_value"):
-            if hasattr(variable, key):
-                missing |= np.isin(data, np.asarray(getattr(variable, key), np.float64))
-        data = data * float(getattr(variable, "scale_factor", 1.0)) + float(getattr(variable, "add_offset", 0.0))
-        return np.where(missing, np.nan, data)
+        values = read_values(self._known(name))
+        return np.where(np.abs(values) < _MISSING_ABOVE, values, np.nan)
 
     def degrees(self, name: str, units_of: str | None = None) -> NDArray[np.float64]:
         """Read an angle in degrees. Bounds without units have the units of ``units_of``, as in CF.

@@ -45,7 +45,7 @@ class YacRegridder(Regridder):
     single_rank = True
 
     def __init__(self, options: YacRegridOptions | None = None) -> None:
-        self._options = options or YacRegridOptions()
+        self.options = options or YacRegridOptions()
 
     @property
     def version(self) -> str:
@@ -84,7 +84,7 @@ class YacRegridder(Regridder):
         check_request("YAC", self.methods, method, norm)
         validate(source, comm)
         validate(destination, comm)
-        found = built_in_weights(source, destination, method, norm, self._options, comm)
+        found = built_in_weights(source, destination, method, norm, self.options, comm)
         return found or self._conservative(source, destination, norm, comm)
 
     def _conservative(self, source: Mesh, destination: Mesh, norm: Norm, comm: Any) -> LocalWeights:

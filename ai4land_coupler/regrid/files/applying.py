@@ -12,8 +12,10 @@ import numpy as np
 import xarray as xr
 
 from ai4land_coupler.errors import ConfigError, DataError, FieldError
+from ai4land_coupler.files.cf_values import ENCODING_ATTRIBUTES
+from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.regrid.files.averaging import Averaging, Missing, Rule
-from ai4land_coupler.regrid.files.fields import ENCODING, Field, find_fields, open_fields
+from ai4land_coupler.regrid.files.fields import Field, find_fields
 from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid
 from ai4land_coupler.regrid.files.output import Output, open_output
 from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
@@ -89,7 +91,7 @@ def regrid_file(
             "the largest share needs the areas of overlaps", expected="method conservative", found=file.method,
             where=weights,
         )  # fmt: skip
-    with open_fields(source) as dataset:
+    with open_raw(source) as dataset:
         fields = find_fields(dataset, file.source, variables, source)
         n_source = int(np.prod([dataset.sizes[dim] for dim in fields[0].grid_dims]))
         averaging = Averaging(file, n_source, rule, missing, min_share)
@@ -154,7 +156,9 @@ def _copy(out: Output, dataset: xr.Dataset, fields: list[Field], grid: OutputGri
 
 
 def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, file: WeightFile, rule: Rule) -> None:
-    attrs = {key: value for key, value in field.array.attrs.items() if key not in ENCODING | _GRID_ATTRIBUTES}
+    attrs = {
+        key: value for key, value in field.array.attrs.items() if key not in ENCODING_ATTRIBUTES | _GRID_ATTRIBUTES
+    }
     other = [name for name in str(field.array.attrs.get("coordinates", "")).split() if name not in ("lat", "lon")]
     known = [n for n in other if n in dataset.variables and not set(dataset[n].dims) & set(field.grid_dims)]
     coordinates = " ".join([*known, grid.coordinates]).strip()

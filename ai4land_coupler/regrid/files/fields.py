@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,36 +11,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ai4land_coupler.errors import DataError, FieldError, GridError, nearest
-from ai4land_coupler.files.netcdf import refuse_truncated
+from ai4land_coupler.errors import FieldError, GridError, nearest
+from ai4land_coupler.files.cf_values import decode_values, is_packed
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.weight_files.read import GridSide
 
-#: Attributes that describe how values are stored.
-ENCODING = frozenset(
-    {"_FillValue", "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range"}
-)
-_PACKING = frozenset({"scale_factor", "add_offset"})
 #: Share of the cells whose points may differ, because their points were mended when the grid was read.
 _ODD_SHARE = 0.01
-
-
-@contextmanager
-def open_fields(path: Path) -> Iterator[xr.Dataset]:
-    """Open a netCDF file or Zarr store without decoding or loading values."""
-    if not path.exists():
-        raise DataError("the input is missing", where=path)
-    raw: dict[str, Any] = {"decode_cf": False, "chunks": None}
-    try:
-        if path.is_dir():
-            dataset = xr.open_zarr(path, consolidated=False, **raw)
-        else:
-            refuse_truncated(path)
-            dataset = xr.open_dataset(path, engine="netcdf4", cache=False, **raw)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError("the input cannot be read as netCDF or Zarr", found=error, where=path) from error
-    with dataset:
-        yield dataset
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,7 @@ class Field:
 
     @property
     def packed(self) -> bool:
-        return bool(_PACKING & set(self.array.attrs))
+        return is_packed(self.array.attrs) or "_Unsigned" in self.array.attrs
 
     def missing_values(self) -> list[Any]:
         """Stored values that mean a missing value."""
@@ -86,11 +62,7 @@ class Field:
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float64]:
         """Values in float64, unpacked; NaN where they are missing."""
-        values = stored.astype(np.float64)
-        for missing in self.missing_values():
-            values[stored == stored.dtype.type(missing)] = np.nan
-        scale, offset = self.array.attrs.get("scale_factor", 1.0), self.array.attrs.get("add_offset", 0.0)
-        return values if (scale, offset) == (1.0, 0.0) else values * float(scale) + float(offset)
+        return decode_values(stored, self.array.attrs, f"variable {self.name!r}").astype(np.float64, copy=False)
 
 
 def find_fields(dataset: xr.Dataset, source: GridSide, wanted: Sequence[str], where: Path) -> list[Field]:

@@ -11,19 +11,25 @@ import numpy as np
 
 from ai4land_coupler.api import Mesh, Method, Norm
 from ai4land_coupler.errors import Ai4LandError, ConfigError
-from ai4land_coupler.grids import partition, read_mesh
+from ai4land_coupler.grids import partition
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_coupler.regrid.auto import resolve
+from ai4land_coupler.regrid.files.inputs import GridInput, Pair, check_memory, huge_pair, mesh_notes, product_notes
+from ai4land_coupler.regrid.methods.built_in import RegridOptions
 from ai4land_coupler.regrid.methods.closed_form import value_places
+from ai4land_coupler.regrid.methods.products import ProductWeights
 from ai4land_coupler.regrid.weight_files.gather import gather_weights
 from ai4land_coupler.regrid.weight_files.read import Layout, read_weights
 from ai4land_coupler.regrid.weight_files.write import write_weights
+from ai4land_coupler.regrid.weight_files.write_slices import write_product_weights
 from ai4land_coupler.version import __version__
 
 #: Called at each step with (steps done, number of steps, name of the next step).
 Progress = Callable[[int, int, str], None]
+#: Called with a line for the user.
+Report = Callable[[str], None]
 
 
 def make_weights(
@@ -39,6 +45,9 @@ def make_weights(
     overwrite: bool = False,
     comm: Any = None,
     progress: Progress = lambda done, total, what: None,
+    variables: tuple[str | None, str | None] = (None, None),
+    masks: tuple[str | None, str | None] = (None, None),
+    report: Report = lambda text: None,
 ) -> int:
     """Make regrid weights and write them. Collective over ``comm``.
 
@@ -52,6 +61,11 @@ def make_weights(
         Regridding backend by its registered name, or ``auto``.
     layout:
         Layout of the file (:mod:`ai4land_coupler.regrid.weight_files.read`).
+    variables, masks:
+        For the source and the destination: data variable whose grid is read, and mask
+        (:func:`ai4land_coupler.grids.read_mesh`).
+    report:
+        Called on rank 0 with each change that was made to a grid, and with the number of cells that take no part.
 
     Returns
     -------
@@ -60,20 +74,43 @@ def make_weights(
     Raises
     ------
     Ai4LandError
-        On every rank: grids that cannot be read or regridded, a file that exists, a full disk.
+        On every rank: grids that cannot be read or regridded, grids that need more memory than there is, a file that
+        exists, a full disk.
+
+    Conservative weights between huge rectilinear grids (:data:`inputs.LISTED`) are made without a list of their cells,
+    by rank 0 alone (:mod:`ai4land_coupler.regrid.methods.products`).
     """
     ranks = Communicator(comm)
+    history = {"history": f"ai4land weights {source} {destination}, ai4land_coupler {__version__}"}
     try:
         with ranks.guard():
             _check_output(output, overwrite)
-            regridder = load_plugins().create(
-                "regridder", resolve(backend, ranks.size), dict(options or {}), "--backend"
+            named = resolve(backend, ranks.size)
+            regridder = load_plugins().create("regridder", named, dict(options or {}), "--backend")
+            inputs = (
+                GridInput("source", source, variables[0], masks[0]),
+                GridInput("destination", destination, variables[1], masks[1]),
             )
+            for given in inputs:
+                given.check()
+            products = method == "conservative" and _in_closed_form(regridder)
+            pair = huge_pair(*inputs) if products and ranks.rank == 0 else None
+            if pair is None:
+                check_memory(*inputs, method, ranks.size)
+        if ranks.bcast(pair is not None):
+            with ranks.guard():
+                count = (
+                    0
+                    if pair is None
+                    else _write_products(pair, inputs, norm, output, layout, history, progress, report)
+                )
+            return int(ranks.bcast(count))
+        with ranks.guard():
             progress(0, 4, f"reading {source}")
-            whole, dims = [read_mesh(source)], []
+            whole, dims = [inputs[0].read()], []
             dims.append(grid_dims(whole[0], source))
             progress(1, 4, f"reading {destination}")
-            whole.append(read_mesh(destination))
+            whole.append(inputs[1].read())
             dims.append(grid_dims(whole[1], destination))
         here, there = (partition(mesh, ranks.rank, ranks.size) for mesh in whole)
         progress(2, 4, "making weights")
@@ -83,10 +120,10 @@ def make_weights(
         count, error = 0, None
         try:
             if gathered is not None:
-                history = f"ai4land weights {source} {destination}, ai4land_coupler {__version__}"
-                facts = {**gathered.attributes, "history": history}
-                write_weights(output, replace(gathered, attributes=facts), layout)
+                write_weights(output, replace(gathered, attributes={**gathered.attributes, **history}), layout)
                 count = gathered.row.size
+                for text in mesh_notes(gathered, whole, inputs):
+                    report(text)
         except Ai4LandError as caught:
             error = caught
         agree(error, ranks.mpi)
@@ -94,6 +131,33 @@ def make_weights(
         return int(ranks.bcast(count))
     finally:
         ranks.free()
+
+
+def _in_closed_form(regridder: Any) -> bool:
+    """Whether a backend leaves conservative weights between boxes of longitude and latitude to our own code."""
+    options = getattr(regridder, "options", None)
+    return isinstance(options, RegridOptions) and options.closed_form
+
+
+def _write_products(
+    pair: Pair,
+    inputs: tuple[GridInput, GridInput],
+    norm: Norm,
+    output: Path,
+    layout: Layout,
+    history: dict[str, Any],
+    progress: Progress,
+    report: Report,
+) -> int:
+    """Make and write the weights between two huge rectilinear grids, on one rank. Returns their number."""
+    weights = ProductWeights.between(*pair, norm)
+    for text in product_notes(weights, inputs):
+        report(text)
+
+    def step(done: int, total: int) -> None:
+        progress(done, total, f"writing {output.name}")
+
+    return write_product_weights(output, weights, layout, history, step)
 
 
 def convert_weights(path: Path, output: Path, layout: Layout = "esmf", overwrite: bool = False) -> int:
