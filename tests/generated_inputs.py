@@ -22,7 +22,9 @@ CATEGORIES = np.array([11, 22, 55])
 NORTH = ("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN", "degrees", "degree", "radian")
 EAST = tuple(units.replace("north", "east").replace("N", "E") for units in NORTH)
 CHOICES: dict[str, Sequence[Any]] = {
-    "format": ("NETCDF4", "NETCDF4_CLASSIC", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "zarr2", "zarr3"),
+    "format": (
+        "NETCDF4", "NETCDF4_CLASSIC", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "zarr2", "zarr3",
+    ),
     "coordinates": ("f8", "f8", "f4", "i4", "i2"),
     "units": (*range(len(NORTH)), None),  # the place in NORTH and EAST; None: no attribute
     "standard_names": (True, False),
@@ -38,7 +40,11 @@ CHOICES: dict[str, Sequence[Any]] = {
     "shape": ("axes", "axes", "axes", "two", "list"),
     "storage": ("f4", "f8", "i2", "offset", "u1", "unsigned", "text"),
     "missing": ("none", "fill", "missing", "other", "words", "range", "unpacked", "max", "undeclared", "nan", "both"),
-    "time": ("standard", "noleap", "360_day", "proleptic_gregorian", "none", "lost", "years", "plain", "absolute", "bounds", "hours", None),
+    # none: the standard calendar without its name; lost: days without leap days, without the name of a calendar
+    "time": (
+        "standard", "noleap", "360_day", "proleptic_gregorian", "none", "lost", "years", "plain", "absolute", "bounds",
+        "hours", None,
+    ),
     "place": ((1, 1), (7, 1), (12, 31)),
     "since": ("1850-01-01", "2015-01-01", "0850-01-01"),
     "shift": (0.0,) * 12 + (0.02, 0.05, 0.1, 0.25, 0.5, 0.75),
