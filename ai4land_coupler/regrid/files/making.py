@@ -93,8 +93,6 @@ def make_weights(
                 GridInput("source", source, variables[0], masks[0]),
                 GridInput("destination", destination, variables[1], masks[1]),
             )
-            for given in inputs:
-                given.check()
             products = method == "conservative" and _in_closed_form(regridder)
             pair = huge_pair(*inputs) if products and ranks.rank == 0 else None
             if pair is None:
