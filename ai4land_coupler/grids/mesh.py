@@ -169,6 +169,19 @@ def merge_corners(mesh: Mesh) -> Mesh:
     )
 
 
+def mend_rounding(mesh: Mesh) -> Mesh:
+    """Mend rounding of single precision: latitudes just beyond a pole, and last corners that are the first ones again.
+
+    A malformed mesh comes back as it is: :func:`ai4land_coupler.grids.checks.validate` says what is wrong with it.
+    """
+    lon, lat = mesh.corner_lon, mesh.corner_lat
+    if lat.ndim != 2 or lon.shape != lat.shape or lat.shape[1] < 3 or len(mesh.mask) != len(lat):
+        return mesh
+    if (np.abs(lat) > 90.0).any():
+        mesh = replace(mesh, corner_lat=to_pole(lat))
+    return open_polygons(mesh)
+
+
 def open_polygons(mesh: Mesh) -> Mesh:
     """Drop the last corner of all cells if it is the first one again in each of them, but for rounding.
 

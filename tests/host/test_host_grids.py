@@ -12,7 +12,8 @@ from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
-from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.grids import icosahedral_mesh, latlon_mesh
+from ai4land_coupler.grids.hash import grid_hash
 
 needs.yac()
 
@@ -50,3 +51,16 @@ def test_overlapping_host_cells_are_refused(component):
         component.realize()
     component.set_grid(mesh)
     component.realize()
+
+
+def test_host_cells_in_single_precision_may_pass_the_pole_and_close_their_polygons(component):
+    """As a C or Fortran host gives them: degrees in double precision that were radians in single precision."""
+    ico = icosahedral_mesh(3, "ico")
+    lat = np.where(np.abs(ico.corner_lat) == 90, np.sign(ico.corner_lat) * 90.0000025, ico.corner_lat)
+    lon, lat = (np.c_[values, values[:, 0] + 1e-6] for values in (ico.corner_lon, lat))
+    component.set_grid(replace(ico, corner_lat=ico.corner_lat * 1.001))
+    with pytest.raises(GridError, match="out of range"):
+        component.realize()
+    component.set_grid(replace(ico, corner_lon=lon, corner_lat=lat))
+    component.realize()
+    assert grid_hash(component.hosts["host"].mesh) == grid_hash(ico)
