@@ -206,6 +206,22 @@ def open_polygons(mesh: Mesh) -> Mesh:
     return replace(mesh, corner_lon=lon, corner_lat=lat)
 
 
+def centres_outside(mesh: Mesh) -> NDArray[np.bool_]:
+    """Convex cells whose given centre lies outside of their corners by more than a twentieth of their radius, (n,)."""
+    lon, lat = mesh.centre_lon, mesh.centre_lat
+    if lon is None or lat is None or mesh.size == 0:
+        return np.zeros(mesh.size, bool)
+    points, following = unit_vectors(mesh.corner_lon, mesh.corner_lat), unit_vectors(*next_corners(mesh))
+    count = np.maximum((~np.isnan(mesh.corner_lat)).sum(axis=1), 1)
+    radius = np.sqrt(
+        np.nanmax(((points - np.nansum(points, axis=1)[:, None] / count[:, None, None]) ** 2).sum(2), axis=1)
+    )
+    normal = np.cross(points, following - points)
+    with np.errstate(invalid="ignore"):
+        inside = (normal * unit_vectors(lon, lat)[:, None]).sum(axis=2) / np.linalg.norm(normal, axis=2)
+    return np.asarray(np.nanmin(inside, axis=1) < -0.05 * radius)
+
+
 def centres_off(mesh: Mesh) -> NDArray[np.bool_]:
     """Cells whose given centre is more than twice their radius away from the middle of the corners, (n,).
 
