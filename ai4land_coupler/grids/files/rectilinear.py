@@ -49,6 +49,7 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
         if names is None:
             return None
         lat, lon = names
+        cf.refuse_projected(file, lat, lon)
         rows = read_axis(file, lat, latitude=True)
         cols = read_axis(file, lon, latitude=False, doubt_bounds=rows.misplaced)
         if not single_turn(cols):
