@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties import examples
 from regrid_cases import LATLON, exact_latlon_weights, overlap
 
-from ai4land_coupler.api import GridError
+from ai4land_coupler.api import DataError, GridError
 from ai4land_coupler.cli import cli
 from ai4land_coupler.grids import generated_mesh
 from ai4land_coupler.grids.rectilinear import RectilinearGrid, named_rectilinear
@@ -229,5 +229,5 @@ def test_a_faulty_axis_of_a_huge_grid_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "LISTED", 0)
     path = grid_file(tmp_path / "in.nc", np.arange(-95.0, 96, 10), np.arange(0, 360, 10.0))
     done = ai4land("weights", path, "r20x10", "-o", tmp_path / "w.nc")
-    assert isinstance(done.exception, GridError), done.output
+    assert isinstance(done.exception, DataError | GridError), done.output
     assert not (tmp_path / "w.nc").exists()
