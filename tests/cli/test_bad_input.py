@@ -173,12 +173,6 @@ def test_misspelt_option_of_a_plugin(raw: Raw, tmp_path: Path) -> None:
     says(refused(raw, tmp_path), "bundel", "did you mean 'bundle'?", "predictors[0]")
 
 
-def test_step_of_the_network(raw: Raw, tmp_path: Path) -> None:
-    """A run that does not end on a step of its predictor."""
-    raw["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f", "step": "P5Y"}}]
-    says(refused(raw, tmp_path), "steps", "2021", "use 2020")
-
-
 def test_direction_of_the_network(raw: Raw, tmp_path: Path) -> None:
     raw["time"] = {"start": 2015, "stop": 2011}
     says(refused(raw, tmp_path), "other direction", "backward", "unet")
