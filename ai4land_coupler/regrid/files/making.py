@@ -231,4 +231,7 @@ def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
             shape = variable.shape[-2:]  # without the time of XLAT (Time, y, x) in files of WRF
             if latitude and len(shape) == 2 and int(np.prod(shape)) == size:
                 return tuple(int(length) for length in reversed(shape))
-    return None
+        # A file with a rotated pole need not have two-dimensional latitudes.
+        sizes = {getattr(v, "standard_name", ""): v.size for v in file.variables.values() if v.ndim == 1}
+        rows, columns = (int(sizes.get(name, 0)) for name in ("grid_latitude", "grid_longitude"))
+        return (columns, rows) if rows * columns == size else None
