@@ -8,7 +8,8 @@ from typing import Self
 from pydantic import model_validator
 
 from ai4land_coupler.api import DataAdapter, DataError, InputFile, Location, Registry, find_files, hookimpl
-from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
+from ai4land_luh2.adapter import LandUseAdapter
+from ai4land_luh2.options import LandUseOptions
 from ai4land_luh2.variables import Kind
 from ai4land_ssp.published import (
     MARKERS,
