@@ -270,7 +270,7 @@ class LandUseAdapter(DataAdapter):
         """
         layout = series.owner(year)
         for name in PLANTATIONS & arrays.keys():
-            if np.isnan(arrays[name]).all() and series.no_data(layout, name, year):
+            if np.isnan(arrays[name]).all() and (grid == layout.grid or series.no_data(layout, name, year)):
                 land = self._cells_with_states(year, grid) if land is None else land
                 arrays[name][land] = 0.0
                 counts["no_plantations"] += int(np.count_nonzero(land))

@@ -237,4 +237,5 @@ def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:
     try:
         register(layout.grid, grid, where=layout.where)
     except GridError as error:
-        raise GridError(what, expected=grid, found=layout.grid, where=layout.where) from error
+        difference = error.what.rpartition(": ")[2]  # the texts of two grids may look the same
+        raise GridError(f"{what}: {difference}", expected=grid, found=layout.grid, where=layout.where) from error
