@@ -20,14 +20,14 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """
     from ai4land_coupler.component.component import LandComponent
     from ai4land_coupler.config.sections import load_config
-    from ai4land_coupler.grids import read_mesh
+    from ai4land_coupler.host.grids import configured_mesh
 
     settings = load_config(config, overrides)
     component = LandComponent(settings, world(), online=False)
     component.initialize()
     component.check_forcing()
-    for name, host in settings.hosts.items():
-        mesh = read_mesh(settings.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+    for name in settings.hosts:
+        mesh = configured_mesh(settings, name)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
         for note in mesh.notes:
             out.print(f"  {note}", markup=False)

@@ -236,7 +236,10 @@ def test_replayed_maps_are_equal(twin_config: Raw, tmp_path: Path) -> None:
     first = config_of({**twin_config, "predictors": [PERSISTENCE], "time": {"start": 2015, "stop": 2018}})
     Simulation(first).run()
     replay = {"name": "replay", "options": {"path": str(tmp_path / "run.zarr"), "legend": "hilda-v1.0-f"}}
-    component = realized(twin_config, predictors=[replay], allocation={"method": "argmax"})
+    parts: Raw = {"predictors": [replay], "allocation": {"method": "argmax"}}
+    with pytest.raises(TimeError, match="no stored map of 2019"):  # the configuration runs to 2021
+        realized(twin_config, **parts)
+    component = realized(twin_config, **parts, time={"start": 2015, "stop": 2018})
     stored = open_store(tmp_path / "run.zarr", host="host")["land_cover_fraction"]
     for year in (2016, 2017, 2018):
         component.run(year)
