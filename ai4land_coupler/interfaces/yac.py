@@ -306,7 +306,7 @@ def _months(instance: Any, land: LandComponent) -> list[tuple[int, int]]:
             found=instance.start_datetime,
             remedy="set YAC's start_date, or time.start",
         )
-    stop = land.config.time.stop
+    stop = land.clock.end
     if ends > (stop + 1, 1):
         raise TimeError(
             "the coupled run goes on after the last state of the land",
