@@ -27,6 +27,7 @@ from ai4land_coupler.parallel.collective import exchange, indices_to_send, local
 from ai4land_coupler.regrid.methods.closed_form import value_places
 from ai4land_coupler.regrid.methods.nearest import nearest_sources
 from ai4land_coupler.regrid.weight_files.cell_shapes import Shapes, overlap_is_possible, shapes
+from ai4land_coupler.regrid.weight_files.read import GridSide
 
 Links = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
@@ -110,6 +111,17 @@ def wrong_links(
         remedy="the file was made for another order of the cells (rows from the other pole, exchanged axes), counts "
         "ids from 0, or has another method; make it again from these two grids",
     )
+
+
+def side_mesh(side: GridSide) -> Mesh | None:
+    """The cells of a grid of a weight file; ``None`` without centres or corners."""
+    if side.size is None or side.centre_lon is None or side.centre_lat is None:
+        return None
+    if side.corner_lon is None or side.corner_lat is None or not np.ptp(side.corner_lat, axis=1).any():
+        return None
+    ids, mask = np.arange(side.size), np.ones(side.size, bool)
+    corners, centres = (side.corner_lon, side.corner_lat), (side.centre_lon, side.centre_lat)
+    return Mesh(side.name, ids, *corners, "great_circle", mask, side.size, *centres)
 
 
 def _place(point: NDArray[np.float64]) -> str:
