@@ -69,6 +69,8 @@ class NetcdfAdapter(DataAdapter):
         #: Variable -> year -> its steps. The year of a variable without time is None.
         self._steps: dict[str, dict[int | None, list[Step]]] = {name: {} for name in options.variables}
         self._axes: dict[InputFile, dict[str, MapAxes]] = {}
+        #: Variables whose values are known to be in the units of the file.
+        self._scaled: set[str] = set()
         self._picked: dict[tuple[InputFile, str], list[dict[str, int]]] = {}
         for source in self._sources:
             self._survey(source)
@@ -266,6 +268,7 @@ class NetcdfAdapter(DataAdapter):
         if variable.kind == "density":
             return np.asarray(convert(values, units, self._delivered(name), where=where))
         if variable.kind == "fraction":
+            self._check_per_cent(name, values, where)
             values, slack = values * factor(units, "1", where=where), _ROUNDING
         else:
             values = values * factor(units, "m2", where=where) / grid.row_area[:, None]
@@ -274,6 +277,23 @@ class NetcdfAdapter(DataAdapter):
         what = "no fractions" if variable.kind == "fraction" else "no areas within their cells"
         _refuse((values < -_ROUNDING) | (values > 1 + slack), values, what, "0 to 1, as a share of the cell", where)
         return np.clip(values, 0.0, 1.0)
+
+    def _check_per_cent(self, name: str, values: Array, where: str) -> None:
+        """Refuse fractions under units of per cent, when the first values of a variable are read."""
+        variable = self._options.variables[name]
+        if name in self._scaled or variable.file_units is not None or factor(self._units[name], "1") != 0.01:
+            return
+        largest = float(np.fmax.reduce(values, axis=None))
+        if 0 < largest <= 1:
+            raise DataError(
+                f"variable {variable.name!r} is in per cent by its units, but no value is larger than 1",
+                expected="values up to 100",
+                found=f"a largest value of {largest:.6g} {self._units[name]}",
+                where=where,
+                remedy='say what it is: `file_units: "1"` for fractions, or `file_units: "%"` if there is so little',
+            )
+        if largest > 1:
+            self._scaled.add(name)
 
 
 def _refuse(wrong: NDArray[np.bool_], values: Array, what: str, expected: str, where: str) -> None:

@@ -79,6 +79,15 @@ class Predictor(ABC):
         Import heavy packages and read weights here, not in ``__init__``: all ranks create the object to read ``spec``.
         """
 
+    def check_years(self, years: Sequence[int]) -> None:  # noqa: B027 - most predictors know every year
+        """Check that it can predict these years, before the run starts. Called on all ranks; reads no large data.
+
+        Raises
+        ------
+        TimeError
+            It cannot predict a year, for example because no map of it is stored.
+        """
+
     @abstractmethod
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
         """Predict the windows of a batch.

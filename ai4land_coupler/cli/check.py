@@ -17,7 +17,7 @@ from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar
 
 if TYPE_CHECKING:
-    from ai4land_coupler.preflight.inputs import InputReport, VariableReport
+    from ai4land_coupler.preflight.input_report import InputReport, VariableReport
 
 
 @click.command(short_help="Check the values in all inputs of a run.")

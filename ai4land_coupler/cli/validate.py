@@ -20,21 +20,22 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """
     from ai4land_coupler.component.component import LandComponent
     from ai4land_coupler.config.sections import load_config
-    from ai4land_coupler.grids import read_mesh
+    from ai4land_coupler.host.grids import configured_mesh
 
     settings = load_config(config, overrides)
     component = LandComponent(settings, world(), online=False)
     component.initialize()
     component.check_forcing()
-    for name, host in settings.hosts.items():
-        mesh = read_mesh(settings.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+    for name in settings.hosts:
+        mesh = configured_mesh(settings, name)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
         for note in mesh.notes:
             out.print(f"  {note}", markup=False)
     out.print(f"land grid: {component.setup.grid}", markup=False)
     out.print(f"forcing grid: {component.setup.plan.forcing}", markup=False)
     clock = component.clock
-    out.print(f"years: {clock.start} to {clock.stop} in {len(clock.years()) - 1} steps of {clock.step}")
+    held = "" if clock.last == clock.stop else f"; the state of {clock.last} holds to {clock.stop}"
+    out.print(f"years: {clock.start} to {clock.last} in {len(clock.years()) - 1} steps of {clock.step}{held}")
     for entry in component.setup.predictors:
         out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
     for fault, count in sorted(component.mended_counts.items()):

@@ -43,7 +43,7 @@ from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.first_state import FirstState, identity
+from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
 from ai4land_coupler.land.model import LandModel
@@ -87,6 +87,7 @@ class LandComponent:
 
     def __init__(self, config: Config | str | Path, comm: Any = None, *, online: bool = True) -> None:
         self.comm = Communicator(comm)
+        self._online = online
         self._calls = CallCheck(self.comm.mpi)
         weakref.finalize(self, self._calls.end)  # also if the program of this rank ends early
         with self.comm.guard():
@@ -155,7 +156,9 @@ class LandComponent:
             state = first.from_map() if source is None else first.from_restart(source, branch=branch)
             self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
             self._host_restart = HostRestart(source, state.year, branch=branch)
-            self._imports = HostImports(setup, field_table, self._hosts, self._host_restart.date, self.comm)
+            began = self._host_restart.date
+            self._imports = HostImports(setup, field_table, self._hosts, began, self.comm, online=self._online)
+            forcing.check_years(state.year)
             gaps = find_gaps(setup, forcing, state)
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
@@ -208,17 +211,32 @@ class LandComponent:
         self._hosts.set_named_mesh(as_name, self.config, name)
 
     def realize(self) -> None:
-        """Make the regridding weights of all host grids, and the exports of the current state. Collective."""
+        """Make the regridding weights of all host grids, and the exports of the current state. Collective.
+
+        Raises
+        ------
+        StateError
+            A host runs the component, and no grid was set.
+        GridError, FieldError
+            The grids, surfaces or imports that the ranks gave have faults.
+        """
         self._begin_call(Call("realize"), Status.INITIALIZED)
         self._hosts.check_ranks(self.calendar)
         with self.comm.guard():
-            self._imports.windows.check()
+            if self._online and not self._hosts.meshes:
+                raise StateError(
+                    "no host grid was set",
+                    expected="the grid of the host before realize",
+                    remedy="set the cells of each rank (set_grid), or name a grid of `hosts` (set_named_grid)",
+                )
+            self._imports.check()
         self._hosts.realize(
             self._setup, self._field_table, self._forcing, self.state, self._host_restart, self.model.timers
         )
         with self.comm.guard():
             self._host_restart.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
         self._run_state = self._stepper.start(self._run_state, self._host_restart.exports)
+        self._first.warnings.update(self._hosts.notes())
         self._output = RunOutput(self._setup, self._field_table.exports, self._hosts.grids, self.comm)
         self.step_count += 1
         self.status = Status.REALIZED
@@ -238,7 +256,8 @@ class LandComponent:
         Raises
         ------
         TimeError
-            The date is earlier than the last one, after the year ``time.stop``, or not in the calendar.
+            The date is earlier than the last one, after the year ``time.stop`` and the end of its step, or not in the
+            calendar.
         """
         if type(until) is int:
             self.run_date(until)
@@ -290,7 +309,7 @@ class LandComponent:
             if gathered is not None:
                 entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
                 writer.finish(
-                    identity(self._setup) | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                    self._first.identity | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
                 )
 
     def finalize(self) -> None:
@@ -370,7 +389,7 @@ class LandComponent:
 
     @property
     def warnings(self) -> Counter[str]:
-        """Harmless differences from the run that wrote the restart, with counts."""
+        """What a user should know, with counts: differences from the run that wrote the restart, filled land cells."""
         return self._first.warnings
 
     @property
@@ -479,15 +498,13 @@ class LandComponent:
     # ---- inputs without a step ---------------------------------------------------------------------------------
 
     def check_forcing(self) -> None:
-        """Read the forcing of the first and the last step, and check that the years between exist. Finds missing
-        forcing before a run starts."""
+        """Read the forcing of the first and the last step. Finds missing forcing before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
-        last = Clock(clock.start, clock.stop, clock.step, clock.stop)
+        last = Clock(clock.start, clock.stop, clock.step, clock.last)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
                 self._forcing.of_step(moment)
-            self._forcing.check_years()
 
     def read_inputs(self, clock: Clock) -> tuple[StepForcing, dict[str, NDArray[np.float32]]]:
         """Forcing and imports of the step that ends at the year of ``clock``. Collective."""

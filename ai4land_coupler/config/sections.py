@@ -21,6 +21,8 @@ from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+#: Settings that were added after restarts had stored :attr:`Config.digest`: section, key, default.
+_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (("forcing", "beyond", "stop"),)
 
 
 class Section(BaseModel):
@@ -33,7 +35,7 @@ class TimeSection(Section):
     """The years of the run. If ``stop`` is before ``start``, the run goes backward in time."""
 
     start: int = Field(description="year of the initial state")
-    stop: int = Field(description="last year of the run")
+    stop: int = Field(description="last year of the run; the last state holds to the end of its step")
     base_year: int | None = Field(None, description="year from which the scenario's change counts; default: start")
 
 
@@ -61,19 +63,33 @@ class ForcingSection(PluginChoice):
     """An adapter of the forcing. A control run uses the data of one year, or repeats the data of some years."""
 
     constant_year: int | None = Field(None, description="use the data of this year for every year")
-    repeat: RepeatSection | None = Field(None, description="repeat the data of these years for ever")
+    repeat: RepeatSection | None = Field(
+        None, description="repeat the data of these years for ever; with `beyond: cycle` only after the last year"
+    )
+    beyond: Literal["stop", "hold", "cycle"] = Field(
+        "stop", description="after the last year of the data: stop, hold the last year, or cycle the years of `repeat`"
+    )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> ForcingSection:
+    def _one_of_them(self) -> ForcingSection:
         if self.constant_year is not None and self.repeat is not None:
             raise ValueError("give constant_year or repeat, not both")
+        if self.beyond != "stop" and self.constant_year is not None:
+            raise ValueError("with constant_year the data have every year: leave beyond out")
+        if self.beyond == "hold" and self.repeat is not None:
+            raise ValueError("give `beyond: hold` or repeat, not both; `beyond: cycle` uses repeat")
         return self
 
     @property
     def cycle(self) -> tuple[int, int] | None:
-        """First and last year of the data that are repeated; ``None`` if the data are not repeated."""
+        """First and last year of the data that are used for every year; ``None`` if each year has its own data."""
         if self.constant_year is not None:
             return self.constant_year, self.constant_year
+        return None if self.beyond == "cycle" else self.repeated
+
+    @property
+    def repeated(self) -> tuple[int, int] | None:
+        """First and last year of ``repeat``."""
         return None if self.repeat is None else (self.repeat.first, self.repeat.last)
 
 
@@ -128,6 +144,11 @@ class ExportSection(Section):
     )
     profile: str | None = Field(
         None, description="host profile whose variables hosts get too: cf, clm, ecland, jsbach, noahmp, or a file"
+    )
+    max_fill_distance: float = Field(
+        500.0,
+        ge=0,
+        description="a host's land without land on the map gets the nearest mapped land, up to this distance (km)",
     )
 
 
@@ -212,11 +233,27 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Identifies the settings that change results. Output paths, the number of ranks and the last year do not."""
+        return self.digest_with()
+
+    def digest_with(self, threads: int | None = None) -> str:
+        """The :attr:`digest` with another number of threads. Older versions stored it in restarts.
+
+        Settings that came later are left out if they have their defaults, so that those restarts can still be read.
+        """
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
+        for section in content["forcing"]:
+            if section["beyond"] == "stop":  # the default: runs of versions without this key have the same digest
+                section.pop("beyond")
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")
         content["regrid"].pop("backend")  # Restarts store the backend that was used.
+        if threads is not None:
+            content["parallel"]["threads"] = threads
+        for section, key, default in _LATER_SETTINGS:
+            for item in content[section] if isinstance(content[section], list) else [content[section]]:
+                if item.get(key, default) == default:
+                    item.pop(key, None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -30,8 +30,10 @@ _WATER = 1000.0
 _MASS_FLUX = "kg m-2 s-1"
 
 
-def factor(found: str, wanted: str, where: object = None) -> float:
+def factor(found: str, wanted: str, where: object = None, remedy: str | None = None) -> float:
     """Multiply values in ``found`` units by this to get ``wanted`` units.
+
+    ``remedy``: what the user can do; the default is for values of a file.
 
     Raises
     ------
@@ -47,13 +49,18 @@ def factor(found: str, wanted: str, where: object = None) -> float:
             expected=wanted,
             found=found or "none",
             where=where,
-            remedy="correct the units attribute of the file" if found else "add the units attribute to the file",
+            remedy=remedy
+            or ("correct the units attribute of the file" if found else "add the units attribute to the file"),
         )
     return scale
 
 
-def convert(values: NDArray[Any], found: str, wanted: str, where: object = None) -> NDArray[Any]:
+def convert(
+    values: NDArray[Any], found: str, wanted: str, where: object = None, remedy: str | None = None
+) -> NDArray[Any]:
     """Convert values to ``wanted`` units. Keeps their floating type. Also for units with another zero (``degC``).
+
+    ``remedy``: what the user can do if the units are wrong; the default is for values of a file.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def convert(values: NDArray[Any], found: str, wanted: str, where: object = None)
     if found != wanted and _factor(found.strip(), wanted.strip()) is None and _same_quantity(*spellings):
         unit, other = (_parse(s) for s in spellings)
         return np.asarray(unit.convert(values.astype(np.float64), other), target)
-    scale = factor(found, wanted, where)
+    scale = factor(found, wanted, where, remedy)
     return np.asarray(values.astype(target) if scale == 1 else values.astype(np.float64) * scale, target)
 
 

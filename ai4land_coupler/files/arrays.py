@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.files.geotiff import open_geotiff, read_geotiff_grid, read_window
+from ai4land_coupler.files.raw import open_raw
 
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 _GEOTIFF = (".tif", ".tiff")
@@ -130,23 +131,16 @@ def is_geotiff(path: Path, name: str) -> bool:
 def open_zarr(path: Path, where: object) -> Iterator[ArrayDataset]:
     """Open a Zarr group of format 2 or 3 for reading.
 
-    The fill value 0 of format 2 does not mark missing values: Zarr gives it to all arrays that nobody gave another.
-
     Raises
     ------
     DataError
         The store cannot be read.
     """
-    import xarray as xr
-
     dataset = ArrayDataset()
     try:
-        with xr.open_zarr(path, decode_cf=False, chunks=None) as source:
+        with open_raw(path) as source:
             for name, variable in source.variables.items():
                 attributes = {str(key): value for key, value in variable.attrs.items()}
-                fill = attributes.get("_FillValue")
-                if (path / ".zgroup").is_file() and isinstance(fill, (int, float, np.number)) and fill == 0:
-                    del attributes["_FillValue"]
 
                 def read(index: tuple[Any, ...], variable: Any = variable) -> NDArray[Any]:
                     return np.asarray(variable[index].values)

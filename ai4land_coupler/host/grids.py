@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import Regridder
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, nearest
+from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.grids.mesh import Mesh
@@ -21,6 +23,7 @@ from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
 from ai4land_coupler.host.restart import HostRestart
 from ai4land_coupler.host.surface import HostSurface
+from ai4land_coupler.host.values import host_values
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.land.timers import Timers
@@ -54,6 +57,7 @@ class HostGrids:
         self.grids: dict[str, HostGrid] = {}
         self._unchecked: set[str] = set()
         self._makers: dict[str, HostFields] = {}
+        self._fault: FieldError | None = None
 
     # ---- set by the host --------------------------------------------------------------------------------------
 
@@ -65,26 +69,41 @@ class HostGrids:
     def set_named_mesh(self, grid: str, config: Config, name: str) -> None:
         """Set this rank's part of a grid of the configuration's ``hosts``; the whole grid is checked. Collective."""
         with self._comm.guard():
-            if name not in config.hosts:
-                raise ConfigError("no host grid has this name", found=name, remedy=nearest(name, config.hosts))
-            host = config.hosts[name]
-            mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+            mesh = configured_mesh(config, name)
         self.meshes[grid] = partition(mesh, self._comm.rank, self._comm.size)
         self._unchecked.discard(grid)
 
     def set_land(self, grid: str, values: NDArray[Any]) -> None:
         """Set the host's land fraction. Local."""
-        self.surface(grid).land = np.array(values, np.float64)
+        self.surface(grid).land = self._values(f"the host's land fraction on grid {grid!r}", values)
 
     def set_surface(self, grid: str, name: str, values: NDArray[Any], profile: HostProfile | None) -> None:
         """Set the host's shares of classes, or of types if the configuration has a profile. Local."""
-        if name == TYPES and profile is not None:
-            self.surface(grid).types = np.array(values, np.float64)
-        elif name == "land_cover_fraction":
-            self.surface(grid).base = np.array(values, np.float64)
+        known = ("land_cover_fraction",) if profile is None else ("land_cover_fraction", TYPES)
+        if name not in known:
+            raise FieldError(
+                "a host cannot set this field",
+                expected=" or ".join(known),
+                found=name,
+                remedy=nearest(name, known)
+                if name != TYPES
+                else f"{TYPES} needs the host's profile: set exports.profile in the configuration",
+            )
+        given = self._values(f"the host's {name} on grid {grid!r}", values)
+        if name == TYPES:
+            self.surface(grid).types = given
         else:
-            known = "land_cover_fraction" + ("" if profile is None else f" or {TYPES}")
-            raise FieldError("no such field is put on the host's own", expected=known, found=name)
+            self.surface(grid).base = given
+
+    def _values(self, what: str, values: NDArray[Any]) -> NDArray[np.float64]:
+        """A copy of values of the host. On one of several ranks, :meth:`check_ranks` raises a fault on every rank."""
+        try:
+            return np.array(host_values(what, values))
+        except FieldError as fault:
+            if self._comm.size == 1:
+                raise
+            self._fault = self._fault or fault
+            return np.empty(0)
 
     def surface(self, grid: str) -> HostSurface:
         """The host's own surface on a grid; a new empty one if the host gave none."""
@@ -109,6 +128,9 @@ class HostGrids:
         given = {grid: surface.given_parts for grid, surface in sorted(self.surfaces.items())}
         facts = self._comm.allgather((sorted(self.meshes), calendar, given))
         with self._comm.guard():
+            fault, self._fault = self._fault, None
+            if fault is not None:
+                raise fault
             if any(other != facts[0] for other in facts):
                 raise GridError("ranks gave different host grids, calendars or surfaces", found=facts)
             for grid in self.surfaces:
@@ -141,10 +163,10 @@ class HostGrids:
             regridder = _regridder(setup)
         land = LandCells(setup.plan, setup.legend, state.cover)
         for name, mesh in sorted(self.meshes.items()):
-            if name in self._unchecked:
-                validate(mesh, self._comm.mpi)
-                check_coverage(mesh, self._comm.mpi)
-            with timers("regrid weights"):
+            with timers("regrid weights"), at_place(f"host grid {name!r}"):
+                if name in self._unchecked:
+                    validate(mesh, self._comm.mpi)
+                    check_coverage(mesh, self._comm.mpi)
                 self._realize_grid(name, mesh, land, regridder, setup, field_table, forcing, restart)
 
     def _realize_grid(
@@ -167,7 +189,8 @@ class HostGrids:
         if field_table.pass_through:
             holders = sorted({int(rank) for rank in setup.workers})
             pass_through = PassThrough(field_table.pass_through, forcing.reader, holders, mesh, regridder, self._comm)
-        self._makers[name] = HostFields(host, surface, field_table, pass_through, self._comm)
+        limit = setup.config.exports.max_fill_distance
+        self._makers[name] = HostFields(host, surface, field_table, pass_through, self._comm, limit)
         self.grids[name] = host
 
     def fields(self, state: LandState, before: LandState | None) -> Fields:
@@ -178,13 +201,54 @@ class HostGrids:
         made = sorted({name for names in self._comm.allgather(list(state.fields)) for name in names})
         found: Fields = {}
         for grid, maker in sorted(self._makers.items()):
-            found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
+            with at_place(f"host grid {grid!r}"):
+                found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
         return found
+
+    def notes(self) -> dict[str, int]:
+        """What a user should know about the land of each grid, with numbers of cells. Local; known after the fields."""
+        notes = {}
+        for grid, maker in sorted(self._makers.items()):
+            counts = maker.surface.counts
+            if not maker.land_cells:
+                notes[f"host grid {grid!r}: no cell has land of the map; check that both are of the same region"] = 1
+            if number := int(counts.get("filled_cells", 0)):
+                far = f"up to {counts['farthest_fill']:.0f} km away"
+                notes[f"host grid {grid!r}: {number} land cells were filled with the nearest mapped land, {far}"] = (
+                    number
+                )
+        return notes
 
     def release(self) -> None:
         """Drop all weights. Local."""
         self.grids.clear()
         self._makers.clear()
+
+
+def configured_mesh(config: Config, name: str) -> Mesh:
+    """Read a grid of the configuration's ``hosts``.
+
+    Raises
+    ------
+    ConfigError, GridError, DataError
+        No host has this name, or its grid has a fault. The error names the host.
+    """
+    if name not in config.hosts:
+        raise ConfigError("no host grid has this name", found=name, where="hosts", remedy=nearest(name, config.hosts))
+    host = config.hosts[name]
+    with at_place(f"hosts.{name}.grid"):
+        return read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+
+
+@contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Add the host to the place that an error names."""
+    try:
+        yield
+    except Ai4LandError as error:
+        if place not in str(error.where):
+            error.where = place if error.where is None else f"{place}, {error.where}"
+        raise
 
 
 def _regridder(setup: LandSetup) -> Regridder:

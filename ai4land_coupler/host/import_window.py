@@ -16,10 +16,11 @@ from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.core.units import convert
 from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
-from ai4land_coupler.inputs.checks import field_rule
+from ai4land_coupler.host.values import check_range, host_values, missing_values
 
 #: Longest interval of one value, so that a field that the host stopped giving is noticed.
 LONGEST = 31 * DAY
+_UNITS = "give the units of the values in the spelling of UDUNITS, or convert the values first"
 
 #: Seconds that a month of values may lack: dates of clocks that add parts of seconds are not exact.
 SLACK = 1.0
@@ -38,6 +39,8 @@ class ImportWindow:
         (year, month) to the sum of value x seconds (cells,), and the sum of seconds.
     last:
         End of the last interval.
+    refused:
+        The last interval, if its values were faulty.
     """
 
     def __init__(self, info: ImportInfo) -> None:
@@ -45,6 +48,23 @@ class ImportWindow:
         self.fixed: NDArray[np.float64] | None = None
         self.months: Months = {}
         self.last: HostDate | None = None
+        self.refused: tuple[HostDate, HostDate] | None = None
+
+    def begin(self, until: HostDate, started: HostDate) -> HostDate:
+        """Start of an interval of which the host gives only the end.
+
+        It is the end of the last interval, also if the values of this one were faulty: so the next values are good,
+        and the fault that is reported is the first one. A host can give faulty values again for the same date.
+
+        Parameters
+        ----------
+        started:
+            Start of the run: the first interval begins there.
+        """
+        if self.refused is not None:
+            since, end = self.refused
+            return since if until <= end else end
+        return self.last or started
 
     @property
     def has_values(self) -> bool:
@@ -64,7 +84,7 @@ class ImportWindow:
             else:
                 self.months[month] = (values * seconds, seconds)
             begin = end
-        self.last = until
+        self.last, self.refused = until, None
 
     def means(self, year: int, cells: int, calendar: HostCalendar) -> NDArray[np.float64]:
         """The twelve monthly means before 1 January of ``year``, (12, cells).
@@ -101,6 +121,16 @@ class ImportWindow:
             )
         return months
 
+    def leave_out(self, cells: NDArray[np.bool_]) -> None:
+        """Set the values of masked cells to 0: their weights are 0, but 0 x NaN is NaN."""
+        if not cells.any():
+            return
+        if self.fixed is not None and self.fixed.shape[-1] == cells.size:
+            self.fixed = np.where(cells, 0.0, self.fixed)
+        for month, (total, weight) in self.months.items():
+            if total.size == cells.size:
+                self.months[month] = np.where(cells, 0.0, total), weight
+
     def forget(self, year: int) -> None:
         """Drop the months before 1 January of a year, which the last step has used."""
         self.months = {month: sums for month, sums in self.months.items() if month[0] >= year}
@@ -133,14 +163,14 @@ class ImportWindows:
         FieldError
             The array has another shape.
         """
-        array = np.array(values, np.float64)
+        array = host_values(f"import {name!r}", values)
         if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] != 12):
             raise FieldError(
                 f"import {name!r} has the wrong shape", expected="(cells,) or (12, cells)", found=array.shape
             )
         ready = self._checked(name, array, units, mask, None)
         if ready is not None:
-            self._windows[name].fixed = np.broadcast_to(ready, (12, ready.shape[-1]))
+            self._windows[name].fixed = np.broadcast_to(np.array(ready), (12, ready.shape[-1]))
 
     def add(
         self,
@@ -161,8 +191,8 @@ class ImportWindows:
         TimeError
             The interval ends before it starts, or is longer than 31 days.
         """
-        array = np.asarray(values, np.float64)
         window = self._windows[name]
+        array = host_values(f"import {name!r}", values)
         if array.ndim != 1:
             raise FieldError(f"import {name!r} has the wrong shape", expected="(cells,)", found=array.shape)
         seconds = calendar.seconds_between(since, until)
@@ -171,13 +201,16 @@ class ImportWindows:
                 f"import {name!r} has an impossible interval",
                 expected="one that ends after it begins, and is not longer than 31 days",
                 found=f"{since} to {until}",
-                remedy="give the field at each time step; after a pause give the start of the interval with `since`",
+                remedy="give the field at least every 31 days; in Python, `since` can begin an interval after a pause",
             )
         ready = self._checked(name, array, units, mask, until)
         held = next((total.size for total, _ in window.months.values()), None)
         if ready is not None and held is not None and ready.size != held:
-            self._store_fault(wrong_size(name, held, ready.size))
-        elif ready is not None:
+            self.store_fault(wrong_size(name, held, ready.size))
+            ready = None
+        if ready is None:
+            window.refused = since, until
+        else:
             window.add(ready, since, until, calendar)
 
     def check(self) -> None:
@@ -194,8 +227,32 @@ class ImportWindows:
         """The imports that have values."""
         return [(name, window) for name, window in sorted(self._windows.items()) if window.has_values]
 
-    def _store_fault(self, fault: Ai4LandError) -> None:
+    def store_fault(self, fault: Ai4LandError) -> None:
+        """Keep a fault for the next :meth:`check`, unless there is one: the first one is the cause of others."""
         self._fault = self._fault or fault
+
+    def check_cells(self, mask: NDArray[np.bool_]) -> None:
+        """Check values that the host gave before its grid. Faults are stored.
+
+        Parameters
+        ----------
+        mask:
+            Which of the owned cells are used.
+        """
+        for name, window in self.items():
+            means = {
+                f"in {year}-{month:02d}": total / weight for (year, month), (total, weight) in window.months.items()
+            }
+            if window.fixed is not None:
+                means["for all later steps"] = window.fixed
+            for when, values in means.items():
+                where = f"import {name!r} {when}"
+                try:
+                    self._check_numbers(name, values, mask, where)
+                    check_range(name, values[..., mask], window.info.units, where)
+                except Ai4LandError as fault:
+                    self.store_fault(fault)
+            window.leave_out(~mask)
 
     def _checked(
         self,
@@ -209,44 +266,32 @@ class ImportWindows:
         wanted = self._windows[name].info.units
         where = f"import {name!r}" + ("" if date is None else f" at {date}")
         try:
-            if units is not None and units != wanted:
-                array = np.asarray(convert(array, units, wanted, where), np.float64)
             if mask is not None:
-                if array.shape[-1] != mask.size:
-                    raise wrong_size(name, mask.size, array.shape[-1])
-                used = array[..., mask]
-                if not np.isfinite(used).all():
-                    raise FieldError(
-                        f"import {name!r} has values that are no numbers",
-                        expected="finite values in every cell that is not masked",
-                        found=f"{int((~np.isfinite(used)).sum())} that are not",
-                        where=where,
-                    )
+                self._check_numbers(name, array, mask, where)
+            if units is not None and units != wanted:
+                array = np.asarray(convert(array, units, wanted, where, remedy=_UNITS), np.float64)
+            if mask is not None:
                 if not mask.all():
                     array = np.where(mask, array, 0.0)  # the weights of masked cells are 0, but 0 x NaN is NaN
                 check_range(name, array[..., mask], wanted, where)
         except Ai4LandError as fault:
-            self._store_fault(fault)
+            self.store_fault(fault)
             return None
         return array
 
-
-def check_range(name: str, values: NDArray[np.float64], units: str, where: str) -> None:
-    """Refuse values outside the range in ``schemas/fields.yaml``; most often the units are wrong."""
-    rule = field_rule(name)
-    if rule is None or not values.size:
-        return
-    bounds = np.array(rule.valid)
-    low, high = bounds if rule.units is None else convert(bounds, rule.units, units, where)
-    lowest, highest = float(values.min()), float(values.max())
-    if lowest < low or highest > high:
-        raise FieldError(
-            f"import {name!r} has impossible values",
-            expected=f"{low:g} to {high:g} {units}",
-            found=f"{lowest:g} to {highest:g}",
-            where=where,
-            remedy="name the units with the values",
-        )
+    def _check_numbers(self, name: str, array: NDArray[np.float64], mask: NDArray[np.bool_], where: str) -> None:
+        """Refuse an array of the wrong size, and missing values in cells that are used."""
+        if array.shape[-1] != mask.size:
+            raise wrong_size(name, mask.size, array.shape[-1])
+        missing = missing_values(array)[..., mask]
+        if missing.any():
+            raise FieldError(
+                f"import {name!r} has values that are no numbers",
+                expected="a finite value in every cell that is not masked in the grid",
+                found=f"{int(missing.sum())} of {missing.size} values are missing (NaN, infinite, masked, fill values)",
+                where=where,
+                remedy="give values in all of these cells, or mask the cells in the grid",
+            )
 
 
 def wrong_size(name: str, cells: int, found: int) -> FieldError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.errors import FieldError, nearest
+from ai4land_coupler.errors import Ai4LandError, FieldError, nearest
 from ai4land_coupler.host.field_table import FieldTable, configured_import
 from ai4land_coupler.host.grids import HOST, HostGrids
 from ai4land_coupler.host.import_window import ImportWindows
@@ -24,6 +24,9 @@ class HostImports:
     ----------
     began:
         Start of the host's run: the interval of the first import starts there.
+    online:
+        Whether a host runs the component. It then has to give the imports, unless the configuration says
+        ``missing: fill``.
 
     Attributes
     ----------
@@ -34,11 +37,18 @@ class HostImports:
     """
 
     def __init__(
-        self, setup: LandSetup, field_table: FieldTable, hosts: HostGrids, began: HostDate, comm: Communicator
+        self,
+        setup: LandSetup,
+        field_table: FieldTable,
+        hosts: HostGrids,
+        began: HostDate,
+        comm: Communicator,
+        *,
+        online: bool,
     ) -> None:
         self.table = field_table.imports
         self.windows = ImportWindows(self.table)
-        self._setup, self._hosts, self._began, self._comm = setup, hosts, began, comm
+        self._setup, self._hosts, self._began, self._comm, self._online = setup, hosts, began, comm, online
 
     @property
     def has_dates(self) -> bool:
@@ -48,16 +58,38 @@ class HostImports:
     def add(
         self, name: str, values: NDArray[Any], at: Any, units: str | None, since: Any, calendar: HostCalendar
     ) -> None:
-        """Store values; see :meth:`LandComponent.import_`. Local."""
+        """Store values; see :meth:`LandComponent.import_`. Local.
+
+        On one of several ranks a fault is stored, and the next collective call raises it on every rank: a rank that
+        stops alone would leave the others waiting.
+        """
+        try:
+            self._add(name, values, at, units, since, calendar)
+        except Ai4LandError as fault:
+            if self._comm.size == 1:
+                raise
+            self.windows.store_fault(fault)
+
+    def _add(
+        self, name: str, values: NDArray[Any], at: Any, units: str | None, since: Any, calendar: HostCalendar
+    ) -> None:
         if name not in self.table:
             raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self.table))
         mesh = self._hosts.meshes.get(HOST)
         mask = None if mesh is None else mesh.mask
         if at is None:
             self.windows.set(name, values, units, mask)
-        else:
-            begin = self.windows[name].last or self._began if since is None else calendar.parse(since)
-            self.windows.add(name, values, units, mask, begin, calendar.parse(at), calendar)
+            return
+        until = calendar.parse(at)
+        begin = self.windows[name].begin(until, self._began) if since is None else calendar.parse(since)
+        self.windows.add(name, values, units, mask, begin, until, calendar)
+
+    def check(self) -> None:
+        """Raise the first fault of the imports since the last check, also of those given before the grid. Local."""
+        mesh = self._hosts.meshes.get(HOST)
+        if mesh is not None:
+            self.windows.check_cells(mesh.mask)
+        self.windows.check()
 
     def read(self, clock: Clock, calendar: HostCalendar) -> dict[str, NDArray[np.float32]]:
         """All fields for the step that ends in the year of ``clock``, float32 (12, rows, cols). Collective."""
@@ -69,6 +101,14 @@ class HostImports:
         if not any(self._comm.allgather(window.has_values)):
             with self._comm.guard():
                 values = configured_import(self._setup, name)
+                if self._online and self.table[name].missing == "stop":
+                    raise FieldError(
+                        f"import {name!r} was never set",
+                        expected=f"values in {self.table[name].units} from every rank of the host",
+                        found="values in the configuration, which a run with a host uses with `missing: fill` only",
+                        where=f"imports.{name}",
+                        remedy=f"give the import before the step, or set imports.{name}.missing: fill",
+                    )
             return values
         host = self._hosts.grid(HOST)
         with self._comm.guard():

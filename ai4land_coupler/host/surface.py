@@ -113,7 +113,14 @@ class HostSurface:
         elif self.land is not None:
             self.land = np.where(mesh.mask, self.land, 0.0)
 
-    def prepare(self, mesh: Mesh, mapped: NDArray[np.float64], area: NDArray[np.float64], comm: Communicator) -> None:
+    def prepare(
+        self,
+        mesh: Mesh,
+        mapped: NDArray[np.float64],
+        area: NDArray[np.float64],
+        comm: Communicator,
+        max_fill_distance: float,
+    ) -> None:
         """Find the nearest cell with mapped land for each land cell of the host without it. Collective.
 
         Parameters
@@ -122,17 +129,20 @@ class HostSurface:
             Share of each owned cell that is land on the map.
         area:
             Areas of the owned cells (m2).
+        max_fill_distance:
+            Largest distance between the centres of a cell and the cell that fills it (km).
 
         Raises
         ------
         GridError
-            The host has land, but the map has no land in any cell of the host.
+            The map has no land in any cell of the host, or none within the largest distance of a land cell.
         """
         if self.land is None:
             return
         has = mapped > LEAST
         self._lacking = (self.land > 0) & ~has
         self._fill, distance = nearest_cells(mesh, has & mesh.mask, self._lacking, comm)
+        _refuse_far(mesh, self._lacking, distance, max_fill_distance, comm)
         lost = has & (self.land == 0)
         here = {
             "filled_cells": float(self._lacking.sum()),
@@ -140,7 +150,7 @@ class HostSurface:
             "sea_cells": float(lost.sum()),
             "sea_area": float((mapped * area)[lost].sum()),
         }
-        self.counts = _sums(here, comm) | {"farthest_fill": max(comm.allgather(distance)), "cut_area": 0.0}
+        self.counts = _sums(here, comm) | {"farthest_fill": max(comm.allgather(_farthest(distance))), "cut_area": 0.0}
 
     def on_land(self, values: NDArray[np.float64], mapped: NDArray[np.float64]) -> NDArray[np.float64]:
         """Put shares of mapped land (k, cells) on the host's land. Collective.
@@ -190,15 +200,15 @@ class HostSurface:
 
 def nearest_cells(
     mesh: Mesh, has: NDArray[np.bool_], lacks: NDArray[np.bool_], comm: Communicator
-) -> tuple[RegridPlan, float]:
+) -> tuple[RegridPlan, NDArray[np.float64]]:
     """Find the nearest cell that ``has`` a value for each cell that ``lacks`` it, over all ranks. Collective.
 
     If two cells are equally near, the lower id counts.
 
     Returns
     -------
-    A plan whose ``apply`` gives values of the nearest cells to the owned cells that lack them, and the largest distance
-    on this rank (km).
+    A plan whose ``apply`` gives values of the nearest cells to the owned cells that lack them, and the distance between
+    the centres of each pair (km).
 
     Raises
     ------
@@ -216,8 +226,35 @@ def nearest_cells(
     ones = np.ones(ids.size)
     weights = LocalWeights(np.arange(ids.size + 1), ids, ones, ones, np.ones(mesh.size), ones, {})
     plan = RegridPlan(weights, mesh.cell_ids, comm.mpi)
-    away = np.linalg.norm(plan.apply(np.nan_to_num(points.T)) - points[lacks].T, axis=0).max(initial=0.0)
-    return plan, float(2 * np.arcsin(away / 2) * EARTH_RADIUS / 1000)
+    chord = np.linalg.norm(plan.apply(np.nan_to_num(points.T)) - points[lacks].T, axis=0)
+    return plan, np.asarray(2 * np.arcsin(np.minimum(chord / 2, 1.0)) * EARTH_RADIUS / 1000)
+
+
+def _farthest(distance: NDArray[np.float64]) -> float:
+    return float(distance.max(initial=0.0))
+
+
+def _refuse_far(
+    mesh: Mesh, lacking: NDArray[np.bool_], distance: NDArray[np.float64], limit: float, comm: Communicator
+) -> None:
+    """Refuse land of the host that is farther from mapped land than a limit (km). Collective."""
+    far = distance > limit
+    worst = (0.0, 0.0, 0.0)
+    if far.any():
+        lon, lat = (values[lacking][distance.argmax()] for values in mesh.centres())
+        worst = _farthest(distance), float(lat), float(lon)
+    parts = comm.allgather((int(far.sum()), distance.size, worst))
+    number, every, (farthest, lat, lon) = sum(p[0] for p in parts), sum(p[1] for p in parts), max(p[2] for p in parts)
+    if number:
+        raise GridError(
+            "land of the host is far from all land on the map",
+            expected=f"mapped land within {limit:g} km of each land cell of the host (exports.max_fill_distance)",
+            found=f"{number} of {every} land cells without mapped land are farther away; the farthest, at "
+            f"{lat:.2f} N {lon:.2f} E, by {farthest:.0f} km",
+            where=f"host grid {mesh.name!r}",
+            remedy="check that map and grid are of the same region; give such cells the land fraction 0, or raise "
+            "exports.max_fill_distance in the configuration: they then get the classes of the nearest mapped land",
+        )
 
 
 def _sums(here: dict[str, float], comm: Communicator) -> dict[str, float]:

@@ -121,14 +121,15 @@ class Catalogue:
         TimeError
             No adapter has a variable for that year; the error names the years that have data.
         """
-        by_adapter: dict[int, list[str]] = {}
+        together: dict[tuple[int, int | None], list[str]] = {}
         for name in names:
-            by_adapter.setdefault(self.find(name, year), []).append(name)
+            index = self.find(name, year)
+            together.setdefault((index, self._data_year(index, name, year)), []).append(name)
         read = {}
-        for index, wanted in by_adapter.items():
+        for (index, data_year), wanted in together.items():
             if year is not None:
                 self._check_joints(index, wanted, grid, year)
-            for name, values in self._read(index, wanted, grid, year).items():
+            for name, values in self._read(index, wanted, grid, data_year).items():
                 where = f"{self.kind} {self.adapters[index]}, variable {name}"
                 scale = factor(self._fields[index][name].units, names[name], where=where)
                 read[name] = values if scale == 1 else values * np.float32(scale)
@@ -165,9 +166,11 @@ class Catalogue:
                 found=f"adapters {', '.join(map(str, self.adapters)) or 'none'}",
                 remedy=nearest(name, self.names),
             )
-        for i in offers:
-            if year is None or self._has(i, name, year):
-                return i
+        # Data of the year itself come first, then those that another year stands for (`beyond`).
+        for stands_for in (False, True):
+            for i in offers:
+                if year is None or self._has(i, name, year, stands_for=stands_for):
+                    return i
         spans = "; ".join(
             f"{self.adapters[i].name}: {span[0]}-{span[1]}"
             + (f" without {', '.join(map(str, gaps))}" if (gaps := self._fields[i][name].gaps) else "")
@@ -179,7 +182,8 @@ class Catalogue:
             expected=spans,
             found=year,
             where=", ".join(map(str, self.adapters)),
-            remedy="change time.start or time.stop, or add an adapter that covers the year",
+            remedy="change time.start or time.stop, add an adapter that has the year, or set `beyond: hold` or `cycle` "
+            "in the section of the adapter: then other years stand for those after its last one",
         )
 
     def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
@@ -222,23 +226,28 @@ class Catalogue:
     def spans(self, name: str) -> list[str]:
         """Texts with the first and last year of a variable, for each adapter that has it."""
         return [
-            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else "")
+            f"{span[0]}-{span[1]}" + (" again and again" if entry.cycle else _then(entry))
             for i, entry in enumerate(self.adapters)
             if name in self._fields[i] and (span := self._data_span(i, name))
         ]
 
     # ---- one adapter ------------------------------------------------------------------------------------------
 
-    def _has(self, index: int, name: str, year: int) -> bool:
-        info, year = self._fields[index][name], self.adapters[index].data_year(year)
+    def _has(self, index: int, name: str, year: int, *, stands_for: bool = True) -> bool:
+        """Whether an adapter has data for a year; ``stands_for``: data of another year count too (``beyond``)."""
+        info, entry = self._fields[index][name], self.adapters[index]
+        year = entry.data_year(year, info.years if stands_for else None)
         return info.years is None or (info.years[0] <= year <= info.years[1] and year not in info.gaps)
 
+    def _data_year(self, index: int, name: str, year: int | None) -> int | None:
+        """The year of the data that an adapter has for a year of the run."""
+        return None if year is None else self.adapters[index].data_year(year, self._fields[index][name].years)
+
     def _read(
-        self, index: int, names: Sequence[str], grid: LatLonGrid, year: int | None
+        self, index: int, names: Sequence[str], grid: LatLonGrid, data_year: int | None
     ) -> dict[str, NDArray[np.float32]]:
-        """Read variables of one adapter in its own units, and check them."""
+        """Read variables of one adapter and one year of its data in its own units, and check them."""
         entry, fields = self.adapters[index], self._fields[index]
-        data_year = None if year is None else entry.data_year(year)
         dataset = entry.adapter.read(Request(tuple(names), grid, () if data_year is None else (data_year,)))
         where = f"{self.kind} {entry}" + ("" if data_year is None else f", year {data_year}")
         check_delivery(dataset, names, fields, grid, data_year, where)
@@ -248,7 +257,7 @@ class Catalogue:
             values = np.asarray(dataset[name].values, np.float32).reshape(grid.shape)
             read[name], found = check_values(name, values, fields[name].units, grid, where, self._policy)
             counts += found
-            if year is not None and np.isnan(read[name]).all():
+            if data_year is not None and np.isnan(read[name]).all():
                 raise DataError(
                     f"variable {name!r} has no data at all",
                     where=where,
@@ -343,10 +352,11 @@ class Catalogue:
         grid = entry.adapter.grid()
         if grid is not None:
             check_lattice(fields, grid, where)
-        if entry.cycle is None:
+        used = (entry.beyond.first, entry.beyond.last) if entry.beyond else entry.cycle
+        if used is None or (entry.beyond and entry.beyond.holds):  # each variable has its own last year
             return
         spans = [info for info in fields.values() if info.years is not None]
-        wanted = range(entry.cycle[0], entry.cycle[1] + 1)
+        wanted = range(used[0], used[1] + 1)
         for info in spans:
             assert info.years is not None  # chosen so
             lacking = [y for y in wanted if not info.years[0] <= y <= info.years[1] or y in info.gaps]
@@ -354,9 +364,9 @@ class Catalogue:
                 raise TimeError(
                     f"the data lack a year that is to stand for others: {lacking[0]}",
                     expected=f"years from {info.years[0]} to {info.years[1]}",
-                    found=f"{entry.cycle[0]} to {entry.cycle[1]}",
+                    found=f"{used[0]} to {used[1]}",
                     where=f"{where}, variable {info.name}",
-                    remedy="change constant_year or repeat",
+                    remedy="change constant_year or repeat (with `beyond: cycle`: give repeat)",
                 )
 
 
@@ -373,6 +383,14 @@ def _joint(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     if low <= high:
         return low, low
     return (one[1], other[0]) if one[1] < other[0] else (one[0], other[1])
+
+
+def _then(entry: NamedAdapter) -> str:
+    """A text for reports: the years that follow after the last year of the data."""
+    beyond = entry.beyond
+    if beyond is None:
+        return ""
+    return ", then held" if beyond.holds else f", then {beyond.first}-{beyond.last} again and again"
 
 
 def total(mended: Mapping[Mended, int]) -> Counter[str]:

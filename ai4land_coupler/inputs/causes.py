@@ -49,7 +49,7 @@ def _cause(variable: Any) -> str | None:
     said = ", ".join(f"{key} = {np.asarray(value).tolist()}" for key, value in limits.items())
     packed = is_packed(attributes)
     floating = any(np.asarray(value).dtype.kind == "f" for value in limits.values())
-    meant = "" if not packed else ", taken as unpacked values," if floating else ", taken as packed numbers,"
+    meant = "" if not packed else ", taken as unpacked values" if floating else ", taken as packed numbers"
     return f"{said}{meant}: values beyond it count as missing. Correct it, or delete it"
 
 

@@ -19,22 +19,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
-from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.mesh import Mesh
 from ai4land_coupler.grids.topology import topology
 from ai4land_coupler.host.field_info import ExportInfo
 from ai4land_coupler.host.field_table import make_field_table
+from ai4land_coupler.host.grids import configured_mesh
+from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.regrid.backends.yac_library import import_yac
+from ai4land_coupler.store.restart import Restart
 
 #: cftime's name of each calendar, with its names in YAC and in YAC's configuration files.
 CALENDARS = {
@@ -82,7 +85,7 @@ def couple(config: Config, options: YacOptions) -> list[int]:
         Before YAC starts: a fault of the configuration, the grid or the coupling file. Later: a failure on any rank of
         the land. Other models then still wait, so the caller must end the job.
     """
-    grid = check(config, options)
+    grid = check(config, options).grid
     yac = import_yac()
     yac.def_calendar(getattr(yac.Calendar, CALENDARS[options.calendar][0]))
     instance = yac.YAC()
@@ -109,8 +112,15 @@ def couple(config: Config, options: YacOptions) -> list[int]:
 # ---- before YAC starts ----------------------------------------------------------------------------------------
 
 
-def check(config: Config, options: YacOptions) -> str:
-    """Check everything for which YAC would end the job; return the name of the grid. Local.
+class Checked(NamedTuple):
+    """A coupled run that can start: the name of its grid, and what a user should know about it."""
+
+    grid: str
+    notes: list[str]
+
+
+def check(config: Config, options: YacOptions) -> Checked:
+    """Check everything for which YAC would end the job, and that the inputs have all years of the run. Local.
 
     Raises
     ------
@@ -130,14 +140,28 @@ def check(config: Config, options: YacOptions) -> str:
             found=options.grid or "none named",
             remedy=nearest(grid, config.hosts),
         )
-    host = config.hosts[grid]
-    mesh = read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask)
+    mesh = configured_mesh(config, grid)
     if mesh.global_size > _MAX_ID:
         raise GridError("YAC counts cells with 32 bits", expected=f"at most {_MAX_ID} cells", found=mesh.global_size)
-    field_table = make_field_table(make_setup(config))
+    setup = make_setup(config)
+    field_table = make_field_table(setup)
+    forcing = LandForcing(setup, field_table.pass_through_inputs)
+    forcing.check_years(None if options.restart is None else Restart.open(options.restart, None).year)
     if options.coupling is not None:
         _check_coupling(options, grid, [*field_table.exports], [*field_table.imports])
-    return grid
+    return Checked(grid, [*mesh.notes, _outside(mesh, setup.grid)])
+
+
+def _outside(mesh: Mesh, land: LatLonGrid) -> str:
+    """The size of the host's grid, and how much of it is beyond the land grid."""
+    lon, lat = mesh.centres()
+    rows, cols = land.rows_of(lat), land.cols_of(lon)
+    inside = (rows >= 0) & (rows < land.nlat) & (cols >= 0) & (cols < land.nlon)
+    masked, outside = int((~mesh.mask).sum()), int((mesh.mask & ~inside).sum())
+    return (
+        f"{mesh.size} cells, {masked} of them masked; the centres of {outside} others are outside of the land grid. "
+        "A cell gets the land of the map that is in it, and is not filled from its neighbours"
+    )
 
 
 def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports: list[str]) -> None:
@@ -278,7 +302,7 @@ def _months(instance: Any, land: LandComponent) -> list[tuple[int, int]]:
             found=instance.start_datetime,
             remedy="set YAC's start_date, or time.start",
         )
-    stop = land.config.time.stop
+    stop = land.clock.end
     if ends > (stop + 1, 1):
         raise TimeError(
             "the coupled run goes on after the last state of the land",

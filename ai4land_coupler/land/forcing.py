@@ -69,8 +69,10 @@ class LandForcing:
         """The scenario's shares of land by group in a year, float64 (group, rows, cols). NaN means no data."""
         return self.reader.shares(self._setup.map_maker.crosswalk, year)
 
-    def needs(self) -> dict[int, set[tuple[str, str]]]:
+    def needs(self, since: int | None = None) -> dict[int, set[tuple[str, str]]]:
         """The variables (name, units) that the run reads from its first step to its last, by year.
+
+        ``since``: the year of the state from which a run continues; it then reads no earlier steps.
 
         Raises
         ------
@@ -78,37 +80,45 @@ class LandForcing:
             A year or a state is missing in the scenario.
         """
         setup = self._setup
+        start = setup.clock if since is None else setup.clock.at(since)
         needs: dict[int, set[tuple[str, str]]] = {}
-        for clock in setup.clock.remaining():
+        for clock in start.remaining():
             years = self._years(clock)
             for offset, specs in self._wanted.items():
                 found = {(s.name, s.units) for s in specs if s.name in setup.forcing or s.missing == "error"}
                 needs.setdefault(years[offset], set()).update(found)
-        for year in self._scenario_years():
+        for year in self._scenario_years(start, since is None):
             chosen = setup.forcing.choose(setup.map_maker.crosswalk, year)
             needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
-        for year in setup.clock.years() if self._passed else ():
+        for year in (start.now, *(clock.now for clock in start.remaining())) if self._passed else ():
             needs.setdefault(year, set()).update(self._passed)
         return needs
 
-    def check_years(self) -> None:
-        """Check that every year of the forcing that the run will read exists. No data are read.
+    def check_years(self, since: int | None = None) -> None:
+        """Check that the inputs have every year that the run will read. No data are read.
+
+        ``since``: the year of the state from which a run continues.
 
         Raises
         ------
         TimeError, FieldError
-            No adapter has a year. For example, it is missing between other years.
+            No adapter has a year, for example after the end of the scenario or between other years; or a predictor
+            has no data for a year.
         """
-        for year, wanted in sorted(self.needs().items()):
+        setup = self._setup
+        for year, wanted in sorted(self.needs(since).items()):
             for name, _ in sorted(wanted):
-                self._setup.forcing.find(name, year)
+                setup.forcing.find(name, year)
+        start = setup.clock if since is None else setup.clock.at(since)
+        for entry in setup.predictors:
+            entry.predictor.check_years([clock.now for clock in start.remaining()])
 
-    def _scenario_years(self) -> set[int]:
-        """The years whose shares of land the allocation needs."""
+    def _scenario_years(self, start: Clock, from_map: bool) -> set[int]:
+        """The years whose shares of land the allocation needs; the base year only if the run starts from the map."""
         setup = self._setup
         if not setup.follows_scenario:
             return set()
-        return {setup.base_year, *(clock.now for clock in setup.clock.remaining())}
+        return {clock.now for clock in start.remaining()} | ({setup.base_year} if from_map else set())
 
     def _years(self, clock: Clock) -> dict[int, int]:
         """Year of each offset of a step. The offsets 0 and -1 (the step before) are always included."""

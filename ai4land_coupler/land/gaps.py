@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.inputs.catalogue import Mended
-from ai4land_coupler.inputs.checks import LandGaps, gaps_on_land, refuse_gaps
+from ai4land_coupler.inputs.gaps import LandGaps, gaps_on_land, refuse_gaps
 from ai4land_coupler.inputs.land_sums import LargestSum, count_small_sums, largest_sum
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.setup import LandSetup

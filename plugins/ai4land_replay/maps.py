@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler import api
+
+#: What a user can do if a year has no map.
+REMEDY = "run within the years that are stored, in their step, or set the option `beyond: hold` (or cycle) of replay"
 
 
 class Maps(Protocol):
@@ -27,6 +32,10 @@ class Maps(Protocol):
 
     def name(self, year: int) -> str:
         """File and year, for messages."""
+        ...
+
+    def years(self) -> list[int]:
+        """The years that have a map, ascending."""
         ...
 
 
@@ -61,6 +70,19 @@ class GeoTiffs:
     def name(self, year: int) -> str:
         return self.template.replace("{year}", str(year))
 
+    def years(self) -> list[int]:
+        folder, _, file = self.template.rpartition("/")
+        if "{year}" in folder:  # a folder for each year
+            folder = folder[: folder.index("{year}")].rpartition("/")[0]
+            file = self.template[len(folder) + 1 :]
+        # the year may occur several times in the name: all must be equal
+        first, *rest = (re.escape(part) for part in file.split("{year}"))
+        pattern = re.compile(first + r"(?P<year>-?\d+)" + "(?P=year)".join(rest))
+        place = Path(folder or "/" if self.template.startswith("/") else folder or ".")
+        paths = place.glob(file.replace("[", "[[]").replace("{year}", "*"))
+        found = (pattern.fullmatch(path.relative_to(place).as_posix()) for path in paths)
+        return sorted({int(match["year"]) for match in found if match})
+
     @contextmanager
     def _open(self, year: int) -> Iterator[Any]:
         if not Path(self.name(year)).is_file():
@@ -68,7 +90,7 @@ class GeoTiffs:
                 f"there is no stored map of {year}",
                 expected=f"a file {self.name(year)}",
                 where="predictor 'replay', option path",
-                remedy="run within the years that are stored, in their step",
+                remedy=REMEDY,
             )
         with api.open_geotiff(Path(self.name(year)), self.name(year)) as file:
             if file.count > 1 and file.colorinterp[1].name != "alpha":
@@ -136,6 +158,14 @@ class ZarrStore:
     def name(self, year: int) -> str:
         return f"{self._path}, year {year}"
 
+    def years(self) -> list[int]:
+        """The years that the run has finished; in a store without a commit marker all years of its axis."""
+        try:
+            finished = json.loads((self._path / "year" / "commits.json").read_bytes())["content"]["years"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return sorted(self._years)
+        return sorted(set(self._years) & set(finished))
+
     def grid(self, year: int) -> api.LatLonGrid:
         return self._grid
 
@@ -157,5 +187,5 @@ class ZarrStore:
             f"there is no stored map of {year}",
             expected=expected,
             where=self._path,
-            remedy="run within the years that are stored, in their step",
+            remedy=REMEDY,
         )

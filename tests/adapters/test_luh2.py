@@ -357,3 +357,15 @@ def test_real_year_outside(real):
     with pytest.raises(TimeError, match="the year 2016") as error:
         real.read(Request(("primf",), real.grid(), (2016,)))
     assert "from 2015 to 2015" in str(error.value)
+
+
+@pytest.mark.real_data
+def test_states_and_static_file_of_different_regridding_are_read(sample_data):
+    """In the scenario of the British Isles, 900 cells at coasts have less land than the published static file says."""
+    path = next((sample_data / "scenario").glob("*.nc"))
+    adapter = luh2(Luh2Options(states=path, static=sample_data / "luh2" / "staticData_quarterdeg.nc"))
+    scotland = LatLonGrid(-6.0, 0.25, 16, 59.0, -0.25, 16)
+    for grid in (adapter.grid(), scotland):
+        quality = adapter.read(Request(("urban",), grid, (2015, 2100))).attrs["quality"]
+        assert quality["under_land"] > 100
+        assert quality["over_land"] > 50

@@ -76,6 +76,20 @@ class TestLife:
         assert component.year == 2017  # and it is able to go on
         component.run(2018)
 
+    @pytest.mark.parametrize("stop", [2018, 2019, 2020])
+    def test_the_last_state_holds_to_the_end_of_its_step(self, raw: Raw, stop: int) -> None:
+        """Steps of three years from 2015: a host can go on to the end of 2020 with the state of 2018."""
+        options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
+        parts = {"predictors": [{"name": "persistence", "options": options}], "time": {"start": 2015, "stop": stop}}
+        component = realized(raw, **parts)
+        component.run("2018-06-01")
+        last = component.export("land_cover_fraction")
+        component.run("2020-12-31")
+        assert component.year == 2018
+        assert component.export("land_cover_fraction") is last
+        with pytest.raises(TimeError, match="2020-12-31 to 2020"):
+            component.run(2021)
+
     def test_a_long_step_keeps_its_state(self, raw: Raw) -> None:
         options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
         component = realized(raw, predictors=[{"name": "persistence", "options": options}])
@@ -222,7 +236,10 @@ def test_replayed_maps_are_equal(twin_config: Raw, tmp_path: Path) -> None:
     first = config_of({**twin_config, "predictors": [PERSISTENCE], "time": {"start": 2015, "stop": 2018}})
     Simulation(first).run()
     replay = {"name": "replay", "options": {"path": str(tmp_path / "run.zarr"), "legend": "hilda-v1.0-f"}}
-    component = realized(twin_config, predictors=[replay], allocation={"method": "argmax"})
+    parts: Raw = {"predictors": [replay], "allocation": {"method": "argmax"}}
+    with pytest.raises(TimeError, match="no stored map of 2019"):  # the configuration runs to 2021
+        realized(twin_config, **parts)
+    component = realized(twin_config, **parts, time={"start": 2015, "stop": 2018})
     stored = open_store(tmp_path / "run.zarr", host="host")["land_cover_fraction"]
     for year in (2016, 2017, 2018):
         component.run(year)

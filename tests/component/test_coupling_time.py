@@ -18,8 +18,10 @@ from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
-from ai4land_coupler.errors import ConfigError, FieldError, TimeError
+from ai4land_coupler.core.clock import Clock
+from ai4land_coupler.errors import ConfigError, DataError, FieldError, TimeError
 from ai4land_coupler.host.time import HostTime
+from ai4land_coupler.land.forcing import LandForcing, StepForcing
 
 needs.yac()
 
@@ -310,17 +312,25 @@ class TestNextYear:
         plain.run(2018)
         np.testing.assert_array_equal(following, plain.export(COVER))
 
-    def test_a_failed_step_ahead_changes_nothing(self, ahead: Raw) -> None:
-        """The forcing ends in 2022: the fault is found a year early, and the current state does not change."""
-        component = realized(ahead, time={"start": 2015, "stop": 2024})
-        component.run(2021)
+    def test_a_failed_step_ahead_changes_nothing(self, ahead: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The forcing of 2021 is lost: the fault is found a year early, and the current state does not change."""
+        component = realized(ahead, time={"start": 2018, "stop": 2022})
+        component.run(2019)
+        of_step = LandForcing.of_step
+
+        def lost(self: LandForcing, clock: Clock) -> StepForcing:
+            if clock.now == 2021:
+                raise DataError("the forcing of 2021 is lost")
+            return of_step(self, clock)
+
+        monkeypatch.setattr(LandForcing, "of_step", lost)
         state, fractions = component.state, component.export(COVER)
-        with pytest.raises(TimeError, match="2023"):
-            component.run(2022)
+        with pytest.raises(DataError, match="2021 is lost"):
+            component.run(2020)
         assert component.state is state
-        assert component.date == (2021, 1, 1, 0)
+        assert component.date == (2019, 1, 1, 0)
         assert component.export(COVER) is fractions
-        component.run("2021-06-01")
+        component.run("2019-06-01")
 
 
 class TestStart:

@@ -80,7 +80,7 @@ def test_what_is_no_zarr_group_is_refused(tmp_path):
     with pytest.raises(DataError, match="an input file is missing"):
         read(tmp_path / "a.zarr")
     (tmp_path / "a.zarr" / "zarr.json").write_text("{")
-    with pytest.raises(DataError, match="Zarr store cannot be read") as error:
+    with pytest.raises(DataError, match="cannot be read as netCDF or Zarr") as error:
         read(tmp_path / "a.zarr")
     assert "a.zarr" in str(error.value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import cftime
 import needs
@@ -17,7 +18,7 @@ from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
-from ai4land_coupler.errors import FieldError, GridError, TimeError
+from ai4land_coupler.errors import Ai4LandError, FieldError, GridError, StateError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
 from ai4land_coupler.host.restart import _import_of, _record_name
@@ -140,20 +141,137 @@ class TestFaults:
             ([7.0, 8.0, 9.0], None, "150 to 350 K"),
             ([280.0, 281.0, 282.0], "m s-1", "wrong units"),
             ([280.0, 281.0, 282.0], "kelvins and more", "wrong units"),
+            ([280.0, 9.96921e36, 281.0], None, "1 of 3 values are missing"),
+            (np.ma.masked_array([280.0, 281.0, 282.0], [False, True, False]), None, "1 of 3 values are missing"),
+            (np.ma.masked_array([280, 281, 282], [False, True, True]), "K", "2 of 3 values are missing"),
         ],
     )
     def test_faults_are_stored_and_values_are_not_used(
-        self, windows: ImportWindows, values: list[float], units: str | None, text: str
+        self, windows: ImportWindows, values: Any, units: str | None, text: str
     ) -> None:
         calendar, mask = HostCalendar(), np.array([True, True, True])
-        windows.add(NAME, np.array(values), units, mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
+        windows.add(NAME, values, units, mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
         assert not windows[NAME].has_values
-        with pytest.raises(FieldError, match=text):
+        with pytest.raises(FieldError, match=text) as caught:
             windows.check()
+        assert "file" not in str(caught.value)  # the caller is a model
         windows.check()  # raised once
         windows.add(NAME, np.full(3, 7.0), "degC", mask, HostDate(2015), HostDate(2015, 1, 2), calendar)
         windows.check()
         np.testing.assert_allclose(windows[NAME].months[2015, 1][0] / 86400, 280.15, rtol=1e-15)
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.array([280, 281, 282]),
+            np.array([280, 281, 282], ">i2"),
+            np.array([280, 281, 282], ">f4"),
+            np.array([280, 0, 281, 0, 282], np.float32)[::2],
+            np.asfortranarray([[280.0, 281.0, 282.0], [0, 0, 0]])[0],
+            np.ma.masked_array([280.0, 281.0, 282.0]),
+            [280, 281.0, 282],
+        ],
+    )
+    def test_any_real_numbers_in_any_layout(self, windows: ImportWindows, values: Any) -> None:
+        windows.add(NAME, values, None, np.ones(3, bool), HostDate(2015), HostDate(2015, 1, 2), HostCalendar())
+        windows.check()
+        np.testing.assert_array_equal(windows[NAME].months[2015, 1][0], np.array([280, 281, 282]) * 86400.0)
+
+    @pytest.mark.parametrize(
+        ("values", "text"),
+        [
+            (["280", "281", "282"], "has no numbers"),
+            (np.array([280, 281, 282], complex), "has no numbers"),
+            (np.array([280, 281, None]), "has no numbers"),
+            ([[280.0], [281.0, 282.0]], "is no array"),
+            (280.0, "wrong shape"),
+            (np.full((3, 1), 280.0), "wrong shape"),
+        ],
+    )
+    def test_what_is_no_array_of_numbers(self, windows: ImportWindows, values: Any, text: str) -> None:
+        arguments = (None, np.ones(3, bool), HostDate(2015), HostDate(2015, 1, 2), HostCalendar())
+        with pytest.raises(FieldError, match=text):
+            windows.add(NAME, values, *arguments)
+        with pytest.raises(FieldError, match=text):
+            windows.set(NAME, values, *arguments[:2])
+
+    def test_masked_parts_in_a_list(self, windows: ImportWindows) -> None:
+        """numpy.asarray drops the masks of such a list."""
+        months = [np.ma.masked_array([280.0, 281.0], [month == 5, False]) for month in range(12)]
+        windows.set(NAME, months, None, np.ones(2, bool))
+        with pytest.raises(FieldError, match="1 of 24 values are missing"):
+            windows.check()
+
+    @pytest.mark.parametrize("units", ["degC", "Celsius", "degree_Celsius", "deg_C", "degrees_C", "°C", "celsius"])
+    def test_spellings_of_celsius(self, windows: ImportWindows, units: str) -> None:
+        windows.set(NAME, [1.0, 2.0], units, np.ones(2, bool))
+        windows.check()
+        np.testing.assert_allclose(windows[NAME].fixed[0], [274.15, 275.15], rtol=1e-15)
+
+    @pytest.mark.parametrize("units", ["K", "kelvin", "Kelvin", "degK", "deg_K", "kelvins", "degrees_K", " K "])
+    def test_spellings_of_kelvin(self, windows: ImportWindows, units: str) -> None:
+        windows.set(NAME, [280.0, 281.0], units, np.ones(2, bool))
+        windows.check()
+        np.testing.assert_array_equal(windows[NAME].fixed[0], [280.0, 281.0])
+
+    @pytest.mark.parametrize(
+        ("name", "wanted", "units", "scale"),
+        [
+            ("precipitation_flux", "kg m-2 s-1", "kg/m2/s", 1),
+            ("precipitation_flux", "kg m-2 s-1", "kg m^-2 s^-1", 1),
+            ("precipitation_flux", "kg m-2 s-1", "kg m**-2 s**-1", 1),
+            ("precipitation_flux", "kg m-2 s-1", "kg.m-2.s-1", 1),
+            ("precipitation_flux", "kg m-2 s-1", "mm s-1", 1),
+            ("precipitation_flux", "kg m-2 s-1", "mm/day", 1 / 86400),
+            ("precipitation_flux", "kg m-2 s-1", "mm d-1", 1 / 86400),
+            ("precipitation_flux", "kg m-2 s-1", "m s-1", 1000),
+            ("surface_downwelling_shortwave_flux_in_air", "W m-2", "W/m^2", 1),
+            ("surface_downwelling_shortwave_flux_in_air", "W m-2", "watt m-2", 1),
+            ("surface_downwelling_shortwave_flux_in_air", "W m-2", "J m-2 s-1", 1),
+            ("mass_content_of_water_in_soil", "kg m-2", "g m-2", 1e-3),
+            ("land_area_fraction", "1", "%", 0.01),
+            ("land_area_fraction", "1", "percent", 0.01),
+            ("land_area_fraction", "1", "", 1),
+            ("land_area_fraction", "1", "fraction", 1),
+        ],
+    )
+    def test_spellings_of_other_units(self, name: str, wanted: str, units: str, scale: float) -> None:
+        windows = ImportWindows({name: ImportInfo(name, wanted)})
+        values = np.array([0.2, 0.4]) * 1e-4 / scale
+        windows.set(name, values, units, np.ones(2, bool))
+        windows.check()
+        np.testing.assert_allclose(windows[name].fixed[0], values * scale, rtol=1e-12)
+
+    def test_the_first_fault_is_reported(self, windows: ImportWindows) -> None:
+        """A value that is missing all year long: not that intervals are too long, as the last good value is old."""
+        calendar, mask = HostCalendar("noleap"), np.ones(2, bool)
+        window = windows[NAME]
+        for month in range(1, 13):
+            until = _first_of(2015, month + 1)
+            values = [280.0, np.nan if month > 1 else 280.0]
+            windows.add(NAME, values, None, mask, window.begin(until, HostDate(2015)), until, calendar)
+        with pytest.raises(FieldError, match="no numbers") as caught:
+            windows.check()
+        assert "2015-03-01" in str(caught.value)
+        assert list(window.months) == [(2015, 1)]
+
+    def test_faulty_values_can_be_given_again(self, windows: ImportWindows) -> None:
+        calendar, mask, window = HostCalendar("noleap"), np.ones(1, bool), windows[NAME]
+
+        def give(value: float, day: int) -> None:
+            until = HostDate(2015, 1, day)
+            windows.add(NAME, [value], None, mask, window.begin(until, HostDate(2015)), until, calendar)
+
+        give(280.0, 2)
+        give(np.nan, 3)
+        with pytest.raises(FieldError):
+            windows.check()
+        give(281.0, 3)
+        give(282.0, 4)
+        assert window.months[2015, 1][0] == (280.0 + 281.0 + 282.0) * 86400
+        give(np.nan, 5)
+        give(284.0, 6)  # not again: the fifth day stays without values
+        assert window.months[2015, 1] == ((280.0 + 281.0 + 282.0 + 284.0) * 86400, 4 * 86400)
 
     def test_masked_cells_can_have_any_value(self, windows: ImportWindows) -> None:
         mask = np.array([True, False])
@@ -221,6 +339,57 @@ class TestInTheComponent:
         with pytest.raises(TimeError, match="31 days"):
             filled.import_(NAME, np.full(filled.cell_count, 300.0), at=(2016, 2, 1))
         filled.import_(NAME, np.full(filled.cell_count, 300.0), at=(2016, 2, 1), since=(2016, 1, 1))
+
+    def test_a_field_that_was_not_given(self, raw: Raw) -> None:
+        """The configuration's values stand for the host only with `missing: fill`."""
+        imports = {NAME: {"values": 300.0, "units": "K"}}
+        component = realized(raw, imports=imports)
+        with pytest.raises(FieldError, match=f"'{NAME}' was never set") as caught:
+            component.run(2016)
+        assert "missing: fill" in str(caught.value)
+        component.import_(NAME, np.full(component.cell_count, 300.0))
+        component.run(2016)
+        filled = realized(raw, imports={NAME: {**imports[NAME], "missing": "fill"}})
+        filled.run(2016)
+        np.testing.assert_array_equal(filled.export("lai"), component.export("lai"))
+
+    @pytest.mark.parametrize(
+        ("section", "text"),
+        [
+            ({"values": 7.0, "units": "K"}, "150 to 350 K"),
+            ({"values": 7.0, "units": "m"}, "imports.air_temperature.units"),
+            ({"values": float("nan"), "units": "K"}, "no numbers"),
+            ({"values": [280.0] * 11, "units": "K"}, "11 values"),
+        ],
+    )
+    def test_values_of_the_configuration(self, raw: Raw, section: Raw, text: str) -> None:
+        with pytest.raises(Ai4LandError, match=text) as caught:
+            LandComponent(config_of(raw, imports={NAME: section})).initialize()
+        assert "file" not in str(caught.value)
+        celsius = realized(raw, imports={NAME: {"values": 7.0, "units": "degC", "missing": "fill"}})
+        assert celsius.imports()[NAME].default == tuple([float(np.float32(280.15))] * 12)
+
+    def test_values_before_the_grid(self, raw: Raw) -> None:
+        """They are checked as soon as the cells are known."""
+        for values, text in (
+            (np.full(120, np.nan), "1440 of 1440 values are missing"),
+            (np.full(7, 280.0), "120 cells"),
+            (np.full(120, 7.0), "150 to 350 K"),
+        ):
+            component = LandComponent(config_of(raw))
+            component.initialize()
+            component.import_(NAME, values)
+            component.set_named_grid("host")
+            with pytest.raises(FieldError, match=text):
+                component.realize()
+
+    def test_realize_without_a_grid(self, raw: Raw) -> None:
+        component = LandComponent(config_of(raw))
+        component.initialize()
+        with pytest.raises(StateError, match="no host grid was set"):
+            component.realize()
+        component.set_named_grid("host")
+        component.realize()
 
     def test_the_table(self, raw: Raw) -> None:
         imports = {NAME: {"values": [280.0] * 6 + [290.0] * 6, "units": "K", "missing": "fill"}}
@@ -425,3 +594,52 @@ def test_ranks_without_cells(raw: Raw, tmp_path: Path) -> None:
     assert (whole["lai"] > 0).all()  # every cell has land in the host, and leaves of its nearest mapped cell
     for name in whole.files:
         np.testing.assert_array_equal(other[name], whole[name], err_msg=name)
+
+
+@pytest.mark.mpi
+def test_the_first_fault_of_any_kind_is_raised_on_every_rank(raw: Raw, tmp_path: Path) -> None:
+    """A wrong shape, date, interval or name on one rank: it does not stop alone, and the others get its fault."""
+    path, program = tmp_path / "run.yaml", tmp_path / "host.py"
+    path.write_text(yaml.safe_dump(raw))
+    program.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from mpi4py import MPI\n"
+        "from ai4land_coupler import LandComponent\n"
+        "from ai4land_coupler.errors import Ai4LandError\n"
+        "comm = MPI.COMM_WORLD\n"
+        "land = LandComponent(sys.argv[1], comm)\n"
+        "land.initialize()\n"
+        "land.set_named_grid('host')\n"
+        "if comm.rank == 1:\n"
+        "    land.set_land_fraction(np.full(land.cell_count, 'x'))\n"
+        "else:\n"
+        "    land.set_land_fraction(np.full(land.cell_count, 0.5))\n"
+        "def attempt(what, *arguments):\n"
+        "    try:\n"
+        "        what(*arguments)\n"
+        "        print(f'<{comm.rank}> year {land.year}', flush=True)\n"
+        "    except Ai4LandError as error:\n"
+        "        print(f'<{comm.rank}> {error.what}', flush=True)\n"
+        "attempt(land.realize)\n"
+        "land.set_land_fraction(np.full(land.cell_count, 0.5))\n"
+        "attempt(land.realize)\n"
+        "values = np.full(land.cell_count, 290.0)\n"
+        "name = 'air_temperature'\n"
+        "for fault in ((name, values[None], (2015, 1, 2)), (name, values, (2015, 2, 30)), (name, values, 2018),\n"
+        "              ('air_temprature', values)):\n"
+        "    land.import_(name, values)\n"
+        "    if comm.rank == 1:\n"
+        "        land.import_(*fault)\n"
+        "        land.import_(name, values, (2015, 9, 1))\n"
+        "    attempt(land.run, 2016)\n"
+        "attempt(land.run, 2016)\n"
+    )
+    done = mpirun(2, program, path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rank in (0, 1):
+        said = [line.split("> ", 1)[1] for line in done.stdout.splitlines() if line.startswith(f"<{rank}>")]
+        kinds = ("has no numbers", "year 2015", "wrong shape", "no such date", "impossible interval", "no predictor")
+        assert len(said) == 7, done.stdout
+        for line, kind in zip(said, (*kinds, "year 2016"), strict=True):
+            assert kind in line, said

@@ -129,18 +129,19 @@ def test_variables_are_conserved_from_files_to_the_host(raw: Raw) -> None:
 
 
 def test_a_year_without_transitions(raw: Raw) -> None:
-    """Transitions end a year before the states; fields of earlier years stay available."""
-    component = realized(raw, time={"start": 2015, "stop": 2022}, exports={"pass_through": ["primf_harv"]})
-    forcing = LandForcing(component.setup, make_field_table(component.setup).pass_through_inputs)
-    needs = forcing.needs()
-    assert all(("primf_harv", "1") in needs[year] for year in range(2015, 2023))  # as `ai4land prepare` copies them
-    with pytest.raises(TimeError, match="primf_harv"):
-        forcing.check_years()
-    component.run(2021)
-    with pytest.raises(TimeError, match="primf_harv"):
-        component.run(2022)
-    assert component.year == 2021
-    component.export("primf_harv")
+    """Transitions end a year before the states: refused at the start, or the last year is held."""
+    parts = {"time": {"start": 2020, "stop": 2022}, "exports": {"pass_through": ["secdf_to_c3ann"]}}
+    with pytest.raises(TimeError, match="'secdf_to_c3ann' for the year 2022") as caught:
+        LandComponent(config_of(raw, **parts)).initialize()
+    assert "beyond: hold" in str(caught.value)
+    held = realized(raw, **parts, forcing=[{**raw["forcing"][0], "beyond": "hold"}])
+    needs = LandForcing(held.setup, make_field_table(held.setup).pass_through_inputs).needs()
+    assert all(("secdf_to_c3ann", "1") in needs[year] for year in range(2020, 2023))  # as `ai4land prepare` copies them
+    held.run(2021)
+    last = held.export("secdf_to_c3ann")
+    assert last.max() > 0
+    held.run(2022)
+    np.testing.assert_array_equal(held.export("secdf_to_c3ann"), last)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_faulty_surfaces_are_refused(raw: dict[str, Any]):
         component(raw, "clm5")
     land = LandComponent(config_of(raw))
     land.initialize()
-    with pytest.raises(FieldError, match="no such field"):
+    with pytest.raises(FieldError, match="cannot set this field"):
         land.set_surface(TYPES, own)
     land = LandComponent(config_of(raw, exports={"profile": "clm"}))
     land.initialize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,10 @@ class TestNearest:
     def test_the_lower_id_of_two_equally_near_cells(self) -> None:
         mesh = row_of_cells(7, np.array([60, 50, 40, 30, 20, 10, 5]))
         has = np.array([True, False, False, False, True, False, True])
-        plan, farthest = nearest_cells(mesh, has, ~has, ALONE)
+        plan, distance = nearest_cells(mesh, has, ~has, ALONE)
         # cell 1 has 60; 2 lies between 60 and 20: the lower id; 3 has 20; 5 lies between 20 and 5
         np.testing.assert_array_equal(plan.apply(mesh.cell_ids.astype(float)), [60, 20, 20, 5])
-        assert farthest == pytest.approx(2 * np.pi / 180 * 6371.0072, rel=1e-6)
+        np.testing.assert_allclose(distance, np.array([1, 2, 1, 1]) * np.pi / 180 * 6371.0072, rtol=1e-6)
 
     def test_over_the_date_line(self) -> None:
         mesh = row_of_cells(3)
@@ -95,7 +96,7 @@ class TestLand:
         surface = HostSurface()
         surface.land = np.array([0.4, 0.9, 0.5, 0, 0])
         surface.check(mesh, ("a", "b"))
-        surface.prepare(mesh, mapped, area, ALONE)
+        surface.prepare(mesh, mapped, area, ALONE, 112.0)
         values = surface.on_land(classes, mapped)
         # cell 1 is nearest to cell 0 (1/4 and 3/4), cell 2 to cell 3 (3/4 and 1/4)
         expected = [[0.1, 0.225, 0.375, 0, 0], [0.3, 0.675, 0.125, 0, 0]]
@@ -105,6 +106,23 @@ class TestLand:
         assert surface.counts["sea_cells"] == 1
         assert surface.counts["sea_area"] == pytest.approx(0.4 * 4)
         assert surface.counts["farthest_fill"] == pytest.approx(111.19, rel=1e-3)
+
+    def test_land_far_from_the_map_is_refused(self) -> None:
+        """Land in cells 2 and 4, and mapped land in cell 0 only: 222.4 and 444.8 km."""
+        mesh, area, mapped = row_of_cells(5), np.ones(5), np.array([0.5, 0, 0, 0, 0])
+        surface = HostSurface()
+        surface.land = np.array([0.5, 0, 0.7, 0, 0.9])
+        surface.check(mesh, ("a",))
+        with pytest.raises(GridError, match="far from all land on the map") as caught:
+            surface.prepare(mesh, mapped, area, ALONE, 222.0)
+        assert "2 of 2 land cells" in str(caught.value)
+        assert "the farthest, at 0.00 N 4.50 E, by 445 km" in str(caught.value)
+        assert "exports.max_fill_distance" in str(caught.value)
+        with pytest.raises(GridError) as caught:
+            surface.prepare(mesh, mapped, area, ALONE, 223.0)
+        assert "1 of 2 land cells" in str(caught.value)
+        surface.prepare(mesh, mapped, area, ALONE, 445.0)
+        assert surface.counts["filled_cells"] == 2
 
     @pytest.mark.parametrize(
         ("land", "base", "text"),
@@ -191,6 +209,55 @@ class TestComponent:
         moved = component.export(CHANGE).reshape(7, 7, -1)
         np.testing.assert_allclose(moved.sum(axis=0), component.export(COVER), atol=1e-14)
 
+    def test_far_land_is_told_or_refused(self, raw: Raw) -> None:
+        """The host has land in all cells, up to some hundred kilometres from the map."""
+        land = np.ones(120)
+        component = with_surface(raw, None, land)
+        counts = component.surface_counts()
+        assert counts["filled_cells"] > 50
+        assert 100 < counts["farthest_fill"] < 500
+        number, far = int(counts["filled_cells"]), counts["farthest_fill"]
+        note = f"{number} land cells were filled with the nearest mapped land, up to {far:.0f} km away"
+        assert component.warnings == {f"host grid 'host': {note}": number}
+        assert realized(raw).warnings == {}
+        with pytest.raises(GridError, match="far from all land on the map"):
+            with_surface({**raw, "exports": {"max_fill_distance": counts["farthest_fill"] - 0.1}}, None, land)
+        more = with_surface({**raw, "exports": {"max_fill_distance": counts["farthest_fill"] + 0.1}}, None, land)
+        np.testing.assert_array_equal(more.export(COVER), component.export(COVER))
+
+    def test_a_grid_of_another_region_is_told(self, raw: Raw) -> None:
+        component = LandComponent(config_of(raw))
+        component.initialize()
+        component.set_grid(replace(row_of_cells(3), global_size=3))
+        component.realize()
+        assert (component.export(COVER) == 0).all()
+        (warning,) = component.warnings
+        assert "no cell has land of the map" in warning
+
+    def test_arrays_of_any_kind(self, raw: Raw) -> None:
+        """The same bits from single precision, integers, other orders of bytes and axes, and masked arrays."""
+        plain = realized(raw)
+        land = np.ones(120, np.float32)
+        land[::7] = 0
+        base = np.repeat(land[None] / 8, 7, axis=0)
+        base[3] += land / 8
+        expected = with_surface(raw, base.astype(np.float64), land.astype(np.float64)).export(COVER)
+        assert not np.array_equal(expected, plain.export(COVER))
+        for own, mask in (
+            (base, land.astype(np.int8)),
+            (np.asfortranarray(base), land.astype(bool)),
+            (base.astype(">f4"), land.astype(">i2")),
+            (np.repeat(base, 2, axis=1)[:, ::2], land[::-1][::-1]),
+            (list(np.ma.masked_array(base)), land.tolist()),
+        ):
+            np.testing.assert_array_equal(with_surface(raw, own, mask).export(COVER), expected)
+        hidden = np.ma.masked_array(land, np.arange(120) == 50)
+        with pytest.raises(FieldError, match="no share of its cells") as caught:
+            with_surface(raw, None, hidden)
+        assert "no numbers" in str(caught.value)
+        with pytest.raises(FieldError, match="has no numbers"):
+            with_surface(raw, None, land.astype(complex))
+
     def test_a_continued_run_has_the_same_first_year(self, raw: Raw, tmp_path: Path) -> None:
         base = own_surface(realized(raw))
         component = with_surface(raw, base)
@@ -215,8 +282,10 @@ class TestComponent:
     def test_wrong_names_and_grids(self, raw: Raw) -> None:
         component = LandComponent(config_of(raw))
         component.initialize()
-        with pytest.raises(FieldError, match="no such field"):
+        with pytest.raises(FieldError, match="cannot set this field"):
             component.set_surface("lai", np.zeros(3))
+        with pytest.raises(FieldError, match=r"set exports\.profile"):
+            component.set_surface("surface_type_fraction", np.zeros(3))
         component.set_named_grid("host")
         component.set_land_fraction(np.zeros(3), grid="ocean")
         with pytest.raises(GridError, match="was not set"):

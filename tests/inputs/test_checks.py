@@ -24,7 +24,8 @@ from ai4land_coupler.errors import Ai4LandError, DataError, FieldError, GridErro
 from ai4land_coupler.experiments.twin import TwinReport
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended
-from ai4land_coupler.inputs.checks import LandGaps, check_values, field_rule, field_rules, refuse_gaps
+from ai4land_coupler.inputs.checks import check_values, field_rule, field_rules
+from ai4land_coupler.inputs.gaps import LandGaps, refuse_gaps
 from ai4land_coupler.inputs.mended_log import read_mended, write_mended
 from ai4land_coupler.preflight.inputs import check_inputs
 

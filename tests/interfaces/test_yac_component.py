@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from ai4land_coupler.cli import cli
 
 needs.yac()
 
+YAC_PAGE = Path(__file__).parents[2] / "docs" / "yac.md"
 MODEL = Path(__file__).parents[2] / "examples" / "hosts" / "yac" / "model.py"
 PERSISTENCE = {"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}
 PHENOLOGY = {"name": "phenology", "options": {"legend": "hilda-v1.0-f", "start": 0.0}}
@@ -49,6 +51,8 @@ def in_process(run_file: Path, years: list[int]) -> np.ndarray:
     land.initialize()
     land.set_named_grid("host")
     land.realize()
+    for name in land.imports():
+        land.import_(name, np.full(land.cell_count, 283.0))
     areas = []
     for year in years:
         land.run(year)
@@ -83,6 +87,24 @@ def test_imports_arrive(twin_config: dict[str, Any], tmp_path: Path):
     # a band that covers the whole host grid: cells without data would be refused
     ended = coupled(run_file, *arguments, "--put-temperature", ranks=1)
     assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+@pytest.mark.mpi
+def test_the_coupling_file_of_the_page(twin_config: dict[str, Any], tmp_path: Path):
+    """The file in docs/yac.md: YAC accepts it, and the areas are those of couples that the model defines."""
+    (text,) = (
+        block for block in re.findall(r"```yaml\n(.*?)```", YAC_PAGE.read_text(), re.DOTALL) if "coupling:" in block
+    )
+    file = tmp_path / "coupling.yaml"
+    file.write_text(text)
+    run_file = write({**twin_config, "predictors": [PERSISTENCE, PHENOLOGY]}, tmp_path / "run.yaml")
+    arguments = ("--stop", "2018", "--put-temperature", "-o", str(tmp_path / "got.npz"))
+    ended = coupled(run_file, *arguments, "--couples-in-file", land=("--coupling", str(file)), ranks=1)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    with np.load(tmp_path / "got.npz") as received:
+        assert received["years"].tolist() == [2015, 2016, 2017]
+        areas = (received["land_cover_fraction"] * received["area"]).sum(axis=-1)
+    np.testing.assert_allclose(areas, in_process(run_file, [2015, 2016, 2017]), rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.mpi
@@ -126,3 +148,27 @@ def test_names_in_a_coupling_file_are_checked_before_yac_starts(run_file: Path, 
     assert (code, "not clear" in text) == (2, True)
     code, text = check(target={"component": "ai4land", "grid": "host"}, source={"component": "a", "grid": "b"})
     assert (code, "no import" in text) == (2, True)
+
+
+def test_inputs_that_end_before_the_run_are_found_before_yac_starts(twin_config: dict[str, Any], tmp_path: Path):
+    """The scenario ends in 2022, and the stored maps in 2022 too."""
+
+    def check(*options: str, **parts: Any) -> tuple[int, str]:
+        run_file = write({**twin_config, "predictors": [PERSISTENCE], **parts}, tmp_path / "run.yaml")
+        result = CliRunner().invoke(cli, ["couple", str(run_file), "--check", *options])
+        return result.exit_code, result.output
+
+    code, text = check("--set", "time.stop=2022")
+    # 12 x 10 cells of 0.7 x 0.5 degrees from 3 W and 49 N; the land is 1.5 W to 1.5 E, 50.5 N to 52.5 N: 4 x 4 centres
+    assert (code, "the centres of 104 others are outside" in " ".join(text.split())) == (0, True)
+    code, text = check("--set", "time.stop=2030")
+    assert (code, "for the year 2023" in text) == (2, True)
+    assert "beyond: hold" in text
+    assert check("--set", "time.stop=2030", "--set", "forcing.0.beyond=hold")[0] == 0
+
+    maps = {"path": twin_config["initial"]["options"]["path"], "legend": "hilda-v1.0-f"}
+    replay = {"predictors": [{"name": "replay", "options": maps}], "allocation": {"method": "argmax"}}
+    assert check("--set", "time.stop=2022", **replay)[0] == 0
+    code, text = check("--set", "time.stop=2030", **replay)
+    assert (code, "no stored map of 2023" in text) == (2, True)
+    assert check("--set", "time.stop=2030", "--set", "predictors.0.options.beyond=hold", **replay)[0] == 0

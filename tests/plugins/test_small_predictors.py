@@ -103,11 +103,12 @@ def write_map(path: Path, codes: NDArray[Any], grid: LatLonGrid, **profile: Any)
         file.write(codes, 1)
 
 
-def replayed(path: Path, year: int, before: NDArray[np.int8], grid: LatLonGrid = GRID) -> NDArray[np.int64]:
+def replayed(
+    path: Path, year: int, before: NDArray[np.int8], grid: LatLonGrid = GRID, **options: Any
+) -> NDArray[np.int64]:
     """The map from ``argmax``. A cell without logits keeps its class."""
-    logits = predict(create("replay", path=str(path)), {"land_cover": before}, (year, 0), grid=grid)[
-        "land_cover_logits"
-    ]
+    predictor = create("replay", path=str(path), **options)
+    logits = predict(predictor, {"land_cover": before}, (year, 0), grid=grid)["land_cover_logits"]
     assert probabilities(logits).max(axis=0)[logits.any(axis=0)].min() > 1 - 1e-12
     return np.where(logits.any(axis=0), logits.argmax(axis=0), before)
 
@@ -154,6 +155,9 @@ def test_replay_reads_only_years_that_a_run_has_written(tmp_path: Path) -> None:
     before = np.full(GRID.shape, -1, np.int8)
     for year in (2000, 2001):
         np.testing.assert_array_equal(replayed(store.path, year, before), LEGEND.to_view(maps[year]))
+    create("replay", path=str(store.path)).check_years([2000, 2001])
+    with pytest.raises(TimeError, match=r"no stored map of 2002\n(.*\n)?  found: 2000-2001"):
+        create("replay", path=str(store.path)).check_years([2000, 2001, 2002])
     with pytest.raises(
         PluginError, match=r"there is no stored map of 2002\n  expected: a year that the run has finished"
     ):
@@ -162,6 +166,38 @@ def test_replay_reads_only_years_that_a_run_has_written(tmp_path: Path) -> None:
         replayed(store.path, 1999, before)
     with pytest.raises(DataError, match=r"have another legend\n  expected: hilda-v1.0\n  found: hilda-v1.0-f"):
         create("replay", path=str(store.path), legend="hilda-v1.0")
+
+
+@pytest.mark.parametrize("template", ["map_{year}.tif", "{year}/map_{year}.tif", "a[1]-{year}.tif"])
+def test_replay_knows_before_a_run_which_years_are_stored(tmp_path: Path, template: str) -> None:
+    for year in (1998, 1999, 2001):
+        path = tmp_path / template.replace("{year}", str(year))
+        path.parent.mkdir(exist_ok=True)
+        write_map(path, random_codes(year), GRID)
+    (tmp_path / template.replace("{year}", "none")).parent.mkdir(exist_ok=True)
+    path = str(tmp_path / template)
+    create("replay", path=path).check_years([1998, 1999])
+    for years, first in (([1998, 1999, 2000], 2000), ([2001, 2002], 2002), ([1997, 1998], 1997)):
+        with pytest.raises(TimeError, match=f"no stored map of {first}\n") as caught:
+            create("replay", path=path).check_years(years)
+        assert "found: 1998-1999, 2001" in str(caught.value)
+    held = create("replay", path=path, beyond="hold")
+    held.check_years([2001, 2002, 2100])
+    with pytest.raises(TimeError, match="no stored map of 2000"):
+        held.check_years([1999, 2000, 2001])
+    before = np.full(GRID.shape, -1, np.int8)
+    for year, stored in ((1999, 1999), (2001, 2001), (2002, 2001), (2100, 2001)):
+        found = replayed(tmp_path / template, year, before, beyond="hold")
+        np.testing.assert_array_equal(found, LEGEND.to_view(random_codes(stored)))
+    with pytest.raises(TimeError, match="no stored map of 2004"):  # 2000 stands for it, which has no map
+        create("replay", path=path, beyond="cycle").check_years([2001, 2002, 2003, 2004])
+    last = Path(path.replace("{year}", "2000"))
+    last.parent.mkdir(exist_ok=True)
+    write_map(last, random_codes(2000), GRID)
+    create("replay", path=path, beyond="cycle").check_years(range(1998, 2100))
+    for year, stored in ((2002, 1998), (2003, 1999), (2005, 2001), (2006, 1998)):
+        found = replayed(tmp_path / template, year, before, beyond="cycle")
+        np.testing.assert_array_equal(found, LEGEND.to_view(random_codes(stored)))
 
 
 @pytest.mark.real_data

@@ -140,9 +140,11 @@ class _PieceReader:
     def _mended_of(self, piece: Piece) -> dict[Mended, int]:
         """Counts of the piece's own year only. The catalogue may have read other years too, to compare data sets."""
         own = {
-            entry.name: None if piece.year is None else entry.data_year(piece.year) for entry in self._forcing.adapters
+            (entry.name, None if piece.year is None else entry.data_year(piece.year, info.years))
+            for entry in self._forcing.adapters
+            for info in entry.adapter.fields().values()
         }
-        return {k: n for k, n in self._forcing.mended.items() if k.adapter in own and k.year == own[k.adapter]}
+        return {k: n for k, n in self._forcing.mended.items() if (k.adapter, k.year) in own}
 
 
 # ---- in a worker process ------------------------------------------------------------------------------------------

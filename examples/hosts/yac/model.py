@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--land-grid", default="host", help="grid of the land component")
     parser.add_argument("--types", type=int, default=7, help="types of land_cover_fraction")
     parser.add_argument("--put-temperature", action="store_true")
+    parser.add_argument("--couples-in-file", action="store_true", help="the land reads them: ai4land couple --coupling")
     parser.add_argument("--corner", type=float, nargs=2, default=(-9.0, 48.0), metavar=("WEST", "SOUTH"))
     parser.add_argument("-o", "--output", required=True)
     return parser.parse_args()
@@ -64,6 +65,7 @@ class Atmosphere:
         grid.set_global_index(self.ids.astype(np.int32), Location.CELL)
         points = grid.def_points(Location.CELL, np.deg2rad(lon.mean(axis=1)), np.deg2rad(lat.mean(axis=1)))
 
+        self._couples_in_file = options.couples_in_file
         here, there = ("atmosphere", "band"), ("ai4land", options.land_grid)
         self.land = Field.create("land_cover_fraction", component, points, options.types, "P1D", ISO)
         self._couple(*there, *here, "land_cover_fraction", "P1Y", Reduction.TIME_NONE)
@@ -71,11 +73,15 @@ class Atmosphere:
         if options.put_temperature:
             self.temperature = Field.create("air_temperature", component, points, 1, "P1D", ISO)
             self._couple(*here, *there, "air_temperature", "P1M", Reduction.TIME_AVERAGE)
+        # the land reads the couples of docs/yac.md, which has this field too
+        self.leaves = Field.create("lai", component, points, 12, "P1D", ISO) if options.couples_in_file else None
         self.coupler.enddef()
 
     def _couple(
         self, source: str, grid: str, target: str, target_grid: str, field: str, period: str, mean: Reduction
     ) -> None:
+        if self._couples_in_file:
+            return
         conservative = InterpolationStack()
         conservative.add_conservative(order=1, enforced_conserv=False, partial_coverage=True)
         conservative.add_fixed(0.0)
@@ -86,6 +92,8 @@ class Atmosphere:
         if self.temperature is not None:
             season = -np.cos(2 * np.pi * (int(self.land.datetime.split("-")[1]) - 1) / 12)
             self.temperature.put(np.full((1, self.ids.size), 283.0 + 8.0 * season))
+        if self.leaves is not None:
+            self.leaves.get()
         values, action = self.land.get()
         return np.array(values) if action in (Action.COUPLING, Action.GET_FOR_RESTART) else None
 
