@@ -138,3 +138,27 @@ def test_a_category_that_means_missing_is_refused(tmp_path, weights):
     given = field(tmp_path / "given.nc", np.full(SHAPE, 255, "u1"), {"_FillValue": np.uint8(0)}, name="lc")
     regrid_file(weights, given, tmp_path / "out.nc", rule="largest-share")
     assert set(read(tmp_path / "out.nc", "lc").ravel()[COVERED]) == {255.0}
+
+
+def test_names_of_the_input_and_of_the_new_grid_may_be_the_same(tmp_path, weights):
+    """A variable called lat, other dimensions called lon and bnds: the new grid gets other names."""
+    values = np.random.default_rng(7).random((3, *SHAPE))
+    path = write(
+        tmp_path / "in.nc",
+        {"lon": 3, "y": SHAPE[0], "x": SHAPE[1], "bnds": 5},
+        rows=(("y",), LAT, north()),
+        columns=(("x",), LON, east()),
+        lat=(("lon", "y", "x"), values, {"long_name": "lateral melt"}),
+        melt=(("y", "x", "bnds"), np.ones((*SHAPE, 5)), {}),
+    )
+    for name in ("out.nc", "out.zarr"):
+        regrid_file(weights, path, tmp_path / name, variables=["lat", "melt"])
+        options = {"engine": "zarr", "consolidated": False} if name == "out.zarr" else {}
+        with xr.open_dataset(tmp_path / name, **options) as found:
+            assert found.lat.dims == ("lon", "lat_2", "lon_2")
+            assert found.lat_2.dims == ("lat_2",)
+            assert found.lat_2.attrs["bounds"] == "lat_bnds"
+            assert found.lat_bnds.dims == ("lat_2", "bnds_2")
+            assert found.melt.dims == ("lat_2", "lon_2", "bnds")
+            flat = found.lat.values.reshape(3, -1)[:, COVERED]
+            np.testing.assert_allclose(flat, (values.reshape(3, -1) @ exact("fraction").T)[:, COVERED], rtol=1e-12)

@@ -15,7 +15,7 @@ from ai4land_coupler.errors import ConfigError, DataError, FieldError
 from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.regrid.files.averaging import Averaging, Missing, Rule
 from ai4land_coupler.regrid.files.fields import Field, find_fields
-from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid
+from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid, without_clashes
 from ai4land_coupler.regrid.files.output import Output, open_output
 from ai4land_coupler.regrid.files.types import fill_of, is_category, kept_attributes, output_type
 from ai4land_coupler.regrid.weight_files.linked_cells import side_mesh, wrong_links
@@ -94,7 +94,11 @@ def regrid_file(
         rule = rule or "mean"
         n_source = int(np.prod([dataset.sizes[dim] for dim in fields[0].grid_dims]))
         averaging = Averaging(file, n_source, rule, missing, min_share)
-        grid = output_grid(file.destination, averaging.n_destination)
+        names = [field.name for field in fields]
+        gone = {dim for field in fields for dim in field.grid_dims}
+        kept = {str(dim): length for dim, length in dataset.sizes.items() if dim not in gone}
+        others = {dim for field in fields for dim in field.others}
+        grid = without_clashes(output_grid(file.destination, averaging.n_destination), names, others, kept)
         parts = [(field, index) for field in fields for index in _slices(field, n_source + averaging.n_destination)]
         with open_output(output) as out:
             out.attributes(_global(dataset, weights, source))
@@ -105,7 +109,7 @@ def regrid_file(
                 progress(done, len(parts), field.name)
                 _write(out, field, index, averaging, grid, source)
             progress(len(parts), len(parts), "done")
-    return [field.name for field in fields]
+    return names
 
 
 def _refuse_categories(fields: Sequence[Field], where: Path) -> None:

@@ -33,6 +33,8 @@ _LAST_DIGIT = 1e-6
 _ODD_SHARE = 0.01
 #: Points that tell the distance between cells, if the weights have no areas.
 _SAMPLE = 10_000
+#: Cells that are compared at a time.
+_PIECE = 2**18
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ def find_place(dataset: xr.Dataset, array: xr.DataArray, dims: tuple[str, ...], 
         text = f"positions of {name} were not checked: the input has no latitudes and longitudes on {', '.join(dims)}"
         return Place(note=text)
     error: GridError | None = None
-    for lat, lon in itertools.product(names["latitude"] or [None], names["longitude"] or [None]):
+    lats: list[str | None] = [*names["latitude"]]
+    lons: list[str | None] = [*names["longitude"]]
+    for lat, lon in itertools.product(lats or [None], lons or [None]):
         place, wrong = _compare(*_degrees(dataset, dims, lon, lat, where), source, where)
         if wrong is None:
             notes = [place.note.format(name=name)] if place.note else []
@@ -150,7 +154,7 @@ def _compare(
     # one kind alone is compared for itself
     lon, lat = (source.centre_lon if lon is None else lon), (source.centre_lat if lat is None else lat)
     limit = np.maximum(_SHIFT * _widths(source), _LAST_DIGIT)
-    far = np.linalg.norm(unit_vectors(lon, lat) - unit_vectors(source.centre_lon, source.centre_lat), axis=1)
+    far = _distances(lon, lat, source.centre_lon, source.centre_lat)
     taken = np.ones(cells, bool) if source.mask is None else source.mask != 0
     bad = taken & (far > limit)
     if not bad.any():
@@ -172,6 +176,17 @@ def _compare(
         )
     text = f"{int(bad.sum())} of {cells} cells of {{name}} have other coordinates than in the weights"
     return Place(note=f"{text}; they are few, and were not moved"), None
+
+
+def _distances(*places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Straight distance (radii of the Earth) between two lists of longitudes and latitudes, piece by piece."""
+    far = np.empty(places[0].size)
+    for begin in range(0, far.size, _PIECE):
+        lon, lat, other_lon, other_lat = (values[begin : begin + _PIECE] for values in places)
+        far[begin : begin + _PIECE] = np.linalg.norm(
+            unit_vectors(lon, lat) - unit_vectors(other_lon, other_lat), axis=1
+        )
+    return far
 
 
 def _widths(source: GridSide) -> NDArray[np.float64]:

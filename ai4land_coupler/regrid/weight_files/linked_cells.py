@@ -194,7 +194,7 @@ def _another_is_nearer(
     """
     away = np.linalg.norm(here.points[at] - onto.points[to], axis=1)
     radius = np.where(np.isfinite(here.shapes.radius[at]), here.shapes.radius[at], 0.0)
-    outside = away > radius + _ROUNDING
+    outside = np.asarray(away > radius + _ROUNDING)
     if not _anywhere(bool(outside.mean() > _OTHER_POINTS) if outside.size else False, comm):
         return outside
     ids = np.unique(linked)
@@ -206,5 +206,4 @@ def _another_is_nearer(
     points = np.full(onto.points.shape, np.nan)
     points[found] = unit_vectors(*value_places(nearer))[np.searchsorted(nearer.cell_ids, near[found])]
     least = np.linalg.norm(points - onto.points, axis=1)[to]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(away > least + 0.1 * radius + _ROUNDING)
+    return np.asarray(away > np.nan_to_num(least, nan=np.inf) + 0.1 * radius + _ROUNDING)
