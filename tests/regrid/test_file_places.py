@@ -184,6 +184,21 @@ def test_what_cannot_be_checked_is_said(tmp_path, weights):
         regridded(weights, turned)
 
 
+def test_mpas_names_in_radians(tmp_path):
+    file = exact_file()
+    weights = write_weights(tmp_path / "w.nc", replace(file, source=replace(file.source, dims=(file.source.size,))))
+    lat, lon = (np.deg2rad(axis.ravel()) for axis in np.meshgrid(LAT, LON, indexing="ij"))
+    for unit in ("rad", None):
+        attrs = {} if unit is None else {"units": unit}
+        cells = {"latCell": (("nCells",), lat, attrs), "lonCell": (("nCells",), lon, attrs)}
+        path = write(tmp_path / "in.nc", {"nCells": RIGHT.size}, **cells, t=(("nCells",), RIGHT.ravel(), {}))
+        assert check(weights, path) == []
+        cells["latCell"] = (("nCells",), lat + 0.01, attrs)
+        moved = write(tmp_path / "moved.nc", {"nCells": RIGHT.size}, **cells, t=(("nCells",), RIGHT.ravel(), {}))
+        with pytest.raises(GridError, match=ELSEWHERE):
+            regridded(weights, moved)
+
+
 def test_unknown_units_are_refused(tmp_path, weights):
     path = write(
         tmp_path / "in.nc", {"lat": SHAPE[0], "lon": SHAPE[1]},

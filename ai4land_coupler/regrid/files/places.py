@@ -37,6 +37,10 @@ _SAMPLE = 10_000
 _PIECE = 2**18
 
 
+#: MPAS gives its coordinates no standard names; they are in radians (MPAS Mesh Specification 1.0).
+_MPAS: dict[str, Kind] = {"latCell": "latitude", "lonCell": "longitude"}
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the cells of some dimensions are.
@@ -54,7 +58,7 @@ def kind_of(name: str, array: Any, where: object) -> Kind | None:
 
     The names x and y alone say so only for the coordinate of a dimension that is no index.
     """
-    kind = coordinate_kind(name, array.attrs, where)
+    kind = coordinate_kind(name, array.attrs, where) or _MPAS.get(name)
     if kind is None or name.lower() not in ("x", "y"):
         return kind
     if text_of(array.attrs, "standard_name") or is_angle(text_of(array.attrs, "units")):
@@ -132,7 +136,7 @@ def _degrees(
             found.append(None)
             continue
         array, place = dataset.variables[name], f"{where}, variable {name!r}"
-        units = text_of(array.attrs, "units")
+        units = text_of(array.attrs, "units") or ("radian" if name in _MPAS else "")
         bare &= not is_angle(units)
         values = decode_values(np.asarray(array.values), array.attrs, place).astype(np.float64)
         values = to_degrees(values, units, kind, place)
@@ -156,6 +160,8 @@ def _compare(
     limit = np.maximum(_SHIFT * _widths(source), _LAST_DIGIT)
     far = _distances(lon, lat, source.centre_lon, source.centre_lat)
     taken = np.ones(cells, bool) if source.mask is None else source.mask != 0
+    if not np.isfinite(far[taken]).any() and taken.any():
+        return Place(note="positions of {name} were not checked: its coordinates are missing values"), None
     bad = taken & (far > limit)
     if not bad.any():
         return Place(), None
