@@ -58,7 +58,7 @@ class _NetCDF:
         for dim, length in zip(dims, shape, strict=True):
             if dim not in self._file.dimensions:
                 self._file.createDimension(dim, length)
-        kind: Any = str if np.dtype(dtype) == object else dtype
+        kind: Any = str if np.dtype(dtype) == object else np.dtype(dtype).newbyteorder("=")
         packed = {"zlib": True, "complevel": 4, "shuffle": True} if dims and np.dtype(dtype).kind in "iuf" else {}
         unfilled = None if kind is str else False
         made = self._file.createVariable(name, kind, dims, fill_value=unfilled if fill is None else fill, **packed)
