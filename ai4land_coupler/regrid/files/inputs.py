@@ -12,6 +12,7 @@ import numpy as np
 from ai4land_coupler.api import Mesh, Method
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.memory import free_memory
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids import read_mesh
@@ -49,7 +50,7 @@ class GridInput:
     def cells(self) -> int:
         """About the number of cells, from a name or from the sizes in a file; 0 if it is unknown."""
         path = Path(self.name)
-        if not path.is_file():
+        if not is_data(path):
             grid = named_rectilinear(path.name)
             return 0 if grid is None else grid.size
         along: dict[str, int] = {}

@@ -11,8 +11,9 @@ import numpy as np
 
 from ai4land_coupler.api import Mesh, Method, Norm
 from ai4land_coupler.errors import Ai4LandError, ConfigError, GridError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.cf_coordinates import coordinate_kind
-from ai4land_coupler.files.netcdf import attributes_of
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf
 from ai4land_coupler.grids import partition
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.collective import agree
@@ -201,7 +202,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
     """Lengths of a grid's dimensions, fastest first, from its file or else from its cells; one for a list of cells."""
-    if Path(source).is_file():
+    if is_data(Path(source)):
         found = _dims_of_file(Path(source), mesh.global_size)
         if found is not None:
             return found
@@ -218,9 +219,7 @@ def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
 
 
 def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
-    import netCDF4
-
-    with netCDF4.Dataset(path) as file:
+    with open_netcdf(path) as file:
         if "grid_dims" in file.variables:
             dims = tuple(int(length) for length in file["grid_dims"][:])
             return dims if int(np.prod(dims)) == size and len(dims) <= 2 else None
@@ -232,4 +231,7 @@ def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
             shape = variable.shape[-2:]  # without the time of XLAT (Time, y, x) in files of WRF
             if latitude and len(shape) == 2 and int(np.prod(shape)) == size:
                 return tuple(int(length) for length in reversed(shape))
-    return None
+        # A file with a rotated pole need not have two-dimensional latitudes.
+        sizes = {getattr(v, "standard_name", ""): v.size for v in file.variables.values() if v.ndim == 1}
+        rows, columns = (int(sizes.get(name, 0)) for name in ("grid_latitude", "grid_longitude"))
+        return (columns, rows) if rows * columns == size else None
