@@ -16,7 +16,7 @@ from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.checks import validate
-from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.grids.mesh import Mesh, mend_rounding
 from ai4land_coupler.host.exchange import HostGrid, LandCells
 from ai4land_coupler.host.field_table import FieldTable
 from ai4land_coupler.host.fields import HostFields
@@ -166,6 +166,7 @@ class HostGrids:
         for name, mesh in sorted(self.meshes.items()):
             with timers("regrid weights"), at_place(f"host grid {name!r}"):
                 if name in self._unchecked:
+                    mesh = self.meshes[name] = mend_rounding(mesh)
                     validate(mesh, self._comm.mpi)
                     check_coverage(mesh, self._comm.mpi)
                 self._realize_grid(name, mesh, land, regridder, setup, field_table, forcing, restart)
