@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class HostGrids:
 
     def set_mesh(self, grid: str, mesh: Mesh) -> None:
         """Set the owned cells of a grid; :meth:`realize` checks them. Local."""
-        self.meshes[grid] = mesh
+        self.meshes[grid] = _without_masked_arrays(mesh)
         self._unchecked.add(grid)
 
     def set_named_mesh(self, grid: str, config: Config, name: str) -> None:
@@ -239,6 +240,13 @@ def configured_mesh(config: Config, name: str) -> Mesh:
     host = config.hosts[name]
     with at_place(f"hosts.{name}.grid"):
         return read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+
+
+def _without_masked_arrays(mesh: Mesh) -> Mesh:
+    """The mesh with plain arrays: masked corners and centres become NaN, masked flags False, and masked ids -1."""
+    fill: dict[str, Any] = {"cell_ids": -1, "mask": False}
+    masked = {name: values for name, values in vars(mesh).items() if isinstance(values, np.ma.MaskedArray)}
+    return replace(mesh, **{name: np.ma.filled(values, fill.get(name, np.nan)) for name, values in masked.items()})
 
 
 @contextmanager

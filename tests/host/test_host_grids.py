@@ -42,9 +42,31 @@ def test_a_host_grid_by_name(component):
 
 
 def test_a_regional_file_is_refused_if_the_globe_is_expected(component):
-    with pytest.raises(GridError, match="must fill the globe has gaps"):
+    with pytest.raises(GridError, match="must fill the globe has gaps") as caught:
         component.set_named_grid("gaps")
+    assert str(caught.value.where).startswith("hosts.gaps.grid, ")
     component.set_named_grid("host")
+
+
+def test_masked_arrays_in_a_mesh(component):
+    """A cell whose flag is masked takes part not at all; masked corners and ids are missing, whatever is below."""
+    mesh = latlon_mesh(LatLonGrid(-2.0, 0.5, 8, 53.0, -0.5, 6), "mine")
+    at = np.arange(mesh.size) == 20
+    with pytest.raises(GridError, match="cell ids lie outside"):
+        set_and_realize(component, replace(mesh, cell_ids=np.ma.masked_array(mesh.cell_ids, at)))
+    hidden = np.ma.masked_array(mesh.corner_lat, np.broadcast_to(at[:, None], mesh.corner_lat.shape))
+    with pytest.raises(GridError) as caught:
+        set_and_realize(component, replace(mesh, corner_lat=hidden))
+    assert "host grid 'host'" in str(caught.value.where)
+    set_and_realize(component, replace(mesh, mask=np.ma.masked_array(mesh.mask, at)))
+    land = component.export("land_area_fraction")
+    assert land[at] == 0
+    assert np.count_nonzero(land) > 10
+
+
+def set_and_realize(component, mesh):
+    component.set_grid(mesh)
+    component.realize()
 
 
 def test_overlapping_host_cells_are_refused(component):
