@@ -45,8 +45,8 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
                 expected=f"bounds of {lat} and {lon}: their corners, {(*shape, 'corners')}",
                 found="no bounds",
                 where=file.path,
-                remedy="add bounds to the file (CF conventions, cell boundaries), or use the grid file of the model; for"
-                " reduced Gaussian grids and HEALPix, give the name of the grid (N80, O80, hp32_nested)",
+                remedy="add bounds to the file (CF conventions, cell boundaries), or use the grid file of the model;"
+                " for reduced Gaussian grids and HEALPix, give the name of the grid (N80, O80, hp32_nested)",
             )
         return _between_centres(file, lat, lon, centre_lat, centre_lon)
     corners = [_corners(file, name, shape) for name in (lon, lat)]
