@@ -98,8 +98,8 @@ def read_mesh(
     try:
         return mesh_of(polygons, path, edges, expect)
     except GridError as error:
-        made = [note for note in polygons.notes if "no bounds" in note]
-        if not made:
+        without = [note for note in polygons.notes if "no bounds" in note]
+        if not without:
             raise
         raise GridError(
             error.what,
@@ -107,5 +107,5 @@ def read_mesh(
             found=error.found,
             where=error.where,
             remedy=f"add bounds to the file (CF conventions, cell boundaries), because made ones do not fit:"
-            f" {'; '.join(made)}",
+            f" {'; '.join(without)}",
         ) from error
