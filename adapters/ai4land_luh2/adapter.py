@@ -29,7 +29,7 @@ from ai4land_luh2.balance import count_unbalanced, flows_between, imbalance
 from ai4land_luh2.closure import COUNTS, Checker
 from ai4land_luh2.describe import describe
 from ai4land_luh2.joint import Joint
-from ai4land_luh2.layout import refuse_retracted
+from ai4land_luh2.layout import check_lattice, refuse_retracted
 from ai4land_luh2.series import Array, Series, check_grid, open_series
 from ai4land_luh2.variables import ALL, CROPS, FRACTIONS, PLANTATIONS, Kind
 
@@ -121,6 +121,9 @@ class LandUseAdapter(DataAdapter):
                 check_grid(f"the {name} not on the grid of the states", layout, grid)
                 for variable in layout.units:
                     ALL[variable].scale(layout.units[variable], f"{layout.where}, variable {variable!r}")
+        for series in self.series.values():
+            for layout in series.layouts:
+                check_lattice(layout)
 
     def fields(self) -> Mapping[str, FieldInfo]:
         return {
@@ -203,7 +206,7 @@ class LandUseAdapter(DataAdapter):
         self._check_names(request)
         grid, years = request.grid, request.years
         outside = register(self.grid(), grid, where=self.series["states"].where).outside
-        counts: Counter[str] = Counter({"outside": outside, "no_plantations": 0, **dict.fromkeys(COUNTS, 0)})
+        counts: Counter[str] = Counter({"outside": outside, **dict.fromkeys(COUNTS, 0)})
         data: dict[str, Any] = {}
         timed = False
         for kind, series in self.series.items():

@@ -11,20 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
     DataError,
     GridError,
     InputFile,
     LatLonGrid,
+    MapAxes,
     TimeError,
     open_netcdf,
-    read_values,
+    read_axes,
+    read_native_values,
     read_years,
 )
 
 #: The version of LUH3 for the test phase of CMIP7.
 RETRACTED = "UofMD-landState-3-0"
+
+#: Cells may be shifted by this share of a cell against the published grid: coordinates are rounded.
+LATTICE = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,9 @@ class Layout:
         The file.
     units:
         Variable to its units as the file spells them.
-    grid:
-        From the cell centres; the bounds of the published static file are off by half a cell.
+    axes:
+        The grid from the cell centres, and the order of the dimensions. The bounds of the published static file of LUH2
+        are off by half a cell.
     years:
         Year of each time step; empty for a static file.
     source_id:
@@ -47,9 +54,13 @@ class Layout:
 
     source: InputFile
     units: Mapping[str, str]
-    grid: LatLonGrid
+    axes: MapAxes
     years: tuple[int, ...]
     source_id: str = ""
+
+    @property
+    def grid(self) -> LatLonGrid:
+        return self.axes.grid
 
     @property
     def path(self) -> Path:
@@ -67,6 +78,12 @@ class Layout:
     @property
     def last(self) -> int:
         return max(self.years)
+
+    def read(self, variable: Any, year: int | None, rows: slice, cols: slice) -> NDArray[np.floating[Any]]:
+        """Read a window of the grid in a year (None for a static field), NaN where missing."""
+        step = None if year is None else self.years.index(year)
+        time = None if year is None else "time"
+        return self.axes.block(variable, step, time, rows, cols, read_native_values)
 
 
 def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
@@ -91,25 +108,20 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
                 found=", ".join(sorted(dataset.variables)),
                 where=source.name,
             )
-        layout = ("time", "lat", "lon") if timed else ("lat", "lon")
-        for name in (*found, *layout):
-            expected = layout if name in found else (name,)
-            dims = dataset[name].dimensions if name in dataset.variables else None
-            if dims != expected:
-                raise DataError(
-                    f"variable {name!r} does not have the dimensions of the LUH2 layout",
-                    expected=expected,
-                    found=dims or "no such variable",
-                    where=source.name,
-                )
-        centres = {name: read_values(dataset[name], slice(None)) for name in ("lon", "lat")}
-        grid = LatLonGrid.from_centres(centres["lon"], centres["lat"], where=source.name)
-        _check_lattice(grid, source)
+        for name in found:
+            # A static file may have one step of time.
+            once = not timed and "time" in dataset.dimensions and dataset.dimensions["time"].size == 1
+            wanted = ("time", "lat", "lon") if timed or (once and dataset[name].ndim == 3) else ("lat", "lon")
+            _check_dims(dataset, name, wanted, source)
+        for name in ("lat", "lon", *(["time"] if timed else [])):
+            _check_dims(dataset, name, (name,), source)
+        axes = read_axes(dataset, found[0], source.name, check_bounds=False)
+        _check_half_cells(axes.grid, source)
         years: tuple[int, ...] = ()
         if timed:
             years = _yearly(dataset, f"{source.name}, variable 'time'")
         units_of = {name: str(getattr(dataset[name], "units", "")) for name in found}
-        return Layout(source, units_of, grid, years, str(getattr(dataset, "source_id", "")))
+        return Layout(source, units_of, axes, years, str(getattr(dataset, "source_id", "")))
 
 
 def refuse_retracted(layouts: Iterable[Layout]) -> None:
@@ -145,15 +157,48 @@ def _yearly(dataset: Any, where: str) -> tuple[int, ...]:
     return years
 
 
-def _check_lattice(grid: LatLonGrid, source: InputFile) -> None:
-    """Refuse coordinates that are shifted by half a cell: cell corners, or rounded centres."""
-    for name, edge, step, origin in (("lon", grid.lon0, grid.dlon, -180.0), ("lat", grid.lat0, grid.dlat, 90.0)):
-        cells = (edge - origin) / step
-        if abs(cells - np.floor(cells) - 0.5) < 0.01:
-            raise GridError(
-                f"the grid is shifted by half a cell along {name!r}",
-                expected=f"cell edges at whole multiples of {abs(step):g} degrees from 180 W and 90 N",
-                found=f"an edge at {edge:g}",
-                where=source.name,
-                remedy="the coordinates may be those of the corners of cells: write those of their centres",
-            )
+def _check_dims(dataset: Any, name: str, expected: tuple[str, ...], source: InputFile) -> None:
+    """Check the names of the dimensions of a variable. They may have any order if they have coordinates."""
+    dims = dataset[name].dimensions if name in dataset.variables else None
+    known = set(dims or ()) <= dataset.variables.keys()
+    if dims is None or (dims != expected and not (known and sorted(dims) == sorted(expected))):
+        raise DataError(
+            f"variable {name!r} does not have the dimensions of the LUH2 layout",
+            expected=expected,
+            found=dims or "no such variable",
+            where=source.name,
+        )
+
+
+def _check_half_cells(grid: LatLonGrid, source: InputFile) -> None:
+    for name, shift in _shifts(grid).items():
+        if shift > 0.5 - LATTICE:
+            raise _shifted(grid, name, "half a cell", source)
+
+
+def check_lattice(layout: Layout) -> None:
+    """Refuse cells of a quarter of a degree that are not those of the published grid: they are shifted against it.
+
+    The coordinates are those of cell corners, or rounded, or of another grid.
+    """
+    steps = {"lon": layout.grid.dlon, "lat": layout.grid.dlat}
+    for name, shift in _shifts(layout.grid).items():
+        if abs(abs(steps[name]) - 0.25) < 0.001 * 0.25 and shift > LATTICE:
+            raise _shifted(layout.grid, name, f"{shift:.2g} of a cell", layout.source)
+
+
+def _shifts(grid: LatLonGrid) -> dict[str, float]:
+    """How far cell edges are from whole multiples of the cell size from 180 W and 90 N, as a share of a cell."""
+    cells = {"lon": (grid.lon0 + 180.0) / grid.dlon, "lat": (grid.lat0 - 90.0) / grid.dlat}
+    return {name: float(abs(number - np.rint(number))) for name, number in cells.items()}
+
+
+def _shifted(grid: LatLonGrid, name: str, size: str, source: InputFile) -> GridError:
+    edge, step = (grid.lon0, grid.dlon) if name == "lon" else (grid.lat0, grid.dlat)
+    return GridError(
+        f"the grid is shifted by {size} along {name!r}",
+        expected=f"cell edges at whole multiples of {abs(step):g} degrees from 180 W and 90 N",
+        found=f"an edge at {edge:g}",
+        where=source.name,
+        remedy="the coordinates may be those of the corners of cells: write those of their centres",
+    )

@@ -19,7 +19,6 @@ from ai4land_coupler.api import (
     Registration,
     TimeError,
     open_netcdf,
-    read_native_values,
     register,
 )
 from ai4land_luh2.joint import Joint, compare
@@ -122,8 +121,7 @@ class Series:
         The result is float32 if the file holds float32 in these units, else float64.
         """
         place = register(layout.grid, grid, where=layout.where)
-        step = () if year is None else (layout.years.index(year),)
-        return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, step)
+        return _read(layout, {name: KINDS[self.kind][name] for name in names}, place, year)
 
     def no_data(self, layout: Layout, name: str, year: int) -> bool:
         """Whether a plantation variable has no value anywhere in a year of a file: it is known to be "no-data"."""
@@ -132,7 +130,7 @@ class Series:
         key = (layout.where, name, year)
         if key not in self._empty:
             with open_netcdf(layout.path, layout.where) as dataset:
-                values = read_native_values(dataset[name], layout.years.index(year))
+                values = layout.read(dataset[name], year, slice(0, layout.grid.nlat), slice(0, layout.grid.nlon))
             self._empty[key] = bool(np.isnan(values).all())
         return self._empty[key]
 
@@ -155,9 +153,7 @@ class Series:
         return np.asarray(np.sum([*arrays.values()], axis=0, dtype=np.float64))
 
 
-def _read(
-    layout: Layout, wanted: Mapping[str, LuhVariable], place: Registration, step: tuple[int, ...]
-) -> dict[str, Array]:
+def _read(layout: Layout, wanted: Mapping[str, LuhVariable], place: Registration, year: int | None) -> dict[str, Array]:
     arrays = {}
     with open_netcdf(layout.path, layout.where) as dataset:
         for name, variable in wanted.items():
@@ -169,9 +165,8 @@ def _read(
                 )
             scale = variable.scale(layout.units[name], f"{layout.where}, variable {name!r}")
             exact = scale == 1 and dataset[name].dtype == np.float32
-            array = place.gather(
-                partial(read_native_values, dataset[name], *step), np.nan, np.float32 if exact else np.float64
-            )
+            read = partial(layout.read, dataset[name], year)
+            array = place.gather(read, np.nan, np.float32 if exact else np.float64)
             arrays[name] = array if scale == 1 else scale * array
     return arrays
 
@@ -242,4 +237,5 @@ def check_grid(what: str, layout: Layout, grid: LatLonGrid) -> None:
     try:
         register(layout.grid, grid, where=layout.where)
     except GridError as error:
-        raise GridError(what, expected=grid, found=layout.grid, where=layout.where) from error
+        difference = error.what.rpartition(": ")[2]  # the texts of two grids may look the same
+        raise GridError(f"{what}: {difference}", expected=grid, found=layout.grid, where=layout.where) from error

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import EARTH_RADIUS, GridError, LatLonGrid, Registration, read_values
+from ai4land_coupler.api import (
+    EARTH_RADIUS,
+    ROTATED,
+    GridError,
+    LatLonGrid,
+    Registration,
+    read_coordinates,
+    read_grid_mapping,
+    read_values,
+    to_degrees,
+)
 from ai4land_static.rotated import RotatedPole
 
 Array = NDArray[np.float64]
 
 #: standard_name, and names in files without one.
-_GEOGRAPHIC = (("latitude", ("lat", "latitude")), ("longitude", ("lon", "longitude")))
 _ROTATED = (("grid_latitude", ("rlat",)), ("grid_longitude", ("rlon",)))
 
 #: Tolerances, as shares of a cell: for cells of the same size, and for centres that are half a cell apart.
@@ -187,46 +197,38 @@ def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
     Raises
     ------
     GridError
-        It is neither on a latitude-longitude grid nor on one with a rotated pole.
+        It is neither on a latitude-longitude grid nor on one with a rotated pole. A projection is named.
     """
     variable = dataset[name]
     where = f"{path}, variable {name!r}"
-    mapping = getattr(variable, "grid_mapping", None)
-    pole = None if mapping is None else _rotated_pole(dataset, mapping, where)
-    axes = [_axis(dataset, variable.dimensions, *axis) for axis in (_GEOGRAPHIC if pole is None else _ROTATED)]
-    extra = [d for d in variable.dimensions if d not in axes and dataset.dimensions[d].size != 1]
-    if axes[0] is None or axes[1] is None or extra:
+    mapping = read_grid_mapping(dataset, name, where)
+    if mapping is not None and mapping.kind == ROTATED:
+        pole: RotatedPole | None = _pole(mapping.attributes)
+        dims, lat, lon = _rotated_axes(dataset, variable, where)
+    else:
+        found = read_coordinates(dataset, name, where)
+        pole, dims, lat, lon = None, found.dims, found.lat.astype(np.float64), found.lon.astype(np.float64)
+    extra = [d for d in variable.dimensions if d not in dims and dataset.dimensions[d].size != 1]
+    if extra:
         raise GridError(
-            "a variable lies on no grid that can be interpolated from",
-            expected="latitude and longitude axes, or rlat and rlon with the grid mapping rotated_latitude_longitude",
+            "a variable lies on no grid that can be interpolated from: it has a dimension too many",
+            expected=" and ".join(dims),
             found=dict(zip(variable.dimensions, variable.shape, strict=True)),
             where=where,
-            remedy="regrid the file to latitude-longitude first",
+            remedy=f"write a file for each {extra[0]!r}, or their mean",
         )
-    lat, rows = _rising(read_values(dataset[axes[0]], slice(None)), where)
-    lon, cols = _rising(read_values(dataset[axes[1]], slice(None)), where)
+    lat, rows = _rising(lat, where)
+    lon, cols = _rising(lon, where)
     if abs(lon[-1] - lon[0] + (lon[1] - lon[0]) - 360.0) < (lon[1] - lon[0]) / 2:
         lon = np.concatenate([lon[-2:] - 360.0, lon, lon[:2] + 360.0])
         cols = np.concatenate([cols[-2:], cols, cols[:2]])
         repeated = 2
     else:
         repeated = 0
-    return Geometry(lat, lon, rows, cols, (axes[0], axes[1]), pole, repeated)
+    return Geometry(lat, lon, rows, cols, dims, pole, repeated)
 
 
-def _rotated_pole(dataset: Any, mapping: str, where: str) -> RotatedPole | None:
-    attributes = dataset[mapping].__dict__ if mapping in dataset.variables else {}
-    kind = attributes.get("grid_mapping_name", "none")
-    if kind == "latitude_longitude":
-        return None
-    if kind != "rotated_latitude_longitude":
-        raise GridError(
-            "a grid mapping is not supported",
-            expected="latitude_longitude or rotated_latitude_longitude",
-            found=kind,
-            where=where,
-            remedy="regrid the file to latitude-longitude first",
-        )
+def _pole(attributes: Mapping[str, Any]) -> RotatedPole:
     return RotatedPole(
         float(attributes.get("grid_north_pole_latitude", 90.0)),
         float(attributes.get("grid_north_pole_longitude", 0.0)),
@@ -234,7 +236,25 @@ def _rotated_pole(dataset: Any, mapping: str, where: str) -> RotatedPole | None:
     )
 
 
-def _axis(dataset: Any, dims: tuple[str, ...], standard_name: str, names: tuple[str, ...]) -> str | None:
+def _rotated_axes(dataset: Any, variable: Any, where: str) -> tuple[tuple[str, str], Array, Array]:
+    """Dimensions, latitudes and longitudes of a rotated grid (degrees)."""
+    axes = [_rotated_axis(dataset, variable.dimensions, *axis) for axis in _ROTATED]
+    if axes[0] is None or axes[1] is None:
+        raise GridError(
+            "the axes of a variable with the grid mapping 'rotated_latitude_longitude' are not told",
+            expected="axes with the standard names grid_latitude and grid_longitude, or the names rlat and rlon",
+            found=dict(zip(variable.dimensions, variable.shape, strict=True)),
+            where=where,
+            remedy="correct the attributes of the axes",
+        )
+    lat, lon = (
+        to_degrees(read_values(dataset[axis], slice(None)), str(getattr(dataset[axis], "units", "")), None, where)
+        for axis in axes
+    )
+    return (axes[0], axes[1]), lat, np.unwrap(lon, period=360.0)
+
+
+def _rotated_axis(dataset: Any, dims: tuple[str, ...], standard_name: str, names: tuple[str, ...]) -> str | None:
     for dim in dims:
         if dim in dataset.variables and (
             getattr(dataset[dim], "standard_name", None) == standard_name or dim.lower() in names

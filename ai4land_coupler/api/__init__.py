@@ -41,10 +41,13 @@ from ai4land_coupler.errors import (
     nearest,
 )
 from ai4land_coupler.files.axes import MapAxes, read_axes
+from ai4land_coupler.files.cf_coordinates import to_degrees
 from ai4land_coupler.files.cf_values import MISSING_ABOVE, decode_codes, decode_values
 from ai4land_coupler.files.durable import new_paths
 from ai4land_coupler.files.find import InputFile, Location, find_files, find_in_folder
 from ai4land_coupler.files.geotiff import count_unwritten, describe_crs, open_geotiff, read_geotiff_grid, read_window
+from ai4land_coupler.files.grid_mapping import ROTATED, read_grid_mapping
+from ai4land_coupler.files.map_coordinates import MapCoordinates, read_coordinates
 from ai4land_coupler.files.netcdf import attributes_of, open_netcdf, read_native_values, read_stored, read_values
 from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.files.select import find_positions
@@ -56,6 +59,7 @@ __all__ = [
     "LOGITS",
     "MISSING_ABOVE",
     "OUTSIDE",
+    "ROTATED",
     "Ai4LandError",
     "Batch",
     "Box",
@@ -76,6 +80,7 @@ __all__ = [
     "LocalWeights",
     "Location",
     "MapAxes",
+    "MapCoordinates",
     "Mesh",
     "Method",
     "Norm",
@@ -117,7 +122,9 @@ __all__ = [
     "open_netcdf",
     "open_raw",
     "read_axes",
+    "read_coordinates",
     "read_geotiff_grid",
+    "read_grid_mapping",
     "read_native_values",
     "read_stored",
     "read_values",
@@ -125,5 +132,6 @@ __all__ = [
     "read_years",
     "register",
     "time_dimension",
+    "to_degrees",
     "years_of",
 ]

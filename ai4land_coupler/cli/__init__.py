@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 import click
 
@@ -24,7 +23,8 @@ from ai4land_coupler.cli import (
     validate,
     weights,
 )
-from ai4land_coupler.cli.terminal import abort_other_ranks, report_error
+from ai4land_coupler.cli.faults import as_message
+from ai4land_coupler.cli.terminal import abort_other_ranks, report_error, show_tracebacks
 from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.version import __version__
 
@@ -33,6 +33,14 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="ai4land")
+@click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_tracebacks,
+    help="Show the traceback of every error.",
+)
 def cli() -> None:
     """Predict land use and land cover, alone or coupled to an Earth system model.
 
@@ -72,11 +80,11 @@ def main() -> None:
         report_error("interrupted; committed years are kept, and `ai4land run --restart` continues from them")
         code = 1
     except Ai4LandError as error:
-        report_error(str(error))
+        report_error(str(error), error)
         code = error.exit_code
-    except Exception:
-        # A fault of the program: show the traceback, and end the other ranks, which would wait for this one for ever.
-        report_error("an error inside ai4land; please report it:\n" + traceback.format_exc(), everywhere=True)
+    except Exception as error:
+        # The memory, the disk, or a fault of the program: end the other ranks, which would wait for this one for ever.
+        report_error(str(as_message(error)), error, everywhere=True)
         abort_other_ranks()
         code = 1
     sys.exit(code or 0)

@@ -51,7 +51,9 @@ def couple(config: Path, overrides: tuple[str, ...], check: bool, **options: Any
     try:
         settings, choice = load_config(config, overrides), yac_component.YacOptions(**options)
         if check:
-            grid = yac_component.check(settings, choice)
+            grid, notes = yac_component.check(settings, choice)
+            for note in notes:
+                out.print(f"grid {grid}: {note}", markup=False)
             out.print(f"ready: component {choice.component}, grid {grid}", markup=False)
             return
         yac_component.couple(settings, choice)

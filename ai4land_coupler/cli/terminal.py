@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,9 @@ _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS"
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+#: ``debug``: whether errors are shown with their traceback (``ai4land --debug``).
+_settings = {"debug": False}
 
 
 def world() -> Any:
@@ -29,11 +33,21 @@ def rank() -> int:
     return 0 if comm is None else int(comm.rank)
 
 
-def report_error(message: str, *, everywhere: bool = False) -> None:
-    """Print a message to standard error, from rank 0 only. ``everywhere``: from any rank, if only this one failed."""
+def show_tracebacks(context: Any, option: Any, value: bool) -> None:
+    """Remember ``--debug``."""
+    _settings["debug"] = value
+
+
+def report_error(message: str, error: BaseException | None = None, *, everywhere: bool = False) -> None:
+    """Print a message to standard error, from rank 0 only, and with ``--debug`` the traceback of ``error``.
+
+    ``everywhere``: from any rank, if only this one failed.
+    """
     if everywhere or rank() == 0:
+        if error is not None and _settings["debug"]:
+            err.print("".join(traceback.format_exception(error)), markup=False, soft_wrap=True)
         err.print("[bold red]error:[/] ", end="")
-        err.print(message, markup=False)
+        err.print(message, markup=False, soft_wrap=True)
 
 
 def abort_other_ranks() -> None:

@@ -34,7 +34,8 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     out.print(f"land grid: {component.setup.grid}", markup=False)
     out.print(f"forcing grid: {component.setup.plan.forcing}", markup=False)
     clock = component.clock
-    out.print(f"years: {clock.start} to {clock.stop} in {len(clock.years()) - 1} steps of {clock.step}")
+    held = "" if clock.last == clock.stop else f"; the state of {clock.last} holds to {clock.stop}"
+    out.print(f"years: {clock.start} to {clock.last} in {len(clock.years()) - 1} steps of {clock.step}{held}")
     for entry in component.setup.predictors:
         out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
     for fault, count in sorted(component.mended_counts.items()):

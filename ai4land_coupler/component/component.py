@@ -43,7 +43,7 @@ from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.first_state import FirstState, identity
+from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
 from ai4land_coupler.land.model import LandModel
@@ -236,7 +236,7 @@ class LandComponent:
         with self.comm.guard():
             self._host_restart.restore(self._imports.windows, self.calendar, self._hosts.meshes.get(HOST))
         self._run_state = self._stepper.start(self._run_state, self._host_restart.exports)
-        self._first.warnings.update(self._hosts.fill_notes())
+        self._first.warnings.update(self._hosts.notes())
         self._output = RunOutput(self._setup, self._field_table.exports, self._hosts.grids, self.comm)
         self.step_count += 1
         self.status = Status.REALIZED
@@ -256,7 +256,8 @@ class LandComponent:
         Raises
         ------
         TimeError
-            The date is earlier than the last one, after the year ``time.stop``, or not in the calendar.
+            The date is earlier than the last one, after the year ``time.stop`` and the end of its step, or not in the
+            calendar.
         """
         if type(until) is int:
             self.run_date(until)
@@ -308,7 +309,7 @@ class LandComponent:
             if gathered is not None:
                 entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
                 writer.finish(
-                    identity(self._setup) | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                    self._first.identity | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
                 )
 
     def finalize(self) -> None:
@@ -500,7 +501,7 @@ class LandComponent:
         """Read the forcing of the first and the last step. Finds missing forcing before a run starts."""
         self._expect(Status.INITIALIZED)
         clock = self.clock
-        last = Clock(clock.start, clock.stop, clock.step, clock.stop)
+        last = Clock(clock.start, clock.stop, clock.step, clock.last)
         with self.comm.guard():
             for moment in [clock if clock.done else clock.next(), last]:
                 self._forcing.of_step(moment)

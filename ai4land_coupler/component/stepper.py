@@ -110,7 +110,7 @@ class RunState:
         if self.ahead is None:
             raise TimeError(
                 "there is no next state",
-                expected=f"a year before {self.clock.stop}",
+                expected=f"a year before {self.clock.last}",
                 found=self.state.year,
                 where="time.stop",
                 remedy="extend time.stop by one step",

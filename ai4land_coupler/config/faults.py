@@ -13,6 +13,10 @@ from pydantic import BaseModel
 from ai4land_coupler.errors import ConfigError, nearest
 
 _LONGEST_INPUT = 60
+#: A key with more places than this is not looked for elsewhere.
+_MOST_PLACES = 3
+#: Sections in sections that are searched for a key.
+_DEEPEST = 4
 
 
 def config_error(
@@ -51,7 +55,7 @@ def _line(fault: Any, model: type[BaseModel]) -> str:
     path, models = _locate(fault["loc"], model, unknown_key=kind == "extra_forbidden")
     if kind == "extra_forbidden":
         known = [key for item in models for key in _keys(item)]
-        return f"{path}: unknown key; {nearest(str(fault['loc'][-1]), known)}"
+        return f"{path}: unknown key; {_suggestion(str(fault['loc'][-1]), known, model)}"
     if kind == "missing":
         return f"{path}: missing"
     found = _shorten(fault["input"])
@@ -71,6 +75,27 @@ def _line(fault: Any, model: type[BaseModel]) -> str:
 def _is_scalar(fault: Any) -> bool:
     """Whether the input is what YAML makes of a plain word such as no, 2015 or 2015-01-01."""
     return isinstance(fault["input"], bool | int | float | datetime.date)
+
+
+def _suggestion(key: str, known: list[str], model: type[BaseModel]) -> str:
+    """The places where a key belongs that was written elsewhere (``seed``: ``random.seed``), else the nearest key."""
+    places = [place for place in dict.fromkeys(_places(key, model)) if key not in known]
+    if not 0 < len(places) <= _MOST_PLACES:
+        return nearest(key, known)
+    return f"did you mean {' or '.join(repr(place) for place in places)}? Known here: {', '.join(sorted(known))}"
+
+
+def _places(key: str, model: type[BaseModel], prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Paths of all keys of this name in a model and its sections."""
+    for name, field in model.model_fields.items():
+        own = field.alias or name
+        if own == key:
+            yield f"{prefix}{own}"
+        annotation, mapped = field.annotation, _mapped(field.annotation)
+        if mapped is not None:
+            annotation, own = mapped, f"{own}.NAME"
+        for section in _models(annotation) if depth < _DEEPEST else ():
+            yield from _places(key, section, f"{prefix}{own}.", depth + 1)
 
 
 def _shorten(value: object) -> str:

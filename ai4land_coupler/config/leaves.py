@@ -15,9 +15,12 @@ from typing import Any
 from ai4land_coupler.config.sections import Config
 
 
-def leaves(config: Config) -> dict[str, Any]:
-    """Each setting by its key, as a user writes it: ``forcing[0].options.states``. Values are plain JSON."""
-    return dict(_flat(config.model_dump(mode="json"), ""))
+def leaves(config: Config, *, changed_only: bool = False) -> dict[str, Any]:
+    """Each setting by its key, as a user writes it: ``forcing[0].options.states``. Values are plain JSON.
+
+    ``changed_only``: without settings that have their default.
+    """
+    return dict(_flat(config.model_dump(mode="json", exclude_defaults=changed_only), ""))
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,8 @@ from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+#: Settings that were added after restarts had stored :attr:`Config.digest`: section, key, default.
+_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (("forcing", "beyond", "stop"),)
 
 
 class Section(BaseModel):
@@ -33,7 +35,7 @@ class TimeSection(Section):
     """The years of the run. If ``stop`` is before ``start``, the run goes backward in time."""
 
     start: int = Field(description="year of the initial state")
-    stop: int = Field(description="last year of the run")
+    stop: int = Field(description="last year of the run; the last state holds to the end of its step")
     base_year: int | None = Field(None, description="year from which the scenario's change counts; default: start")
 
 
@@ -231,6 +233,13 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Identifies the settings that change results. Output paths, the number of ranks and the last year do not."""
+        return self.digest_with()
+
+    def digest_with(self, threads: int | None = None) -> str:
+        """The :attr:`digest` with another number of threads. Older versions stored it in restarts.
+
+        Settings that came later are left out if they have their defaults, so that those restarts can still be read.
+        """
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
         for section in content["forcing"]:
             if section["beyond"] == "stop":  # the default: runs of versions without this key have the same digest
@@ -239,6 +248,12 @@ class Config(Section):
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")
         content["regrid"].pop("backend")  # Restarts store the backend that was used.
+        if threads is not None:
+            content["parallel"]["threads"] = threads
+        for section, key, default in _LATER_SETTINGS:
+            for item in content[section] if isinstance(content[section], list) else [content[section]]:
+                if item.get(key, default) == default:
+                    item.pop(key, None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -41,9 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Clock:
-    """The years of a run: ``start``, then every ``step`` years to ``stop``, both included.
+    """The years of a run: ``start``, then every ``step`` years, not beyond ``stop``.
 
-    ``year`` is the year of the current state. Years of a backward run decrease.
+    ``year`` is the year of the current state. Years of a backward run decrease. A state holds to the end of its step:
+    with steps of three years from 2015, the state of 2099 is the last one for a ``stop`` of 2099, 2100 or 2101.
     """
 
     start: int
@@ -54,14 +55,6 @@ class Clock:
     def __post_init__(self) -> None:
         if self.step < 1:
             raise ConfigError("the step of a clock must be at least one year", found=self.step)
-        if abs(self.stop - self.start) % self.step:
-            raise TimeError(
-                "the run does not end on one of its steps",
-                expected=f"a stop that is {self.start} plus or minus a multiple of {self.step} years",
-                found=self.stop,
-                where="time.stop",
-                remedy=f"use {self.stop - self.direction * (abs(self.stop - self.start) % self.step)}",
-            )
         if self.year is None:
             object.__setattr__(self, "year", self.start)
         elif self.year not in self.years():
@@ -78,11 +71,21 @@ class Clock:
         return self.year
 
     @property
+    def last(self) -> int:
+        """The year of the last state."""
+        return self.stop - self.direction * (abs(self.stop - self.start) % self.step)
+
+    @property
+    def end(self) -> int:
+        """The last year in which the last state holds."""
+        return self.last + self.direction * (self.step - 1)
+
+    @property
     def done(self) -> bool:
-        return self.year == self.stop
+        return self.year == self.last
 
     def years(self) -> range:
-        """All years of the run, including the start."""
+        """The years of all states, from the start to the last."""
         return range(self.start, self.stop + self.direction, self.direction * self.step)
 
     def at(self, year: int) -> Clock:
@@ -92,7 +95,7 @@ class Clock:
     def next(self) -> Clock:
         """The clock after one more step."""
         if self.done:
-            raise TimeError("the clock has reached its stop", found=self.stop)
+            raise TimeError("the clock has reached its stop", found=self.last)
         return self.at(self.now + self.direction * self.step)
 
     def remaining(self) -> Iterator[Clock]:

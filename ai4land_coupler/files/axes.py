@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
-from ai4land_coupler.files.cf_coordinates import Kind, coordinate_kind, look_like_radians, to_degrees
-from ai4land_coupler.files.netcdf import attributes_of, read_native_values, read_values
+from ai4land_coupler.files.cf_coordinates import to_degrees
+from ai4land_coupler.files.map_coordinates import read_coordinates
+from ai4land_coupler.files.netcdf import read_values
 
 #: The middle of the bounds may differ from the centre by this share of a cell.
 _BOUNDS = 1e-2
+_EVEN = (
+    "an even grid is needed: `ai4land weights FILE.nc r720x360 -o w.nc`, then `ai4land regrid w.nc FILE.nc NEW.nc`; "
+    "`static` reads uneven axes"
+)
 
 
 @dataclass(frozen=True)
@@ -64,48 +69,21 @@ def read_axes(dataset: Any, name: str, where: object, check_bounds: bool = True)
     Raises
     ------
     GridError
-        It has no dimensions of latitude and longitude, these are not evenly spaced, or their bounds do not fit.
+        It has no dimensions of latitude and longitude (a rotated pole or a projection is named), these are not evenly
+        spaced, or their bounds do not fit.
     """
-    variable = dataset[name]
-    kinds: tuple[Kind, Kind] = ("latitude", "longitude")
-    dims = [_find(dataset, variable.dimensions, kind, where) for kind in kinds]
-    if dims[0] is None or dims[1] is None:
-        raise GridError(
-            "a variable lies on no latitude-longitude grid",
-            expected="dimensions with coordinates in degrees_north and degrees_east",
-            found=dict(zip(variable.dimensions, variable.shape, strict=True)),
-            where=where,
-            remedy="regrid the file to latitude-longitude first; `static` also reads rotated poles",
-        )
-    lat, lon = (_degrees(dataset, dim, kind, where) for dim, kind in zip((dims[0], dims[1]), kinds, strict=True))
-    if look_like_radians(lon, lat):
-        raise GridError(
-            "coordinates look like radians", expected="degrees, as their units say",
-            found=f"longitudes from {lon[0]:.4g} to {lon[-1]:.4g}, latitudes from {lat[0]:.4g} to {lat[-1]:.4g}",
-            where=where, remedy="correct the attribute `units` of the coordinates",
-        )  # fmt: skip
-    lon = np.unwrap(lon, period=360.0).astype(lon.dtype)
+    found = read_coordinates(dataset, name, where)
+    lat, lon = found.lat, found.lon
     reverse = bool(lon.size > 1 and lon[0] > lon[-1])
-    grid = LatLonGrid.from_centres(lon[::-1] if reverse else lon, lat, where=where)
+    try:
+        grid = LatLonGrid.from_centres(lon[::-1] if reverse else lon, lat, where=where)
+    except GridError as error:
+        error.where, error.remedy = where, error.remedy or _EVEN
+        raise
     if check_bounds:
-        for dim, centres, step in ((dims[0], lat, grid.dlat), (dims[1], lon, grid.dlon)):
+        for dim, centres, step in ((found.dims[0], lat, grid.dlat), (found.dims[1], lon, grid.dlon)):
             _check_bounds(dataset, dim, centres, abs(step), where)
-    return MapAxes(grid, (dims[0], dims[1]), reverse)
-
-
-def _find(dataset: Any, dims: tuple[str, ...], kind: Kind, where: object) -> str | None:
-    for dim in dims:
-        coordinate = dataset.variables.get(dim)
-        if coordinate is not None and coordinate_kind(dim, attributes_of(coordinate), where) == kind:
-            return dim
-    return None
-
-
-def _degrees(dataset: Any, dim: str, kind: Kind, where: object) -> NDArray[np.floating[Any]]:
-    """A coordinate in degrees. Single precision stays: it tells how exact the places are."""
-    values = read_native_values(dataset[dim], slice(None))
-    degrees = to_degrees(values, str(getattr(dataset[dim], "units", "")), kind, f"{where}, coordinate {dim!r}")
-    return degrees.astype(values.dtype)
+    return MapAxes(grid, found.dims, reverse)
 
 
 def _bounds(dataset: Any, dim: str, name: str, where: object) -> NDArray[np.float64]:
@@ -116,7 +94,7 @@ def _bounds(dataset: Any, dim: str, name: str, where: object) -> NDArray[np.floa
 
 
 def _check_bounds(dataset: Any, dim: str, centres: NDArray[Any], step: float, where: object) -> None:
-    name = getattr(dataset[dim], "bounds", None)
+    name = getattr(dataset[dim], "bounds", None) if dim in dataset.variables else None
     if name not in dataset.variables or dataset[name].shape != (centres.size, 2):
         return
     bounds = np.unwrap(_bounds(dataset, dim, str(name), where), axis=1, period=360.0)

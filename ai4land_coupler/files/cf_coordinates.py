@@ -13,12 +13,12 @@ from ai4land_coupler.errors import GridError
 
 Kind = Literal["latitude", "longitude"]
 
-#: All spellings of CF: degrees_north, degree_north, degree_N, degrees_N, degreeN, degreesN.
+#: All spellings of CF: degrees_north, degree_north, degree_N, degrees_N, degreeN, degreesN; and "degrees north" of CLM.
 _UNITS: dict[Kind, re.Pattern[str]] = {
-    "latitude": re.compile(r"degrees?_?(north|n)", re.IGNORECASE),
-    "longitude": re.compile(r"degrees?_?(east|e)", re.IGNORECASE),
+    "latitude": re.compile(r"degrees?[_ ]?(north|n)", re.IGNORECASE),
+    "longitude": re.compile(r"degrees?[_ ]?(east|e)", re.IGNORECASE),
 }
-_DEGREES = re.compile(r"(arc_?)?deg(ree)?s?(_?(north|n|east|e|true|t))?|°", re.IGNORECASE)
+_DEGREES = re.compile(r"(arc_?)?deg(ree)?s?([_ ]?(north|n|east|e|true|t))?|°", re.IGNORECASE)
 _RADIANS = re.compile(r"rad(ian)?s?", re.IGNORECASE)
 #: Names of coordinates without a standard name whose units do not tell.
 _NAMES: dict[Kind, re.Pattern[str]] = {

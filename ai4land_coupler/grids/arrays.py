@@ -72,11 +72,11 @@ def mesh_from_arrays(
             nodes = np.ma.filled(connectivity, start_index - 1) if np.ma.isMA(connectivity) else connectivity
             corners = _gathered(name, np.asarray(nodes), start_index, *corners)
         n = corners[0].shape[0] if corners[0].ndim else 0
-        if np.ma.is_masked(cell_ids):
-            raise GridError(
-                "cell ids are missing", found=f"{int(np.ma.getmaskarray(cell_ids).sum())} masked ids", where=name
-            )
-        ids = np.asarray(cell_ids)
+        masked: Any = np.ma.asarray(cell_ids)
+        if np.ma.is_masked(masked):
+            found = f"{int(np.ma.getmaskarray(masked).sum())} masked ids"
+            raise GridError("cell ids are missing", found=found, where=name)
+        ids = np.asarray(masked)
         if ids.size and not np.issubdtype(ids.dtype, np.integer):
             raise GridError("cell ids are malformed", expected="integers", found=ids.dtype, where=name)
         centres: tuple[Floats | None, Floats | None] = (None, None)

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import GridError
-from ai4land_coupler.grids.mesh import FLAT, Edges, Mesh, centres_off, flatness, latlon_edges, merge_corners
+from ai4land_coupler.grids.mesh import (
+    FLAT,
+    Edges,
+    Mesh,
+    at_pole,
+    centres_off,
+    flatness,
+    latlon_edges,
+    merge_corners,
+    next_corners,
+)
 from ai4land_coupler.parallel.collective import agree, repeated_id
 
 #: If all cells are narrower than this (500 m) and within 2 pi and pi / 2 "degrees", the units must be radians.
@@ -149,6 +159,7 @@ def check_coordinates(mesh: Mesh) -> None:
         gap | (missing != np.isnan(lon)).any(axis=1) | (mesh.mask & missing[:, :3].any(axis=1)),
         "corners are missing",
         expected="at least 3 corners, NaN in longitude and latitude alike and at the end of a row only",
+        remedy="mask cells without corners",
     )
     _refuse(
         mesh,
@@ -163,6 +174,8 @@ def _check_polygons(mesh: Mesh) -> None:
     if mesh.size == 0:
         return
     merged = merge_corners(mesh)
+    flat = np.isnan(merged.corner_lat[:, 2]) | (np.abs(flatness(merged)) <= FLAT)
+    refuse_wide(mesh.take(np.flatnonzero(flat)))
     _refuse(
         mesh,
         np.isnan(merged.corner_lat[:, 2]),
@@ -190,6 +203,26 @@ def _check_polygons(mesh: Mesh) -> None:
         "the points that values stand for are not in their cells",
         expected="centre_lon and centre_lat in degrees, near the middle of the corners",
     )
+
+
+def refuse_wide(mesh: Mesh) -> None:
+    """Refuse cells without area that are half a circle wide, or a whole one: zonal bands."""
+    if mesh.size == 0:
+        return
+    lon, lat = next_corners(mesh)
+    step = np.where(at_pole(lat) | at_pole(mesh.corner_lat), np.nan, np.abs(lon - mesh.corner_lon))
+    with np.errstate(invalid="ignore"):
+        wide = (np.abs(step % 360.0 - 180.0) < 1e-6) | (np.abs(step - 360.0) < 1e-6)
+    if wide.any():
+        cell = int(np.argmax(wide.any(axis=1)))
+        raise GridError(
+            "cells are too wide",
+            expected="cells narrower than 180 degrees of longitude",
+            found=f"{int(wide.any(axis=1).sum())} cells with an edge of {np.nanmax(step):.6g} degrees",
+            where=f"{mesh.name}, cell {mesh.cell_ids[cell]}",
+            remedy="split each cell into 3 or more; for zonal means, repeat each value on a row of cells"
+            " (for example cdo enlarge,r36x18)",
+        )
 
 
 def _evident_boxes(mesh: Mesh) -> NDArray[np.bool_]:

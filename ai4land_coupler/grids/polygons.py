@@ -14,18 +14,16 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import EARTH_RADIUS
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.grids.areas import cell_area
-from ai4land_coupler.grids.checks import check_coordinates, check_radians, validate
+from ai4land_coupler.grids.checks import check_coordinates, check_radians, refuse_wide, validate
 from ai4land_coupler.grids.coverage import Expect, check_total, tiles_sphere
 from ai4land_coupler.grids.mesh import (
     FLAT,
     Edges,
     Mesh,
-    at_pole,
     centres_off,
     flatness,
     latlon_edges,
     merge_corners,
-    next_corners,
     open_polygons,
     to_pole,
 )
@@ -120,6 +118,9 @@ def _counter_clockwise(mesh: Mesh) -> Mesh:
         right, wrong = wrong, right
         notes += ("cells are clockwise in the file: corners were reversed",)
     odd = wrong & mesh.mask
+    if odd.sum() > ODD_SHARE * mesh.size:  # perhaps the repeated row of a fold, in the other direction
+        mesh = mask_repeated(replace(mesh, notes=notes), odd)
+        notes, odd = mesh.notes, wrong & mesh.mask
     if odd.sum() > ODD_SHARE * mesh.size:
         raise GridError(
             "cells turn both ways",
@@ -141,29 +142,11 @@ def _mask_flat(mesh: Mesh, given: Mesh) -> Mesh:
     flat = mesh.mask & (np.abs(flatness(mesh)) <= FLAT)
     if not flat.any():
         return mesh
-    _refuse_wide(given.take(np.flatnonzero(flat)))
+    refuse_wide(given.take(np.flatnonzero(flat)))
     if flat.sum() > ODD_SHARE * mesh.size:
         return mesh
     notes = (*mesh.notes, f"{int(flat.sum())} cells without area were masked: {some(flat)}")
     return replace(mesh, mask=mesh.mask & ~flat, notes=notes)
-
-
-def _refuse_wide(mesh: Mesh) -> None:
-    """Refuse cells without area that are half a circle wide, or a whole one: zonal bands."""
-    lon, lat = next_corners(mesh)
-    step = np.where(at_pole(lat) | at_pole(mesh.corner_lat), np.nan, np.abs(lon - mesh.corner_lon))
-    with np.errstate(invalid="ignore"):
-        wide = (np.abs(step % 360.0 - 180.0) < 1e-6) | (np.abs(step - 360.0) < 1e-6)
-    if wide.any():
-        cell = int(np.argmax(wide.any(axis=1)))
-        raise GridError(
-            "cells are too wide",
-            expected="cells narrower than 180 degrees of longitude",
-            found=f"{int(wide.any(axis=1).sum())} cells with an edge of {np.nanmax(step):.6g} degrees",
-            where=f"{mesh.name}, cell {mesh.cell_ids[cell]}",
-            remedy="split each cell into 3 or more; for zonal means, repeat each value on a row of cells"
-            " (for example cdo enlarge,r36x18)",
-        )
 
 
 def _mend_centres(mesh: Mesh) -> Mesh:

@@ -115,12 +115,15 @@ def _global(name: str) -> RectilinearGrid | None:
 
 
 def _gaussian(name: str) -> RectilinearGrid | None:
-    match = re.fullmatch(r"F(\d{1,4})", name)
-    if match is None or int(match[1]) < 1:
+    n = 0
+    if match := re.fullmatch(r"[Fn](\d{1,4})", name):
+        n = int(match[1])
+    elif match := re.fullmatch(r"t(l?)(\d{1,4})grid", name):  # as generated._truncation
+        rows = ((2 if match[1] else 3) * int(match[2]) + 2) // 2
+        n = (rows + 1) // 2
+    if n < 1:
         return None
-    n = int(match[1])
     lat, edges = gaussian_latitudes(n)
-    step, col = 360.0 / (4 * n), np.arange(4 * n)
-    return RectilinearGrid(
-        name, edges[1:], edges[:-1], lat, (col - 0.5) * step, (col + 0.5) * step, np.asarray(col * step, np.float64)
-    )
+    step, col = 360.0 / (4 * n), np.arange(4 * n, dtype=np.float64)
+    west, east = np.asarray((col - 0.5) * step), np.asarray((col + 0.5) * step)
+    return RectilinearGrid(name, edges[1:], edges[:-1], lat, west, east, np.asarray(col * step))

@@ -21,8 +21,8 @@ ODD_SHARE = 1e-3
 _SAME = 1e-9
 
 
-def mask_repeated(mesh: Mesh) -> Mesh:
-    """If several cells have the same corners, mask all but the first.
+def mask_repeated(mesh: Mesh, last: NDArray[np.bool_] | None = None) -> Mesh:
+    """If several cells have the same corners, mask all but the first. Cells of ``last`` (n,) come after the others.
 
     Repeated cells occur at the fold of a tripolar grid, and in the halo columns of a cyclic grid. A filler is another
     thing: the polygon of one cell, written for cells whose centres lie elsewhere. If a polygon comes more than twice
@@ -32,7 +32,8 @@ def mask_repeated(mesh: Mesh) -> Mesh:
     points = unit_vectors(mesh.corner_lon[taken], mesh.corner_lat[taken])
     count = (~np.isnan(mesh.corner_lat[taken])).sum(axis=1)
     middle = np.round(np.nansum(points, axis=1) / np.maximum(count, 1)[:, None] / _SAME).astype(np.int64)
-    order = np.lexsort((taken, middle[:, 2], middle[:, 1], middle[:, 0]))
+    late = np.zeros(taken.size, bool) if last is None else last[taken]
+    order = np.lexsort((taken, late, middle[:, 2], middle[:, 1], middle[:, 0]))
     new = np.ones(order.size, bool)
     new[1:] = (middle[order[1:]] != middle[order[:-1]]).any(axis=1)
     group = np.cumsum(new) - 1

@@ -12,11 +12,12 @@ from ai4land_coupler.api import LOGITS
 from ai4land_coupler.config.sections import ImportSection
 from ai4land_coupler.core.fields import FieldSpec
 from ai4land_coupler.core.legend import Legend
-from ai4land_coupler.core.units import factor
+from ai4land_coupler.core.units import convert, factor
 from ai4land_coupler.errors import ConfigError, FieldError
 from ai4land_coupler.host.field_info import MONTHS_WINDOW, STATE_WINDOW, STEP_WINDOW, ExportInfo, ImportInfo
 from ai4land_coupler.host.pass_through import PassedVariable, passed_variables
 from ai4land_coupler.host.profiles import HostProfile, get_profile, profile_exports
+from ai4land_coupler.host.values import check_range, missing_values
 from ai4land_coupler.land.predictors import order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
 
@@ -133,12 +134,18 @@ def _refuse_lookahead(setup: LandSetup) -> None:
 
 def _monthly(section: ImportSection, spec: FieldSpec) -> NDArray[np.float32]:
     """Twelve monthly values of an offline import, in the units of the predictor."""
-    scale = factor(section.units, spec.units, where=f"imports.{spec.name}")
-    months = np.atleast_1d(np.asarray(section.values, np.float32)) * np.float32(scale)
+    where = f"imports.{spec.name}"
+    months = np.atleast_1d(np.asarray(section.values, np.float32))
     if months.size not in (1, 12):
-        raise ConfigError(
-            "an import is one value or twelve", found=f"{months.size} values", where=f"imports.{spec.name}.values"
-        )
+        raise ConfigError("an import is one value or twelve", found=f"{months.size} values", where=f"{where}.values")
+    if missing_values(months.astype(np.float64)).any():
+        raise ConfigError("an import has values that are no numbers", found=section.values, where=f"{where}.values")
+    remedy = f"correct {where}.units"
+    try:
+        months = months * np.float32(factor(section.units, spec.units, f"{where}.units", remedy))
+    except FieldError:  # no factor: units with another zero (degC)
+        months = np.asarray(convert(months, section.units, spec.units, f"{where}.units", remedy), np.float32)
+    check_range(spec.name, months, spec.units, where)
     return np.broadcast_to(months, (12,))
 
 

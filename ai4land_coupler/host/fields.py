@@ -10,7 +10,7 @@ from ai4land_coupler.host.exchange import HostGrid
 from ai4land_coupler.host.field_table import TRANSITIONS, FieldTable
 from ai4land_coupler.host.pass_through import PassThrough
 from ai4land_coupler.host.profiles import TYPES, HostProfile
-from ai4land_coupler.host.surface import HostSurface
+from ai4land_coupler.host.surface import LEAST, HostSurface
 from ai4land_coupler.parallel import Communicator
 
 
@@ -27,6 +27,11 @@ class HostFields:
         ``None`` if hosts get no variables of the forcing.
     max_fill_distance:
         Largest distance over which land of the host without land on the map is filled (km).
+
+    Attributes
+    ----------
+    land_cells:
+        Number of cells with land of the map, over all ranks; known after the first :meth:`at`.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class HostFields:
         self._table, self._profile = field_table.exports, field_table.profile
         self._pass_through, self._comm = pass_through, comm
         self._prepared = False
+        self.land_cells = 0
 
     def at(self, state: LandState, before: LandState | None, made: list[str]) -> dict[str, NDArray[np.float64]]:
         """The fields of a state.
@@ -61,6 +67,7 @@ class HostFields:
         classes = host.land_cover_fraction(state)
         mapped = classes.sum(axis=0)
         if not self._prepared:
+            self.land_cells = sum(self._comm.allgather(int((mapped > LEAST).sum())))
             surface.prepare(host.mesh, mapped, host.area, self._comm, self._max_fill_distance)
             self._prepared = True
         fractions = surface.add_to_base(surface.on_land(classes, mapped), host.area, self._comm)

@@ -205,16 +205,18 @@ class HostGrids:
                 found |= {(grid, name): values for name, values in maker.at(state, before, made).items()}
         return found
 
-    def fill_notes(self) -> dict[str, int]:
-        """How many land cells of each grid got the classes of the nearest mapped land, and from how far. Local."""
+    def notes(self) -> dict[str, int]:
+        """What a user should know about the land of each grid, with numbers of cells. Local; known after the fields."""
         notes = {}
-        for grid, surface in sorted(self.surfaces.items()):
-            number = int(surface.counts.get("filled_cells", 0))
-            if number:
-                far = surface.counts["farthest_fill"]
-                notes[
-                    f"host grid {grid!r}: land cells filled with the nearest mapped land, up to {far:.0f} km away"
-                ] = number
+        for grid, maker in sorted(self._makers.items()):
+            counts = maker.surface.counts
+            if not maker.land_cells:
+                notes[f"host grid {grid!r}: no cell has land of the map; check that both are of the same region"] = 1
+            if number := int(counts.get("filled_cells", 0)):
+                far = f"up to {counts['farthest_fill']:.0f} km away"
+                notes[f"host grid {grid!r}: {number} land cells were filled with the nearest mapped land, {far}"] = (
+                    number
+                )
         return notes
 
     def release(self) -> None:

@@ -16,8 +16,7 @@ from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.core.units import convert
 from ai4land_coupler.errors import Ai4LandError, FieldError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
-from ai4land_coupler.host.values import host_values, missing_values
-from ai4land_coupler.inputs.checks import field_rule
+from ai4land_coupler.host.values import check_range, host_values, missing_values
 
 #: Longest interval of one value, so that a field that the host stopped giving is noticed.
 LONGEST = 31 * DAY
@@ -202,7 +201,7 @@ class ImportWindows:
                 f"import {name!r} has an impossible interval",
                 expected="one that ends after it begins, and is not longer than 31 days",
                 found=f"{since} to {until}",
-                remedy="give the field at each step; after a pause, also give the date at which its interval begins",
+                remedy="give the field at least every 31 days; in Python, `since` can begin an interval after a pause",
             )
         ready = self._checked(name, array, units, mask, until)
         held = next((total.size for total, _ in window.months.values()), None)
@@ -293,24 +292,6 @@ class ImportWindows:
                 where=where,
                 remedy="give values in all of these cells, or mask the cells in the grid",
             )
-
-
-def check_range(name: str, values: NDArray[np.float64], units: str, where: str) -> None:
-    """Refuse values outside the range in ``schemas/fields.yaml``; most often the units are wrong."""
-    rule = field_rule(name)
-    if rule is None or not values.size:
-        return
-    bounds = np.array(rule.valid)
-    low, high = bounds if rule.units is None else convert(bounds, rule.units, units, where)
-    lowest, highest = float(values.min()), float(values.max())
-    if lowest < low or highest > high:
-        raise FieldError(
-            f"import {name!r} has impossible values",
-            expected=f"{low:g} to {high:g} {units}",
-            found=f"{lowest:g} to {highest:g}",
-            where=where,
-            remedy=f"the values are in {units} unless other units are given with them",
-        )
 
 
 def wrong_size(name: str, cells: int, found: int) -> FieldError:

@@ -45,20 +45,22 @@ class HostTime:
         return True
 
     def check(self, date: HostDate, clock: Clock) -> None:
-        """Refuse dates before the current one, and dates after the last year of the run.
+        """Refuse dates before the current one, and dates after the last state of the run has ended.
 
         Raises
         ------
         TimeError
-            Its message has the current date and ``time.stop``.
+            Its message has the current date and the last year.
         """
         back = (date.year - clock.now) * clock.direction < 0 or (clock.direction > 0 and date < self.now)
-        if back or (clock.stop - date.year) * clock.direction < 0:
+        if back or (clock.end - date.year) * clock.direction < 0:
             raise TimeError(
                 "the component cannot run to that date",
-                expected=f"{self.now if clock.direction > 0 else clock.now} to {clock.stop}",
+                expected=f"{self.now if clock.direction > 0 else clock.now} to {clock.end}",
                 found=date,
-                remedy="state is never run back; start a new component, or extend time.stop",
+                remedy="time never goes back in a run: give the host's current date, or start a new run"
+                if back
+                else "extend time.stop in the configuration",
             )
 
     def move(self, date: HostDate) -> None:

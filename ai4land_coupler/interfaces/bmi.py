@@ -20,6 +20,7 @@ from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.core.calendar import DAY, HostCalendar, HostDate
 from ai4land_coupler.errors import ConfigError, FieldError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.grids.topology import Topology, topology
+from ai4land_coupler.host.values import host_values
 
 _GRID = 0
 
@@ -163,7 +164,10 @@ class LandBmi:
 
     def get_value(self, name: str, dest: NDArray[Any]) -> NDArray[Any]:
         """Copy all values of a variable, one per cell, to ``dest``."""
-        dest[:] = self._known(name).reshape(dest.shape)
+        values = self._known(name)
+        if dest.size != values.size:
+            raise FieldError(f"the array for {name!r} has the wrong size", expected=values.size, found=dest.size)
+        dest[:] = values.reshape(dest.shape)
         return dest
 
     def get_value_ptr(self, name: str) -> NDArray[np.float64]:
@@ -177,17 +181,24 @@ class LandBmi:
         return shown
 
     def get_value_at_indices(self, name: str, dest: NDArray[Any], inds: NDArray[np.integer[Any]]) -> NDArray[Any]:
-        dest[:] = self._known(name)[inds]
+        dest[:] = self._known(name)[self._indices(name, inds)]
         return dest
 
     def set_value(self, name: str, src: NDArray[Any]) -> None:
-        """Set an input on all cells."""
-        self._input(name)[:] = np.reshape(src, -1)
+        """Set an input on all cells. Masked values of ``numpy.ma`` become NaN, which the next update refuses."""
+        held, values = self._input(name), host_values(repr(name), src)
+        if values.size != held.size:
+            raise FieldError(f"the array for {name!r} has the wrong size", expected=held.size, found=values.size)
+        held[:] = values.reshape(-1)
         self._given.add(name)
 
     def set_value_at_indices(self, name: str, inds: NDArray[np.integer[Any]], src: NDArray[Any]) -> None:
         """Set an input on some cells. Cells never set stay NaN, which the next update refuses."""
-        self._input(name)[inds] = src
+        held, values = self._input(name), host_values(repr(name), src)
+        places = self._indices(name, inds)
+        if values.size != places.size:
+            raise FieldError(f"the array for {name!r} has the wrong size", expected=places.size, found=values.size)
+        held[places] = values.reshape(places.shape)
         self._given.add(name)
 
     # ---- grid -------------------------------------------------------------------------------------------------
@@ -263,6 +274,17 @@ class LandBmi:
         if name not in self._values:
             raise FieldError("no variable has this name", found=name, remedy=nearest(name, self._values))
         return self._values[name]
+
+    def _indices(self, name: str, inds: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+        """Numbers of cells, from 0."""
+        places, expected = np.asarray(inds), f"integers from 0 to {self._known(name).size - 1}"
+        if places.dtype.kind not in "iu":
+            raise FieldError(f"{name!r} has no such cells", expected=expected, found=places.dtype)
+        if places.size and not 0 <= places.min() <= places.max() < self._known(name).size:
+            raise FieldError(
+                f"{name!r} has no such cells", expected=expected, found=f"{places.min()} to {places.max()}"
+            )
+        return places
 
     def _input(self, name: str) -> NDArray[np.float64]:
         values = self._known(name)

@@ -19,13 +19,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.config.sections import Config
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError, GridError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
@@ -84,7 +85,7 @@ def couple(config: Config, options: YacOptions) -> list[int]:
         Before YAC starts: a fault of the configuration, the grid or the coupling file. Later: a failure on any rank of
         the land. Other models then still wait, so the caller must end the job.
     """
-    grid = check(config, options)
+    grid = check(config, options).grid
     yac = import_yac()
     yac.def_calendar(getattr(yac.Calendar, CALENDARS[options.calendar][0]))
     instance = yac.YAC()
@@ -111,8 +112,15 @@ def couple(config: Config, options: YacOptions) -> list[int]:
 # ---- before YAC starts ----------------------------------------------------------------------------------------
 
 
-def check(config: Config, options: YacOptions) -> str:
-    """Check everything for which YAC would end the job; return the name of the grid. Local.
+class Checked(NamedTuple):
+    """A coupled run that can start: the name of its grid, and what a user should know about it."""
+
+    grid: str
+    notes: list[str]
+
+
+def check(config: Config, options: YacOptions) -> Checked:
+    """Check everything for which YAC would end the job, and that the inputs have all years of the run. Local.
 
     Raises
     ------
@@ -141,7 +149,19 @@ def check(config: Config, options: YacOptions) -> str:
     forcing.check_years(None if options.restart is None else Restart.open(options.restart, None).year)
     if options.coupling is not None:
         _check_coupling(options, grid, [*field_table.exports], [*field_table.imports])
-    return grid
+    return Checked(grid, [*mesh.notes, _outside(mesh, setup.grid)])
+
+
+def _outside(mesh: Mesh, land: LatLonGrid) -> str:
+    """The size of the host's grid, and how much of it is beyond the land grid."""
+    lon, lat = mesh.centres()
+    rows, cols = land.rows_of(lat), land.cols_of(lon)
+    inside = (rows >= 0) & (rows < land.nlat) & (cols >= 0) & (cols < land.nlon)
+    masked, outside = int((~mesh.mask).sum()), int((mesh.mask & ~inside).sum())
+    return (
+        f"{mesh.size} cells, {masked} of them masked; the centres of {outside} others are outside of the land grid. "
+        "A cell gets the land of the map that is in it, and is not filled from its neighbours"
+    )
 
 
 def _check_coupling(options: YacOptions, grid: str, exports: list[str], imports: list[str]) -> None:
@@ -282,7 +302,7 @@ def _months(instance: Any, land: LandComponent) -> list[tuple[int, int]]:
             found=instance.start_datetime,
             remedy="set YAC's start_date, or time.start",
         )
-    stop = land.config.time.stop
+    stop = land.clock.end
     if ends > (stop + 1, 1):
         raise TimeError(
             "the coupled run goes on after the last state of the land",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,10 @@ from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.land.forcing import LandForcing
+from ai4land_coupler.land.identity import compare_with_restart, identity
 from ai4land_coupler.land.model import ALLOCATION_MEMORY
 from ai4land_coupler.land.setup import LandSetup
-from ai4land_coupler.store.provenance import instruction_set
-from ai4land_coupler.store.restart import Restart, check_compatible, read_state
-
-#: What must be the same in a restart and in a run that branches from it. Scenario, seed and years may differ.
-BRANCH_KEEPS = ("grid", "legend", "block_plan", "predictors", "regrid_backend", "threads", "instruction_set")
+from ai4land_coupler.store.restart import Restart, read_state
 
 
 class FirstState:
@@ -43,6 +41,11 @@ class FirstState:
         self._setup, self._forcing = setup, forcing
         self.warnings: Counter[str] = Counter()
         self.mended: dict[Mended, int] = {}
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What identifies the run, for its restarts. Reads all inputs at the first call; only one rank needs it."""
+        return identity(self._setup)
 
     def from_map(self) -> LandState:
         """The state from the configured initial map, with memories at their first values."""
@@ -64,7 +67,7 @@ class FirstState:
         year:
             ``None``: the last restart in the folder; for a branch, the restart of ``time.start``.
         branch:
-            Whether another run wrote it. Only the items of ``BRANCH_KEEPS`` must then be the same.
+            Whether another run wrote it: less must then be the same (see ``land/identity.py``).
 
         Raises
         ------
@@ -75,11 +78,9 @@ class FirstState:
         if branch and year is None:
             year = setup.config.time.start
         restart = Restart.open(folder, year, direction=setup.clock.direction)
-        expected = identity(setup)
-        if branch:
-            expected = {key: expected[key] for key in BRANCH_KEEPS}
-        for warning in check_compatible(restart.attrs, expected):
-            self.warnings[warning] += 1
+        if setup.rank == 0:  # one rank reads the inputs for their digests
+            for warning in compare_with_restart(restart, setup, self.identity, branch=branch):
+                self.warnings[warning] += 1
         return restart
 
     def from_restart(self, restart: Restart, *, branch: bool = False) -> LandState:
@@ -132,23 +133,6 @@ class FirstState:
             for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
                 memory[f"allocation.{name}"][block.id] = values
         return memory
-
-
-def identity(setup: LandSetup) -> dict[str, Any]:
-    """What must be the same in a restart and in the run that continues it."""
-    config = setup.config
-    return {
-        "grid": setup.grid.hash,
-        "legend": setup.legend.identity,
-        "block_plan": setup.plan.hash,
-        "predictors": [entry.identity for entry in setup.predictors],
-        "configuration": config.digest,
-        "seed": config.random.seed,
-        "member": config.random.member,
-        "regrid_backend": setup.regrid_backend,
-        "threads": config.parallel.threads,
-        "instruction_set": instruction_set(),
-    }
 
 
 def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:

@@ -347,7 +347,9 @@ def discard_after(folder: Path | str, year: int, *, direction: int = 1) -> None:
                 _remove(item)
 
 
-def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+def check_compatible(
+    attrs: Mapping[str, Any], expected: Mapping[str, Any], may_differ: Collection[str] = MAY_DIFFER
+) -> list[str]:
     """Compare the attributes of a restart with those of the run that continues it.
 
     Parameters
@@ -355,10 +357,12 @@ def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     attrs, expected:
         Attributes of the restart and of this run: grid, legend, block plan, regridding backend, predictors, seed
         ... Only the keys of ``expected`` are compared.
+    may_differ:
+        Keys that may differ.
 
     Returns
     -------
-    A warning for each differing key of :data:`MAY_DIFFER`.
+    A warning for each differing key of ``may_differ``.
 
     Raises
     ------
@@ -369,14 +373,15 @@ def check_compatible(attrs: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     differing = {
         key: (value, attrs.get(key, _ABSENT)) for key, value in plain.items() if attrs.get(key, _ABSENT) != value
     }
-    hard = sorted(differing.keys() - MAY_DIFFER)
+    hard = sorted(differing.keys() - set(may_differ))
     if hard:
         raise ConfigError(
             "a restart does not fit this run",
             expected="; ".join(f"{key} {differing[key][0]}" for key in hard),
             found="; ".join(f"{key} {differing[key][1]}" for key in hard),
             where="restart",
-            remedy="continue with the configuration that the restart was written with, or start a new run",
+            remedy="continue with the settings and inputs of the run that wrote it, or branch off from it, or start a "
+            "new run",
         )
     return [
         f"the restart was written with {key} {there}, this run has {here}"

@@ -6,6 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from adapter_files import write_map
 
 from ai4land_coupler import Simulation
@@ -333,3 +334,49 @@ def test_the_description_for_users(clean, maps, tmp_path):
     text = adapter_of(tmp_path).describe()
     for part in ("HILDA+ v2.0", "legend hilda-v2.0", "files: 3", "2001-2002, 2004", "24 agroforestry", "degrees"):
         assert part in text
+
+
+PACKED = np.array([[11, 22, 33, 40], [130, 190, 220, 200], [66, 77, 0, 99]], np.uint8)
+ON_LAND = [int(code) for code in PACKED.ravel() if code not in (0, 99)]
+CODES_OF_ALL = {code: {"name": f"class_{code}", "area_type": "trees"} for code in ON_LAND}
+UNSIGNED = {"_Unsigned": "true"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "attributes"),
+    [
+        (PACKED.view(np.int8), UNSIGNED),
+        (PACKED.view(np.int8), {**UNSIGNED, "_FillValue": np.int8(99)}),
+        (PACKED.view(np.int8), {**UNSIGNED, "valid_min": np.int8(0), "valid_max": np.int8(-36)}),
+        (PACKED.astype(np.int16), {"missing_value": np.float32(99)}),
+        (PACKED.astype(np.int16), {"missing_value": "99"}),
+        (PACKED.astype(np.int16), {"valid_range": np.array([0, 98], np.int16), "_FillValue": np.int16(-1)}),
+        (PACKED.astype(np.int16) * 2, {"scale_factor": 0.5}),
+        (PACKED.astype(np.int16) - 100, {"add_offset": 100.0, "scale_factor": "1"}),
+        (np.where(PACKED == 99, np.nan, PACKED).astype(np.float32), {}),
+        (PACKED.astype(np.float64), {"_FillValue": 99.0, "flag_values": np.unique(PACKED).astype(np.float64)}),
+        (PACKED.astype(">i4"), {}),
+    ],
+)  # fmt: skip
+def test_codes_stored_in_any_way_are_the_codes(tmp_path, stored, attributes):
+    truth = np.where(PACKED > 98, 99, PACKED) if "valid_range" in attributes else PACKED
+    attributes = dict(attributes)
+    with netCDF4.Dataset(tmp_path / "map_2000.nc", "w") as ds:
+        for name, values, units in (
+            ("lat", 55.0 - 0.1 * np.arange(3), "degrees_north"),
+            ("lon", 0.1 * np.arange(4), "degrees_east"),
+        ):
+            ds.createDimension(name, values.size)
+            ds.createVariable(name, "f8", (name,))[:] = values
+            ds[name].units = units
+        fill = attributes.pop("_FillValue", False)
+        endian = "big" if stored.dtype.byteorder == ">" else "native"
+        variable = ds.createVariable("LULC_states", stored.dtype, ("lat", "lon"), fill_value=fill, endian=endian)
+        variable.setncatts(attributes)
+        variable.set_auto_maskandscale(False)
+        variable[:] = stored
+    view = {"any": {"codes": list(CODES_OF_ALL), "new": 11, "colour": "#000000"}}
+    legend = {"name": "all", "title": "all", "ocean": [0, 99], "classes": CODES_OF_ALL, "view": view}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(legend))
+    adapter = hilda(HildaOptions(path=tmp_path / "map_2000.nc", legend=str(tmp_path / "all.yaml")))
+    np.testing.assert_array_equal(read(adapter, years=(2000,)).land_cover[0], truth)

@@ -182,6 +182,70 @@ def test_a_shift_by_another_part_of_a_cell_is_refused(paths, kind):
         luh2(Luh2Options(**paths))
 
 
+@pytest.mark.parametrize("axis", ["lat", "lon"])
+@pytest.mark.parametrize("part", [0.02, -0.1, 0.25, 0.4, -0.49])
+def test_a_shift_of_all_files_by_any_part_of_a_cell_is_refused(paths, axis, part):
+    """The files fit each other, but not the published grid."""
+    for path in paths.values():
+        with netCDF4.Dataset(path, "a") as ds:
+            ds[axis][:] = ds[axis][:] + 0.25 * part
+    with pytest.raises(GridError, match=rf"shifted by (0\.\d+ of|half) a cell along '{axis}'") as error:
+        luh2(Luh2Options(**paths))
+    assert str(paths["states"]) in str(error.value)
+
+
+def rewritten(path, target, change):
+    """A copy of a file whose arrays are changed by a function of xarray."""
+    with xr.open_dataset(path, decode_times=False, mask_and_scale=False) as ds:
+        change(ds).to_netcdf(target / path.name, engine="netcdf4")
+    return target / path.name
+
+
+ORDERS = {
+    "south up": lambda ds: ds.isel(lat=slice(None, None, -1)),
+    "east to west": lambda ds: ds.isel(lon=slice(None, None, -1)),
+    "0 to 360": lambda ds: ds.assign_coords(lon=ds.lon % 360),
+    "longitude before latitude": lambda ds: ds.transpose("time", "lon", "lat", ..., missing_dims="ignore"),
+    "time last": lambda ds: ds.transpose("lat", "lon", "time", ..., missing_dims="ignore"),
+    "radian": lambda ds: ds.assign_coords(
+        {n: (n, np.deg2rad(ds[n].values), ds[n].attrs | {"units": "radian"}) for n in ("lat", "lon")}
+    ),
+    "degrees_N": lambda ds: ds.assign_coords(lat=("lat", ds.lat.values, {"units": "degrees_N"})),
+    "single precision": lambda ds: ds.assign_coords({n: ds[n].astype("f4") for n in ("lat", "lon")}),
+    "no attributes": lambda ds: ds.assign_coords({n: (n, ds[n].values) for n in ("lat", "lon")}),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_files_with_other_orders_and_units_of_axes_are_read(paths, use, tmp_path, order):
+    """South up, east to west, transposed, in radians: the values are those of the file with its own order."""
+    (tmp_path / "other").mkdir()
+    others = {kind: rewritten(path, tmp_path / "other", ORDERS[order]) for kind, path in paths.items()}
+    adapter = luh2(Luh2Options(**others))
+    names = {"states": "secdf", "transitions": "primf_harv", "management": "irrig_c3ann", "static": "icwtr"}
+    for kind, name in names.items():
+        found = adapter.read(Request((name,), use.grid, () if kind == "static" else (YEAR,)))[name]
+        expected = getattr(use, kind)[name][() if kind == "static" else (slice(1, 2),)]
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda ds: ds.assign_coords(lat=("lat", ds.lat.values, {"units": "m"})), "latitude-longitude grid"),
+        (lambda ds: ds.assign_coords(lat=("lat", ds.lat.values, {"units": "degrees_east"})), "latitude|contradict"),
+        (lambda ds: ds.assign_coords(lat=("lat", ds.lat.values, {"standard_name": "grid_latitude"})), "latitude"),
+        (lambda ds: ds.rename(lat="rlat"), "dimensions of the LUH2 layout"),
+    ],
+)
+def test_axes_that_are_no_latitudes_are_refused(paths, tmp_path, change, text):
+    (tmp_path / "other").mkdir()
+    path = rewritten(paths["states"], tmp_path / "other", change)
+    with pytest.raises(Ai4LandError, match=text) as error:
+        luh2(Luh2Options(states=path))
+    assert str(path) in str(error.value)
+
+
 def days(path, dates, calendar, units="days since 850-01-01", steps=None):
     """States at dates, counted in a calendar; one step for each."""
     import cftime

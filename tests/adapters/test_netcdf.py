@@ -372,8 +372,8 @@ def write_parts(path, dims=("time", "part", "lat", "lon"), values=PARTS):
     return path
 
 
-def parts_of(path, wanted, kind="fraction"):
-    variable = {"name": "cover", "kind": kind, "select": {"part": wanted}}
+def parts_of(path, wanted, kind="fraction", dim="part"):
+    variable = {"name": "cover", "kind": kind, "select": {dim: wanted}}
     return read(netcdf(NetcdfOptions(path=path, variables={"crop": variable}))).crop
 
 
@@ -501,3 +501,35 @@ def test_the_difference_between_the_grids_of_two_files_is_told(tmp_path, change,
     with pytest.raises(GridError, match=match) as error:
         adapter_of(tmp_path / "a_*.nc")
     assert "a_2.nc" in str(error.value)
+
+
+def test_time_bounds_in_other_units_than_time_are_read(tmp_path):
+    # CF has them in the same units; cdo and hand-made files do not always
+    attributes = {"units": "days since 2000-01-01", "calendar": "noleap", "bounds": "time_bnds"}
+    path = write(tmp_path / "a.nc", time=[5657, 6022, 6387], time_attributes=attributes)
+    with netCDF4.Dataset(path, "a") as ds:
+        ds.createDimension("two", 2)
+        ds.createVariable("time_bnds", "f8", ("time", "two"))[:] = [[15, 16], [16, 17], [17, 18]]
+        ds["time_bnds"].units = "years since 2000-01-01"
+    adapter = adapter_of(path)
+    assert (adapter.fields()["crop"].years, adapter.fields()["crop"].gaps) == ((2015, 2017), ())
+    np.testing.assert_allclose(read(adapter, years=(2015, 2016, 2017)).crop, SHARES, rtol=1e-7)
+
+
+def test_a_land_use_series_of_clm_is_read(tmp_path):
+    # as landuse.timeseries of CTSM: dimensions without coordinates, 2-D places, per cent of plant types, plain years
+    with netCDF4.Dataset(tmp_path / "clm.nc", "w") as ds:
+        for name, size in (("lsmlon", 8), ("lsmlat", 6), ("natpft", 4), ("time", 3)):
+            ds.createDimension(name, size)
+        north, east = np.meshgrid(GRID.lat[::-1], GRID.lon + 360, indexing="ij")
+        for name, values, units in (("LATIXY", north, "degrees north"), ("LONGXY", east, "degrees east")):
+            ds.createVariable(name, "f8", ("lsmlat", "lsmlon"))[:] = values
+            ds[name].units = units
+        ds.createVariable("natpft", "i4", ("natpft",))[:] = np.arange(4)
+        ds.createVariable("time", "i4", ("time",))[:] = [2000, 2001, 2002]
+        ds.createVariable("cover", "f8", ("time", "natpft", "lsmlat", "lsmlon"))[:] = 100 * PARTS[:, :, ::-1]
+        ds["cover"].units = "%"
+    np.testing.assert_allclose(parts_of(tmp_path / "clm.nc", 3, dim="natpft"), PARTS[:, 3], rtol=1e-6)
+    np.testing.assert_allclose(
+        parts_of(tmp_path / "clm.nc", [1, 2], dim="natpft"), PARTS[:, 1] + PARTS[:, 2], rtol=1e-6
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,12 +173,6 @@ def test_misspelt_option_of_a_plugin(raw: Raw, tmp_path: Path) -> None:
     says(refused(raw, tmp_path), "bundel", "did you mean 'bundle'?", "predictors[0]")
 
 
-def test_step_of_the_network(raw: Raw, tmp_path: Path) -> None:
-    """A run that does not end on a step of its predictor."""
-    raw["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f", "step": "P5Y"}}]
-    says(refused(raw, tmp_path), "steps", "2021", "use 2020")
-
-
 def test_direction_of_the_network(raw: Raw, tmp_path: Path) -> None:
     raw["time"] = {"start": 2015, "stop": 2011}
     says(refused(raw, tmp_path), "other direction", "backward", "unet")
@@ -277,3 +272,33 @@ def test_exit_codes_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert caught.value.code == 2
     assert "the configuration does not exist" in capsys.readouterr().err
     assert "run" in cli.commands
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (lambda: np.empty(2**50), ["the memory is not enough", "Unable to allocate 8.00 PiB", "fewer ranks"]),
+        (lambda: open("/nowhere/x"), ["cannot be read or written", "No such file", "where: /nowhere/x"]),  # noqa: PTH123, SIM115
+        (lambda: {}["absent"], ["an error inside ai4land", "KeyError: 'absent'", "please report it, with the file "]),
+    ],
+)
+def test_errors_of_the_program_have_a_message_and_no_traceback(
+    raised: Any, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    import click
+
+    from ai4land_coupler.cli import main
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(cli.commands, "fails", click.Command("fails", callback=raised))
+    for options in ([], ["--debug"]):
+        monkeypatch.setattr("sys.argv", ["ai4land", *options, "fails"])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 1
+        printed = capsys.readouterr().err
+        assert all(text in printed for text in told)
+        assert ("Traceback" in printed) == bool(options)
+    for log in tmp_path.glob("ai4land-*.log"):
+        assert "Traceback" in log.read_text()
+    assert any(tmp_path.iterdir()) == ("KeyError: 'absent'" in told)

@@ -76,6 +76,20 @@ class TestLife:
         assert component.year == 2017  # and it is able to go on
         component.run(2018)
 
+    @pytest.mark.parametrize("stop", [2018, 2019, 2020])
+    def test_the_last_state_holds_to_the_end_of_its_step(self, raw: Raw, stop: int) -> None:
+        """Steps of three years from 2015: a host can go on to the end of 2020 with the state of 2018."""
+        options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
+        parts = {"predictors": [{"name": "persistence", "options": options}], "time": {"start": 2015, "stop": stop}}
+        component = realized(raw, **parts)
+        component.run("2018-06-01")
+        last = component.export("land_cover_fraction")
+        component.run("2020-12-31")
+        assert component.year == 2018
+        assert component.export("land_cover_fraction") is last
+        with pytest.raises(TimeError, match="2020-12-31 to 2020"):
+            component.run(2021)
+
     def test_a_long_step_keeps_its_state(self, raw: Raw) -> None:
         options = {"legend": "hilda-v1.0-f", "step": "P3Y"}
         component = realized(raw, predictors=[{"name": "persistence", "options": options}])

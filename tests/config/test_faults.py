@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -82,6 +83,8 @@ def lines(content: dict[str, Any]) -> list[str]:
         ({"box": [2, "x"]}, "box[1]: expected a valid number, found 'x'"),
         ({"from": "x"}, "from: expected a valid integer, found 'x'"),
         ({"form": 1}, "form: unknown key; did you mean 'from'?"),
+        ({"method": "sample"}, "method: unknown key; did you mean 'tiles.method' or 'by_name.NAME.method' or"),
+        ({"host": {"kind": "scrip", "path": "x", "from": 1}}, "host.from: unknown key; did you mean 'from'?"),
     ],
 )  # fmt: skip
 def test_one_fault_is_one_line(content: dict[str, Any], expected: str) -> None:
@@ -100,6 +103,13 @@ def test_the_branches_of_a_union_are_not_in_the_path() -> None:
         "threads: expected a valid integer, found {'sise': 2}",
         "threads.sise: unknown key; did you mean 'size'? Known: method, size",
     ]
+
+
+def test_a_seed_at_the_top_leads_to_random_seed() -> None:
+    from ai4land_coupler.config.sections import parse_config
+
+    with pytest.raises(ConfigError, match=r"seed: unknown key; did you mean 'random.seed'\?"):
+        parse_config({"seed": 3}, Path(), "run.yaml")
 
 
 def test_a_long_value_is_shortened() -> None:

@@ -35,11 +35,24 @@ def test_a_clock_takes_every_step_once(start: int, steps: int, step: int) -> Non
     assert clock.direction == (-1 if steps < 0 else 1)
 
 
-def test_a_stop_between_steps_is_refused_with_the_last_step_before_it() -> None:
-    with pytest.raises(TimeError, match="use 2099"):
-        Clock(2015, 2100, 3)
-    with pytest.raises(TimeError, match="use 1852"):
-        Clock(1960, 1850, 4)
+@pytest.mark.parametrize(
+    ("start", "stop", "step", "last", "end"),
+    [
+        (2015, 2099, 3, 2099, 2101),
+        (2015, 2100, 3, 2099, 2101),
+        (2015, 2101, 3, 2099, 2101),
+        (2015, 2102, 3, 2102, 2104),
+        (1960, 1850, 4, 1852, 1849),
+        (2015, 2016, 3, 2015, 2017),
+        (2015, 2020, 1, 2020, 2020),
+    ],
+)
+def test_the_last_state_holds_to_the_end_of_its_step(start: int, stop: int, step: int, last: int, end: int) -> None:
+    clock = Clock(start, stop, step)
+    assert (clock.last, clock.end) == (last, end)
+    assert [start, *(c.now for c in clock.remaining())] == list(clock.years())
+    assert clock.years()[-1] == last
+    assert clock.at(last).done
 
 
 def test_a_clock_does_not_run_past_its_stop() -> None:

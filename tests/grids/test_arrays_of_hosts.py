@@ -51,6 +51,13 @@ def test_polygons_that_do_not_close_exactly_have_no_fourth_corner():
     assert not np.isnan(mesh_from_arrays("box", [0], *small, 1).corner_lat).any()
 
 
+@pytest.mark.parametrize("width", [180.0, 360.0])
+def test_cells_half_a_circle_wide_are_refused_as_too_wide(width):
+    lon, lat = [[0.0, width, width, 0.0]], [[10.0, 10, 20, 20]]
+    with pytest.raises(GridError, match="cells are too wide"):
+        mesh_from_arrays("band", [0], lon, lat, 1, edges="latlon")
+
+
 def test_masked_values_of_masked_arrays_are_missing():
     mesh = made(mask=np.ma.masked_array(np.ones(ICO.size), IDS < 5))
     np.testing.assert_array_equal(mesh.mask, IDS >= 5)

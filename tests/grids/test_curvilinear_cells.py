@@ -136,6 +136,30 @@ def test_nodes_are_corners_of_curvilinear_cells(tmp_path, named):
     assert grid_hash(read_mesh(path)) == grid_hash(read_mesh(bounded(tmp_path / "b.nc", (0, 1, 2, 3))))
 
 
+def test_masks_are_laid_on_cells_by_the_names_of_their_dimensions(tmp_path):
+    """On a square grid, nothing but the names tells rows from columns."""
+    lon, lat = np.meshgrid(np.arange(5.0), np.arange(40.0, 45))
+    taken = lat + 0 * lon > 41.5
+    attrs = {"units": "degree_north"}, {"units": "degree_east"}
+    for name, axes in (("2d", [("y x", lat + 0.1 * lon), ("y x", lon)]), ("1d", [("y", lat[:, 0]), ("x", lon[0])])):
+        path = write(
+            tmp_path / f"{name}.nc",
+            lat=Nc(*axes[0], attrs[0]),
+            lon=Nc(*axes[1], attrs[1]),
+            straight=Nc("time y x", taken[None].astype("i4")),
+            turned=Nc("x y", taken.T.astype("i4")),
+        )
+        for mask in ("straight", "turned"):
+            np.testing.assert_array_equal(read_mesh(path, mask=mask).mask, taken.ravel())
+
+
+def test_variables_that_only_look_like_bounds_are_not_used(tmp_path):
+    path = curvilinear(tmp_path / "g.nc", LAT + 0.1 * LON, LON, XLAT_b=Nc("y", LAT[:, 0]))
+    mesh = read_mesh(path)
+    assert mesh.notes[0] == "XLAT_b does not have the shape of the bounds of XLAT: not used"
+    assert "corners in the middle of four centres" in mesh.notes[1]
+
+
 def rotated(path, lat, lon):
     step = np.arange(-3, 4, 1.0)
     mapping = {

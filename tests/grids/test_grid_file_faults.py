@@ -88,7 +88,7 @@ FAULTY_FILES = {
             clon_vertices=Nc("cell nv", ICO.corner_lon, {"units": "radian"}),
             clat_vertices=Nc("cell nv", ICO.corner_lat, {"units": "radian"}),
         ),
-        "clon_vertices looks like degrees",
+        "clon_vertices: coordinates look like degrees",
     ),
     "no bounds": (
         lambda path: write(
@@ -102,9 +102,9 @@ FAULTY_FILES = {
         lambda path: rectilinear(path, [1.0, 3], [1.0, 2], [[0, 2.5], [2, 4]]),
         "bounds of a coordinate overlap",
     ),
-    "no units": (
-        lambda path: write(path, lat=Nc("lat", np.arange(3.0)), lon=Nc("lon", np.arange(3.0))),
-        r"lat cannot be used\n  expected: units of degrees or radians\n  found: units ''",
+    "units of no angle": (
+        lambda path: write(path, lat=Nc("lat", np.arange(3.0), {"units": "m"}), lon=Nc("lon", np.arange(3.0))),
+        r"lat: coordinates cannot be used\n  expected: units of degrees or radians.*\n  found: units 'm'",
     ),
     "connections that do not add up": (
         lambda path: write(

@@ -62,6 +62,20 @@ def test_of_cells_that_come_often_the_first_takes_part(tmp_path):
     assert mesh.notes == ("6 cells that repeat another one were masked",)
 
 
+def test_a_repeated_row_in_the_other_direction_is_a_copy(tmp_path):
+    """At a fold, the cells of the repeated row may come clockwise, and before the others."""
+    lat, lon = np.meshgrid(np.arange(-85.0, 90, 10), np.arange(5.0, 360, 10), indexing="ij")
+    lat, lon = np.concatenate([lat[-1:], lat]).ravel(), np.concatenate([lon[-1:], lon]).ravel()
+    corners = lon[:, None] + np.array([-5, 5, 5, -5]), lat[:, None] + np.array([-5, -5, 5, 5])
+    for values in corners:
+        values[:36] = values[:36, ::-1]
+    n = lat.size
+    fold = Mesh("fold", np.arange(n), *corners, "latlon", np.ones(n, bool), n)
+    mesh = read_mesh(as_scrip(tmp_path / "g.nc", fold), expect="global")
+    assert np.flatnonzero(~mesh.mask).tolist() == list(range(36))
+    assert mesh.notes == ("36 cells that repeat another one were masked",)
+
+
 def test_copies_that_differ_by_rounding_are_copies(tmp_path):
     ico = icosahedral_mesh(2, "ico")
     mesh = read_mesh(as_scrip(tmp_path / "g.nc", twice(ico, [7, 7, 40], 360.00002)), expect="global")

@@ -18,7 +18,7 @@ from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
-from ai4land_coupler.errors import FieldError, GridError, StateError, TimeError
+from ai4land_coupler.errors import Ai4LandError, FieldError, GridError, StateError, TimeError
 from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.import_window import ImportWindow, ImportWindows
 from ai4land_coupler.host.restart import _import_of, _record_name
@@ -352,6 +352,22 @@ class TestInTheComponent:
         filled = realized(raw, imports={NAME: {**imports[NAME], "missing": "fill"}})
         filled.run(2016)
         np.testing.assert_array_equal(filled.export("lai"), component.export("lai"))
+
+    @pytest.mark.parametrize(
+        ("section", "text"),
+        [
+            ({"values": 7.0, "units": "K"}, "150 to 350 K"),
+            ({"values": 7.0, "units": "m"}, "imports.air_temperature.units"),
+            ({"values": float("nan"), "units": "K"}, "no numbers"),
+            ({"values": [280.0] * 11, "units": "K"}, "11 values"),
+        ],
+    )
+    def test_values_of_the_configuration(self, raw: Raw, section: Raw, text: str) -> None:
+        with pytest.raises(Ai4LandError, match=text) as caught:
+            LandComponent(config_of(raw, imports={NAME: section})).initialize()
+        assert "file" not in str(caught.value)
+        celsius = realized(raw, imports={NAME: {"values": 7.0, "units": "degC", "missing": "fill"}})
+        assert celsius.imports()[NAME].default == tuple([float(np.float32(280.15))] * 12)
 
     def test_values_before_the_grid(self, raw: Raw) -> None:
         """They are checked as soon as the cells are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,13 +216,23 @@ class TestComponent:
         counts = component.surface_counts()
         assert counts["filled_cells"] > 50
         assert 100 < counts["farthest_fill"] < 500
-        note = f"land cells filled with the nearest mapped land, up to {counts['farthest_fill']:.0f} km away"
-        assert component.warnings == {f"host grid 'host': {note}": counts["filled_cells"]}
+        number, far = int(counts["filled_cells"]), counts["farthest_fill"]
+        note = f"{number} land cells were filled with the nearest mapped land, up to {far:.0f} km away"
+        assert component.warnings == {f"host grid 'host': {note}": number}
         assert realized(raw).warnings == {}
         with pytest.raises(GridError, match="far from all land on the map"):
             with_surface({**raw, "exports": {"max_fill_distance": counts["farthest_fill"] - 0.1}}, None, land)
         more = with_surface({**raw, "exports": {"max_fill_distance": counts["farthest_fill"] + 0.1}}, None, land)
         np.testing.assert_array_equal(more.export(COVER), component.export(COVER))
+
+    def test_a_grid_of_another_region_is_told(self, raw: Raw) -> None:
+        component = LandComponent(config_of(raw))
+        component.initialize()
+        component.set_grid(replace(row_of_cells(3), global_size=3))
+        component.realize()
+        assert (component.export(COVER) == 0).all()
+        (warning,) = component.warnings
+        assert "no cell has land of the map" in warning
 
     def test_arrays_of_any_kind(self, raw: Raw) -> None:
         """The same bits from single precision, integers, other orders of bytes and axes, and masked arrays."""

@@ -232,3 +232,26 @@ def test_euler_characteristic(model: LandBmi):
     edges = model.get_grid_face_edges(0, np.empty(per_face.sum(), np.int32))
     assert np.bincount(edges).max() == 2
     assert faces.max() == counts[0] - 1
+
+
+def test_arrays_that_do_not_fit_are_refused(model: LandBmi) -> None:
+    """numpy would fill all cells with one value, take cells from the end, or drop the mask of a masked array."""
+    name, size = "air_temperature", model.get_grid_size(0)
+    for fault in (
+        lambda: model.set_value(name, np.array([280.0])),
+        lambda: model.set_value(name, np.full(size + 1, 280.0)),
+        lambda: model.set_value(name, np.full(size, "x")),
+        lambda: model.set_value_at_indices(name, np.array([0, 1]), np.array([280.0])),
+        lambda: model.set_value_at_indices(name, np.array([-1]), np.array([280.0])),
+        lambda: model.set_value_at_indices(name, np.array([size]), np.array([280.0])),
+        lambda: model.get_value(name, np.empty(size + 1)),
+        lambda: model.get_value_at_indices(name, np.empty(1), np.array([size])),
+        lambda: model.get_value_at_indices(name, np.empty(1), np.array([0.5])),
+    ):
+        with pytest.raises(FieldError):
+            fault()
+    model.set_value(name, np.full(size, 280, np.int16).reshape(2, -1))
+    assert (model.get_value(name, np.empty(size)) == 280.0).all()
+    model.set_value(name, np.ma.masked_array(np.full(size, 280.0), np.arange(size) == 7))
+    with pytest.raises(FieldError, match="values that are no numbers"):
+        model.update()

@@ -150,3 +150,17 @@ def test_an_unknown_norm_is_refused():
     mesh = latlon_mesh(LatLonGrid(0, 10, 4, 0, 10, 4), "region")
     with pytest.raises(ConfigError, match="norm destination or fraction"):
         REGRIDDER.build(mesh, mesh, norm="area")
+
+
+def test_masked_cells_without_corners_give_no_warnings():
+    """As the land of an ocean model: the error state of numpy turns a warning into an error."""
+    mesh = latlon_mesh(LatLonGrid(0, 10, 36, -90, 10, 18), "ocean")
+    lon, lat = mesh.corner_lon.copy(), mesh.corner_lat.copy()
+    lon[40:50], lat[40:50] = np.nan, np.nan
+    mask = np.isfinite(lat[:, 0])
+    ocean = Mesh("ocean", mesh.cell_ids, lon, lat, "latlon", mask, mesh.global_size)
+    with np.errstate(all="raise"):
+        assert closed_form.all_boxes(ocean, None)
+        np.testing.assert_array_equal(closed_form.is_box(ocean), mask)
+        places = closed_form.value_places(ocean)
+    assert np.isfinite(places[0][mask]).all()

@@ -117,7 +117,7 @@ def test_constants_and_area_stay_on_fine_grids(names):
     np.testing.assert_allclose(sums, 1, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["r36x18", "global_2.5", "F16"])
+@pytest.mark.parametrize("name", ["r36x18", "global_2.5", "F16", "n8", "t21grid", "tl31grid"])
 def test_a_name_has_the_same_cells_as_its_mesh(name):
     grid, mesh = named_rectilinear(name), generated_mesh(name)
     assert grid.size == mesh.size

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.cf_coordinates import Kind
 from ai4land_coupler.grids.files.axes import bounds_name, read_axis, single_turn
-from ai4land_coupler.grids.files.connectivity import is_latitude, is_longitude
 from ai4land_coupler.grids.files.curvilinear import cell_dimensions, read_cells
 from ai4land_coupler.grids.files.rotated import read_rotated_pole, refuse_contradiction, rotated_axes
 from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
 from ai4land_coupler.grids.latlon import box_corners
 from ai4land_coupler.grids.polygons import Polygons
 
-_single_turn, _rotated_axes = single_turn, rotated_axes
-
-#: Names of coordinates without a standard name and without specific units, as in files of NEMO.
-_LATITUDES, _LONGITUDES = ("lat", "latitude", "nav_lat"), ("lon", "longitude", "nav_lon")
+#: Names that are meant as coordinates even if their units are none: reading them then says so.
+_NAMES: dict[str, Kind] = {
+    **dict.fromkeys(("lat", "latitude", "nav_lat"), "latitude"),
+    **dict.fromkeys(("lon", "longitude", "nav_lon"), "longitude"),
+}
 
 
 def read_cf(file: GridFile) -> Polygons | None:
@@ -29,16 +30,16 @@ def read_cf(file: GridFile) -> Polygons | None:
         coordinates contradict the rotated pole of the file.
     """
     rotated = rotated_axes(file)
-    pairs = _pairs(file)
+    pairs = coordinate_pairs(file)
     if rotated:
         for pair in pairs:
             refuse_contradiction(file, rotated, *pair)
-        if not any(_has_bounds(file, pair) for pair in pairs):
+        if not any(has_bounds(file, pair) for pair in pairs):
             return read_rotated_pole(file, rotated)
     if not pairs:
         return None
     if len(pairs) > 1:
-        pairs = [pair for pair in pairs if _has_bounds(file, pair)] or pairs
+        pairs = [pair for pair in pairs if has_bounds(file, pair)] or pairs
     if len(pairs) > 1:
         raise DataError(
             "a file holds several grids",
@@ -52,17 +53,31 @@ def read_cf(file: GridFile) -> Polygons | None:
     return _rectilinear(file, lat, lon)
 
 
-def _pairs(file: GridFile) -> list[tuple[str, str]]:
-    """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,)."""
-    names = list(file.variables)
-    if file.variable is not None:
-        own = file.attribute(file.variable, "coordinates").split() if file.variable in file.variables else []
-        names = [name for name in [*file.variables[file.variable].dimensions, *own] if name in file.variables]
+def coordinate_pairs(file: GridFile) -> list[tuple[str, str]]:
+    """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,).
+
+    If a data variable is named: the pairs of its dimensions and of its attribute ``coordinates``; without those, the
+    pairs over its dimensions.
+    """
+    if file.variable is None:
+        return _pairs_of(file, list(file.variables))
+    dimensions = file.known(file.variable).dimensions
+    own = file.attribute(file.variable, "coordinates").split()
+    named = [name for name in dict.fromkeys([*dimensions, *own]) if name in file.variables]
+    over = [name for name in file.variables if set(cell_dimensions(file, name)) <= set(dimensions)]
+    return _pairs_of(file, named) or _pairs_of(file, [name for name in over if name != file.variable])
+
+
+def _pairs_of(file: GridFile, names: list[str]) -> list[tuple[str, str]]:
     bounds = {bounds_name(file, name) for name in names}
     names = [name for name in names if name not in bounds]
-    latitudes = [n for n in names if is_latitude(file, n) or (n in _LATITUDES and not is_longitude(file, n))]
-    longitudes = [n for n in names if is_longitude(file, n) or (n in _LONGITUDES and not is_latitude(file, n))]
-    return [(lat, lon) for lat in latitudes for lon in longitudes if _belong(file, lat, lon)]
+    kinds = {
+        name: file.kind(name) or (None if file.attribute(name, "standard_name") else _NAMES.get(name)) for name in names
+    }
+    latitudes, longitudes = ([name for name in names if kinds[name] == kind] for kind in ("latitude", "longitude"))
+    pairs = [(lat, lon) for lat in latitudes for lon in longitudes if _belong(file, lat, lon)]
+    told = [pair for pair in pairs if all(file.kind(name, by_name=False) for name in pair)]
+    return told or pairs
 
 
 def _belong(file: GridFile, lat: str, lon: str) -> bool:
@@ -72,7 +87,7 @@ def _belong(file: GridFile, lat: str, lon: str) -> bool:
     return (dims_lat, dims_lon) == ((lat,), (lon,)) or (len(dims_lat) == len(dims_lon) == 1)
 
 
-def _has_bounds(file: GridFile, pair: tuple[str, str]) -> bool:
+def has_bounds(file: GridFile, pair: tuple[str, str]) -> bool:
     return all(bounds_name(file, name) is not None for name in pair)
 
 
@@ -86,15 +101,16 @@ def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
         order = [file.variables[name].dimensions[0] for name in (lat, lon)]
         swap = dims.index(order[1]) < dims.index(order[0]) if set(order) <= set(dims) else False
     row, col = (index.ravel() for index in np.indices(shape))
+    dimensions = (file.variables[lat].dimensions[0], file.variables[lon].dimensions[0])
     if swap:
-        shape = (shape[1], shape[0])
+        shape, dimensions = (shape[1], shape[0]), (dimensions[1], dimensions[0])
         col, row = (index.ravel() for index in np.indices(shape))
     corner_lon, corner_lat = box_corners(cols.low[col], cols.high[col], rows.low[row], rows.high[row])
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
     return Polygons(
         corner_lon,
         corner_lat,
-        file.taken(shape),
+        file.taken(shape, dimensions=dimensions),
         cols.values[col],
         rows.values[row],
         file.cell_measure(shape),

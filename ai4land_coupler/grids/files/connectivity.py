@@ -146,8 +146,8 @@ def read_ugrid(file: GridFile) -> Polygons | None:
 def _lon_lat(file: GridFile, topology: str, key: str) -> tuple[Floats, Floats]:
     """The longitudes and latitudes that an attribute names, recognised by their standard name or units."""
     names = file.attribute(topology, key).split()
-    latitudes = [name for name in names if is_latitude(file, name)]
-    longitudes = [name for name in names if is_longitude(file, name)]
+    latitudes = [name for name in names if file.kind(name) == "latitude"]
+    longitudes = [name for name in names if file.kind(name) == "longitude"]
     if len(latitudes) != 1 or len(longitudes) != 1:
         raise DataError(
             f"{key} of a mesh cannot be used",
@@ -156,20 +156,6 @@ def _lon_lat(file: GridFile, topology: str, key: str) -> tuple[Floats, Floats]:
             where=f"{file.path}: {topology}",
         )
     return file.degrees(longitudes[0]), file.degrees(latitudes[0])
-
-
-def is_latitude(file: GridFile, name: str) -> bool:
-    return _is_angle(file, name, "latitude", ("degrees_north", "degree_north", "degree_n", "degrees_n"))
-
-
-def is_longitude(file: GridFile, name: str) -> bool:
-    return _is_angle(file, name, "longitude", ("degrees_east", "degree_east", "degree_e", "degrees_e"))
-
-
-def _is_angle(file: GridFile, name: str, standard_name: str, units: tuple[str, ...]) -> bool:
-    if name not in file.variables:
-        return False
-    return file.attribute(name, "standard_name") == standard_name or file.attribute(name, "units").lower() in units
 
 
 def read_esmf_mesh(file: GridFile) -> Polygons | None:

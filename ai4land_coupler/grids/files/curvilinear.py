@@ -34,8 +34,11 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
         change with time.
     """
     centre_lon, centre_lat = (_still(file, name) for name in (lon, lat))
-    shape = centre_lat.shape
-    if any(bounds_name(file, name) is None for name in (lon, lat)):
+    shape, dimensions = centre_lat.shape, cell_dimensions(file, lat)
+    without = [name for name in (lat, lon) if _unfit(file, name, shape)]
+    if len(without) == 1:
+        file.note(f"{without[0]} has no bounds: those of the other coordinate are not used")
+    if without:
         if len(shape) != 2:
             raise DataError(
                 "the edges of cells are unknown",
@@ -54,7 +57,9 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
             where=f"{file.path}: {lat}, {lon}",
         )
     centres = centre_lon.ravel(), centre_lat.ravel()
-    return Polygons(corners[0], corners[1], file.taken(shape), *centres, file.cell_measure(shape))
+    return Polygons(
+        corners[0], corners[1], file.taken(shape, dimensions=dimensions), *centres, file.cell_measure(shape)
+    )
 
 
 def _still(file: GridFile, name: str, dimensions: int = 2, units_of: str | None = None) -> Floats:
@@ -71,6 +76,18 @@ def _still(file: GridFile, name: str, dimensions: int = 2, units_of: str | None 
             )
         return np.asarray(values[0])
     return values
+
+
+def _unfit(file: GridFile, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a coordinate has no bounds. Bounds of another shape are none if only their name tells what they are."""
+    bounds = bounds_name(file, name)
+    if bounds is None or bounds == file.attribute(name, "bounds"):
+        return bounds is None
+    given, nodes = file.variables[bounds].shape, tuple(length + 1 for length in shape)
+    if given[-len(shape) - 1 : -1] == shape or given == nodes:
+        return False
+    file.note(f"{bounds} does not have the shape of the bounds of {name}: not used")
+    return True
 
 
 def _corners(file: GridFile, name: str, shape: tuple[int, ...]) -> Floats:
@@ -94,7 +111,7 @@ def _corners(file: GridFile, name: str, shape: tuple[int, ...]) -> Floats:
 
 def _between_centres(file: GridFile, lat: str, lon: str, centre_lat: Floats, centre_lon: Floats) -> Polygons:
     """Cells whose corners lie in the middle of four neighbouring centres."""
-    shape, where = centre_lat.shape, f"{file.path}: {lat}, {lon}"
+    shape, dimensions, where = centre_lat.shape, cell_dimensions(file, lat), f"{file.path}: {lat}, {lon}"
     missing = int((~np.isfinite(centre_lat) | ~np.isfinite(centre_lon)).sum())
     if min(shape) < 2 or missing:
         raise DataError(
@@ -111,14 +128,14 @@ def _between_centres(file: GridFile, lat: str, lon: str, centre_lat: Floats, cen
     if axes is None:
         corners = corners_between(centre_lon, centre_lat)
         note = f"{lat}, {lon}: no bounds; corners in the middle of four centres"
-        return Polygons(*corners, file.taken(shape), *centres, file.cell_measure(shape), (note,))
+        return Polygons(*corners, file.taken(shape, dimensions=dimensions), *centres, file.cell_measure(shape), (note,))
     rows, cols, swap = axes
     row, col = (index.ravel() for index in np.indices(shape))
     if swap:
         row, col = col, row
     boxes = box_corners(cols.low[col], cols.high[col], rows.low[row], rows.high[row])
     notes = (f"{lat}: no bounds; {rows.note}", f"{lon}: no bounds; {cols.note}")
-    return Polygons(*boxes, file.taken(shape), *centres, file.cell_measure(shape), notes)
+    return Polygons(*boxes, file.taken(shape, dimensions=dimensions), *centres, file.cell_measure(shape), notes)
 
 
 def _axes(lat: Floats, lon: Floats) -> tuple[Axis, Axis, bool] | None:

@@ -9,6 +9,7 @@ import numpy as np
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
 from ai4land_coupler.grids.healpix import healpix_mesh
+from ai4land_coupler.grids.mesh import Mesh, unit_vectors
 from ai4land_coupler.grids.polygons import Polygons
 
 #: Spellings of the two orders.
@@ -74,7 +75,29 @@ def read_healpix(file: GridFile) -> Polygons | None:
             where=file.path,
         )
     mesh = healpix_mesh(mapping.nside, mapping.nested, mapping.name, index)
+    _refuse_contradiction(file, dimensions, mesh, mapping.nside)
     return Polygons(mesh.corner_lon, mesh.corner_lat, file.taken((mesh.size,)), mesh.centre_lon, mesh.centre_lat)
+
+
+def _refuse_contradiction(file: GridFile, dimensions: set[str], mesh: Mesh, nside: int) -> None:
+    """Refuse latitudes and longitudes of the file that are not those of the cells, by a twentieth of a cell."""
+    found = {file.kind(name): name for name, variable in file.variables.items() if {*variable.dimensions} == dimensions}
+    if "latitude" not in found or "longitude" not in found:
+        return
+    lat, lon = (file.degrees(found[kind]) for kind in ("latitude", "longitude"))
+    if lat.shape != (mesh.size,) or lon.shape != (mesh.size,):
+        return
+    apart = np.linalg.norm(unit_vectors(lon, lat) - unit_vectors(*mesh.centres()), axis=1)
+    cell = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
+    if apart[cell] > 0.05 / nside:
+        raise DataError(
+            "coordinates contradict each other",
+            expected=f"{found['latitude']} and {found['longitude']} as HEALPix puts cell {cell}:"
+            f" {mesh.centres()[0][cell]:.6g} E, {mesh.centres()[1][cell]:.6g} N",
+            found=f"{lon[cell]:.6g} E, {lat[cell]:.6g} N",
+            where=file.path,
+            remedy="correct indexing_scheme or refinement_level, or remove the wrong coordinates from the file",
+        )
 
 
 def _mapping(file: GridFile, name: str) -> _Mapping:

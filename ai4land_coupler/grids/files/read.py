@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.coverage import Expect
 from ai4land_coupler.grids.files import cf, connectivity, corners, healpix, mpas
+from ai4land_coupler.grids.files.rectilinear import refuse_variables
 from ai4land_coupler.grids.files.variables import GridFile
 from ai4land_coupler.grids.generated import generated_mesh
 from ai4land_coupler.grids.mesh import Edges, Mesh
@@ -72,6 +74,7 @@ def read_mesh(
                 " global_0.5, hp32, ne30pg2, ico5",
                 where=path,
             )
+        refuse_variables(path, variable, mask)
         return made
     with open_netcdf(path, what="a grid file") as dataset:
         dataset.set_auto_maskandscale(False)
@@ -90,4 +93,4 @@ def read_mesh(
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )
-    return mesh_of(polygons, path, edges, expect)
+    return mesh_of(replace(polygons, notes=(*file.notes, *polygons.notes)), path, edges, expect)

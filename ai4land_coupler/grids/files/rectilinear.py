@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
-from ai4land_coupler.files.netcdf import open_netcdf
+from ai4land_coupler.files.cf_values import decode_values
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf
 from ai4land_coupler.grids.files import cf
-from ai4land_coupler.grids.files.axes import read_axis
+from ai4land_coupler.grids.files.axes import read_axis, single_turn
+from ai4land_coupler.grids.files.rotated import rotated_axes
 from ai4land_coupler.grids.files.variables import GridFile
 from ai4land_coupler.grids.rectilinear import RectilinearGrid, named_rectilinear
 
@@ -34,7 +36,10 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
     """
     path = Path(path)
     if not path.is_file():
-        return named_rectilinear(path.name)
+        grid = named_rectilinear(path.name)
+        if grid is not None:
+            refuse_variables(path, variable, mask)
+        return grid
     with open_netcdf(path, what="a grid file") as dataset:
         dataset.set_auto_maskandscale(False)
         file = GridFile(dataset, path, variable, mask)
@@ -43,8 +48,9 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
         if names is None:
             return None
         lat, lon = names
-        rows, cols = read_axis(file, lat, latitude=True), read_axis(file, lon, latitude=False)
-        if not cf._single_turn(cols):
+        rows = read_axis(file, lat, latitude=True)
+        cols = read_axis(file, lon, latitude=False, doubt_bounds=rows.misplaced)
+        if not single_turn(cols):
             return None
         grid = RectilinearGrid(
             path.stem,
@@ -54,23 +60,36 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
             cols.low,
             cols.high,
             cols.values,
-            _mask(file, (rows.values.size, cols.values.size)),
-            tuple(axis.note for axis in (rows, cols) if axis.note),
+            _mask(file, lat, lon),
+            (*file.notes, *(axis.note for axis in (rows, cols) if axis.note)),
         )
     grid.check()
     return grid
+
+
+def refuse_variables(name: Path, variable: str | None, mask: str | None) -> None:
+    """Refuse a data variable or a mask of a grid that has a name and no file."""
+    if variable is not None or mask is not None:
+        raise DataError(
+            "a grid without a file has no variables",
+            expected="a grid file, or no variable and no mask",
+            found=", ".join(filter(None, (variable, mask))),
+            where=name,
+            remedy="leave out the variable and the mask, or give a file with the grid and the mask",
+        )
 
 
 def _axes(file: GridFile) -> tuple[str, str] | None:
     """Names of the latitude and longitude axes; ``None`` if the cells have to be read one by one."""
     if any(name in file.variables for name in _OTHER_LAYOUTS):
         return None
-    if any(file.attribute(name, "cf_role") == "mesh_topology" for name in file.variables):
+    kinds = {"cf_role": "mesh_topology", "grid_mapping_name": "healpix"}
+    if any(file.attribute(name, key) == kind for name in file.variables for key, kind in kinds.items()):
         return None
-    pairs = cf._pairs(file)
+    pairs = cf.coordinate_pairs(file)
     if len(pairs) > 1:
-        pairs = [pair for pair in pairs if cf._has_bounds(file, pair)] or pairs
-    if len(pairs) != 1 or cf._rotated_axes(file):
+        pairs = [pair for pair in pairs if cf.has_bounds(file, pair)] or pairs
+    if len(pairs) != 1 or rotated_axes(file):
         return None
     lat, lon = pairs[0]
     dims = [file.variables[name].dimensions for name in (lat, lon)]
@@ -83,31 +102,26 @@ def _axes(file: GridFile) -> tuple[str, str] | None:
     return lat, lon
 
 
-def _mask(file: GridFile, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """The user's mask, read in slices of rows."""
+def _mask(file: GridFile, lat: str, lon: str) -> NDArray[np.bool_] | None:
+    """The user's mask (rows, columns), read in slices of rows; of other dimensions its first field."""
     if file.mask is None:
         return None
-    variable: Any = file._known(file.mask)
-    first = (0,) * (variable.ndim - 2)
-    if variable.ndim < 2 or variable.shape[-2:] != shape or 0 in variable.shape:
+    variable: Any = file.known(file.mask)
+    rows, cols = (file.variables[name].dimensions[0] for name in (lat, lon))
+    shape = tuple(file.variables[name].size for name in (lat, lon))
+    if not {rows, cols} <= set(variable.dimensions) or 0 in variable.shape:
         raise DataError(
             f"mask {file.mask!r} does not fit the cells",
-            expected=f"the shape {shape}",
-            found=variable.shape,
+            expected=f"the dimensions {rows} and {cols}, {shape}",
+            found=f"{variable.dimensions}, {variable.shape}",
             where=file.path,
         )
     taken = np.empty(shape, bool)
     step = max(1, _PIECE // shape[1])
     for start in range(0, shape[0], step):
-        part = slice(start, start + step)
-        taken[part] = _is_set(variable, np.asarray(variable[(*first, part)]))
+        part = {rows: slice(start, start + step), cols: slice(None)}
+        stored = np.asarray(variable[tuple(part.get(dim, 0) for dim in variable.dimensions)])
+        values = decode_values(stored, attributes_of(variable), f"{file.path}: {file.mask}")
+        in_order = variable.dimensions.index(rows) < variable.dimensions.index(cols)
+        taken[part[rows]] = np.nan_to_num(values if in_order else values.T, nan=0.0) != 0
     return taken
-
-
-def _is_set(variable: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where the values of a mask are neither 0 nor missing."""
-    set_ = (values != 0) & (np.abs(values) < 1e15)
-    for key in ("_FillValue", "missing_value"):
-        if hasattr(variable, key):
-            set_ &= ~np.isin(values, np.asarray(getattr(variable, key)))
-    return np.asarray(set_)

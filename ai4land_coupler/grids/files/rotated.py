@@ -58,12 +58,20 @@ def read_rotated_pole(file: GridFile, rotated: Rotated) -> Polygons:
     rows = read_axis(file, rotated.lat, latitude=True)
     cols = read_axis(file, rotated.lon, latitude=False, doubt_bounds=rows.misplaced)
     shape = (rows.values.size, cols.values.size)
+    dimensions = (file.variables[rotated.lat].dimensions[0], file.variables[rotated.lon].dimensions[0])
     row, col = (index.ravel() for index in np.indices(shape))
     boxes = box_corners(cols.low[col], cols.high[col], rows.low[row], rows.high[row])
     corners = true_coordinates(*boxes, *pole)
     centres = true_coordinates(cols.values[col], rows.values[row], *pole)
     notes = tuple(axis.note for axis in (rows, cols) if axis.note)
-    return Polygons(*corners, file.taken(shape), *centres, file.cell_measure(shape), notes, disjoint=single_turn(cols))
+    return Polygons(
+        *corners,
+        file.taken(shape, dimensions=dimensions),
+        *centres,
+        file.cell_measure(shape),
+        notes,
+        disjoint=single_turn(cols),
+    )
 
 
 def _pole(file: GridFile, mapping: str) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
-from ai4land_coupler.errors import DataError, nearest
-from ai4land_coupler.files.netcdf import read_values
+from ai4land_coupler.errors import DataError, GridError, nearest
+from ai4land_coupler.files.cf_coordinates import Kind, coordinate_kind, to_degrees
+from ai4land_coupler.files.netcdf import attributes_of, read_values
 
 #: Larger values are fill values, even without a fill value attribute (the default of netCDF is 9.97e36).
 _MISSING_ABOVE = 1e15
@@ -37,6 +38,7 @@ class GridFile:
     path: Path
     variable: str | None = None
     mask: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def variables(self) -> Mapping[str, Any]:
@@ -46,7 +48,7 @@ class GridFile:
         """Refuse a data variable or a mask that is not in the file."""
         for name in (self.variable, self.mask):
             if name is not None:
-                self._known(name)
+                self.known(name)
 
     def attribute(self, name: str, key: str) -> str:
         """An attribute as text without outer blanks. Empty if the attribute does not exist."""
@@ -54,47 +56,66 @@ class GridFile:
 
     def values(self, name: str) -> NDArray[np.float64]:
         """All values of a variable as float64, unpacked, with NaN for missing values."""
-        values = read_values(self._known(name))
+        values = read_values(self.known(name))
         return np.where(np.abs(values) < _MISSING_ABOVE, values, np.nan)
 
     def degrees(self, name: str, units_of: str | None = None) -> NDArray[np.float64]:
         """Read an angle in degrees. Bounds without units have the units of ``units_of``, as in CF.
 
+        Without any units, values are taken as degrees, with a note; :func:`ai4land_coupler.grids.checks.check_radians`
+        refuses a globe in radians.
+
         Raises
         ------
         DataError
-            Units are unknown, or are radians although the values are degrees (beyond 4 pi).
+            Units are no angles, or are radians although the values are degrees (beyond 4 pi).
         """
-        values = self.values(name)
         units = self.attribute(name, "units") or (self.attribute(units_of, "units") if units_of else "")
-        if units.lower().startswith("deg"):
-            return values
-        if not units.lower().startswith("rad"):
+        try:
+            values = to_degrees(self.values(name), units, None, f"{self.path}: {name}")
+        except GridError as error:
             raise DataError(
-                f"{name} cannot be used",
-                expected="units of degrees or radians",
-                found=f"units {units!r}",
-                where=self.path,
-            )
-        if values.size and np.nanmax(np.abs(values), initial=0.0) > 4 * np.pi + 1e-3:
-            raise DataError(
-                f"{name} looks like degrees",
-                expected="radians, as its units say",
-                found=f"values up to {np.nanmax(np.abs(values)):.6g}",
-                where=self.path,
-                remedy="correct the attribute units of the file",
-            )
-        return np.asarray(np.rad2deg(values))
+                f"{name}: {error.what}",
+                expected=error.expected,
+                found=error.found,
+                where=error.where,
+                remedy=error.remedy,
+            ) from error
+        if not units and not units_of:
+            self.note(f"{name} has no units: taken as degrees")
+        return values
 
-    def taken(self, shape: tuple[int, ...], own: str | None = None) -> NDArray[np.bool_]:
+    def note(self, text: str) -> None:
+        """Keep a note for the user (:attr:`Mesh.notes`), once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def kind(self, name: str, by_name: bool = True) -> Kind | None:
+        """Whether a variable holds latitudes or longitudes, by its standard name, units, or name.
+
+        ``x`` and ``y`` alone tell nothing: in files of curvilinear grids they number the cells.
+        """
+        if name not in self.variables:
+            return None
+        attributes = attributes_of(self.variables[name])
+        by_name = by_name and name.lower() not in ("x", "y")
+        return coordinate_kind(name if by_name else "", attributes, self.path)
+
+    def taken(
+        self, shape: tuple[int, ...], own: str | None = None, dimensions: tuple[str, ...] = ()
+    ) -> NDArray[np.bool_]:
         """False for masked cells, (n,). From the user's mask, else the layout's mask (``own``), else all True.
 
-        If the mask has dimensions before those of the cells, its first field is used.
+        If the mask has dimensions before those of the cells, its first field is used. Cells over several
+        ``dimensions`` are found by their names, in any order.
         """
         name = self.mask or (own if own in self.variables else None)
         if name is None:
             return np.ones(int(np.prod(shape)), bool)
         values = self.values(name)
+        given = self.variables[name].dimensions
+        if set(dimensions) <= set(given):
+            values = np.moveaxis(values, [given.index(dim) for dim in dimensions], range(-len(dimensions), 0))
         while values.ndim > len(shape) and len(values):
             values = values[0]
         if values.shape != shape:
@@ -121,7 +142,7 @@ class GridFile:
             return None
         return self.steradians(named[0])
 
-    def _known(self, name: str) -> Any:
+    def known(self, name: str) -> Any:
         if name not in self.variables:
             raise DataError(
                 "a grid file lacks a variable", found=name, where=self.path, remedy=nearest(name, self.variables)

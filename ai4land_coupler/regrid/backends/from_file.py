@@ -29,9 +29,10 @@ from ai4land_coupler.api import (
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.checks import validate
 from ai4land_coupler.parallel.collective import agree, rank_and_size
-from ai4land_coupler.regrid.weight_files.link_sums import LinkSums
+from ai4land_coupler.regrid.weight_files.link_sums import LinkSums, sources_suffice
+from ai4land_coupler.regrid.weight_files.linked_cells import wrong_links
 from ai4land_coupler.regrid.weight_files.part import FilePart, deliver, fetch, has_source, read_part
-from ai4land_coupler.regrid.weight_files.read import Side
+from ai4land_coupler.regrid.weight_files.read import Side, drop_empty_rows
 from ai4land_coupler.regrid.weight_files.same_grid import wrong_area, wrong_grid
 
 
@@ -111,7 +112,7 @@ def _read(
     except Exception as caught:
         error = caught
     agree(error, comm)
-    row, col, values = deliver(part.links, destination, comm)
+    (row, col, values), error = drop_empty_rows(deliver(part.links, destination, comm), path)
     area, fraction = {}, None
     for side, mesh in meshes.items():
         in_file = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
@@ -125,8 +126,19 @@ def _read(
         fraction = None
 
     links = LinkSums(row, values, destination.size)
+    steradians = area["destination"] / EARTH_RADIUS**2
+    overlap = None
     if method in ("conservative", "conservative2nd"):
-        norm_of_file = part.norm or option_norm or links.likely_norm(norm, comm)
+        norm_of_file = part.norm or option_norm
+        if norm_of_file is None:
+            whole = values * area["destination"][row]
+            norm_of_file = links.likely_norm(
+                norm, lambda: sources_suffice(source, area["source"], col, whole, comm), comm
+            )
+            if norm_of_file is None and fraction is None:
+                agree(wrong_links((row, col, values), None, method, source, destination, path, comm), comm)
+                raise _unknown_norm(path)
+            norm_of_file = norm_of_file or "fraction"
         agree(links.wrong_sums(norm_of_file, fraction, method, path), comm)
         if (norm_of_file, norm) == ("fraction", "destination") and fraction is None:
             raise ConfigError(
@@ -136,10 +148,13 @@ def _read(
                 where=path,
                 remedy="make it with normalisation destarea (CDO: export CDO_REMAP_NORM=destarea)",
             )
-        values, covered = links.converted(norm_of_file, norm, fraction, area["destination"] / EARTH_RADIUS**2)
+        values, covered = links.converted(norm_of_file, norm, fraction, steradians)
+        if norm_of_file != "fraction" or fraction is not None:
+            overlap = values * (steradians if norm == "destination" else steradians * covered)[row]
     else:
         agree(links.wrong_sums("fraction", None, method, path), comm)
         covered = (links.sums != 0).astype(np.float64)
+    agree(wrong_links((row, col, values), overlap, method, source, destination, path, comm), comm)
 
     error = None
     usable = has_source(col, source, comm)
@@ -171,6 +186,17 @@ def _read(
             "path": str(path),
             "made_by": part.made_by,
         },
+    )
+
+
+def _unknown_norm(path: Path) -> ConfigError:
+    return ConfigError(
+        "a weight file does not tell its norm",
+        expected="the norm destination or fraction",
+        found="weights that add up to 1, although source cells do not cover all these destination cells",
+        where=path,
+        remedy="the norm is probably fraction: ask for weights of the norm fraction, or give the option norm of the "
+        "backend file (ai4land weights: --norm fraction, or --option norm=destination)",
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from ai4land_coupler.api import Mesh, Method
-from ai4land_coupler.errors import ConfigError, GridError
+from ai4land_coupler.errors import GridError
+from ai4land_coupler.files.memory import free_memory
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.files.rectilinear import read_rectilinear
@@ -37,16 +37,6 @@ class GridInput:
     name: str
     variable: str | None = None
     mask: str | None = None
-
-    def check(self) -> None:
-        """Refuse a variable or a mask of a grid that has a name and no file."""
-        if not Path(self.name).is_file() and named_rectilinear(self.name) is not None and (self.variable or self.mask):
-            raise ConfigError(
-                "a grid without a file has no variables",
-                expected=f"a file, or no variable and no mask for the {self.side}",
-                found=f"{self.name} with {self.variable or self.mask}",
-                remedy="a mask has to be in a file with the grid",
-            )
 
     def read(self) -> Mesh:
         return read_mesh(self.name, variable=self.variable, mask=self.mask)
@@ -102,16 +92,6 @@ def check_memory(source: GridInput, destination: GridInput, method: Method, rank
             remedy="use a machine with more memory, a coarser grid or a region; conservative weights between two grids"
             " of latitude and longitude axes need little memory",
         )
-
-
-def free_memory() -> int:
-    """Bytes of memory that this process can still get."""
-    free = int(psutil.virtual_memory().available)
-    try:  # the limit of a container or of a job
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
-        return free if limit == "max" else min(free, int(limit) - int(used))
-    except (OSError, ValueError):
-        return free
 
 
 def mesh_notes(weights: WeightFile, meshes: list[Mesh], inputs: tuple[GridInput, GridInput]) -> Iterator[str]:

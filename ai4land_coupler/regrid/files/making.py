@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ai4land_coupler.api import Mesh, Method, Norm
-from ai4land_coupler.errors import Ai4LandError, ConfigError
+from ai4land_coupler.errors import Ai4LandError, ConfigError, GridError
+from ai4land_coupler.files.cf_coordinates import coordinate_kind
+from ai4land_coupler.files.netcdf import attributes_of
 from ai4land_coupler.grids import partition
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.collective import agree
@@ -91,8 +93,6 @@ def make_weights(
                 GridInput("source", source, variables[0], masks[0]),
                 GridInput("destination", destination, variables[1], masks[1]),
             )
-            for given in inputs:
-                given.check()
             products = method == "conservative" and _in_closed_form(regridder)
             pair = huge_pair(*inputs) if products and ranks.rank == 0 else None
             if pair is None:
@@ -205,9 +205,12 @@ def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
         if "grid_dims" in file.variables:
             dims = tuple(int(length) for length in file["grid_dims"][:])
             return dims if int(np.prod(dims)) == size and len(dims) <= 2 else None
-        for variable in file.variables.values():
-            units = str(getattr(variable, "units", ""))
-            is_latitude = getattr(variable, "standard_name", "") == "latitude" or units.startswith("degrees_n")
-            if is_latitude and variable.ndim == 2 and variable.size == size:
-                return tuple(int(length) for length in reversed(variable.shape))
+        for name, variable in file.variables.items():
+            try:
+                latitude = coordinate_kind(name, attributes_of(variable)) == "latitude"
+            except GridError:  # attributes that contradict each other: not a coordinate of this grid
+                continue
+            shape = variable.shape[-2:]  # without the time of XLAT (Time, y, x) in files of WRF
+            if latitude and len(shape) == 2 and int(np.prod(shape)) == size:
+                return tuple(int(length) for length in reversed(shape))
     return None

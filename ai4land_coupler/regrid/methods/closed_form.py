@@ -38,7 +38,7 @@ class CellBoxes(NamedTuple):
 
 
 def cell_boxes(mesh: Mesh) -> CellBoxes:
-    """The box around each cell. It has no meaning for cells as wide as half the globe or more."""
+    """The box around each cell, NaN without corners. It has no meaning for cells as wide as half the globe or more."""
     lon = mesh.corner_lon
     # the longitude of a corner at a pole is arbitrary
     lon = np.where(at_pole(mesh.corner_lat), np.nan, lon)
@@ -164,8 +164,8 @@ def _area(width: NDArray[np.float64], south: NDArray[np.float64], north: NDArray
 
 
 def _least(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Minimum of each row without NaN. It runs over columns, because rows are short."""
-    least = np.full(len(values), np.inf)
+    """Minimum of each row without NaN; NaN for a row without numbers. It runs over columns, because rows are short."""
+    least = np.full(len(values), np.nan)
     for column in values.T:
         np.fmin(least, column, out=least)
     return least

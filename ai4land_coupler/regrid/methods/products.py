@@ -241,12 +241,13 @@ class ProductWeights:
     @cached_property
     def _widths(self) -> dict[str, Floats]:
         """Sums of the overlaps of the columns of both grids."""
-        columns, sides = self.columns, {}
+        columns = self.columns
+        sides: dict[str, Floats] = {}
         for side, own, size in (
             ("source", columns.source, columns.source_size),
             ("destination", columns.destination, columns.destination_size),
         ):
-            sides[side] = np.bincount(own, weights=columns.size, minlength=size.size)
+            sides[side] = np.bincount(own, weights=columns.size, minlength=size.size).astype(np.float64)
         return sides
 
     @cached_property

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.api import DataError, Method, Norm
+from ai4land_coupler.api import DataError, Mesh, Method, Norm
+from ai4land_coupler.parallel.collective import local_index, send_to_owners
 from ai4land_coupler.regrid.weight_files.read import FileNorm
 
 #: Sums of shares may exceed 1 by this much, because cells of grids in single precision overlap slightly.
 _OVERLAP = 1e-4
+#: Overlaps may exceed the area of a source cell by this share, because edges are great circles in some files and
+#: parallels in others.
+_EDGES = 0.02
 
 
 class LinkSums:
@@ -23,12 +28,27 @@ class LinkSums:
         self.sums = np.bincount(row, weights=values, minlength=n).astype(np.float64)
         self._used = np.bincount(row, minlength=n) > 0
 
-    def likely_norm(self, asked: Norm, comm: Any) -> Norm:
-        """Norm of a file that does not name it: weights of the norm ``fraction`` add up to 1. Collective."""
+    def likely_norm(self, asked: Norm, fits: Callable[[], bool], comm: Any) -> Norm | None:
+        """Norm of a file that does not name it. Collective.
+
+        Weights of the norm ``fraction`` add up to 1. If all sums are 1, both norms are the same where source cells
+        cover all these destination cells completely.
+
+        Parameters
+        ----------
+        fits:
+            Whether the source cells are large enough for this (:func:`sources_suffice`); collective.
+
+        Returns
+        -------
+        ``None`` if all sums are 1 and the file must say what they mean.
+        """
         ones = np.allclose(self.sums[self._used], 1.0, rtol=0, atol=_OVERLAP)
         if comm is not None:
             ones = all(comm.allgather(ones))
-        return asked if ones else "destination"
+        if not ones:
+            return "destination"
+        return asked if asked == "fraction" or fits() else None
 
     def wrong_sums(
         self, norm: FileNorm, fraction: NDArray[np.float64] | None, method: Method, path: Path
@@ -74,3 +94,21 @@ class LinkSums:
         if norm == "none":
             values, covered = values / steradians[row], covered / steradians
         return (values, covered) if asked == "destination" else (values / covered[row], covered)
+
+
+def sources_suffice(
+    source: Mesh, area: NDArray[np.float64], col: NDArray[np.int64], overlap: NDArray[np.float64], comm: Any
+) -> bool:
+    """Whether no source cell gives more than its own area. Collective.
+
+    Parameters
+    ----------
+    area:
+        Areas of the owned source cells (n,), in the unit of ``overlap``.
+    col, overlap:
+        Global id of the source cell, and area of the overlap of each link.
+    """
+    ids, given = send_to_owners(source.cell_ids, col, (col, overlap), comm)
+    sums = np.bincount(local_index(source.cell_ids, ids), weights=given, minlength=source.size)
+    fits = bool((sums <= area * (1 + _EDGES)).all())
+    return fits if comm is None else all(comm.allgather(fits))

@@ -259,7 +259,10 @@ def read_weights(path: str | Path) -> WeightFile:
         method, norm, attributes = reader.method, reader.norm, reader.attributes
     source, destination = sides["source"], sides["destination"]
     check_links(row, col, values, destination.size, source.size, Path(path))
-    return WeightFile(*merge_links(row, col, values), source, destination, method, norm, attributes)
+    links, error = drop_empty_rows(merge_links(row, col, values), Path(path))
+    if error is not None:
+        raise error
+    return WeightFile(*links, source, destination, method, norm, attributes)
 
 
 def check_links(
@@ -270,7 +273,7 @@ def check_links(
     n_source: int | None,
     where: Path,
 ) -> None:
-    """Refuse ids outside of their grid, and values that are not numbers."""
+    """Refuse ids outside of their grid, and infinite values. :func:`drop_empty_rows` is for NaN."""
     for what, ids, size in (("destination", row, n_destination), ("source", col, n_source)):
         low, high = (int(ids.min()), int(ids.max())) if ids.size else (0, -1)
         if low < 0 or (size is not None and high >= size):
@@ -280,9 +283,33 @@ def check_links(
                 found=f"{low + 1} to {high + 1}",
                 where=where,
             )
-    bad = ~np.isfinite(values)
+    bad = np.isinf(values)
     if bad.any():
         raise DataError("weights are not numbers", found=f"{int(bad.sum())} of {values.size}", where=where)
+
+
+Links = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+
+def drop_empty_rows(links: Links, where: Path) -> tuple[Links, DataError | None]:
+    """Drop the links of rows that have no source: xESMF writes one NaN for such a row (``add_nans_to_weights``).
+
+    Links are sorted by row. The error is for a NaN in a row with other links.
+    """
+    row, col, values = links
+    absent = np.isnan(values)
+    if not absent.any():
+        return links, None
+    first = np.diff(row, prepend=-1) != 0
+    alone = first & np.append(first[1:], True)
+    if (absent & ~alone).any():
+        return links, DataError(
+            "weights are not numbers",
+            expected="numbers, or a single NaN for a destination cell without a source (xESMF)",
+            found=f"{int(absent.sum())} of {values.size} are NaN",
+            where=where,
+        )
+    return (row[~absent], col[~absent], values[~absent]), None
 
 
 def merge_links(

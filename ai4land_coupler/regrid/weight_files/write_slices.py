@@ -104,8 +104,9 @@ def _facts(weights: ProductWeights, attributes: dict[str, Any]) -> WeightFile:
     sides = [
         GridSide(grid.name, grid.size, (grid.lon.size, grid.lat.size)) for grid in (weights.source, weights.destination)
     ]
-    one, text = np.zeros(1, np.int64), json.dumps(provenance, sort_keys=True)
-    return WeightFile(one, one, np.zeros(1), *sides, "conservative", weights.norm, {**attributes, "provenance": text})
+    facts = {**attributes, "provenance": json.dumps(provenance, sort_keys=True)}
+    one = np.zeros(1, np.int64)
+    return WeightFile(one, one, np.zeros(1), sides[0], sides[1], "conservative", weights.norm, facts)
 
 
 def _links(weights: ProductWeights, layout: Layout, count: int) -> _Stream:
@@ -228,4 +229,5 @@ class _Zarr:
         )
 
     def write(self, name: str, start: int, values: NDArray[Any]) -> None:
-        self._group[name][start : start + len(values)] = values
+        array: Any = self._group[name]
+        array[start : start + len(values)] = values
