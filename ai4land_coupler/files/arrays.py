@@ -39,6 +39,8 @@ class ArrayVariable:
     """
 
     mask = scale = False
+    #: The sizes of a chunk, if the values are stored in chunks.
+    chunks: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -88,6 +90,10 @@ class ArrayVariable:
         """An attribute."""
         return self._attributes[name]
 
+    def chunking(self) -> list[int] | str:
+        """The sizes of a chunk, or ``contiguous``."""
+        return "contiguous" if self.chunks is None else list(self.chunks)
+
     def set_auto_mask(self, on: bool) -> None:
         """Does nothing: values are as they are stored."""
 
@@ -100,6 +106,9 @@ class ArrayDataset:
     def __init__(self) -> None:
         self.variables: dict[str, ArrayVariable] = {}
         self.dimensions: dict[str, Dimension] = {}
+
+    def set_auto_maskandscale(self, on: bool) -> None:
+        """Does nothing: values are as they are stored."""
 
     def __getitem__(self, name: str) -> ArrayVariable:
         return self.variables[name]
@@ -120,6 +129,11 @@ class ArrayDataset:
 def is_zarr(path: Path) -> bool:
     """Whether a path is the folder of a Zarr group."""
     return path.is_dir() and any((path / name).is_file() for name in _ZARR)
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path is a file or a Zarr group, not the name of a grid."""
+    return path.is_file() or is_zarr(path)
 
 
 def is_geotiff(path: Path, name: str) -> bool:
@@ -147,6 +161,7 @@ def open_zarr(path: Path, where: object) -> Iterator[ArrayDataset]:
 
                 sizes = {str(dim): size for dim, size in variable.sizes.items()}
                 dataset.add(str(name), sizes, variable.dtype, attributes, read)
+                dataset[str(name)].chunks = variable.encoding.get("chunks")
             yield dataset
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(
