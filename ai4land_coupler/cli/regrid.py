@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ai4land_coupler.cli.terminal import out, progress_bar
+from ai4land_coupler.cli.terminal import err, out, progress_bar
 
 
 @click.command(short_help="Regrid a netCDF or Zarr file with a weight file.")
@@ -26,9 +26,9 @@ from ai4land_coupler.cli.terminal import out, progress_bar
     "--method",
     "rule",
     type=click.Choice(["mean", "largest-share"]),
-    default="mean",
-    show_default=True,
-    help="mean: the weighted mean. largest-share: the category that covers most of the cell.",
+    default=None,
+    help="mean: the weighted mean. largest-share: the category that covers most of the cell. Default: mean, but "
+    "variables with flag_values or flag_meanings are refused.",
 )
 @click.option(
     "--missing",
@@ -62,6 +62,7 @@ def regrid(
     """
     from ai4land_coupler.regrid.files import regrid_file
 
+    notes: list[str] = []
     with progress_bar() as bar:
         task = bar.add_task("regrid", total=None)
         names = regrid_file(
@@ -74,5 +75,8 @@ def regrid(
             min_share=min_share,
             overwrite=overwrite,
             progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+            note=notes.append,
         )
+    for text in notes:
+        err.print(f"note: {text}", markup=False, soft_wrap=True)
     out.print(f"{output}: {', '.join(names)}", markup=False, soft_wrap=True)

@@ -47,6 +47,7 @@ def mask_repeated(mesh: Mesh, last: NDArray[np.bool_] | None = None) -> Mesh:
     size = np.bincount(group, weights=same)[group]
     off = centres_off(mesh.take(taken[order]))
     filler = same & (size > 2) & (np.bincount(group, weights=same & off)[group] > 0)
+    filler |= same & (size > 1) & (count[order] == 0)  # One point for all corners, such as zeros for land.
     # The centre tells which of two cells is the filler. Otherwise the first cell stays.
     second = ~new & ~((size == 2) & off[np.maximum(np.arange(order.size) - 1, 0)] & ~off)
     second |= new & (size == 2) & off & ~np.append(off[1:], True)

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -259,20 +258,6 @@ def test_full_disk_and_damaged_input_are_reported(tmp_path, weights, name):
         regrid_file(weights, path, tmp_path / name, variables=["y"])
     assert "in.nc, y" in str(caught.value)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.nc", "weights.nc"]
-
-
-def test_rotated_data_are_refused(tmp_path, weights):
-    path = source_data(tmp_path / "in.nc", x=(("lat", "lon"), np.ones(SHAPE), {}))
-    for name in ("lat", "lon"):
-        shutil.copy(path, tmp_path / "turned.nc")
-        with netCDF4.Dataset(tmp_path / "turned.nc", "a") as file:
-            file[name][:] = file[name][::-1]
-        with pytest.raises(GridError, match="cells elsewhere than the weights"):
-            regrid_file(weights, tmp_path / "turned.nc", tmp_path / "out.nc")
-    # Longitudes that differ by 360 degrees are the same place.
-    with netCDF4.Dataset(path, "a") as file:
-        file["lon"][:] = file["lon"][:] - 360.0
-    regrid_file(weights, path, tmp_path / "out.nc")
 
 
 def test_a_mean_of_categories_and_the_largest_share_of_a_mean_are_refused(tmp_path, weights):

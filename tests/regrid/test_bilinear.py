@@ -15,7 +15,7 @@ from ai4land_coupler.api import LatLonGrid, Mesh
 from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
-from ai4land_coupler.regrid.methods.closed_form import value_points
+from ai4land_coupler.regrid.methods.closed_form import value_places, value_points
 
 REGRIDDER = YacRegridder()
 NO_FILL = YacRegridder(YacRegridOptions(unmapped="none"))
@@ -104,19 +104,40 @@ def test_points_of_the_source_get_its_value():
     np.testing.assert_allclose(dense, np.eye(source.size), atol=1e-9)
 
 
-def test_points_outside_the_source_get_the_nearest_value_or_none():
+def test_points_outside_the_source_get_a_value_only_if_this_is_asked_for():
     grid = LatLonGrid(0, 10, 6, 0, 10, 5)
     source = latlon_mesh(grid, "region")
     source.mask[2 * 6 + 3] = False  # centre 35 E, 25 N
-    host = at_points([12.0, 32.0, 1.0, -170.0], [12.0, 22.0, 45.0, -45.0])
+    # between points; at a corner of the masked cell, in the next cell; in the last row; outside: near, far
+    host = at_points([12.0, 29.0, 3.0, 1.0, 72.0, -170.0], [12.0, 22.0, 48.0, 55.0, 25.0, -45.0])
     bare = matrix(NO_FILL.build(source, host, method="bilinear"), source.size).toarray()
-    assert bare.sum(axis=1) == pytest.approx([1, 0, 0, 0])
-    filled = REGRIDDER.build(source, host, method="bilinear")
+    assert bare.sum(axis=1) == pytest.approx([1, 0, 0, 0, 0, 0])
+    inside = REGRIDDER.build(source, host, method="bilinear")
+    np.testing.assert_array_equal(inside.destination_fraction, [1, 1, 1, 0, 0, 0])
+    assert inside.source_ids[inside.indptr[1] : inside.indptr[2]].tolist() == [2 * 6 + 2]
+    assert inside.source_ids[inside.indptr[2] : inside.indptr[3]].tolist() == [4 * 6]
+    filled = YacRegridder(YacRegridOptions(unmapped="nearest")).build(source, host, method="bilinear")
     np.testing.assert_array_equal(filled.destination_fraction, 1.0)
-    assert filled.source_ids[filled.indptr[1] : filled.indptr[2]].tolist() == [2 * 6 + 2]
-    assert filled.source_ids[filled.indptr[2] : filled.indptr[3]].tolist() == [4 * 6]
-    near = YacRegridder(YacRegridOptions(max_distance=1e6)).build(source, host, method="bilinear")
-    assert near.destination_fraction.tolist() == [1, 1, 1, 0]
+    assert filled.source_ids[filled.indptr[3] : filled.indptr[4]].tolist() == [4 * 6]
+    near = YacRegridder(YacRegridOptions(max_distance=1.2e6)).build(source, host, method="bilinear")
+    assert near.destination_fraction.tolist() == [1, 1, 1, 1, 0, 0], "10.2 degrees are 1134 km"
+
+
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_a_region_gives_no_values_far_away(method):
+    """The region 10 W to 10 E, 40 to 55 N on a global grid of 10 degrees with points at 0, 10 ... E and 5, 15 ... N."""
+    source = latlon_mesh(LatLonGrid(-10, 1, 20, 40, 1, 15), "region")
+    host = latlon_mesh(LatLonGrid(-5, 10, 36, -90, 10, 18), "globe")
+    found = REGRIDDER.build(source, host, method=method)
+    lon, lat = value_places(host)
+    lon = np.mod(lon + 180, 360) - 180
+    touched = (np.abs(lon) <= 10) & (lat >= 40) & (lat <= 55)
+    np.testing.assert_array_equal(found.destination_fraction, touched)
+    values = matrix(found, source.size) @ value_places(source)[1]
+    # near the edge of the region it is the value of the nearest cell
+    np.testing.assert_allclose(values[touched], np.clip(lat[touched], 40.5, 54.5), atol=0.500001)
+    everywhere = YacRegridder(YacRegridOptions(unmapped="nearest")).build(source, host, method=method)
+    assert (everywhere.destination_fraction == 1).all()
 
 
 @examples(20)

@@ -11,6 +11,7 @@ from regrid_cases import octahedral_mesh
 
 from ai4land_coupler.api import EARTH_RADIUS, ConfigError, LatLonGrid
 from ai4land_coupler.grids import latlon_mesh
+from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 from ai4land_coupler.regrid.methods.closed_form import value_points
 
@@ -32,10 +33,29 @@ def test_the_nearest_of_all(seed, share):
     source = replace(source, mask=rng.random(512) < share)
     source.mask[0] = True
     host = latlon_mesh(LatLonGrid(rng.uniform(-180, 180), 9, 40, -90, 9, 20), "host")
-    found = YacRegridder().build(source, host, method="nearest")
+    found = YacRegridder(YacRegridOptions(unmapped="nearest")).build(source, host, method="nearest")
     np.testing.assert_array_equal(found.source_ids, by_all_pairs(source, host))
     np.testing.assert_array_equal(found.values, 1.0)
     np.testing.assert_array_equal(found.indptr, np.arange(host.size + 1))
+
+
+@examples(10)
+@given(st.integers(0, 2**32 - 1))
+def test_a_point_in_a_source_cell_always_has_a_value(seed):
+    """With masks: every point of a cell that takes part, and none that is farther away than the corners of a cell."""
+    rng = np.random.default_rng(seed)
+    source = octahedral_mesh(3)
+    source = replace(source, mask=rng.random(512) < 0.5)
+    host = latlon_mesh(LatLonGrid(rng.uniform(-180, 180), 3, 120, -90, 3, 60), "host")
+    found = YacRegridder().build(source, host, method="nearest").destination_fraction
+    points, corners = value_points(host), unit_vectors(source.corner_lon, source.corner_lat)
+    inward = np.cross(corners, np.roll(corners, -1, axis=1))
+    inside = (np.einsum("nkj,mj->nkm", inward, points) > 0).all(axis=1)
+    assert found[inside[source.mask].any(axis=0)].all()
+    centre = value_points(source)
+    reach = np.linalg.norm(corners - centre[:, None], axis=2).max(axis=1)
+    near = np.linalg.norm(points[:, None] - centre, axis=2) <= 1.0001 * reach
+    assert not found[~near[:, source.mask].any(axis=1)].any()
 
 
 def test_ties_go_to_the_lowest_id():

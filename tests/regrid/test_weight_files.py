@@ -308,6 +308,7 @@ def test_any_number_of_ranks_gives_the_same_bits_and_every_rank_raises_errors(tm
         "NaN": "DataError: weights are not numbers",
         "an id": "DataError: ids of destination cells lie outside",
         "a sum": "DataError: weights of a destination cell add up to more than 1",
+        "a far cell": "GridError: links of a weight file join cells that lie apart",
         "a corner": "GridError: a weight file was made for another grid",
         "a mask": "GridError: a weight file leaves out cells",
         "cut": "DataError: a file cannot be read",

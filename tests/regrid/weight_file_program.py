@@ -65,6 +65,7 @@ FAULTS = {
     "NaN": ("S", np.nan),
     "an id": ("row", 10**6),
     "a sum": ("S", 3.0),
+    "a far cell": ("col", 100),
     "a corner": ("xv_b", 77.0),
     "a mask": ("mask_a", 0),
     "cut": ("", 0),

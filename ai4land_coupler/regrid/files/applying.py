@@ -12,30 +12,18 @@ import numpy as np
 import xarray as xr
 
 from ai4land_coupler.errors import ConfigError, DataError, FieldError
-from ai4land_coupler.files.cf_values import ENCODING_ATTRIBUTES
 from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.regrid.files.averaging import Averaging, Missing, Rule
 from ai4land_coupler.regrid.files.fields import Field, find_fields
-from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid
+from ai4land_coupler.regrid.files.grid_output import OutputGrid, output_grid, without_clashes
 from ai4land_coupler.regrid.files.output import Output, open_output
+from ai4land_coupler.regrid.files.types import fill_of, is_category, kept_attributes, output_type
+from ai4land_coupler.regrid.weight_files.linked_cells import side_mesh, wrong_links
 from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
 from ai4land_coupler.version import __version__
 
 #: Bytes of one slice of input and output in float64. A few arrays of this size are in memory at a time.
 _SLICE = 32 * 2**20
-#: Attributes of a variable that are wrong on the new grid.
-_GRID_ATTRIBUTES = frozenset(
-    {
-        "coordinates",
-        "grid_mapping",
-        "cell_measures",
-        "bounds",
-        "ancillary_variables",
-        "CDI_grid_type",
-        "mesh",
-        "location",
-    }
-)
 
 
 def regrid_file(
@@ -44,11 +32,12 @@ def regrid_file(
     output: Path,
     *,
     variables: Sequence[str] = (),
-    rule: Rule = "mean",
+    rule: Rule | None = None,
     missing: Missing = "renormalise",
     min_share: float = 0.0,
     overwrite: bool = False,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """Regrid variables of a netCDF file or Zarr store.
 
@@ -65,11 +54,15 @@ def regrid_file(
         Names. Default: all data variables on the source grid are regridded, and variables on no grid are copied.
     rule:
         ``mean``: weighted mean. ``largest-share``: the category that covers the largest share of the cell; the smallest
-        code if shares are equal.
+        code if shares are equal. Default: the mean, but categories (``flag_values``, ``flag_meanings``) are refused.
     missing:
         See :class:`ai4land_coupler.regrid.files.averaging.Averaging`.
     min_share:
         A value is missing if source values cover less than this share of its cell.
+    progress:
+        Called with the number of parts that are done, the number of all parts, and the name of the next part.
+    note:
+        Called with what the user should know, such as positions that could not be checked.
 
     Returns
     -------
@@ -91,11 +84,21 @@ def regrid_file(
             "the largest share needs the areas of overlaps", expected="method conservative", found=file.method,
             where=weights,
         )  # fmt: skip
+    _refuse_links_apart(file, weights)
     with open_raw(source) as dataset:
-        fields = find_fields(dataset, file.source, variables, source)
+        fields, notes = find_fields(dataset, file.source, variables, source)
+        for text in notes:
+            note(text)
+        if rule is None and file.method != "nearest":
+            _refuse_categories(fields, source)
+        rule = rule or "mean"
         n_source = int(np.prod([dataset.sizes[dim] for dim in fields[0].grid_dims]))
         averaging = Averaging(file, n_source, rule, missing, min_share)
-        grid = output_grid(file.destination, averaging.n_destination)
+        names = [field.name for field in fields]
+        gone = {dim for field in fields for dim in field.grid_dims}
+        kept = {str(dim): length for dim, length in dataset.sizes.items() if dim not in gone}
+        others = {dim for field in fields for dim in field.others}
+        grid = without_clashes(output_grid(file.destination, averaging.n_destination), names, others, kept)
         parts = [(field, index) for field in fields for index in _slices(field, n_source + averaging.n_destination)]
         with open_output(output) as out:
             out.attributes(_global(dataset, weights, source))
@@ -106,7 +109,36 @@ def regrid_file(
                 progress(done, len(parts), field.name)
                 _write(out, field, index, averaging, grid, source)
             progress(len(parts), len(parts), "done")
-    return [field.name for field in fields]
+    return names
+
+
+def _refuse_categories(fields: Sequence[Field], where: Path) -> None:
+    for field in fields:
+        if is_category(field.array.attrs):
+            raise FieldError(
+                "a mean of categories has no meaning",
+                expected="numbers without flag_values and flag_meanings",
+                found=f"the categories of {field.name!r}",
+                where=where,
+                remedy=f"give --method largest-share -v {field.name} for the category that covers most of each cell, "
+                "and -v for the other variables in a call of their own; --method mean takes the mean of the codes",
+            )
+
+
+def _refuse_links_apart(file: WeightFile, where: Path) -> None:
+    """Refuse weights between cells that lie apart, if the file tells where its cells are."""
+    source, destination = (side_mesh(side) for side in (file.source, file.destination))
+    if source is None or destination is None or not file.row.size:
+        return
+    overlap, area = None, file.destination.area
+    if file.norm == "none":
+        overlap = file.values
+    elif file.norm == "destination" and area is not None:
+        overlap = file.values * area[file.row]
+    links = (file.row, file.col, file.values)
+    error = wrong_links(links, overlap, file.method or "conservative", source, destination, where, None)
+    if error is not None:
+        raise error
 
 
 def _slices(field: Field, cells: int) -> Iterator[tuple[slice, ...]]:
@@ -156,9 +188,7 @@ def _copy(out: Output, dataset: xr.Dataset, fields: list[Field], grid: OutputGri
 
 
 def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, file: WeightFile, rule: Rule) -> None:
-    attrs = {
-        key: value for key, value in field.array.attrs.items() if key not in ENCODING_ATTRIBUTES | _GRID_ATTRIBUTES
-    }
+    attrs = kept_attributes(field, rule)
     other = [name for name in str(field.array.attrs.get("coordinates", "")).split() if name not in ("lat", "lon")]
     known = [n for n in other if n in dataset.variables and not set(dataset[n].dims) & set(field.grid_dims)]
     coordinates = " ".join([*known, grid.coordinates]).strip()
@@ -173,23 +203,6 @@ def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, fi
     )
 
 
-def output_type(field: Field, rule: Rule) -> np.dtype[Any]:
-    """Categories and means of floats keep their type; means of integers and of packed values are float64."""
-    if rule == "largest-share" or (field.array.dtype.kind == "f" and not field.packed):
-        return np.dtype(field.array.dtype.newbyteorder("="))
-    return np.dtype(np.float64)
-
-
-def fill_of(field: Field, dtype: np.dtype[Any]) -> Any:
-    """The missing value: that of the input, or else the default of netCDF for the type."""
-    import netCDF4
-
-    stored = field.missing_values()
-    if stored and dtype == field.array.dtype:
-        return dtype.type(stored[0])
-    return dtype.type(netCDF4.default_fillvals[dtype.str[1:]])
-
-
 def _write(
     out: Output, field: Field, index: tuple[slice, ...], averaging: Averaging, grid: OutputGrid, where: Path
 ) -> None:
@@ -200,11 +213,20 @@ def _write(
         raise DataError(
             "the input cannot be read", found=error, where=f"{where}, {field.name}", remedy=remedy
         ) from error
-    values = averaging.apply(field.decode(stored), f"{where}, {field.name}")
+    place = f"{where}, variable {field.name!r}"
+    values = averaging.apply(field.decode(stored, place), place)
     dtype = output_type(field, averaging.rule)
     absent = np.isnan(values)
     made = np.where(absent, 0.0, values).astype(dtype)
     native_nan = out.missing_is_nan and dtype.kind == "f"
+    if dtype.kind in "iu" and (made == fill_of(field, dtype))[~absent].any():
+        raise DataError(
+            "a category equals the value that means a missing value",
+            expected=f"categories other than {fill_of(field, dtype)}",
+            found="the variable has no attribute _FillValue, so the default of netCDF was taken",
+            where=place,
+            remedy="add an attribute _FillValue that is no category",
+        )
     made[absent] = np.nan if native_nan else fill_of(field, dtype)
     lengths = tuple(part.stop - part.start for part in index)
     shaped = made.reshape(*lengths, *grid.shape)

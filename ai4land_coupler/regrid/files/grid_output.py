@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +69,42 @@ def output_grid(grid: GridSide, size: int) -> OutputGrid:
         columns.append(Column(name, dims, centre.reshape(shape), attrs))
     attributes = {} if len(shape) == 2 else {"CDI_grid_type": "unstructured"}
     return OutputGrid(dims, shape, columns, "lat lon", attributes)
+
+
+def without_clashes(
+    grid: OutputGrid, variables: Collection[str], others: Collection[str], kept: Mapping[str, int]
+) -> OutputGrid:
+    """Rename dimensions and coordinates of the destination whose names the input needs: ``lat`` becomes ``lat_2``.
+
+    Parameters
+    ----------
+    variables:
+        Names of the regridded variables.
+    others:
+        Their dimensions that are not grid dimensions.
+    kept:
+        Lengths of all dimensions of the input that stay. Bounds may share a dimension of the same length.
+    """
+    lengths = dict(zip(grid.dims, grid.shape, strict=True))
+    for column in grid.columns:
+        lengths |= dict(zip(column.dims, column.values.shape, strict=True))
+    clash = {dim for dim, length in lengths.items() if kept.get(dim, length) != length}
+    clash |= set(grid.dims) & set(others)
+    clash |= {column.name for column in grid.columns if column.name in variables}
+    known = {*variables, *kept, *lengths, *(column.name for column in grid.columns)}
+    new = {name: next(f"{name}_{i}" for i in itertools.count(2) if f"{name}_{i}" not in known) for name in clash}
+
+    def renamed(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(new.get(name, name) for name in names)
+
+    columns = []
+    for column in grid.columns:
+        attrs = dict(column.attrs)
+        if "bounds" in attrs:
+            attrs["bounds"] = new.get(attrs["bounds"], attrs["bounds"])
+        columns.append(Column(new.get(column.name, column.name), renamed(column.dims), column.values, attrs))
+    coordinates = " ".join(renamed(grid.coordinates.split()))
+    return OutputGrid(renamed(grid.dims), grid.shape, columns, coordinates, grid.attributes)
 
 
 def _axes(grid: GridSide, shape: tuple[int, ...]) -> OutputGrid | None:

@@ -14,7 +14,7 @@ from ai4land_coupler.regrid.methods import closed_form
 from ai4land_coupler.regrid.methods.bilinear import bilinear_entries
 from ai4land_coupler.regrid.methods.conserve import weights_of_overlaps
 from ai4land_coupler.regrid.methods.cut import can_cut, cut_overlaps, grid_lines
-from ai4land_coupler.regrid.methods.nearest import chord, nearest_sources
+from ai4land_coupler.regrid.methods.nearest import cell_reach, chord, nearest_sources
 
 
 class RegridOptions(Options):
@@ -26,15 +26,24 @@ class RegridOptions(Options):
         Make conservative weights in closed form between cells that are boxes of longitude and latitude, and between
         the boxes of a grid of rows and columns and great-circle cells. With ``False`` the library makes them.
     unmapped:
-        ``bilinear`` weights of a destination cell that is not between the points of unmasked source cells (at coasts
-        and at the edges of a region): use the ``nearest`` source cell, or ``none``.
+        A destination point that is not between the points of unmasked source cells (at coasts and at the edges of a
+        region). ``inside``: use the nearest source cell if the point is not farther away than the corners of that
+        cell. ``nearest``: use the nearest source cell wherever it is (extrapolation). ``none``: as ``inside`` for the
+        method ``nearest``; no weights for ``bilinear``.
     max_distance:
-        Largest distance to a nearest source cell (m, along a great circle). Default: no limit.
+        Largest distance to a nearest source cell (m, along a great circle). Default: no limit. Without ``unmapped``, it
+        asks for ``unmapped: nearest`` up to this distance.
     """
 
     closed_form: bool = True
-    unmapped: Literal["nearest", "none"] = "nearest"
+    unmapped: Literal["inside", "nearest", "none"] = "inside"
     max_distance: float | None = Field(default=None, gt=0.0)
+
+    @property
+    def extrapolates(self) -> bool:
+        """Whether points outside of all source cells get values."""
+        distance_alone = self.max_distance is not None and "unmapped" not in self.model_fields_set
+        return self.unmapped == "nearest" or distance_alone
 
 
 def built_in_weights(
@@ -97,10 +106,11 @@ def _between_points(source: Mesh, destination: Mesh, method: Method, options: Re
     row, ids, values = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     if method == "bilinear":
         row, ids, values = bilinear_entries(source, points, comm)
-    if method == "nearest" or options.unmapped == "nearest":
+    if method == "nearest" or options.extrapolates or options.unmapped == "inside":
+        reach = None if options.extrapolates else cell_reach(source, comm)
         limit = np.inf if options.max_distance is None else chord(options.max_distance / EARTH_RADIUS)
         left = np.setdiff1d(np.arange(taken.size), row)
-        near = nearest_sources(source, points[left], comm, limit)
+        near = nearest_sources(source, points[left], comm, limit, reach)
         row = np.concatenate([row, left[near >= 0]])
         ids = np.concatenate([ids, near[near >= 0]])
         values = np.concatenate([values, np.ones(row.size - values.size)])
@@ -120,7 +130,7 @@ def _between_points(source: Mesh, destination: Mesh, method: Method, options: Re
             "version": "1",
             "method": method,
             "norm": "destination",
-            "unmapped": options.unmapped,
+            "unmapped": "nearest" if options.extrapolates else options.unmapped,
             "max_distance": str(options.max_distance),
         },
     )

@@ -55,7 +55,8 @@ def is_box(mesh: Mesh) -> NDArray[np.bool_]:
         return np.zeros(0, bool)
     # every edge follows a meridian or a parallel, so a cell is a box if it has the same area as its box
     area, box = cell_area(mesh), cell_boxes(mesh)
-    fits = np.abs(_area(box.width, box.south, box.north) - area) <= 1e-9 * area
+    with np.errstate(invalid="ignore"):  # masked cells without corners
+        fits = np.abs(_area(box.width, box.south, box.north) - area) <= 1e-9 * area
     return np.asarray(fits & (box.width < _WIDEST))
 
 

@@ -27,6 +27,7 @@ from ai4land_coupler.parallel.collective import exchange, indices_to_send, local
 from ai4land_coupler.regrid.methods.closed_form import value_places
 from ai4land_coupler.regrid.methods.nearest import nearest_sources
 from ai4land_coupler.regrid.weight_files.cell_shapes import Shapes, overlap_is_possible, shapes
+from ai4land_coupler.regrid.weight_files.read import GridSide
 
 Links = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
@@ -112,6 +113,17 @@ def wrong_links(
     )
 
 
+def side_mesh(side: GridSide) -> Mesh | None:
+    """The cells of a grid of a weight file; ``None`` without centres or corners."""
+    if side.size is None or side.centre_lon is None or side.centre_lat is None:
+        return None
+    if side.corner_lon is None or side.corner_lat is None or not np.ptp(side.corner_lat, axis=1).any():
+        return None
+    ids, mask = np.arange(side.size), np.ones(side.size, bool)
+    corners, centres = (side.corner_lon, side.corner_lat), (side.centre_lon, side.centre_lat)
+    return Mesh(side.name, ids, *corners, "great_circle", mask, side.size, *centres)
+
+
 def _place(point: NDArray[np.float64]) -> str:
     lon, lat = lon_lat(point)
     return f"{float(lon):.6g} E {float(lat):.6g} N"
@@ -182,7 +194,7 @@ def _another_is_nearer(
     """
     away = np.linalg.norm(here.points[at] - onto.points[to], axis=1)
     radius = np.where(np.isfinite(here.shapes.radius[at]), here.shapes.radius[at], 0.0)
-    outside = away > radius + _ROUNDING
+    outside = np.asarray(away > radius + _ROUNDING)
     if not _anywhere(bool(outside.mean() > _OTHER_POINTS) if outside.size else False, comm):
         return outside
     ids = np.unique(linked)
@@ -194,5 +206,4 @@ def _another_is_nearer(
     points = np.full(onto.points.shape, np.nan)
     points[found] = unit_vectors(*value_places(nearer))[np.searchsorted(nearer.cell_ids, near[found])]
     least = np.linalg.norm(points - onto.points, axis=1)[to]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(away > least + 0.1 * radius + _ROUNDING)
+    return np.asarray(away > np.nan_to_num(least, nan=np.inf) + 0.1 * radius + _ROUNDING)
