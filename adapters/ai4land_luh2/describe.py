@@ -54,13 +54,13 @@ def describe(
 
 
 def _no_plantations(series: Series) -> list[str]:
-    """A line for each file of states without data of plantations in its first year."""
+    """A line for each file of states without data of plantations in its first or its last year."""
     if series.kind != "states":
         return []
     return [
         f"no data of plantations in {layout.source.stem}: read as no plantations"
         for layout in series.layouts
-        if series.no_data(layout, "pltns", layout.first)
+        if any(series.no_data(layout, "pltns", year) for year in (layout.first, layout.last))
     ]
 
 

@@ -124,6 +124,12 @@ def read_layout(source: InputFile, known: Iterable[str], timed: bool) -> Layout:
         return Layout(source, units_of, axes, years, str(getattr(dataset, "source_id", "")))
 
 
+def source_id(source: InputFile) -> str:
+    """The data set of a file as input4MIPs names it, such as ``UofMD-landState-h-3-1-1``; empty if it does not say."""
+    with open_netcdf(source.path, source.name) as dataset:
+        return str(getattr(dataset, "source_id", ""))
+
+
 def refuse_retracted(layouts: Iterable[Layout]) -> None:
     """Refuse files of LUH3 3-0, by the attribute ``source_id`` or the published name.
 

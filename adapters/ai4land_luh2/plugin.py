@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ai4land_coupler.api import DataAdapter, InputFile, Location, Registry, find_files, hookimpl
-from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
+from ai4land_luh2.adapter import LandUseAdapter
+from ai4land_luh2.options import LandUseOptions
 from ai4land_luh2.variables import Kind
 
 

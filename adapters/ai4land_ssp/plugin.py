@@ -8,7 +8,9 @@ from typing import Self
 from pydantic import model_validator
 
 from ai4land_coupler.api import DataAdapter, DataError, InputFile, Location, Registry, find_files, hookimpl
-from ai4land_luh2.adapter import LandUseAdapter, LandUseOptions
+from ai4land_luh2.adapter import LandUseAdapter
+from ai4land_luh2.layout import source_id
+from ai4land_luh2.options import LandUseOptions
 from ai4land_luh2.variables import Kind
 from ai4land_ssp.published import (
     MARKERS,
@@ -63,23 +65,28 @@ class SspOptions(LandUseOptions):
         return self
 
 
-def scenario_name(options: SspOptions, file: str) -> str:
-    """The scenario of a file, from its name and the options.
+def scenario_name(options: SspOptions, file: InputFile) -> str:
+    """The scenario of a file, from its published name, else its attribute ``source_id``, and the options.
+
+    A name of the user's own is kept if the file has another name than the published one.
 
     Raises
     ------
     DataError
         They contradict each other.
     """
-    published = published_name(file)
+    published, given = published_name(file.stem), options.scenario
+    known = None if given is None else short_names().get(given.removesuffix("-ext"))
     if published is None:
-        return options.scenario or UNNAMED
-    if options.scenario is not None and short_names().get(options.scenario.removesuffix("-ext")) != published:
+        published = published_name(f"_{source_id(file)}_gn_")
+        if published is None or (given is not None and known is None):
+            return given or UNNAMED
+    if given is not None and known != published:
         raise DataError(
             "a file holds another scenario than the configuration says",
-            expected=options.scenario,
+            expected=given,
             found=published,
-            where=file,
+            where=file.name,
             remedy="choose the file of the scenario, or correct or drop `scenario`",
         )
     return published
@@ -96,15 +103,15 @@ def ssp(options: SspOptions) -> DataAdapter:
         location: Location | None = getattr(options, kind)
         if location is not None:
             files[kind] = find_files(location)
-    own = files["states"][0].stem
-    name = scenario_name(options, own)
+    first = files["states"][0]
+    name = scenario_name(options, first)
     history = {} if options.history is None else _history(options.history)
     if name in MARKERS and "static" not in files:
         folders = [place for place in (options.folder, options.history) if place is not None and _is_folder(place)]
         static = next((found for place in folders if (found := static_file(place))), ())
         files |= {"static": static} if static else {}
     source = "LUH3 future" if name in MARKERS else "LUH2 future"
-    attrs = {"source": source, "scenario": name, "file": own}
+    attrs = {"source": source, "scenario": name, "file": first.stem}
     return LandUseAdapter(options, files, attrs, history, options.joint_year)
 
 

@@ -9,7 +9,8 @@
  *
  * Every rank of the communicator given to a4l_init must call the functions marked "collective", in the same order.
  * If one rank fails in such a call, every rank gets an error: the code of that rank's failure, or A4L_ERR_REMOTE if
- * the failure was unexpected. A null pointer or an invalid handle is refused before any communication, on that rank
+ * the failure was unexpected. If ranks make different calls (another date, another folder), or one rank has already
+ * finalized, every rank that makes the call gets an error. A null pointer or an invalid handle is refused before any communication, on that rank
  * only.
  * Only one thread at a time can use a handle. All functions copy the host's arrays, except a4l_bind_field.
  * Text is UTF-8 and ends with a zero byte. */
@@ -30,7 +31,7 @@ extern "C" {
 
 /* Compare this with a4l_abi_version() of the library at run time. The library fits if its number is the same, or
  * greater (functions were added since). */
-#define A4L_ABI_VERSION 2
+#define A4L_ABI_VERSION 3
 
 /* For a4l_init: the host has no MPI; the component runs in this process only. */
 #define A4L_NO_COMM (-1)
@@ -104,6 +105,11 @@ A4L_API int a4l_init_restart(const char *config, const char *restart, int comm, 
  * Scenario, seed and years can differ. Collective. */
 A4L_API int a4l_init_branch(const char *config, const char *restart, int comm, int *handle);
 
+/* The same two, from the restart of a given year of the folder. (a4l_init_branch takes the restart of time.start.)
+ * A branch can start from any year: the state of restart_year becomes that of time.start. Collective. Since version 3. */
+A4L_API int a4l_init_restart_year(const char *config, const char *restart, int restart_year, int comm, int *handle);
+A4L_API int a4l_init_branch_year(const char *config, const char *restart, int restart_year, int comm, int *handle);
+
 /* Set the host's calendar: "standard" (the default), "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day",
  * or another name that cftime has for them; the same on all ranks. Call this before the first run. Local. */
 A4L_API int a4l_set_calendar(int handle, const char *calendar);
@@ -133,8 +139,8 @@ A4L_API int a4l_set_surface(int handle, const char *name, const void *data, int 
 A4L_API int a4l_realize(int handle);
 
 /* Take every step that is due by 1 January of `year`. The current year does nothing. An earlier year, or one after the
- * configuration's time.stop, is A4L_ERR_TIME. A predictor with steps of three years keeps its state between them.
- * Collective. */
+ * configuration's time.stop, is A4L_ERR_TIME. A predictor with steps of three years keeps its state between them, also
+ * after time.stop to the end of the last step. Collective. */
 A4L_API int a4l_run(int handle, int year);
 
 /* The same for a date of the host's calendar; `seconds` count from midnight. Call it at each time step of the model.

@@ -223,7 +223,7 @@ int a4l_fail(int code, const char *message) {
   return fail(code, "%s", message);
 }
 
-static int create(const char *config, const char *restart, int branch, int comm, int *handle) {
+static int create(const char *config, const char *restart, int branch, const int *restart_year, int comm, int *handle) {
   fenv_t host;
   enter_default_fp(&host);
   int embedded;
@@ -231,7 +231,8 @@ static int create(const char *config, const char *restart, int branch, int comm,
   fesetenv(&host);
   if (code != A4L_OK) return code;
   struct answer answer = {0};
-  code = call_bridge(&answer, "init", "(yyiii)", config, restart, branch, comm, embedded);
+  code = call_bridge(&answer, "init", "(yyiiiii)", config, restart, branch, comm, embedded, restart_year != NULL,
+                     restart_year != NULL ? *restart_year : 0);
   if (code == A4L_OK) *handle = (int)answer.number;
   return code;
 }
@@ -239,21 +240,35 @@ static int create(const char *config, const char *restart, int branch, int comm,
 int a4l_init(const char *config, int comm, int *handle) {
   REFUSE_NULL(config);
   REFUSE_NULL(handle);
-  return create(config, NULL, 0, comm, handle);
+  return create(config, NULL, 0, NULL, comm, handle);
 }
 
 int a4l_init_restart(const char *config, const char *restart, int comm, int *handle) {
   REFUSE_NULL(config);
   REFUSE_NULL(restart);
   REFUSE_NULL(handle);
-  return create(config, restart, 0, comm, handle);
+  return create(config, restart, 0, NULL, comm, handle);
 }
 
 int a4l_init_branch(const char *config, const char *restart, int comm, int *handle) {
   REFUSE_NULL(config);
   REFUSE_NULL(restart);
   REFUSE_NULL(handle);
-  return create(config, restart, 1, comm, handle);
+  return create(config, restart, 1, NULL, comm, handle);
+}
+
+int a4l_init_restart_year(const char *config, const char *restart, int restart_year, int comm, int *handle) {
+  REFUSE_NULL(config);
+  REFUSE_NULL(restart);
+  REFUSE_NULL(handle);
+  return create(config, restart, 0, &restart_year, comm, handle);
+}
+
+int a4l_init_branch_year(const char *config, const char *restart, int restart_year, int comm, int *handle) {
+  REFUSE_NULL(config);
+  REFUSE_NULL(restart);
+  REFUSE_NULL(handle);
+  return create(config, restart, 1, &restart_year, comm, handle);
 }
 
 int a4l_set_calendar(int handle, const char *calendar) {

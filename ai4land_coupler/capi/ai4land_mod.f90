@@ -16,7 +16,7 @@ module ai4land_mod
   implicit none
   private
 
-  integer, parameter, public :: A4L_ABI_VERSION = 2
+  integer, parameter, public :: A4L_ABI_VERSION = 3
   integer, parameter, public :: A4L_NO_COMM = -1
   integer, parameter, public :: A4L_OK = 0, A4L_ERR = 1, A4L_ERR_CONFIG = 2, A4L_ERR_FIELD = 3, A4L_ERR_STATE = 4, &
                                 A4L_ERR_TIME = 5, A4L_ERR_GRID = 6, A4L_ERR_DATA = 7, A4L_ERR_PLUGIN = 8, &
@@ -99,6 +99,20 @@ module ai4land_mod
       import :: c_int, c_char
       character(kind=c_char), intent(in) :: config(*), restart(*)
       integer(c_int), value :: comm
+      integer(c_int), intent(inout) :: handle
+    end function
+    integer(c_int) function c_init_restart_year(config, restart, restart_year, comm, handle) &
+        bind(c, name='a4l_init_restart_year')
+      import :: c_int, c_char
+      character(kind=c_char), intent(in) :: config(*), restart(*)
+      integer(c_int), value :: restart_year, comm
+      integer(c_int), intent(inout) :: handle
+    end function
+    integer(c_int) function c_init_branch_year(config, restart, restart_year, comm, handle) &
+        bind(c, name='a4l_init_branch_year')
+      import :: c_int, c_char
+      character(kind=c_char), intent(in) :: config(*), restart(*)
+      integer(c_int), value :: restart_year, comm
       integer(c_int), intent(inout) :: handle
     end function
     integer(c_int) function c_set_calendar(handle, calendar) bind(c, name='a4l_set_calendar')
@@ -256,14 +270,16 @@ contains
   end function
 
   ! Create the component from a configuration file. Collective over comm. restart: a folder of restarts to continue
-  ! from, or with branch=.true. to branch off from.
-  subroutine init(self, config, comm, code, restart, branch)
+  ! from, or with branch=.true. to branch off from. restart_year: the year of the restart; default: the newest one, or
+  ! for a branch that of time.start.
+  subroutine init(self, config, comm, code, restart, branch, restart_year)
     class(ai4land_t), intent(inout) :: self
     character(*), intent(in) :: config
     integer, intent(in) :: comm
     integer, intent(out) :: code
     character(*), intent(in), optional :: restart
     logical, intent(in), optional :: branch
+    integer, intent(in), optional :: restart_year
     integer(c_int) :: handle
     logical :: off
     handle = self%handle
@@ -271,6 +287,12 @@ contains
     if (present(branch)) off = branch
     if (off .and. .not. present(restart)) then
       code = refuse(A4L_ERR_CONFIG, 'init: branch needs the restart to branch off from')
+    else if (present(restart_year) .and. .not. present(restart)) then
+      code = refuse(A4L_ERR_CONFIG, 'init: restart_year needs the folder of the restart')
+    else if (off .and. present(restart_year)) then
+      code = c_init_branch_year(to_c(config), to_c(restart), int(restart_year, c_int), int(comm, c_int), handle)
+    else if (present(restart_year)) then
+      code = c_init_restart_year(to_c(config), to_c(restart), int(restart_year, c_int), int(comm, c_int), handle)
     else if (off) then
       code = c_init_branch(to_c(config), to_c(restart), int(comm, c_int), handle)
     else if (present(restart)) then

@@ -91,13 +91,22 @@ def new_component(config: Path, comm: Comm | None) -> LandComponent:
 
 
 @returns_code
-def init(config: bytes, restart: bytes | None, branch: int, fortran_comm: int, embedded: int) -> int:
+def init(
+    config: bytes,
+    restart: bytes | None,
+    branch: int,
+    fortran_comm: int,
+    embedded: int,
+    has_restart_year: int,
+    restart_year: int,
+) -> int:
     if embedded:
         keep_netcdf_apart()
     comm = None if fortran_comm == NO_COMM else host_communicator(fortran_comm, embedded=bool(embedded))
     component = new_component(Path(os.fsdecode(config)), comm)
     folder = None if restart is None else os.fsdecode(restart)
-    component.initialize(restart=folder, start="branch" if branch else None)
+    year_of_restart = restart_year if has_restart_year else None
+    component.initialize(restart=folder, restart_year=year_of_restart, start="branch" if branch else None)
     handle = next(handles)
     open_components[handle] = Open(component, comm is not None, {})
     return handle

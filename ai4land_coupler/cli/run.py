@@ -53,6 +53,9 @@ def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: P
         out.print(
             f"land that changed in a step: {100 * mean:.2f} % on average; demand unmet at the end: {unmet:.0f} km2"
         )
+    for name, host in sorted(simulation.component.hosts.items()):
+        for note in host.mesh.notes:
+            out.print(f"host grid {name}: {note}", markup=False, soft_wrap=True)
     for fault, count in sorted(summary.mended.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
     for warning in summary.warnings:

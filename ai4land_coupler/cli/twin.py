@@ -22,12 +22,17 @@ from ai4land_coupler.config.faults import config_error
 @click.option("--scenario-start", type=int, help="Year in which the historical file ends and the scenario file begins.")
 @click.option("--seed", type=int, help="Seed of the random numbers.")
 @click.option("--edition", metavar="NAME", help="Generate this frozen benchmark edition. Replaces the options above.")
-def twin(output: Path, edition: str | None, **given: Any) -> None:
+@click.option(
+    "--cmip7",
+    is_flag=True,
+    help="Also write DIR/cmip7: the history and all scenarios under the names that CMIP7 publishes (LUH3).",
+)
+def twin(output: Path, edition: str | None, cmip7: bool, **given: Any) -> None:
     """Generate a Twin Earth: synthetic land use on the real land mask.
 
     The files have the formats of HILDA+, LUH2 and its scenarios. Use them to try ai4land without the real data.
     """
-    from ai4land_coupler.experiments.twin import TwinOptions, benchmark_edition, generate
+    from ai4land_coupler.experiments.twin import TwinOptions, benchmark_edition, generate, write_cmip7_of
 
     frozen = None if edition is None else benchmark_edition(edition)
     try:
@@ -39,6 +44,9 @@ def twin(output: Path, edition: str | None, **given: Any) -> None:
         report = generate(options, output, lambda done, total: bar.update(task, completed=done, total=total))
     for line in report.lines():
         out.print(line, markup=False)
+    if cmip7:
+        files = write_cmip7_of(report)
+        out.print(f"  {sum(map(len, files.values()))} files in {report.folder / 'cmip7'}", markup=False)
     if frozen is not None:
         frozen.check(report)
         out.print(f"[green]it is the frozen edition {edition!r}, to the bit[/]")

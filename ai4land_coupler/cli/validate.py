@@ -29,6 +29,9 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     for name in settings.hosts:
         mesh = configured_mesh(settings, name)
         out.print(f"host grid {name}: {mesh.size} cells, edges {mesh.edges}", markup=False)
+        masked = mesh.size - int(mesh.mask.sum())
+        if masked:
+            out.print(f"  {masked} of {mesh.size} cells are masked and take no part", markup=False)
         for note in mesh.notes:
             out.print(f"  {note}", markup=False)
     out.print(f"land grid: {component.setup.grid}", markup=False)

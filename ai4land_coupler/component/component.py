@@ -518,7 +518,7 @@ class LandComponent:
                 "a call came in the wrong order",
                 expected=f"a component that is {' or '.join(s.value for s in allowed)}",
                 found=f"one that is {self.status.value}",
-                remedy="initialize, set_grid, realize, then run, export and import_ any number of times, finalize",
+                remedy="initialize, set the grid, realize; then imports, run and exports any number of times; finalize",
             )
 
     @property

@@ -106,7 +106,7 @@ class RunOutput:
         facts["predictor_legends"] = {
             entry.name: entry.spec.legend
             for entry in setup.predictors
-            if entry.spec.legend not in (None, config.legend)
+            if entry.spec.legend not in (None, setup.legend.name)
         }
         facts["regrid"] = {
             name: {**host.weights.provenance, "grid_notes": list(host.mesh.notes)} for name, host in self._hosts.items()

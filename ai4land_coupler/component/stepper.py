@@ -93,7 +93,11 @@ class RunState:
         if not first <= date <= last:
             raise TimeError("a date is not between the two states", expected=f"{first} to {last}", found=date)
         if not info.interpolates:
-            raise FieldError(f"{info.name!r} is not interpolated in time", expected="at='now' or at='next'", found=date)
+            raise FieldError(
+                f"{info.name!r} is not interpolated in time",
+                expected="the state of a year: this one or the next",
+                found=date,
+            )
         share = calendar.seconds_between(first, date) / calendar.seconds_between(first, last)
         now, later = self.fields[grid, info.name], self.next_fields[grid, info.name]
         return now if share == 0 else later if share == 1 else np.asarray((1 - share) * now + share * later)
@@ -103,7 +107,7 @@ class RunState:
         if not self.lookahead:
             raise TimeError(
                 "only the state of this year is on offer",
-                expected="at='now'",
+                expected="the state of this year",
                 found=at,
                 remedy="set exports.lookahead: true in the configuration",
             )
@@ -118,7 +122,7 @@ class RunState:
         if not info.ahead:
             raise FieldError(
                 f"{info.name!r} is not on offer a step ahead",
-                expected="at='now'",
+                expected="the state of this year",
                 found=at,
                 remedy="it waits for the host's imports of the year",
             )

@@ -241,9 +241,6 @@ class Config(Section):
         Settings that came later are left out if they have their defaults, so that those restarts can still be read.
         """
         content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
-        for section in content["forcing"]:
-            if section["beyond"] == "stop":  # the default: runs of versions without this key have the same digest
-                section.pop("beyond")
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")

@@ -101,6 +101,9 @@ class ArrayDataset:
         self.variables: dict[str, ArrayVariable] = {}
         self.dimensions: dict[str, Dimension] = {}
 
+    def set_auto_maskandscale(self, on: bool) -> None:
+        """Does nothing: values are as they are stored."""
+
     def __getitem__(self, name: str) -> ArrayVariable:
         return self.variables[name]
 
@@ -120,6 +123,11 @@ class ArrayDataset:
 def is_zarr(path: Path) -> bool:
     """Whether a path is the folder of a Zarr group."""
     return path.is_dir() and any((path / name).is_file() for name in _ZARR)
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path is a file or a Zarr group, not the name of a grid."""
+    return path.is_file() or is_zarr(path)
 
 
 def is_geotiff(path: Path, name: str) -> bool:

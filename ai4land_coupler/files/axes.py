@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.files.cf_coordinates import to_degrees
-from ai4land_coupler.files.map_coordinates import read_coordinates
+from ai4land_coupler.files.map_coordinates import REGRID, read_coordinates
 from ai4land_coupler.files.netcdf import read_values
 
 #: The middle of the bounds may differ from the centre by this share of a cell.
 _BOUNDS = 1e-2
-_EVEN = (
-    "an even grid is needed: `ai4land weights FILE.nc r720x360 -o w.nc`, then `ai4land regrid w.nc FILE.nc NEW.nc`; "
-    "`static` reads uneven axes"
-)
+_EVEN = f"make a file on an even grid: {REGRID}; `static` reads uneven axes"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,13 @@ _KINDS: tuple[Kind, Kind] = ("latitude", "longitude")
 _ROUNDING = 1e-3
 
 
+#: How to make a file on a regular grid.
+REGRID = (
+    "`ai4land weights FILE.nc GRID.nc -o w.nc`, where GRID.nc is any file on the grid that you want, such as land-use "
+    "states; then `ai4land regrid w.nc FILE.nc NEW.nc`"
+)
+
+
 @dataclass(frozen=True)
 class MapCoordinates:
     """Latitudes and longitudes of the centres of rows and columns, in degrees and in the order of the file.
@@ -103,7 +110,7 @@ def _rectilinear(dataset: Any, variable: Any, where: object) -> MapCoordinates:
             expected="latitudes that vary along one dimension, and longitudes along the other",
             found=f"{north} and {east} over ({rows}, {cols}) that vary along both",
             where=where,
-            remedy=_regrid("it reads two-dimensional latitudes and longitudes"),
+            remedy=_regrid("two-dimensional latitudes and longitudes are read"),
         )
     return MapCoordinates((rows, cols), lat[:, 0], lon[0])
 
@@ -139,7 +146,7 @@ def _not_degrees(dataset: Any, variable: Any, where: object, projection: str | N
         parts.append(f"{dim!r}: {size}" + (f" ({' in '.join(told)})" if told else ""))
     axes = f"{{{', '.join(parts)}}}"
     rotated = projection == ROTATED or "grid_latitude" in axes
-    hint = "it reads rotated poles and two-dimensional latitudes and longitudes"
+    hint = "rotated poles and two-dimensional latitudes and longitudes are read"
     return GridError(
         "a variable lies on no latitude-longitude grid"
         + ("" if projection is None else f": its axes are those of {projection!r}"),
@@ -153,7 +160,4 @@ def _not_degrees(dataset: Any, variable: Any, where: object, projection: str | N
 
 
 def _regrid(why: str) -> str:
-    return (
-        "regrid the file first: `ai4land weights FILE.nc r720x360 -o w.nc` "
-        f"({why}), then `ai4land regrid w.nc FILE.nc NEW.nc`"
-    )
+    return f"regrid the file first ({why}): {REGRID}"

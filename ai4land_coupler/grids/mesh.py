@@ -169,6 +169,19 @@ def merge_corners(mesh: Mesh) -> Mesh:
     )
 
 
+def mend_rounding(mesh: Mesh) -> Mesh:
+    """Mend rounding of single precision: latitudes just beyond a pole, and last corners that are the first ones again.
+
+    A malformed mesh comes back as it is: :func:`ai4land_coupler.grids.checks.validate` says what is wrong with it.
+    """
+    lon, lat = mesh.corner_lon, mesh.corner_lat
+    if lat.ndim != 2 or lon.shape != lat.shape or lat.shape[1] < 3 or len(mesh.mask) != len(lat):
+        return mesh
+    if (np.abs(lat) > 90.0).any():
+        mesh = replace(mesh, corner_lat=to_pole(lat))
+    return open_polygons(mesh)
+
+
 def open_polygons(mesh: Mesh) -> Mesh:
     """Drop the last corner of all cells if it is the first one again in each of them, but for rounding.
 
@@ -191,6 +204,22 @@ def open_polygons(mesh: Mesh) -> Mesh:
     closing[cells, count[cells] - 1] = True
     lon, lat = (np.where(closing, np.nan, values) for values in (mesh.corner_lon, mesh.corner_lat))
     return replace(mesh, corner_lon=lon, corner_lat=lat)
+
+
+def centres_outside(mesh: Mesh) -> NDArray[np.bool_]:
+    """Convex cells whose given centre lies outside of their corners by more than a twentieth of their radius, (n,)."""
+    lon, lat = mesh.centre_lon, mesh.centre_lat
+    if lon is None or lat is None or mesh.size == 0:
+        return np.zeros(mesh.size, bool)
+    points, following = unit_vectors(mesh.corner_lon, mesh.corner_lat), unit_vectors(*next_corners(mesh))
+    count = np.maximum((~np.isnan(mesh.corner_lat)).sum(axis=1), 1)
+    radius = np.sqrt(
+        np.nanmax(((points - np.nansum(points, axis=1)[:, None] / count[:, None, None]) ** 2).sum(2), axis=1)
+    )
+    normal = np.cross(points, following - points)
+    with np.errstate(invalid="ignore"):
+        inside = (normal * unit_vectors(lon, lat)[:, None]).sum(axis=2) / np.linalg.norm(normal, axis=2)
+    return np.asarray(np.nanmin(inside, axis=1) < -0.05 * radius)
 
 
 def centres_off(mesh: Mesh) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from ai4land_coupler.grids.mesh import (
     Edges,
     Mesh,
     centres_off,
+    centres_outside,
     flatness,
     latlon_edges,
     merge_corners,
@@ -91,6 +92,8 @@ def mesh_of(polygons: Polygons, path: Path, edges: Edges | None, expect: Expect 
     if edges is None:
         edges = "latlon" if latlon_edges(mesh)[mesh.mask].all() else "great_circle"
     mesh = replace(mesh, edges=edges)
+    if not polygons.disjoint:
+        _refuse_shifted(mesh)
     mesh = _mend_centres(mesh)
     validate(mesh)
     mesh = _compare_areas(mesh, polygons.area)
@@ -147,6 +150,24 @@ def _mask_flat(mesh: Mesh, given: Mesh) -> Mesh:
         return mesh
     notes = (*mesh.notes, f"{int(flat.sum())} cells without area were masked: {some(flat)}")
     return replace(mesh, mask=mesh.mask & ~flat, notes=notes)
+
+
+def _refuse_shifted(mesh: Mesh) -> None:
+    """Refuse a file whose centres and corners contradict each other: most centres lie outside of their cells."""
+    taken = np.flatnonzero(mesh.mask)
+    sample = mesh.take(taken[:: max(taken.size // 1000, 1)])
+    outside = centres_outside(sample)
+    if outside.mean() > 0.5:
+        cell = int(np.argmax(outside))
+        corners = list(zip(sample.corner_lon[cell].tolist(), sample.corner_lat[cell].tolist(), strict=True))
+        centre = [float(values[cell]) for values in (sample.centre_lon, sample.centre_lat) if values is not None]
+        raise GridError(
+            "the points that values stand for are not in their cells",
+            expected="each centre inside of its corners, or on an edge",
+            found=f"{outside.mean():.0%} outside, first {centre}, with the corners (lon, lat) {corners}",
+            where=f"{mesh.name}, cell {sample.cell_ids[cell]}",
+            remedy="correct the centres or the corners; they may be those of another grid, or shifted by a cell",
+        )
 
 
 def _mend_centres(mesh: Mesh) -> Mesh:

@@ -17,6 +17,8 @@ from ai4land_coupler.grids.mesh import Mesh, merge_corners
 
 Floats = NDArray[np.float64]
 
+#: Edges of a regular grid deviate by at most this share of a cell (rounding of single precision).
+_ALIKE = 1e-3
 #: Cells of each axis that :meth:`RectilinearGrid.check` looks at.
 _SAMPLE = 48
 
@@ -63,6 +65,28 @@ class RectilinearGrid:
         if self.mask is None:
             return np.broadcast_to(np.True_, (*np.shape(rows), self.lon.size))
         return self.mask[rows]
+
+    def regular(self) -> LatLonGrid | None:
+        """The same cells as a regular grid; ``None`` if rows or columns are not alike or not from west to east."""
+        rows, cols = self.shape
+        if min(rows, cols) < 4:
+            return None
+        dlon = float(self.east[-1] - self.west[0]) / cols
+        north_down = self.lat[0] > self.lat[-1]
+        first, last = (self.north, self.south) if north_down else (self.south, self.north)
+        # the first and the last row may be cut off at a pole
+        dlat = float(last[-2] - first[1]) / (rows - 2)
+        lat0 = float(first[1]) - dlat
+        lines = lat0 + dlat * np.arange(rows + 1)
+        off = np.abs(self.west - (self.west[0] + dlon * np.arange(cols))).max() / abs(dlon)
+        off = max(off, np.abs(np.clip(lines[:-1], -90, 90) - first).max() / abs(dlat))
+        off = max(off, np.abs(np.clip(lines[1:], -90, 90) - last).max() / abs(dlat))
+        if dlon <= 0 or off > _ALIKE:
+            return None
+        try:
+            return LatLonGrid(float(self.west[0]), dlon, cols, lat0, dlat, rows)
+        except GridError:  # it reaches too far beyond a pole
+            return None
 
     def check(self) -> None:
         """Check the coordinates, with some cells of all parts of the grid.

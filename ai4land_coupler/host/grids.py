@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import Ai4LandError, ConfigError, FieldError, GridError, StateError, nearest
 from ai4land_coupler.grids import check_coverage, partition, read_mesh
 from ai4land_coupler.grids.checks import validate
-from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.grids.mesh import Mesh, mend_rounding
 from ai4land_coupler.host.exchange import HostGrid, LandCells
 from ai4land_coupler.host.field_table import FieldTable
 from ai4land_coupler.host.fields import HostFields
@@ -63,7 +64,7 @@ class HostGrids:
 
     def set_mesh(self, grid: str, mesh: Mesh) -> None:
         """Set the owned cells of a grid; :meth:`realize` checks them. Local."""
-        self.meshes[grid] = mesh
+        self.meshes[grid] = _without_masked_arrays(mesh)
         self._unchecked.add(grid)
 
     def set_named_mesh(self, grid: str, config: Config, name: str) -> None:
@@ -165,6 +166,7 @@ class HostGrids:
         for name, mesh in sorted(self.meshes.items()):
             with timers("regrid weights"), at_place(f"host grid {name!r}"):
                 if name in self._unchecked:
+                    mesh = self.meshes[name] = mend_rounding(mesh)
                     validate(mesh, self._comm.mpi)
                     check_coverage(mesh, self._comm.mpi)
                 self._realize_grid(name, mesh, land, regridder, setup, field_table, forcing, restart)
@@ -238,6 +240,13 @@ def configured_mesh(config: Config, name: str) -> Mesh:
     host = config.hosts[name]
     with at_place(f"hosts.{name}.grid"):
         return read_mesh(config.resolve(host.grid), host.edges, host.variable, host.mask, host.expect)
+
+
+def _without_masked_arrays(mesh: Mesh) -> Mesh:
+    """The mesh with plain arrays: masked corners and centres become NaN, masked flags False, and masked ids -1."""
+    fill: dict[str, Any] = {"cell_ids": -1, "mask": False}
+    masked = {name: values for name, values in vars(mesh).items() if isinstance(values, np.ma.MaskedArray)}
+    return replace(mesh, **{name: np.ma.filled(values, fill.get(name, np.nan)) for name, values in masked.items()})
 
 
 @contextmanager

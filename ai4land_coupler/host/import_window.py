@@ -258,7 +258,7 @@ class ImportWindows:
         self,
         name: str,
         array: NDArray[np.float64],
-        units: str | None,
+        units: Any,
         mask: NDArray[np.bool_] | None,
         date: HostDate | None,
     ) -> NDArray[np.float64] | None:
@@ -268,6 +268,10 @@ class ImportWindows:
         try:
             if mask is not None:
                 self._check_numbers(name, array, mask, where)
+            if isinstance(units, bytes):
+                units = units.decode(errors="replace")
+            if units is not None and not isinstance(units, str):
+                units = str(units)  # for example of cf_units or pint
             if units is not None and units != wanted:
                 array = np.asarray(convert(array, units, wanted, where, remedy=_UNITS), np.float64)
             if mask is not None:

@@ -60,9 +60,11 @@ class HostImports:
     ) -> None:
         """Store values; see :meth:`LandComponent.import_`. Local.
 
-        On one of several ranks a fault is stored, and the next collective call raises it on every rank: a rank that
-        stops alone would leave the others waiting.
+        On one of several ranks a fault of values or dates is stored, and the next collective call raises it on every
+        rank: a rank that stops alone would leave the others waiting. An unknown name is refused at once.
         """
+        if name not in self.table:
+            raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self.table))
         try:
             self._add(name, values, at, units, since, calendar)
         except Ai4LandError as fault:
@@ -73,8 +75,6 @@ class HostImports:
     def _add(
         self, name: str, values: NDArray[Any], at: Any, units: str | None, since: Any, calendar: HostCalendar
     ) -> None:
-        if name not in self.table:
-            raise FieldError("no predictor imports this field", found=name, remedy=nearest(name, self.table))
         mesh = self._hosts.meshes.get(HOST)
         mask = None if mesh is None else mesh.mask
         if at is None:

@@ -38,12 +38,12 @@ _MEAN, _MEAN_WITHOUT = 0.002, 0.02
 #: At least this many cells must be all land on the map, before the largest sum says anything about the states.
 _FULL_CELLS = 10
 #: The states of cells that are all land on the map: lakes and glaciers leave the largest sum near 1.
-_LEAST_SUM = 0.5
+_LEAST_SUM = 0.75
 
 
 @dataclass(frozen=True)
 class _Year:
-    """The states of a year: the sum of each cell, NaN without data, and the mean of each state."""
+    """The states of the first year: the sum of each cell, NaN without data, and the mean of each state."""
 
     year: int
     total: Values
@@ -76,17 +76,19 @@ class SumsInTime:
         DataError
             Under the policy ``stop``: sums change in too many cells, or in the mean.
         """
-        now = _Year(year, _total(states.values()), {name: _mean(values) for name, values in states.items()})
-        first = self._first.setdefault((source, grid.hash, tuple(sorted(states))), now)
-        if first is now:
+        total = _total(states.values())
+        key = source, grid.hash, tuple(sorted(states))
+        if key not in self._first:
+            self._first[key] = _Year(year, total, {name: _mean(values) for name, values in states.items()})
             return Counter()
-        change = now.total - first.total
+        first = self._first[key]
+        change = total - first.total
         known = np.isfinite(change)
         cells = int(np.count_nonzero(known))
         changed = int(np.count_nonzero(np.abs(change[known]) > _CELL))
         mean = float(np.sum(change[known], dtype=np.float64)) / max(cells, 1)
         complete = _OFTEN_LEFT_OUT in states
-        lost = _lost(first, now, mean) if complete else []
+        lost = _lost(first, states, year, mean) if complete else []
         limit = _MEAN if complete else _MEAN_WITHOUT
         if not (changed > _CELLS * cells or abs(mean) > limit or lost):
             return Counter(sum_changed=changed) if changed else Counter()
@@ -96,7 +98,7 @@ class SumsInTime:
                 "the land-use states of a cell do not add up to the same in every year",
                 expected=f"a sum that stays the land of the cell, 1 - icwtr, over {', '.join(sorted(states))}",
                 found=f"from {first.year} to {year} it changes by {mean:.3g} in the mean and by more than {_CELL:g} in "
-                f"{changed} of {cells} cells, such as from {first.total[row, col]:.4g} to {now.total[row, col]:.4g} "
+                f"{changed} of {cells} cells, such as from {first.total[row, col]:.4g} to {total[row, col]:.4g} "
                 f"at {grid.lat[row]:.4f} N {grid.lon[col]:.4f} E" + "".join(f"; {text}" for text in lost),
                 where=source,
                 remedy=f"compare {first.year} and {year} in the file: part of the states is lost in one of them; get "
@@ -112,15 +114,11 @@ def land_use_total(read: Mapping[str, Values]) -> Values | None:
 
 
 def _total(states: Iterable[Values]) -> Values:
-    """The sum of the states; a missing state counts as 0 where another one is given."""
-    total: Values | None = None
-    for values in states:
-        total = (
-            values.copy()
-            if total is None
-            else np.where(np.isnan(total), values, total + np.where(np.isnan(values), np.float32(0), values))
-        )
-    assert total is not None
+    """The sum of the states, NaN where one is missing."""
+    first, *others = states
+    total = first.copy()
+    for values in others:
+        total += values
     return total
 
 
@@ -129,17 +127,15 @@ def _mean(values: Values) -> float:
     return float(np.sum(values, where=known, dtype=np.float64)) / max(int(np.count_nonzero(known)), 1)
 
 
-def _lost(first: _Year, now: _Year, change: float) -> list[str]:
+def _lost(first: _Year, states: Mapping[str, Values], year: int, change: float) -> list[str]:
     """Texts for the states that are 0 in all cells of one of two years, where the sum of all states shows the loss.
 
     A state may end or begin: then others gain or lose the same area.
     """
-    texts = []
-    for one, other, lack in ((first, now, -change), (now, first, change)):
-        names = [n for n, mean in one.means.items() if mean > 0 and other.means[n] == 0 and lack > mean / 2]
-        if names:
-            texts.append(f"all cells have 0 of {', '.join(names)} in {other.year}")
-    return texts
+    zero = {name for name, values in states.items() if not float(np.fmax.reduce(values, axis=None)) > 0}
+    now = [name for name in sorted(zero) if -change > first.means[name] / 2 > 0]
+    then = [n for n, mean in first.means.items() if mean == 0 and n not in zero and change > _mean(states[n]) / 2]
+    return [f"all cells have 0 of {', '.join(n)} in {y}" for n, y in ((now, year), (then, first.year)) if n]
 
 
 @dataclass(frozen=True)
@@ -167,12 +163,12 @@ def count_small_sums(found: LargestSum, where: str, policy: Policy) -> int:
 
     Returns
     -------
-    Under the policy ``mend``, the number of cells that are all land on the map, if no sum fills half of one.
+    Under the policy ``mend``, the number of cells that are all land on the map, if no sum fills three quarters of one.
 
     Raises
     ------
     DataError
-        Under the policy ``stop``: no cell that is all land on the map has states that fill half of it.
+        Under the policy ``stop``: no cell that is all land on the map has states that fill three quarters of it.
     """
     if found.cells < _FULL_CELLS or found.largest >= _LEAST_SUM:
         return 0

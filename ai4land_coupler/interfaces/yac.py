@@ -232,7 +232,7 @@ class _Fields:
         yac = import_yac()
         iso = yac.TimeUnit.ISO_FORMAT
         mesh = land.hosts["host"].mesh
-        points = _define_grid(mesh, grid)
+        points, self._cells = _define_grid(mesh, grid), mesh.size
         self.exports: dict[str, Any] = {}
         self.imports: dict[str, Any] = {}
         for export in land.exports().values():
@@ -260,8 +260,12 @@ class _Fields:
                 self.exports[name].put(values)
 
     def get(self) -> dict[str, NDArray[np.float64] | None]:
-        """The imports that arrived; ``None`` for fields that are not coupled or not due."""
-        received = {name: field.get()[0] for name, field in self.imports.items()}
+        """The imports that arrived; ``None`` for fields that are not coupled or not due.
+
+        YAC leaves cells without source cells as they are: NaN, which the next step refuses.
+        """
+        blank = (1, self._cells)
+        received = {name: field.get(np.full(blank, np.nan))[0] for name, field in self.imports.items()}
         return {name: None if values is None else np.asarray(values[0]) for name, values in received.items()}
 
 

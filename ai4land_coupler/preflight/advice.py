@@ -14,10 +14,12 @@ from ai4land_coupler.inputs.land_sums import land_use_total
 
 #: Less land of the scenario outside of the map is a matter of coasts.
 _WITHOUT_MAP = 0.05
+#: Less land of the map than this share is ice and lakes in many regions.
+_WITHOUT_STATES = 0.05
 #: A chunk of fewer years costs little: the library keeps it for the next year.
 _YEARS_IN_CHUNK = 10
 #: In cells that are all land the sum of the states is near 1.
-_SMALL_SUM = 0.5
+_SMALL_SUM = 0.75
 
 
 def states_without_map(read: Mapping[str, NDArray[np.float32]], land_cells: NDArray[np.int64]) -> str | None:
@@ -41,8 +43,22 @@ def states_without_map(read: Mapping[str, NDArray[np.float32]], land_cells: NDAr
     )
 
 
+def map_without_states(read: Mapping[str, NDArray[np.float32]], land_cells: NDArray[np.int64]) -> str | None:
+    """Warn if the map has much land in forcing cells whose states are all 0. (Cells without data are gaps.)"""
+    total = land_use_total(read)
+    if total is None:
+        return None
+    share = float(land_cells[total == 0].sum() / max(int(land_cells.sum()), 1))
+    if share <= _WITHOUT_STATES:
+        return None
+    return (
+        f"the map has land where the states of the forcing are all 0 ({100 * share:.0f} % of its land): that land "
+        "keeps its classes; this is right for ice and lakes only"
+    )
+
+
 def small_sums(read: Mapping[str, NDArray[np.float32]]) -> str | None:
-    """Warn if the states of land use fill half of no cell."""
+    """Warn if the states of land use fill three quarters of no cell."""
     total = land_use_total(read)
     if total is None:
         return None

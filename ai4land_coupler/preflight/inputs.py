@@ -21,7 +21,7 @@ from ai4land_coupler.land.first_state import count_no_data, read_cover
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.gaps import land_share
 from ai4land_coupler.land.setup import LandSetup, make_setup
-from ai4land_coupler.preflight.advice import long_chunks, small_sums, states_without_map
+from ai4land_coupler.preflight.advice import long_chunks, map_without_states, small_sums, states_without_map
 from ai4land_coupler.preflight.input_report import InputReport, VariableReport
 
 #: Called with the share that is done (0 to 1) and the name of what is read.
@@ -211,7 +211,7 @@ class _Checker:
             count_small_sums(largest_sum(read, full), where, self.config.quality.policy)
         except Ai4LandError as error:
             self.report.add_fault(error)
-        found = [states_without_map(read, land_cells)]
+        found = [states_without_map(read, land_cells), map_without_states(read, land_cells)]
         if len(self.report.faults) == faults:
             found.append(small_sums(read))
         self.report.warnings += [text for text in found if text is not None]

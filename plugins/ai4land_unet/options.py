@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ai4land_coupler.api import Options
+from ai4land_coupler.api import LegendName, Options
 
 
 class UNetOptions(Options):
@@ -26,7 +26,7 @@ class UNetOptions(Options):
     """
 
     bundle: str
-    legend: str | None = None
+    legend: LegendName | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

@@ -334,10 +334,7 @@ def test_real_states_are_those_of_the_file(real, sample_data):
     assert float(ds.carea.sum(dtype="f8")) == pytest.approx(5.1006e14, rel=1e-4)
     np.testing.assert_allclose(ds.carea.values, np.broadcast_to(grid.row_area[:, None], grid.shape), rtol=0.01)
     quality = ds.attrs["quality"]
-    assert quality == {
-        "outside": 0, "renormalised": 2, "clipped": 0, "removed": 0, "partly_missing": 0, "over_land": 0,
-        "under_land": 0,
-    }  # fmt: skip
+    assert {fault: count for fault, count in quality.items() if count} == {"renormalised": 2}
 
 
 @pytest.mark.real_data

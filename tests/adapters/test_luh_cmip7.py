@@ -270,3 +270,33 @@ def test_a_history_that_is_not_there_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="does not hold the states of the history") as error:
         joined(folder)
     assert "CMIP_UofMD-landState-3-" in str(error.value)
+
+
+def test_a_renamed_file_says_its_scenario_itself(folder):
+    path = (folder / H).rename(folder / "mine.nc")
+
+    def scenario(**options):
+        adapter = ssp(SspOptions(states=path, **options))
+        return read(adapter, ["urban"], 2030).attrs["scenario"]
+
+    assert scenario() == scenario(scenario="h") == "h"
+    assert scenario(scenario="high") == "high"
+    with pytest.raises(DataError, match="another scenario") as error:
+        scenario(scenario="m")
+    assert str(path) in str(error.value)
+
+
+def test_history_and_scenario_in_one_file(folder, published, use):
+    """As ``cdo mergetime`` joins them: plantations are zero to 2021 and have no data from 2022 on."""
+    parts = [xr.open_dataset(folder / name, decode_times=False) for name in (HISTORY, H)]
+    whole = xr.concat(
+        [parts[0].isel(time=slice(2015 - 850, 2022 - 850)), parts[1]], "time", data_vars="minimal", coords="minimal",
+        compat="override", combine_attrs="override",
+    )  # fmt: skip
+    whole.to_netcdf(folder / "whole.nc", engine="netcdf4")
+    adapter = luh2(Luh2Options(states=folder / "whole.nc"))
+    assert adapter.fields()["pltns"].years == (2015, 2100)
+    land = np.isfinite(use.states["primf"][0])
+    for year in (2021, 2022, 2100):
+        np.testing.assert_array_equal(read(adapter, ["pltns"], year).pltns[0], np.where(land, 0.0, np.nan))
+    assert "no data of plantations in whole.nc" in adapter.describe()

@@ -264,7 +264,7 @@ def test_examples_of_the_documentation_are_valid_options():
     entries = [
         e for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for e in yaml.safe_load(block)["forcing"]
     ]
-    assert [e["name"] for e in entries] == ["luh2", "ssp"]
+    assert [e["name"] for e in entries] == ["luh2", "ssp", "ssp"]
     for entry in entries:
         {"luh2": Luh2Options, "ssp": SspOptions}[entry["name"]].model_validate(entry["options"])
     for name in PUBLISHED:

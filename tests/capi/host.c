@@ -128,6 +128,10 @@ int host_main(int argc, char **argv) {
     else if (!strcmp(word, "realize")) code = a4l_realize(h);
     else if (!strcmp(word, "run")) code = a4l_run(h, atoi(value));
     else if (!strcmp(word, "branch")) code = a4l_init_branch(value, "restarts", comm, &h);
+    else if (!strcmp(word, "restart_year")) code = a4l_init_restart_year(value, "restarts", 5, comm, &h);
+    else if (!strcmp(word, "branch_year")) code = a4l_init_branch_year(value, "restarts", -3, comm, &h);
+    else if (!strcmp(word, "restart_2002")) code = a4l_init_restart_year(value, "restarts", 2002, comm, &h);
+    else if (!strcmp(word, "branch_2002")) code = a4l_init_branch_year(value, "restarts", 2002, comm, &h);
     else if (!strcmp(word, "calendar")) code = a4l_set_calendar(h, value);
     else if (!strcmp(word, "date")) { int y = -7, m = -7, d = -7; double s = -7; code = a4l_date(h, &y, &m, &d, &s); sprintf(answer, "%d %d %d %g", y, m, d, s); }
     else if (!strcmp(word, "run_date")) { int y, m, d; double s = 0; sscanf(value, "%d-%d-%d-%lf", &y, &m, &d, &s); code = a4l_run_date(h, y, m, d, s); }

@@ -32,8 +32,10 @@ class SmallComponent:
 
     config = SimpleNamespace(exports=SimpleNamespace(lookahead=True))
 
-    def initialize(self, restart=None, start=None):
+    def initialize(self, restart=None, restart_year=None, start=None):
         self.year = 2000 if restart is None else 2020 if start == "branch" else 2010
+        if restart_year is not None:
+            self.year += restart_year
         self.date = (self.year, 1, 1, 0.0)
         self.calendar, self.step_count, self.surface, self.land = "standard", 0, None, None
 

@@ -239,7 +239,7 @@ import small_component
 
 
 def test_version_of_the_library(c_interface: Path) -> None:
-    assert ctypes.CDLL(str(c_interface / "lib/liba4l.so")).a4l_abi_version() == 2
+    assert ctypes.CDLL(str(c_interface / "lib/liba4l.so")).a4l_abi_version() == 3
 
 
 @pytest.mark.mpi

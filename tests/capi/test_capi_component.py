@@ -121,6 +121,20 @@ def test_restart_continues(run_host: Run, plain_host: Path, config: Path) -> Non
     assert next(line.text for line in lines if line.call == "year") == "2003"
 
 
+def test_restart_of_a_year_and_branch(run_host: Run, plain_host: Path, config: Path) -> None:
+    """The folder has the restarts of 2002 and 2003. A branch gets the year of time.start, and goes on from there."""
+    start = ["grid=0", "realize"]
+    first = [f"init={config}", *start, "run=2002", "write=restarts", "exact=land_cover_fraction", "run=2003"]
+    again = ["write=restarts", f"restart_2002={config}", *start, "year", "exact=land_cover_fraction"]
+    branch = [f"branch_2002={config}", *start, "year", "exact=land_cover_fraction", "run=2002", "year"]
+    lines = run_host(plain_host, *first, *again, *branch, python=None)
+    assert [line.code for line in lines] == [0] * len(lines)
+    assert [line.text for line in lines if line.call == "year"] == ["2002", "2000", "2002"]
+    then, continued, branched = (exact(line) for line in lines if line.call == "exact")
+    np.testing.assert_array_equal(continued, then)
+    np.testing.assert_array_equal(branched, then)
+
+
 @pytest.mark.mpi
 def test_ranks_get_the_bits_of_one(run_host: Run, mpi: Mpi, mpi_host: Path, config: Path) -> None:
     launch = [mpi.launcher, "--oversubscribe", "-n", "2", mpi_host, *run_calls(config, "mpi")]

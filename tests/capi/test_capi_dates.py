@@ -108,6 +108,11 @@ class TestC:
     def test_branch(self, run_host: Run, plain_host: Path) -> None:
         assert run_host(plain_host, "branch=good.yaml", "year")[1].text == "2020"
 
+    def test_restart_year(self, run_host: Run, plain_host: Path) -> None:
+        """The small component adds the year of the restart to its own."""
+        assert run_host(plain_host, "restart_year=good.yaml", "year")[1].text == "2015"
+        assert run_host(plain_host, "branch_year=good.yaml", "year")[1].text == "2017"
+
 
 class TestFortran:
     def test_dates(self, run_host: Run, plain_fortran: Path) -> None:
@@ -165,3 +170,8 @@ class TestFortran:
     def test_branch(self, run_host: Run, plain_fortran: Path) -> None:
         lines = run_host(plain_fortran, "branch=good.yaml", "year", "branch_only=good.yaml")
         assert (lines[1].text, lines[2].code) == ("2020", 2)
+
+    def test_restart_year(self, run_host: Run, plain_fortran: Path) -> None:
+        assert run_host(plain_fortran, "restart_year=good.yaml", "year")[1].text == "2015"
+        lines = run_host(plain_fortran, "branch_year=good.yaml", "year", "year_only=good.yaml")
+        assert (lines[1].text, lines[2].code) == ("2017", 2)

@@ -63,7 +63,7 @@ def test_a_whole_run(run_host: Run, plain_fortran: Path, tmp_path: Path) -> None
         "info=landCoverFrac", "info=lai", "type=2", "write=state.txt", "finalize",
     )  # fmt: skip
     assert [(line.call, line.code, line.text) for line in lines] == [
-        ("abi", 0, "2 2"),
+        ("abi", 0, "3 3"),
         ("init", 0, ""),
         ("grid", 0, ""),
         ("realize", 0, ""),

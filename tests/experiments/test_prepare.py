@@ -80,6 +80,22 @@ def test_run_from_prepared_store_is_bit_identical(twin_config: dict[str, Any], t
     assert all(entry.name == "prepared" for entry in again.component.setup.forcing.adapters)
 
 
+def test_years_after_the_scenario_are_stored_as_the_run_reads_them(light: dict[str, Any], tmp_path: Path) -> None:
+    """The scenario ends in 2022, which stands for 2023 and 2024; the mended values of 2022 count once."""
+    light["forcing"][0]["beyond"] = "hold"
+    light |= {"time": {"start": 2021, "stop": 2024}, "hosts": {}}
+    config = config_of(light, tmp_path)
+    done = prepare(config, tmp_path / "in.zarr", jobs=1)
+    forcing = xr.open_dataset(done.store, engine="zarr", group="forcing", consolidated=False)
+    assert forcing.year.values.tolist() == [2021, 2022, 2023, 2024]
+    for year in (2023, 2024):
+        np.testing.assert_array_equal(forcing.c3ann.sel(year=year), forcing.c3ann.sel(year=2022))
+    Simulation(config).run()
+    Simulation(load_config(done.configuration, [f"output.store={tmp_path / 'again.zarr'}"])).run()
+    one, other = open_store(tmp_path / "run.zarr"), open_store(tmp_path / "again.zarr")
+    np.testing.assert_array_equal(one.land_cover.values, other.land_cover.values)
+
+
 def test_store_has_the_values_of_the_raw_files(light: dict[str, Any], tmp_path: Path) -> None:
     done = prepare(config_of(light, tmp_path), tmp_path / "in.zarr", maps=(2010, 2022), jobs=1)
     maps = xr.open_dataset(done.store, engine="zarr", group="maps", consolidated=False)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
+from ai4land_coupler.cli import cli
 from ai4land_coupler.core.legend import get_crosswalk, get_legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, DataError
@@ -22,6 +24,7 @@ from ai4land_coupler.experiments.twin import (
     benchmark_names,
     generate,
     make_landscape,
+    write_cmip7_of,
 )
 from ai4land_coupler.experiments.twin.dynamics import simulate
 from ai4land_coupler.experiments.twin.earth import land_at
@@ -401,3 +404,28 @@ def test_errors_of_bad_options(tmp_path: Path) -> None:
         TwinOptions(first_year=2020)
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         TwinOptions(sead=1)
+
+
+def test_cmip7_on_the_command_line(tmp_path: Path) -> None:
+    """History, seven scenarios and an extension under their published names. Years that they share are needed."""
+    small = ["--region", "-0.5", "0", "51.5", "52", "--resolution", "0.0625", "--scenario-start", "2020"]
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["twin", *arguments, "--cmip7", *small])
+
+    folder = tmp_path / "twin"
+    result = run("-o", str(folder), "--years", "2020", "2025")
+    assert result.exit_code == 0, result.output
+    assert f"28 files in {folder / 'cmip7'}" in result.output.replace("\n", "")
+    names = {path.name for path in (folder / "cmip7").iterdir()}
+    assert len(names) == 28
+    assert "multiple-transitions_input4MIPs_landState_CMIP_UofMD-landState-3-1-2_gn_0850-2023.nc" in names
+    assert "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-landState-h-ext-3-1_gn_2100-2500.nc" in names
+    with pytest.raises(ConfigError, match="does not have the years that the history and the scenarios") as error:
+        write_cmip7_of(
+            generate(
+                TwinOptions(lon0=-0.5, lon1=0, lat0=51.5, lat1=52, resolution=0.0625, first_year=2012, last_year=2016),
+                tmp_path / "early",
+            )
+        )
+    assert "2022 to 2024" in str(error.value)

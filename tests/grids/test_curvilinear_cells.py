@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import netCDF4
 import numpy as np
 import pytest
 from grid_files import Nc, as_scrip, degrees, write
 
 from ai4land_coupler.core.grid import EARTH_RADIUS
-from ai4land_coupler.errors import DataError
+from ai4land_coupler.errors import DataError, GridError
 from ai4land_coupler.grids import latlon_mesh, read_mesh
 from ai4land_coupler.grids.areas import cell_area
 from ai4land_coupler.grids.checks import validate
@@ -112,6 +113,19 @@ def test_corners_may_come_in_any_order(tmp_path):
         assert grid_hash(read_mesh(bounded(tmp_path / f"{number}.nc", order))) == name, order
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.5, 0.7, 1.0])
+def test_centres_outside_of_their_corners_are_refused(tmp_path, shift):
+    """A coordinate may lie anywhere in its cell, on the edge too, but not in the next cell."""
+    path = bounded(tmp_path / "g.nc", (0, 1, 2, 3))
+    with netCDF4.Dataset(path, "a") as file:
+        file["lon"][:] += shift
+    if shift <= 0.5:
+        assert read_mesh(path).mask.all()
+    else:
+        with pytest.raises(GridError, match="points that values stand for are not in their cells"):
+            read_mesh(path)
+
+
 def test_corners_that_are_put_in_order_are_told(tmp_path):
     globe = read_mesh("r36x18")
     lon, lat = (corner.copy() for corner in (globe.corner_lon, globe.corner_lat))
@@ -187,6 +201,31 @@ def test_latitudes_that_contradict_the_rotated_pole_are_refused(tmp_path):
         path = rotated(tmp_path / f"{number}.nc", wrong_lat, wrong_lon)
         for variable in (None, "tas"):
             with pytest.raises(DataError, match=r"contradict each other\n(.*\n)*.*rotated_pole(.*\n)*.*\d.nc"):
+                read_mesh(path, variable=variable)
+
+
+def test_axes_of_latitude_under_a_rotated_pole_are_refused(tmp_path):
+    step = np.arange(-3, 4, 1.0)
+    mapping = {
+        "grid_mapping_name": "rotated_latitude_longitude",
+        "grid_north_pole_latitude": 39.25,
+        "grid_north_pole_longitude": -162.0,
+    }
+    for names in (("lat", "lon"), ("rlat", "rlon")):
+        plain = names[0] == "rlat"  # without a standard name
+        path = write(
+            tmp_path / f"{names[0]}.nc",
+            **{names[0]: Nc("y", step, {"units": "degrees"} if plain else degrees("lat"))},
+            **{names[1]: Nc("x", step, {"units": "degrees"} if plain else degrees("lon"))},
+            crs=Nc("", np.int32(0), mapping),
+            tas=Nc("time y x", np.ones((1, 7, 7)), {"grid_mapping": "crs"}),
+        )
+        for variable in (None, "tas"):
+            if plain:
+                lat = true_coordinates(*np.meshgrid(step, step), -162.0, 39.25)[1]
+                np.testing.assert_allclose(read_mesh(path, variable=variable).centre_lat, lat.ravel(), atol=1e-12)
+                continue
+            with pytest.raises(DataError, match=r"contradict each other\n(.*\n)*  found: rotated_latitude_longitude"):
                 read_mesh(path, variable=variable)
 
 

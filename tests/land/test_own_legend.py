@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 from adapter_files import STATES, write_map, write_states
+from click.testing import CliRunner
 
 from ai4land_coupler import Simulation, api
+from ai4land_coupler.cli import cli
 from ai4land_coupler.config.legends import find_crosswalk, find_legend
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.core.legend import get_legend, know_legend, make_legend
@@ -83,6 +85,10 @@ def test_a_run_with_a_legend_of_the_user(folder, monkeypatch):
     np.testing.assert_array_equal(data.land_cover.sel(year=2015), codes)
     np.testing.assert_array_equal(data.land_cover.sel(year=2017), codes)  # the scenario does not change
     assert data.attrs.get("legend", data.land_cover.attrs["legend"]) == "esa-cci"
+    for arguments in (("report", "--output", folder / "page.html"), ("export", "netcdf", "--output", folder / "out.nc")):
+        command, *rest = map(str, arguments)
+        result = CliRunner().invoke(cli, [command, str(folder / "out.zarr"), *rest])
+        assert result.exit_code == 0, result.output
     legend = get_legend("esa-cci")
     assert legend.names[220] == "snow_and_ice"
     # areas on the sphere, by another formula than the grid's: 2 R2 dlon cos(lat) sin(dlat / 2)

@@ -235,6 +235,26 @@ def test_a_map_that_is_half_written(
     assert f"the forcing has land where the map has none ({100 * lost:.0f} %" in warning
 
 
+def test_states_that_are_0_in_a_part_of_the_map(
+    raw: Raw, states: dict[str, np.ndarray], write: Any, small_twin: TwinReport
+) -> None:
+    """The same in every year: nothing but the map shows that they are lost."""
+    with netCDF4.Dataset(small_twin.paths["scenario"]) as file:
+        south = np.asarray(file["lat"][:]) < 51.5
+    for values in states.values():
+        values[:, south] *= 0
+    write(states)
+    report = report_of(raw)
+    assert not report.faults
+    (warning,) = report.warnings
+    source = str(small_twin.paths["maps"]).format(year=2015)
+    with rasterio.open(source) as file:
+        land = ~np.isin(file.read(1), (0, 99))
+        rows = 52.5 - 0.03 * (np.arange(file.height) + 0.5) < 51.5
+    share = 100 * land[rows].sum() / land.sum()
+    assert f"all 0 ({share:.0f} %" in warning
+
+
 def test_a_chunk_of_many_years_is_told(raw: Raw, small_twin: TwinReport, tmp_path: Path) -> None:
     """The LUH2 history of the twin has 6 years; repeated to 12, one chunk holds them all."""
     path = tmp_path / "long.nc"

@@ -6,13 +6,14 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 from regrid_cases import LATLON, exact_latlon_weights, overlap
 
-from ai4land_coupler.api import GridError
+from ai4land_coupler.api import DataError, GridError
 from ai4land_coupler.cli import cli
 from ai4land_coupler.grids import generated_mesh
 from ai4land_coupler.grids.rectilinear import RectilinearGrid, named_rectilinear
@@ -229,5 +230,35 @@ def test_a_faulty_axis_of_a_huge_grid_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "LISTED", 0)
     path = grid_file(tmp_path / "in.nc", np.arange(-95.0, 96, 10), np.arange(0, 360, 10.0))
     done = ai4land("weights", path, "r20x10", "-o", tmp_path / "w.nc")
-    assert isinstance(done.exception, GridError), done.output
+    assert isinstance(done.exception, DataError | GridError), done.output
     assert not (tmp_path / "w.nc").exists()
+
+
+@pytest.mark.parametrize("norm", ["destination", "fraction"])
+@pytest.mark.parametrize("layout", ["esmf", "scrip"])
+def test_a_raster_on_a_host_grid_has_the_weights_of_the_general_path(tmp_path, monkeypatch, norm, layout):
+    """With masked cells in the raster, from north to south; the host grid has triangles."""
+    taken = (np.random.default_rng(2).random((90, 180)) < 0.8).astype(np.int8)
+    source = grid_file(tmp_path / "in.nc", np.arange(89, -90, -2.0), np.arange(-179, 180, 2.0), taken)
+    found = {}
+    for name, most in (("general", 10**9), ("raster", 5000)):
+        monkeypatch.setattr(inputs, "LISTED", most)
+        given = ("--mask", "land", "--norm", norm, "--format", layout, "-o", tmp_path / f"{name}.nc")
+        done = ai4land("weights", source, "ico2", *given)
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert f"{int((taken != 1).sum())} of 16200 cells are masked" in done.output
+        found[name] = read_weights(tmp_path / f"{name}.nc")
+    general, made = found["general"], found["raster"]
+    shape = 320, 16200
+    tables = [sp.csr_matrix((file.values, (file.row, file.col)), shape) for file in (general, made)]
+    assert abs(tables[0] - tables[1]).max() < 1e-9
+    assert tables[0].nnz == tables[1].nnz
+    # area: what leaves the source is what reaches the destination
+    share = made.destination.area * (made.destination.fraction if norm == "fraction" else 1.0)
+    np.testing.assert_allclose(tables[1].T @ share, made.source.area * made.source.fraction, rtol=1e-12, atol=1e-20)
+    for side in ("source", "destination"):
+        one, other = getattr(general, side), getattr(made, side)
+        assert (one.name, one.size, one.dims) == (other.name, other.size, other.dims)
+        for quantity in QUANTITIES:
+            if "corner" not in quantity:
+                np.testing.assert_allclose(getattr(other, quantity), getattr(one, quantity), rtol=1e-8, atol=1e-9)

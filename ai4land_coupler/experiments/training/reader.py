@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import DataAdapter, Request, TrainingChannel
+from ai4land_coupler.config.legends import find_legend
 from ai4land_coupler.config.sections import PluginChoice
 from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
-from ai4land_coupler.core.legend import OUTSIDE, get_legend
+from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.errors import ConfigError, FieldError, GridError
 from ai4land_coupler.experiments.training.config import ChannelSection, Region, TrainConfig
 from ai4land_coupler.experiments.training.data import MapPairs, held_out_blocks
@@ -64,7 +65,7 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
         for name in group.names:
             channels += _channels(group, name, seen[name], coarse, pairs)
     return MapPairs(
-        legend=get_legend(config.legend),
+        legend=find_legend(config.legend, config.base),
         step=config.step,
         direction=config.sign,
         fine=fine,
@@ -99,7 +100,7 @@ def _box(grid: LatLonGrid, region: Region) -> Box:
 def _read_maps(
     config: TrainConfig, cover: DataAdapter, fine: LatLonGrid, pairs: Sequence[tuple[int, int]]
 ) -> dict[int, NDArray[np.int8]]:
-    legend = get_legend(config.legend)
+    legend = find_legend(config.legend, config.base)
     maps: dict[int, NDArray[np.int8]] = {}
     for year in sorted({year for pair in pairs for year in pair}):
         field = cover.read(Request((_COVER,), fine, (year,)))[_COVER]

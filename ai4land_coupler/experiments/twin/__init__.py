@@ -5,6 +5,7 @@ evaluate everything without the original data.
 """
 
 from ai4land_coupler.experiments.twin.benchmark import BenchmarkEdition, benchmark_edition, benchmark_names
+from ai4land_coupler.experiments.twin.cmip7 import write_cmip7, write_cmip7_of
 from ai4land_coupler.experiments.twin.generate import generate
 from ai4land_coupler.experiments.twin.landscape import Landscape, make_landscape
 from ai4land_coupler.experiments.twin.options import TwinOptions
@@ -22,4 +23,6 @@ __all__ = [
     "generate",
     "make_landscape",
     "oracle",
+    "write_cmip7",
+    "write_cmip7_of",
 ]

@@ -6,12 +6,13 @@ extensions start in 2100, the last year of the scenarios (https://github.com/PCM
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.experiments.twin.luh_land_use import LandUse
+from ai4land_coupler.experiments.twin.luh_land_use import LandUse, land_use_of
 from ai4land_coupler.experiments.twin.luh_layouts import Kind, write_published
+from ai4land_coupler.experiments.twin.report import TwinReport
 
 #: The scenarios of CMIP7's ScenarioMIP, from very low to high emissions (https://doi.org/10.5194/egusphere-2024-3765).
 MARKERS = ("vl", "ln", "l", "ml", "m", "hl", "h")
@@ -64,16 +65,33 @@ def write_cmip7(
     ConfigError
         The twin does not have the years that history and scenarios share.
     """
-    if land_use.years[0] > SCENARIO_FIRST or land_use.years[-1] < HISTORY_LAST:
-        raise ConfigError(
-            "the twin does not have the years that the history and the scenarios of CMIP7 share",
-            expected=f"at least {SCENARIO_FIRST} to {HISTORY_LAST}",
-            found=f"{land_use.years[0]} to {land_use.years[-1]}",
-            where="years",
-            remedy="make a twin with these years",
-        )
+    _check_years(land_use.years)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"history": write_published(folder, "luh3", history_of(land_use, first))}
     for name in scenarios:
         paths[name] = write_published(folder, "luh3-scenario", scenario_of(land_use, name), name)
     return paths
+
+
+def _check_years(years: Sequence[int]) -> None:
+    if years[0] > SCENARIO_FIRST or years[-1] < HISTORY_LAST:
+        raise ConfigError(
+            "the twin does not have the years that the history and the scenarios of CMIP7 share",
+            expected=f"at least {SCENARIO_FIRST} to {HISTORY_LAST}",
+            found=f"{years[0]} to {years[-1]}",
+            where="years",
+            remedy="make a twin with these years (`--years`)",
+        )
+
+
+def write_cmip7_of(report: TwinReport) -> dict[str, dict[Kind, Path]]:
+    """Write the land use of a twin as CMIP7 publishes it to the folder ``cmip7`` of the twin, with all scenarios.
+
+    Raises
+    ------
+    ConfigError
+        See :func:`write_cmip7`.
+    """
+    _check_years(report.options.years)
+    land_use = land_use_of(report, luh3=True, plantations=False)
+    return write_cmip7(report.folder / "cmip7", land_use, (*MARKERS, "h-ext"))

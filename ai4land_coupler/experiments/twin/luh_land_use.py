@@ -141,6 +141,8 @@ def _states(report: TwinReport) -> tuple[LatLonGrid, tuple[int, ...], dict[str, 
     parts: dict[str, list[Array]] = {}
     years: list[int] = []
     for key, base in (("states", 850), ("scenario", report.options.scenario_start)):
+        if key not in report.paths:  # the twin ends where its scenario would start
+            continue
         with netCDF4.Dataset(report.paths[key]) as dataset:
             held = [int(base + t) for t in dataset["time"][:]]
             new = [year not in years for year in held]

@@ -221,8 +221,7 @@ def _write(
     with netCDF4.Dataset(path, "w", format="NETCDF4") as dataset:
         dataset.setncatts({"title": TITLE, "frequency": "yr" if years else "fx", **attributes})
         dims = ("time", "lat", "lon") if years else ("lat", "lon")
-        # Chunks of one year are slow to write where a file has a thousand years of a small region.
-        chunks = (min(len(years), max(1, 2**16 // grid.size)), *grid.shape) if years else None
+        chunks = (1, *grid.shape) if years else None
         if years:
             _time(dataset, layout, years)
         _coordinates(dataset, layout, grid)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.files.cf_coordinates import Kind
+from ai4land_coupler.files.grid_mapping import GEOGRAPHIC, read_grid_mapping
 from ai4land_coupler.grids.files.axes import bounds_name, read_axis, single_turn
 from ai4land_coupler.grids.files.curvilinear import cell_dimensions, read_cells
 from ai4land_coupler.grids.files.rotated import read_rotated_pole, refuse_contradiction, rotated_axes
@@ -53,6 +54,32 @@ def read_cf(file: GridFile) -> Polygons | None:
     return _rectilinear(file, lat, lon)
 
 
+def refuse_projected(file: GridFile, lat: str, lon: str) -> None:
+    """Refuse axes that are latitudes and longitudes by their attributes, but not by the grid mapping of the data.
+
+    Raises
+    ------
+    DataError
+        The data have the grid mapping of a rotated pole or of a map projection.
+    GridError
+        Longitudes do not count from Greenwich.
+    """
+    axes = {dim for name in (lat, lon) for dim in file.variables[name].dimensions}
+    names = [file.variable] if file.variable is not None else list(file.variables)
+    for name in names:
+        if name is None or not axes <= set(file.variables[name].dimensions):
+            continue
+        mapping = read_grid_mapping(file.dataset, name, file.path)
+        if mapping is not None and mapping.kind != GEOGRAPHIC:
+            raise DataError(
+                "coordinates contradict each other",
+                expected=f"the grid mapping of {name} to be {GEOGRAPHIC}, as its axes {lat} and {lon} are",
+                found=mapping.kind,
+                where=f"{file.path}: {name}",
+                remedy="give rotated axes the standard names grid_latitude and grid_longitude, or correct grid_mapping",
+            )
+
+
 def coordinate_pairs(file: GridFile) -> list[tuple[str, str]]:
     """Pairs of latitudes and longitudes: with the same dimensions, or two coordinate variables (n,) and (m,).
 
@@ -93,6 +120,7 @@ def has_bounds(file: GridFile, pair: tuple[str, str]) -> bool:
 
 def _rectilinear(file: GridFile, lat: str, lon: str) -> Polygons:
     """Cells between parallels and meridians. Longitude is fastest, unless the data variable has latitude last."""
+    refuse_projected(file, lat, lon)
     rows = read_axis(file, lat, latitude=True)
     cols = read_axis(file, lon, latitude=False, doubt_bounds=rows.misplaced)
     shape, swap = (rows.values.size, cols.values.size), False

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.coverage import Expect
 from ai4land_coupler.grids.files import cf, connectivity, corners, healpix, mpas
@@ -65,7 +66,7 @@ def read_mesh(
         (docs/grids.md).
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_data(path):
         made = generated_mesh(path.name, edges)
         if made is None:
             raise DataError(

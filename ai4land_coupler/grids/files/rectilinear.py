@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.cf_values import decode_values
 from ai4land_coupler.files.netcdf import attributes_of, open_netcdf
 from ai4land_coupler.grids.files import cf
@@ -35,7 +36,7 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
         The file cannot be read, or its axes are faulty.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_data(path):
         grid = named_rectilinear(path.name)
         if grid is not None:
             refuse_variables(path, variable, mask)
@@ -48,6 +49,7 @@ def read_rectilinear(path: str | Path, variable: str | None = None, mask: str | 
         if names is None:
             return None
         lat, lon = names
+        cf.refuse_projected(file, lat, lon)
         rows = read_axis(file, lat, latitude=True)
         cols = read_axis(file, lon, latitude=False, doubt_bounds=rows.misplaced)
         if not single_turn(cols):

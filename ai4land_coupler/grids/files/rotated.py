@@ -38,8 +38,8 @@ def rotated_axes(file: GridFile) -> Rotated | None:
         own = file.attribute(file.variable, "grid_mapping") if file.variable in file.variables else ""
         mappings = [name for name in mappings if name in own.replace(":", " ").split()]
     axes = [
-        [name for name in file.variables if file.attribute(name, "standard_name") == standard]
-        for standard in ("grid_latitude", "grid_longitude")
+        [name for name in file.variables if (file.attribute(name, "standard_name") or name) in told]
+        for told in (("grid_latitude", "rlat"), ("grid_longitude", "rlon"))
     ]
     if len(mappings) == 1 and len(axes[0]) == len(axes[1]) == 1:
         return Rotated(mappings[0], axes[0][0], axes[1][0])

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ai4land_coupler.api import Mesh, Method
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.memory import free_memory
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids import read_mesh
 from ai4land_coupler.grids.files.rectilinear import read_rectilinear
 from ai4land_coupler.grids.rectilinear import RectilinearGrid, named_rectilinear
+from ai4land_coupler.regrid.land.raster import RasterWeights
 from ai4land_coupler.regrid.methods.products import ProductWeights
 from ai4land_coupler.regrid.weight_files.read import WeightFile
 
@@ -47,7 +50,7 @@ class GridInput:
     def cells(self) -> int:
         """About the number of cells, from a name or from the sizes in a file; 0 if it is unknown."""
         path = Path(self.name)
-        if not path.is_file():
+        if not is_data(path):
             grid = named_rectilinear(path.name)
             return 0 if grid is None else grid.size
         along: dict[str, int] = {}
@@ -70,6 +73,15 @@ def huge_pair(source: GridInput, destination: GridInput) -> Pair | None:
         return None
     grids = source.axes(), destination.axes()
     return None if grids[0] is None or grids[1] is None else (grids[0], grids[1])
+
+
+def huge_raster(source: GridInput, destination: GridInput) -> tuple[RectilinearGrid, LatLonGrid] | None:
+    """The source if it is a huge regular raster and the destination is a host grid of usual size, else ``None``."""
+    if not destination.cells() <= LISTED < source.cells():
+        return None
+    grid = source.axes()
+    regular = None if grid is None else grid.regular()
+    return None if grid is None or regular is None else (grid, regular)
 
 
 def check_memory(source: GridInput, destination: GridInput, method: Method, ranks: int) -> None:
@@ -101,11 +113,12 @@ def mesh_notes(weights: WeightFile, meshes: list[Mesh], inputs: tuple[GridInput,
         yield from _notes(given, mesh.notes, mesh.size, int(mesh.mask.sum()), linked)
 
 
-def product_notes(weights: ProductWeights, inputs: tuple[GridInput, GridInput]) -> Iterator[str]:
+def product_notes(weights: ProductWeights | RasterWeights, inputs: tuple[GridInput, GridInput]) -> Iterator[str]:
     """As :func:`mesh_notes`."""
     for given, grid in zip(inputs, (weights.source, weights.destination), strict=True):
         linked = sum(int(np.count_nonzero(part)) for part in weights.fractions(given.side))
-        yield from _notes(given, grid.notes, grid.size, grid.size - grid.n_masked, linked)
+        taken = int(grid.mask.sum()) if isinstance(grid, Mesh) else grid.size - grid.n_masked
+        yield from _notes(given, grid.notes, grid.size, taken, linked)
 
 
 def _notes(given: GridInput, changes: tuple[str, ...], cells: int, taken: int, linked: int) -> Iterator[str]:

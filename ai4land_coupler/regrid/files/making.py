@@ -11,14 +11,23 @@ import numpy as np
 
 from ai4land_coupler.api import Mesh, Method, Norm
 from ai4land_coupler.errors import Ai4LandError, ConfigError, GridError
+from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.cf_coordinates import coordinate_kind
-from ai4land_coupler.files.netcdf import attributes_of
+from ai4land_coupler.files.netcdf import attributes_of, open_netcdf
 from ai4land_coupler.grids import partition
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.collective import agree
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_coupler.regrid.auto import resolve
-from ai4land_coupler.regrid.files.inputs import GridInput, Pair, check_memory, huge_pair, mesh_notes, product_notes
+from ai4land_coupler.regrid.files.inputs import (
+    GridInput,
+    check_memory,
+    huge_pair,
+    huge_raster,
+    mesh_notes,
+    product_notes,
+)
+from ai4land_coupler.regrid.land.raster import RasterWeights
 from ai4land_coupler.regrid.methods.built_in import RegridOptions
 from ai4land_coupler.regrid.methods.closed_form import value_places
 from ai4land_coupler.regrid.methods.products import ProductWeights
@@ -79,8 +88,8 @@ def make_weights(
         On every rank: grids that cannot be read or regridded, grids that need more memory than there is, a file that
         exists, a full disk.
 
-    Conservative weights between huge rectilinear grids (:data:`inputs.LISTED`) are made without a list of their cells,
-    by rank 0 alone (:mod:`ai4land_coupler.regrid.methods.products`).
+    Conservative weights of huge rasters (:data:`inputs.LISTED`) are made without a list of their cells, by rank 0 alone
+    (:mod:`ai4land_coupler.regrid.methods.products`, :mod:`ai4land_coupler.regrid.land.raster`).
     """
     ranks = Communicator(comm)
     history = {"history": f"ai4land weights {source} {destination}, ai4land_coupler {__version__}"}
@@ -93,17 +102,14 @@ def make_weights(
                 GridInput("source", source, variables[0], masks[0]),
                 GridInput("destination", destination, variables[1], masks[1]),
             )
-            products = method == "conservative" and _in_closed_form(regridder)
-            pair = huge_pair(*inputs) if products and ranks.rank == 0 else None
-            if pair is None:
+            make = None
+            if ranks.rank == 0 and method == "conservative":
+                make = _huge_weights(inputs, norm, regridder, ranks.size)
+            if make is None:
                 check_memory(*inputs, method, ranks.size)
-        if ranks.bcast(pair is not None):
+        if ranks.bcast(make is not None):
             with ranks.guard():
-                count = (
-                    0
-                    if pair is None
-                    else _write_products(pair, inputs, norm, output, layout, history, progress, report)
-                )
+                count = 0 if make is None else _write_huge(make, inputs, output, layout, history, progress, report)
             return int(ranks.bcast(count))
         with ranks.guard():
             progress(0, 4, f"reading {source}")
@@ -133,24 +139,38 @@ def make_weights(
         ranks.free()
 
 
-def _in_closed_form(regridder: Any) -> bool:
-    """Whether a backend leaves conservative weights between boxes of longitude and latitude to our own code."""
+def _huge_weights(
+    inputs: tuple[GridInput, GridInput], norm: Norm, regridder: Any, ranks: int
+) -> Callable[[], ProductWeights | RasterWeights] | None:
+    """How one rank makes the weights of a huge raster; ``None`` if both grids are small or have other cells."""
     options = getattr(regridder, "options", None)
-    return isinstance(options, RegridOptions) and options.closed_form
+    if isinstance(options, RegridOptions) and options.closed_form:
+        pair = huge_pair(*inputs)
+        if pair is not None:
+            return lambda: ProductWeights.between(*pair, norm)
+    raster = huge_raster(*inputs)
+    if raster is None or regridder.reads_weights or not (regridder.single_rank or ranks == 1):
+        return None
+
+    def of_raster() -> RasterWeights:
+        mesh = inputs[1].read()
+        return RasterWeights.between(*raster, mesh, grid_dims(mesh, inputs[1].name), norm, regridder)
+
+    return of_raster
 
 
-def _write_products(
-    pair: Pair,
+def _write_huge(
+    make: Callable[[], ProductWeights | RasterWeights],
     inputs: tuple[GridInput, GridInput],
-    norm: Norm,
     output: Path,
     layout: Layout,
     history: dict[str, Any],
     progress: Progress,
     report: Report,
 ) -> int:
-    """Make and write the weights between two huge rectilinear grids, on one rank. Returns their number."""
-    weights = ProductWeights.between(*pair, norm)
+    """Make and write the weights of a huge raster, on one rank. Returns their number."""
+    progress(0, 1, "making weights")
+    weights = make()
     for text in product_notes(weights, inputs):
         report(text)
 
@@ -182,7 +202,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
     """Lengths of a grid's dimensions, fastest first, from its file or else from its cells; one for a list of cells."""
-    if Path(source).is_file():
+    if is_data(Path(source)):
         found = _dims_of_file(Path(source), mesh.global_size)
         if found is not None:
             return found
@@ -199,9 +219,7 @@ def grid_dims(mesh: Mesh, source: str) -> tuple[int, ...]:
 
 
 def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
-    import netCDF4
-
-    with netCDF4.Dataset(path) as file:
+    with open_netcdf(path) as file:
         if "grid_dims" in file.variables:
             dims = tuple(int(length) for length in file["grid_dims"][:])
             return dims if int(np.prod(dims)) == size and len(dims) <= 2 else None
@@ -213,4 +231,7 @@ def _dims_of_file(path: Path, size: int) -> tuple[int, ...] | None:
             shape = variable.shape[-2:]  # without the time of XLAT (Time, y, x) in files of WRF
             if latitude and len(shape) == 2 and int(np.prod(shape)) == size:
                 return tuple(int(length) for length in reversed(shape))
-    return None
+        # A file with a rotated pole need not have two-dimensional latitudes.
+        sizes = {getattr(v, "standard_name", ""): v.size for v in file.variables.values() if v.ndim == 1}
+        rows, columns = (int(sizes.get(name, 0)) for name in ("grid_latitude", "grid_longitude"))
+        return (columns, rows) if rows * columns == size else None

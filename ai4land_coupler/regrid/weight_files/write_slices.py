@@ -1,4 +1,4 @@
-"""Write the weights between two huge rectilinear grids in slices, so that memory stays small.
+"""Write the weights of a huge raster in slices, so that memory stays small.
 
 The layout is that of :mod:`ai4land_coupler.regrid.weight_files.write`, with two differences. The file is netCDF-4,
 compressed without loss (or a Zarr group), because most arrays would not fit into a classic file. And the corners of a
@@ -21,8 +21,9 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.files.durable import new_path
 from ai4land_coupler.grids.latlon import box_corners
 from ai4land_coupler.grids.rectilinear import RectilinearGrid
+from ai4land_coupler.regrid.land.raster import RasterWeights
 from ai4land_coupler.regrid.methods.products import ProductWeights
-from ai4land_coupler.regrid.weight_files import write
+from ai4land_coupler.regrid.weight_files import gather, write
 from ai4land_coupler.regrid.weight_files.read import QUANTITIES, GridSide, Layout, Quantity, Side, WeightFile, variable
 
 #: Corners are written for grids with at most this number of cells.
@@ -45,7 +46,7 @@ class _Stream(NamedTuple):
 
 def write_product_weights(
     path: str | Path,
-    weights: ProductWeights,
+    weights: ProductWeights | RasterWeights,
     layout: Layout = "esmf",
     attributes: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -65,6 +66,7 @@ def write_product_weights(
     count = weights.count()
     facts = _facts(weights, attributes or {})
     streams = [_links(weights, layout, count)]
+    write._check(facts, "basic")
     small = write._links(facts, layout)
     fixed = {name: array for name, array in small.items() if name not in streams[0].names}
     if layout in ("esmf", "scrip"):
@@ -72,7 +74,10 @@ def write_product_weights(
             here = "src" if side == "source" else "dst"
             dims = np.array(getattr(facts, side).dims, np.int32)
             fixed[f"{here}_grid_dims"] = write._Array(dims, (f"{here}_grid_rank",))
-            streams.extend(_grid(weights, side, layout))
+            if side == "destination" and isinstance(weights, RasterWeights):  # its cells are in memory
+                fixed |= write._grid(_cells(weights), side, layout)
+            else:
+                streams.extend(_grid(weights, side, layout))
     total = sum(shape[0] for stream in streams for shape in stream.shapes[:1])
     done = 0
     with (
@@ -95,21 +100,31 @@ def write_product_weights(
     return count
 
 
-def _facts(weights: ProductWeights, attributes: dict[str, Any]) -> WeightFile:
+def _facts(weights: ProductWeights | RasterWeights, attributes: dict[str, Any]) -> WeightFile:
     """What the weights are, without links and cells."""
     provenance = {
-        "backend": "closed form", "version": "1", "method": "conservative", "norm": weights.norm,
+        "backend": "closed form", "version": "1", "method": "conservative",
         "source_edges": "latlon", "destination_edges": "latlon",
+        **(weights.provenance if isinstance(weights, RasterWeights) else {}), "norm": weights.norm,
     }  # fmt: skip
+    source, destination = weights.source, weights.destination
+    dims = weights.dims if isinstance(weights, RasterWeights) else weights.destination.shape[::-1]
     sides = [
-        GridSide(grid.name, grid.size, (grid.lon.size, grid.lat.size)) for grid in (weights.source, weights.destination)
+        GridSide(source.name, source.size, source.shape[::-1]),
+        GridSide(destination.name, destination.size, dims),
     ]
     facts = {**attributes, "provenance": json.dumps(provenance, sort_keys=True)}
     one = np.zeros(1, np.int64)
     return WeightFile(one, one, np.zeros(1), sides[0], sides[1], "conservative", weights.norm, facts)
 
 
-def _links(weights: ProductWeights, layout: Layout, count: int) -> _Stream:
+def _cells(weights: RasterWeights) -> GridSide:
+    """All cells of the destination."""
+    area, fraction = weights.destination_area, weights.destination_fraction
+    return GridSide(**gather._grid(weights.destination, area, fraction, weights.dims, None))
+
+
+def _links(weights: ProductWeights | RasterWeights, layout: Layout, count: int) -> _Stream:
     esmf = layout in ("esmf", "basic")
     names = ("row", "col", "S") if esmf else ("dst_address", "src_address", "remap_matrix")
     dims = (("n_s",),) * 3 if esmf else (("num_links",), ("num_links",), ("num_links", "num_wgts"))
@@ -122,7 +137,7 @@ def _links(weights: ProductWeights, layout: Layout, count: int) -> _Stream:
     return _Stream(names, ("i4", "i4", "f8"), dims, shapes, None, slices())
 
 
-def _grid(weights: ProductWeights, side: Side, layout: Layout) -> Iterator[_Stream]:
+def _grid(weights: ProductWeights | RasterWeights, side: Side, layout: Layout) -> Iterator[_Stream]:
     grid: RectilinearGrid = getattr(weights, side)
     columns = grid.lon.size
 
