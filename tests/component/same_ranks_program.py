@@ -62,11 +62,12 @@ def report(name: str, key: str, call: Any) -> None:
 def other_value(key: str, value: Any) -> Any:
     if key in OTHERS:
         return OTHERS[key]
-    for ending, other in ((".beyond", "hold"), (".repeat", {"first": 2015, "last": 2016})):
+    endings = {".repeat": {"first": 2015, "last": 2016}, ".beyond": "hold", ".variable": "other", ".mask": "other"}
+    for ending, other in endings.items():
         if key.endswith(ending):
             return other
-    if value == {}:
-        return {"other": 1}
+    if value in ({}, []):
+        return {"other": 1} if value == {} else ["other"]
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
