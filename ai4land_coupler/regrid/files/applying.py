@@ -126,9 +126,9 @@ def _refuse_categories(fields: Sequence[Field], where: Path) -> None:
 
 
 def _refuse_links_apart(file: WeightFile, where: Path) -> None:
-    """Refuse weights between cells that lie apart, if the file tells where its cells are."""
+    """Refuse weights between cells that lie apart, if the file tells its method and where its cells are."""
     source, destination = (side_mesh(side) for side in (file.source, file.destination))
-    if source is None or destination is None or not file.row.size:
+    if source is None or destination is None or file.method is None or not file.row.size:
         return
     overlap, area = None, file.destination.area
     if file.norm == "none":
@@ -136,7 +136,7 @@ def _refuse_links_apart(file: WeightFile, where: Path) -> None:
     elif file.norm == "destination" and area is not None:
         overlap = file.values * area[file.row]
     links = (file.row, file.col, file.values)
-    error = wrong_links(links, overlap, file.method or "conservative", source, destination, where, None)
+    error = wrong_links(links, overlap, file.method, source, destination, where, None)
     if error is not None:
         raise error
 

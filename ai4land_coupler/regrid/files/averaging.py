@@ -52,7 +52,9 @@ class Averaging:
             values = values / file.destination.area[file.row]
         shape = (self.n_destination, n_source)
         self._matrix = sp.csr_matrix((values, (file.row, file.col)), shape)
-        self._links = sp.csr_matrix((np.ones(values.size), (file.row, file.col)), shape)
+        # which cells are linked; only one rule needs it, and it is as large as the weights
+        ones = np.ones(values.size if missing == "spread" else 0)
+        self._links = sp.csr_matrix((ones, (file.row[: ones.size], file.col[: ones.size])), shape)
         self._sums = np.asarray(self._matrix.sum(axis=1)).ravel()
         # weights of the norm "fraction" are shares of this part of the cell
         fraction = file.destination.fraction

@@ -79,7 +79,7 @@ def find_fields(
             raise FieldError("the input has no such variable", found=name, where=where, remedy=nearest(name, known))
     helpers = _helpers(dataset, where)
     found = []
-    for name in wanted or [str(name) for name in dataset.variables if name not in helpers]:
+    for name in list(dict.fromkeys(wanted)) or [str(name) for name in dataset.variables if name not in helpers]:
         array = dataset[name].reset_coords(drop=True)
         field = _on_grid(dataset, name, array, shape, where)
         if field is None or not np.issubdtype(array.dtype, np.number):
