@@ -85,7 +85,10 @@ def test_a_run_with_a_legend_of_the_user(folder, monkeypatch):
     np.testing.assert_array_equal(data.land_cover.sel(year=2015), codes)
     np.testing.assert_array_equal(data.land_cover.sel(year=2017), codes)  # the scenario does not change
     assert data.attrs.get("legend", data.land_cover.attrs["legend"]) == "esa-cci"
-    for arguments in (("report", "--output", folder / "page.html"), ("export", "netcdf", "--output", folder / "out.nc")):
+    for arguments in (
+        ("report", "--output", folder / "page.html"),
+        ("export", "netcdf", "--output", folder / "out.nc"),
+    ):
         command, *rest = map(str, arguments)
         result = CliRunner().invoke(cli, [command, str(folder / "out.zarr"), *rest])
         assert result.exit_code == 0, result.output
