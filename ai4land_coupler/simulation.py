@@ -191,8 +191,9 @@ class Simulation:
         if land is not None and changed is not None and land[0] > 0:
             summary.changed_share[component.year] = float(changed[0] / land[0])
             summary.unmet_area[component.year] = float(diagnostics["unmet_area"].sum())
-        if self.comm.rank == 0:
-            self._progress(done, total, component.year)
+        with self.comm.guard():  # the caller's function may fail
+            if self.comm.rank == 0:
+                self._progress(done, total, component.year)
         event = StepEvent(
             component.year,
             self.comm.rank,

@@ -289,7 +289,9 @@ class LandComponent:
 
     def write_restart(self, folder: str | Path) -> None:
         """Write the whole state to ``folder/<year>``, at any date, with the imports since 1 January. Collective."""
-        call = Call("write_restart", str(Path(folder).absolute()), "ConfigError", "ranks write different restarts")
+        grids = ", ".join(sorted(self._hosts.meshes)) or "none"
+        where = f"{Path(folder).absolute()}, grids: {grids}"
+        call = Call("write_restart", where, "ConfigError", "ranks write different restarts")
         self._begin_call(call, Status.INITIALIZED, Status.REALIZED)
         with self.comm.guard():
             self._imports.windows.check()

@@ -96,7 +96,18 @@ class RunOutput:
             store.sync()
 
     def provenance(self) -> dict[str, Any]:
-        """Origin of the results: configuration, input files and their digests, predictors, weights, ranks."""
+        """Origin of the results: configuration, input files and their digests, predictors, weights, ranks.
+
+        One rank reads the inputs.
+        """
+        facts: dict[str, Any] = {}
+        with self._comm.guard():
+            if self._comm.rank == 0:
+                facts = self._facts()
+        return dict(self._comm.bcast(facts))
+
+    def _facts(self) -> dict[str, Any]:
+        """The provenance. Local."""
         setup, config = self._setup, self._setup.config
         named = sorted({path for text in texts_in(config.model_dump(mode="json")) if (path := _file(config, text))})
         found = setup.input_files()  # includes the files of globs, folders and URLs

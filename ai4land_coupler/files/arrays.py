@@ -39,6 +39,8 @@ class ArrayVariable:
     """
 
     mask = scale = False
+    #: The sizes of a chunk, if the values are stored in chunks.
+    chunks: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -87,6 +89,10 @@ class ArrayVariable:
     def getncattr(self, name: str) -> Any:
         """An attribute."""
         return self._attributes[name]
+
+    def chunking(self) -> list[int] | str:
+        """The sizes of a chunk, or ``contiguous``."""
+        return "contiguous" if self.chunks is None else list(self.chunks)
 
     def set_auto_mask(self, on: bool) -> None:
         """Does nothing: values are as they are stored."""
@@ -155,6 +161,7 @@ def open_zarr(path: Path, where: object) -> Iterator[ArrayDataset]:
 
                 sizes = {str(dim): size for dim, size in variable.sizes.items()}
                 dataset.add(str(name), sizes, variable.dtype, attributes, read)
+                dataset[str(name)].chunks = variable.encoding.get("chunks")
             yield dataset
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(

@@ -63,7 +63,10 @@ def read_coordinates(dataset: Any, name: str, where: object) -> MapCoordinates:
     else:
         found = _rectilinear(dataset, variable, where)
     lat, lon = found.lat, found.lon
-    if look_like_radians(lon, lat):
+    # A region of 6 by 3 degrees at the equator may be in degrees. A circle of 2 pi is not.
+    width, step = float(np.ptp(lon)), float(np.ptp(lon)) / max(lon.size - 1, 1)
+    circle = min(abs(width + step - 2 * np.pi), abs(width - 2 * np.pi)) < 0.05 * step
+    if circle and look_like_radians(lon, lat):
         raise GridError(
             "coordinates look like radians",
             expected="degrees, as their units say",

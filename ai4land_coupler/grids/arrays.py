@@ -16,6 +16,9 @@ from ai4land_coupler.parallel.collective import agree
 Units = Literal["degrees", "radians"]
 Floats = NDArray[np.float64]
 
+#: Spellings of units that hosts use.
+_SPELLINGS: dict[str, Units] = {"degree": "degrees", "radian": "radians", "rad": "radians"}
+
 
 def mesh_from_arrays(
     name: str,
@@ -107,6 +110,7 @@ def _angles(name: str, what: str, lon: ArrayLike, lat: ArrayLike, units: Units) 
     Latitudes that pass a pole by rounding in single precision are moved to the pole.
     """
     values = _filled(lon), _filled(lat)
+    units = _SPELLINGS.get(units, units)
     if units == "degrees":
         return values[0], to_pole(values[1])
     if units != "radians":

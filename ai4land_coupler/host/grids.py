@@ -245,8 +245,12 @@ def configured_mesh(config: Config, name: str) -> Mesh:
 def _without_masked_arrays(mesh: Mesh) -> Mesh:
     """The mesh with plain arrays: masked corners and centres become NaN, masked flags False, and masked ids -1."""
     fill: dict[str, Any] = {"cell_ids": -1, "mask": False}
-    masked = {name: values for name, values in vars(mesh).items() if isinstance(values, np.ma.MaskedArray)}
-    return replace(mesh, **{name: np.ma.filled(values, fill.get(name, np.nan)) for name, values in masked.items()})
+    plain: dict[str, Any] = {
+        name: np.ma.filled(values, fill.get(name, np.nan))
+        for name, values in vars(mesh).items()
+        if isinstance(values, np.ma.MaskedArray)
+    }
+    return replace(mesh, **plain)
 
 
 @contextmanager

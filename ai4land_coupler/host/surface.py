@@ -251,7 +251,7 @@ def _refuse_far(
             expected=f"mapped land within {limit:g} km of each land cell of the host (exports.max_fill_distance)",
             found=f"{number} of {every} land cells without mapped land are farther away; the farthest, at "
             f"{lat:.2f} N {lon:.2f} E, by {farthest:.0f} km",
-            where=f"host grid {mesh.name!r}",
+            where=mesh.name,
             remedy="check that map and grid are of the same region; give such cells the land fraction 0, or raise "
             "exports.max_fill_distance in the configuration: they then get the classes of the nearest mapped land",
         )

@@ -67,13 +67,24 @@ def write_records(
 def read_records(restart: Restart, ids: NDArray[np.int64], first: int = 0) -> dict[str, NDArray[np.float64]]:
     """Read the arrays (..., cells) of the cells with these ids. Returns {} if the restart has no host arrays. Local.
 
+    A rank without cells gets the same arrays as the others, with no cells.
+
+    Parameters
+    ----------
+    first:
+        Number of the file of the first range, as in :func:`write_records`.
+
     Raises
     ------
     DataError
         The restart lacks a cell, or one of its files is damaged.
     """
-    if not restart.host or not ids.size:
+    own = [number for number in restart.host if number >= first]
+    if not own:
         return {}
+    if not ids.size:
+        held = restart.read_host(min(own))
+        return {name: np.empty((*values.shape[1:], 0)) for name, values in held.items() if name != _IDS}
     found: dict[str, NDArray[np.float64]] = {}
     for number in np.unique(ids // RANGE):
         held = restart.read_host(first + int(number))

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import netCDF4
 import numpy as np
 import pytest
@@ -270,6 +271,16 @@ def test_a_history_that_is_not_there_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="does not hold the states of the history") as error:
         joined(folder)
     assert "CMIP_UofMD-landState-3-" in str(error.value)
+
+
+def test_folders_may_be_urls(folder, use):
+    memory = fsspec.filesystem("memory")
+    for name in (HISTORY, H, STATIC):
+        memory.put_file(folder / name, f"/cmip7/{name}")
+    adapter = ssp(SspOptions(folder="memory://cmip7", scenario="h", history="memory://cmip7/"))
+    found = read(adapter, ["secdf", "icwtr"], 2021, 2022)
+    np.testing.assert_array_equal(found.secdf, use.states["secdf"][[2021 - 2014, 2022 - 2014]])
+    np.testing.assert_array_equal(found.icwtr, use.static["icwtr"])
 
 
 def test_a_renamed_file_says_its_scenario_itself(folder):

@@ -39,7 +39,7 @@ def test_no_other_file_library_is_loaded(store: Prepared) -> None:
     """A whole run of the component: what a host would have in its process."""
     program = (
         "import sys; from ai4land_coupler import LandComponent; "
-        f"c = LandComponent({str(store.configuration)!r}); c.initialize(); c.realize(); c.run(2017); "
+        f"c = LandComponent({str(store.configuration)!r}, online=False); c.initialize(); c.realize(); c.run(2017); "
         "assert c.year == 2017; "
         "names = {'netCDF4', 'h5py', 'h5netcdf', 'rasterio', 'osgeo', 'torch'}; "
         "found = {m.split('.')[0] for m in sys.modules} & names; "

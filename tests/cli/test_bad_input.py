@@ -110,7 +110,7 @@ def test_wrong_grid(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dat
 
 def test_year_outside(raw: Raw, tmp_path: Path) -> None:
     raw["time"]["stop"] = 2040
-    says(refused(raw, tmp_path), "for the year 2039", "ssp: 2015-2022; luh2: 2010-2015", "time.stop")
+    says(refused(raw, tmp_path), "for the year 2023", "ssp: 2015-2022; luh2: 2010-2015", "time.stop")
 
 
 def test_states_over_one(raw: Raw, tmp_path: Path, scenario: Callable[[], netCDF4.Dataset]) -> None:

@@ -31,6 +31,8 @@ OTHERS: dict[str, Any] = {
     "allocation.method": "argmax",
     "hosts.host.edges": "great_circle",
     "hosts.host.expect": "global",
+    "hosts.host.variable": "tas",
+    "hosts.host.mask": "sftlf",
     "imports.air_temperature.missing": "fill",
     "parallel.workers": 1,
     "output.store": str(folder / "other.zarr"),
@@ -60,10 +62,12 @@ def report(name: str, key: str, call: Any) -> None:
 def other_value(key: str, value: Any) -> Any:
     if key in OTHERS:
         return OTHERS[key]
-    if key.endswith(".repeat"):
-        return {"first": 2015, "last": 2016}
-    if value == {}:
-        return {"other": 1}
+    endings = {".repeat": {"first": 2015, "last": 2016}, ".beyond": "hold", ".variable": "other", ".mask": "other"}
+    for ending, other in endings.items():
+        if key.endswith(ending):
+            return other
+    if value in ({}, []):
+        return {"other": 1} if value == {} else ["other"]
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):

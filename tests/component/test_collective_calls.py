@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import needs
+import numpy as np
 import pytest
 import yaml
-from coupling import PERSISTENCE, PHENOLOGY, Raw
+from coupling import PERSISTENCE, PHENOLOGY, Raw, config_of
 from ranks import mpirun
+
+from ai4land_coupler import Simulation
+from ai4land_coupler.store.output import open_store
 
 needs.yac()
 PROGRAM = Path(__file__).with_name("collective_calls_program.py")
@@ -63,3 +67,28 @@ def test_calls_of_one_rank(twin_config: Raw, tmp_path: Path, ranks: int, end: st
     last = [line for line in lines if line.startswith("LAST ")]
     assert len(last) == 2 * (ranks - 1)
     assert all("RemoteError another rank has ended" in line for line in last), last
+
+
+@pytest.mark.mpi
+def test_an_offline_run_with_more_ranks_than_blocks(twin_config: Raw, tmp_path: Path) -> None:
+    """It stops because the caller's function fails on one rank, and continues with a memory on the one block."""
+    raw = {
+        **twin_config,
+        "predictors": [PERSISTENCE, PHENOLOGY],
+        "imports": {"air_temperature": {"values": 285.0, "units": "K"}},
+        "time": {"start": 2015, "stop": 2017},
+        "static": [],
+        "hosts": {},
+        "parallel": {"block": 99},
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    done = mpirun(2, Path(__file__).with_name("offline_ranks_program.py"), path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("<"))
+    years = "years (2015, 2016, 2017)"
+    assert lines == ["<0> ValueError", f"<0> {years}", "<1> RemoteError", f"<1> {years}"], done
+    whole = Simulation(config_of(raw, output={"store": str(tmp_path / "whole.zarr"), "shard": 64})).run()
+    one, two = open_store(whole.store), open_store(Path(twin_config["output"]["store"]))
+    for name in ("land_cover", "lai"):
+        np.testing.assert_array_equal(one[name].values, two[name].values)

@@ -212,10 +212,10 @@ class TestImports:
 
     def test_offline_from_the_configuration(self, raw: Raw, tmp_path: Path) -> None:
         """Celsius is refused, kelvin is accepted; the store has monthly lai."""
-        imports = {"air_temperature": {"values": 20.0, "units": "degC"}}
-        with pytest.raises(FieldError, match="degC"):
+        imports: Raw = {"air_temperature": {"values": 20.0, "units": "m"}}
+        with pytest.raises(FieldError, match=r"imports\.air_temperature\.units"):
             Simulation(config_of(raw, imports=imports)).run()
-        imports = {"air_temperature": {"values": [300.0] * 12, "units": "K"}}
+        imports = {"air_temperature": {"values": [26.85] * 12, "units": "degC"}}  # 300 K
         config = config_of(
             raw, imports=imports, time={"start": 2015, "stop": 2016}, output={"store": str(tmp_path / "lai.zarr")}
         )
@@ -294,7 +294,7 @@ def test_ranks_whose_blocks_are_all_ocean(twin_config: Raw, tmp_path: Path) -> N
     with rasterio.open(twin_config["initial"]["options"]["path"], "w", **profile) as file:
         file.write(codes, 1)
     twin_config["predictors"] = [PHENOLOGY, PERSISTENCE]
-    twin_config["imports"] = {"air_temperature": {"values": 290.0, "units": "K"}}
+    twin_config["imports"] = {"air_temperature": {"values": 290.0, "units": "K", "missing": "fill"}}
     twin_config["parallel"] = {"block": 2}
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(twin_config))

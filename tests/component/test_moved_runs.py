@@ -93,6 +93,17 @@ def test_settings_that_change_no_results(raw: Raw, restart: Path, tmp_path: Path
     assert list(reported) == ["the restart was written with quality.policy stop, this run has mend"]
 
 
+def test_a_run_goes_on_after_its_scenario(raw: Raw, restart: Path) -> None:
+    """`beyond` changes only years that the other run could not reach; what it says after that must stay."""
+    first, *others = raw["forcing"]
+    held = {**raw, "forcing": [{**first, "beyond": "hold"}, *others]}
+    reported = continued(held, restart).warnings
+    assert list(reported) == ["the restart was written with forcing[0].beyond stop, this run has hold"]
+    rewrite(restart, lambda attrs: attrs["settings"].update({"forcing[0].beyond": "hold"}))
+    with pytest.raises(ConfigError, match=r"forcing\[0\].beyond"):
+        continued(raw, restart)
+
+
 @pytest.mark.parametrize(
     ("part", "text"),
     [

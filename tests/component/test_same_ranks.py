@@ -51,14 +51,17 @@ def test_every_key_that_differs_on_one_rank(raw: Raw, ranks: int, tmp_path: Path
     wanted = set(leaves(config_of(raw))) - {"title"}
     assert {trial["key"] for trial in found if trial["name"] == "key"} >= wanted
     assert len(wanted) > 50
+    compared = 0
     for trial in found:
         texts = trial["ranks"]
         assert len(texts) == ranks
         if trial["name"] == "allowed":
             assert texts == ["ok"] * ranks, trial
         elif trial["name"] == "key":
-            assert all(text.startswith("ConfigError: the ranks of this run have different") for text in texts), trial
-            assert all(trial["key"] in text and "(rank" in text for text in texts), trial
+            # a key that takes only some words may get a wrong one here: then the rank that has it cannot read its file
+            differ = ("ConfigError: the ranks of this run have different", "ConfigError: the configuration has")
+            assert all(text.startswith(differ) and trial["key"] in text for text in texts), trial
+            compared += all("(rank" in text for text in texts)
         elif trial["name"] == "unreadable":
             assert all(text.startswith("ConfigError") for text in texts), trial
             assert sum("rank " in text for text in texts) == ranks - 1, trial  # the others learn which rank failed
@@ -67,6 +70,7 @@ def test_every_key_that_differs_on_one_rank(raw: Raw, ranks: int, tmp_path: Path
             assert all(trial["key"] in text for text in texts), trial
         else:
             assert all(text.startswith("ConfigError: ranks start the run in different ways") for text in texts), trial
+    assert compared > 50
 
 
 def test_one_process_differs_in_nothing() -> None:

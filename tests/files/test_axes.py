@@ -181,3 +181,15 @@ def test_land_use_on_axes_that_are_not_degrees(tmp_path):
             luh2(Luh2Options(states=tmp_path / name))
         assert name in str(error.value)
         assert (next(iter(change.values())) if change else "rotated_latitude_longitude") in str(error.value)
+
+
+def test_radians_that_are_called_degrees_are_refused_and_a_region_at_the_equator_is_not(tmp_path):
+    lat, lon = -1.3 + 0.52 * np.arange(6), 1.1 * np.arange(6)
+    of_netcdf, _, _ = three(write(tmp_path / "a.nc", ("lat", lat, NORTH), ("lon", lon, EAST)))
+    grid = LatLonGrid(-0.55, 1.1, 6, -1.56, 0.52, 6)
+    np.testing.assert_array_equal(of_netcdf(grid), CODES)
+    lat, lon = np.deg2rad(75.0 - 30 * np.arange(6)), np.deg2rad(60.0 * np.arange(6))
+    of_netcdf, _, _ = three(write(tmp_path / "b.nc", ("lat", lat, NORTH), ("lon", lon, EAST)))
+    with pytest.raises(GridError, match="look like radians") as error:
+        of_netcdf(grid)
+    assert "b.nc" in str(error.value)

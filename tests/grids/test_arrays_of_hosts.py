@@ -37,6 +37,13 @@ def test_corners_in_single_precision_that_miss_the_pole(units, at_pole):
     assert area.sum() == pytest.approx(4 * np.pi * EARTH_RADIUS**2, rel=1e-7)
 
 
+def test_units_as_icon_spells_them():
+    radian = {"lon": np.deg2rad(ICO.corner_lon), "lat": np.deg2rad(ICO.corner_lat)}
+    assert grid_hash(made(**radian, units="radian")) == grid_hash(made(**radian, units="radians"))
+    with pytest.raises(GridError, match="unknown units"):
+        made(units="gradian")
+
+
 def test_latitudes_far_beyond_a_pole_are_refused():
     with pytest.raises(GridError, match="out of range"):
         made(lat=ICO.corner_lat * 1.001)

@@ -84,6 +84,13 @@ def test_coordinates_may_have_a_time_along_which_they_stay(tmp_path):
         read_mesh(curvilinear(tmp_path / "m.nc", lat + np.arange(3)[:, None, None], lon))
 
 
+def test_corners_that_are_made_and_do_not_fit_are_refused_with_the_reason(tmp_path):
+    """The first and the last row lie on the poles, where each centre would get a cell of the same place."""
+    lon, lat = np.meshgrid(np.arange(0.0, 360, 10), np.linspace(-90, 90, 19))
+    with pytest.raises(GridError, match=r"cells overlap\n(.*\n)*.*add bounds to the file.*in the middle of four"):
+        read_mesh(curvilinear(tmp_path / "g.nc", lat, lon + np.arange(19)[:, None]))
+
+
 def test_missing_centres_without_bounds_are_refused(tmp_path):
     lat = np.where(LON == 5, np.nan, LAT)
     with pytest.raises(DataError, match=r"edges of cells are unknown\n(.*\n)*.*8 missing values"):

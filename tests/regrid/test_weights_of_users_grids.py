@@ -119,3 +119,23 @@ def test_healpix_files_and_names(folder, scheme):
         with netCDF4.Dataset(folder / f"out_{name}.nc") as file:
             np.testing.assert_allclose(file["tas"][:], read_mesh(name).centre_lat, atol=1e-6)
             assert np.allclose(file["tas"][:], lat) is same
+
+
+def test_healpix_data_in_the_other_order_than_the_weights_are_matched(folder):
+    """Weights for the ring order, data in the nested order of the same pixels."""
+    from ai4land_coupler.grids import read_mesh
+
+    nested = read_mesh("hp4_nested")
+    mapping = {"grid_mapping_name": "healpix", "refinement_level": np.int32(2), "indexing_scheme": "nested"}
+    path = write(
+        folder / "in.nc",
+        {"cell": 192},
+        crs=("", np.int32(0), mapping),
+        tas=("cell", nested.centre_lat, {"grid_mapping": "crs"}),
+    )
+    assert ai4land("weights", "hp4_ring", "hp4_ring", "-o", folder / "w.nc").exit_code == 0
+    done = ai4land("regrid", folder / "w.nc", path, folder / "out.nc")
+    assert done.exit_code == 0, done.output
+    assert "matched by their coordinates" in done.output.replace("\n", " ")
+    with netCDF4.Dataset(folder / "out.nc") as file:
+        np.testing.assert_allclose(file["tas"][:], read_mesh("hp4_ring").centre_lat, atol=1e-6)

@@ -33,7 +33,7 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
         Bounds are missing and the cells are unstructured, or bounds have another shape, or coordinates are missing or
         change with time.
     """
-    centre_lon, centre_lat = (_still(file, name) for name in (lon, lat))
+    centre_lon, centre_lat = (still_degrees(file, name) for name in (lon, lat))
     shape, dimensions = centre_lat.shape, cell_dimensions(file, lat)
     without = [name for name in (lat, lon) if _unfit(file, name, shape)]
     if len(without) == 1:
@@ -45,7 +45,8 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
                 expected=f"bounds of {lat} and {lon}: their corners, {(*shape, 'corners')}",
                 found="no bounds",
                 where=file.path,
-                remedy="add bounds to the file (CF conventions, cell boundaries), or use the grid file of the model",
+                remedy="add bounds to the file (CF conventions, cell boundaries), or use the grid file of the model;"
+                " for reduced Gaussian grids and HEALPix, give the name of the grid (N80, O80, hp32_nested)",
             )
         return _between_centres(file, lat, lon, centre_lat, centre_lon)
     corners = [_corners(file, name, shape) for name in (lon, lat)]
@@ -62,20 +63,23 @@ def read_cells(file: GridFile, lat: str, lon: str) -> Polygons:
     )
 
 
-def _still(file: GridFile, name: str, dimensions: int = 2, units_of: str | None = None) -> Floats:
-    """Values in degrees without a leading dimension along which they do not change."""
-    values = file.degrees(name, units_of=units_of)
-    if values.ndim == dimensions + 1 and values.shape[0]:
-        if not np.array_equal(values, np.broadcast_to(values[:1], values.shape), equal_nan=True):
-            raise DataError(
-                "the coordinates of a grid change along their first dimension",
-                expected=f"{name} the same throughout, (y, x)",
-                found=dict(zip(file.variables[name].dimensions, values.shape, strict=True)),
-                where=f"{file.path}: {name}",
-                remedy="select one time (for example cdo seltimestep,1)",
-            )
-        return np.asarray(values[0])
-    return values
+def still_degrees(file: GridFile, name: str, dimensions: int = 2, units_of: str | None = None) -> Floats:
+    """Values in degrees without a leading dimension along which they do not change. Reads one step after the other."""
+    variable = file.variables[name]
+    if variable.ndim != dimensions + 1:
+        return file.degrees(name, units_of)
+    steps = variable.shape[0]
+    first = file.values(name, 0) if steps else np.zeros(0)
+    moves = (not np.array_equal(first, file.values(name, step), equal_nan=True) for step in range(1, steps))
+    if not steps or any(moves):
+        raise DataError(
+            "the coordinates of a grid change along their first dimension, or it is empty",
+            expected=f"{name} the same throughout, (y, x)",
+            found=dict(zip(variable.dimensions, variable.shape, strict=True)),
+            where=f"{file.path}: {name}",
+            remedy="select one time (for example cdo seltimestep,1)",
+        )
+    return file.degrees(name, units_of, 0)
 
 
 def _unfit(file: GridFile, name: str, shape: tuple[int, ...]) -> bool:
@@ -96,7 +100,7 @@ def _corners(file: GridFile, name: str, shape: tuple[int, ...]) -> Floats:
     nodes = tuple(length + 1 for length in shape)
     variable = file.variables[bounds]
     timed = len(shape) == 2 and len(variable.shape) == 4
-    values = _still(file, bounds, 3, name) if timed else file.degrees(bounds, units_of=name)
+    values = still_degrees(file, bounds, 3, name) if timed else file.degrees(bounds, units_of=name)
     if len(shape) == 2 and values.shape == nodes:
         values = np.stack([values[:-1, :-1], values[:-1, 1:], values[1:, 1:], values[1:, :-1]], axis=2)
     if values.shape[:-1] != shape or values.shape[-1] < 3:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ai4land_coupler.errors import DataError
+from ai4land_coupler.files.netcdf import attributes_of
 from ai4land_coupler.grids.files.variables import NAME_A_VARIABLE, GridFile
 from ai4land_coupler.grids.healpix import healpix_mesh
 from ai4land_coupler.grids.mesh import Mesh, unit_vectors
@@ -41,7 +44,10 @@ def read_healpix(file: GridFile) -> Polygons | None:
         names = [name for name in names if name in words]
     if not names:
         return None
-    mappings = [_mapping(file, name) for name in names]
+    mappings = [
+        _Mapping(name, *healpix_resolution(attributes_of(file.variables[name]), f"{file.path}: {name}"))
+        for name in names
+    ]
     users = [
         name
         for name in ([file.variable] if file.variable is not None else file.variables)
@@ -100,9 +106,16 @@ def _refuse_contradiction(file: GridFile, dimensions: set[str], mesh: Mesh, nsid
         )
 
 
-def _mapping(file: GridFile, name: str) -> _Mapping:
-    """Resolution and order, from the attributes of CF 1.13, or ``healpix_nside`` and ``healpix_order``."""
-    attributes = {key: getattr(file.variables[name], key) for key in file.variables[name].ncattrs()}
+def healpix_resolution(attributes: Mapping[str, Any], where: object) -> tuple[int, bool]:
+    """``nside``, and whether cells come in nested order, from the attributes of a grid mapping.
+
+    These are ``refinement_level`` and ``indexing_scheme`` of CF 1.13, or ``healpix_nside`` and ``healpix_order``.
+
+    Raises
+    ------
+    DataError
+        One of them is missing or has another value.
+    """
     order = str(attributes.get("indexing_scheme", attributes.get("healpix_order", ""))).strip().lower()
     try:
         level = attributes.get("refinement_level")
@@ -115,10 +128,10 @@ def _mapping(file: GridFile, name: str) -> _Mapping:
             "a HEALPix grid is not told",
             expected=f"refinement_level 0 to {_FINEST}, and indexing_scheme nested or ring",
             found=", ".join(f"{key} {value}" for key, value in attributes.items()),
-            where=f"{file.path}: {name}",
+            where=where,
             remedy="correct the grid mapping (CF conventions 1.13, appendix F)",
         )
-    return _Mapping(name, nside, order in _NESTED)
+    return nside, order in _NESTED
 
 
 def _cells_of(file: GridFile, name: str, mapping: _Mapping) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ai4land_coupler.errors import DataError
+from ai4land_coupler.errors import DataError, GridError
 from ai4land_coupler.files.arrays import is_data
 from ai4land_coupler.files.netcdf import open_netcdf
 from ai4land_coupler.grids.coverage import Expect
@@ -94,4 +94,18 @@ def read_mesh(
                 found=", ".join(sorted(dataset.variables)) or "no variables",
                 where=path,
             )
-    return mesh_of(replace(polygons, notes=(*file.notes, *polygons.notes)), path, edges, expect)
+    polygons = replace(polygons, notes=(*file.notes, *polygons.notes))
+    try:
+        return mesh_of(polygons, path, edges, expect)
+    except GridError as error:
+        without = [note for note in polygons.notes if "no bounds" in note]
+        if not without:
+            raise
+        raise GridError(
+            error.what,
+            expected=error.expected,
+            found=error.found,
+            where=error.where,
+            remedy=f"add bounds to the file (CF conventions, cell boundaries), because made ones do not fit:"
+            f" {'; '.join(without)}",
+        ) from error

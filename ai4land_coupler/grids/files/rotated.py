@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.grids.files.axes import read_axis, single_turn
+from ai4land_coupler.grids.files.curvilinear import cell_dimensions, still_degrees
 from ai4land_coupler.grids.files.variables import GridFile
 from ai4land_coupler.grids.latlon import box_corners
 from ai4land_coupler.grids.mesh import lon_lat, unit_vectors
@@ -98,8 +99,8 @@ def refuse_contradiction(file: GridFile, rotated: Rotated, lat: str, lon: str) -
         A cell lies elsewhere by more than ``_AGREE`` of a step of the axes.
     """
     axes = [file.degrees(name) for name in (rotated.lat, rotated.lon)]
-    given = [file.degrees(name) for name in (lat, lon)]
-    dims = [file.variables[name].dimensions for name in (rotated.lat, rotated.lon, lat, lon)]
+    given = [still_degrees(file, name) for name in (lat, lon)]
+    dims = [cell_dimensions(file, name) for name in (rotated.lat, rotated.lon, lat, lon)]
     if any(values.ndim != 1 or values.size < 2 for values in axes) or dims[2] != dims[3]:
         return
     if dims[2] == (*dims[1], *dims[0]):

@@ -54,12 +54,12 @@ class GridFile:
         """An attribute as text without outer blanks. Empty if the attribute does not exist."""
         return str(getattr(self.variables[name], key, "")).strip()
 
-    def values(self, name: str) -> NDArray[np.float64]:
-        """All values of a variable as float64, unpacked, with NaN for missing values."""
-        values = read_values(self.known(name))
+    def values(self, name: str, *index: int) -> NDArray[np.float64]:
+        """Values of a variable as float64, unpacked, with NaN for missing values. Default: all of them."""
+        values = read_values(self.known(name), *index)
         return np.where(np.abs(values) < _MISSING_ABOVE, values, np.nan)
 
-    def degrees(self, name: str, units_of: str | None = None) -> NDArray[np.float64]:
+    def degrees(self, name: str, units_of: str | None = None, *index: int) -> NDArray[np.float64]:
         """Read an angle in degrees. Bounds without units have the units of ``units_of``, as in CF.
 
         Without any units, values are taken as degrees, with a note; :func:`ai4land_coupler.grids.checks.check_radians`
@@ -72,7 +72,7 @@ class GridFile:
         """
         units = self.attribute(name, "units") or (self.attribute(units_of, "units") if units_of else "")
         try:
-            values = to_degrees(self.values(name), units, None, f"{self.path}: {name}")
+            values = to_degrees(self.values(name, *index), units, None, f"{self.path}: {name}")
         except GridError as error:
             raise DataError(
                 f"{name}: {error.what}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ai4land_coupler.files.cf_coordinates import (
     to_degrees,
 )
 from ai4land_coupler.files.cf_values import decode_values
+from ai4land_coupler.grids.files.healpix import healpix_resolution
+from ai4land_coupler.grids.healpix import healpix_mesh
 from ai4land_coupler.grids.mesh import unit_vectors
 from ai4land_coupler.regrid.weight_files.read import GridSide
 
@@ -108,6 +110,11 @@ def find_place(dataset: xr.Dataset, array: xr.DataArray, dims: tuple[str, ...], 
         return Place(note=f"positions of {name} were not checked: the weights contain no coordinates")
     names = coordinates_on(dataset, array, dims, where)
     missing = [kind for kind, some in names.items() if not some]
+    if len(missing) == 2 and (pixels := _healpix_centres(dataset, array, dims, where)) is not None:
+        place, wrong = _compare(*pixels, source, where)
+        if wrong is not None:
+            raise wrong
+        return replace(place, note=place.note.format(name=name))
     if len(missing) == 2:
         text = f"positions of {name} were not checked: the input has no latitudes and longitudes on {', '.join(dims)}"
         return Place(note=text)
@@ -123,6 +130,37 @@ def find_place(dataset: xr.Dataset, array: xr.DataArray, dims: tuple[str, ...], 
         error = error or wrong
     assert error is not None
     raise error
+
+
+def _healpix_centres(
+    dataset: xr.Dataset, array: xr.DataArray, dims: tuple[str, ...], where: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Longitude and latitude of each cell by the HEALPix grid mapping of a variable; ``None`` if it has no such one."""
+    words = text_of(array.attrs, "grid_mapping").replace(":", " ").split()
+    mapping = next((name for name in words if name in dataset.variables), None)
+    if len(dims) != 1 or mapping is None:
+        return None
+    attributes = dataset.variables[mapping].attrs
+    if text_of(attributes, "grid_mapping_name") != "healpix":
+        return None
+    nside, nested = healpix_resolution(attributes, f"{where}: {mapping}")
+    index = next(
+        (
+            np.asarray(other.values).astype(np.int64)
+            for other in dataset.variables.values()
+            if other.dims == dims and text_of(other.attrs, "standard_name") == "healpix_index"
+        ),
+        None,
+    )
+    size, cells = dataset.sizes[dims[0]], 12 * nside**2
+    if (index is None and size != cells) or (index is not None and (index.min() < 0 or index.max() >= cells)):
+        raise GridError(
+            "the number of cells does not fit a HEALPix grid",
+            expected=f"{cells} cells, or healpix_index from 0 to {cells - 1}",
+            found=f"{size} cells",
+            where=f"{where}: {mapping}",
+        )
+    return healpix_mesh(nside, nested, mapping, index).centres()
 
 
 def _degrees(
