@@ -114,6 +114,8 @@ def test_each_value_of_nearest_weights_is_a_category(tmp_path):
     regrid_file(write_weights(tmp_path / "w.nc", file), path, tmp_path / "out.nc")
     found = read(tmp_path / "out.nc", "lc").ravel()
     np.testing.assert_array_equal(found[file.row], VALUES.ravel()[file.col])
+    with netCDF4.Dataset(tmp_path / "out.nc") as made:
+        assert made["lc"].flag_meanings == "many"
 
 
 def test_unsigned_categories_keep_their_codes(tmp_path, weights):

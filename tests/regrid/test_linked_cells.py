@@ -13,7 +13,7 @@ from ai4land_coupler.grids import latlon_mesh
 from ai4land_coupler.regrid.backends.from_file import FileOptions, FileRegridder
 from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 from ai4land_coupler.regrid.weight_files.gather import gather_weights
-from ai4land_coupler.regrid.weight_files.read import WeightFile
+from ai4land_coupler.regrid.weight_files.read import WeightFile, read_weights
 from ai4land_coupler.regrid.weight_files.write import write_weights
 
 #: 4 x 3 cells of 10 degrees, from the south and from the north.
@@ -120,6 +120,15 @@ def test_one_nan_in_a_row_means_no_source(tmp_path):
     row, col, values = np.append(cell, 0), np.append(col, 1), np.append(np.where(inside, 1.0, np.nan), np.nan)
     with pytest.raises(DataError, match="weights are not numbers"):
         build(links_file(tmp_path / "two.nc", row, col, values), source, destination)
+
+
+def test_a_file_of_nan_alone_is_refused(tmp_path):
+    source, same = latlon_mesh(SOUTH_UP, "source"), np.arange(12)
+    path = links_file(tmp_path / "w.nc", same, same, np.full(12, np.nan))
+    with pytest.raises(DataError, match="weights are not numbers"):
+        build(path, source, source)
+    with pytest.raises(DataError, match="all 12 are NaN"):
+        read_weights(path)
 
 
 def test_links_whose_sums_are_all_1_must_tell_their_norm_if_cells_are_covered_in_part(tmp_path):

@@ -7,15 +7,18 @@ ranks, and no rank holds all of it. A file that was made for other grids is refu
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ai4land_coupler.api import (
     EARTH_RADIUS,
     Ai4LandError,
     ConfigError,
+    DataError,
     GridError,
     LocalWeights,
     Mesh,
@@ -112,7 +115,9 @@ def _read(
     except Exception as caught:
         error = caught
     agree(error, comm)
+    none = _all_nan(part.links[2], path, comm)  # before any rank has an error of its own, because it is collective
     (row, col, values), error = drop_empty_rows(deliver(part.links, destination, comm), path)
+    error = error or none
     area, fraction = {}, None
     for side, mesh in meshes.items():
         in_file = {name: fetch(mesh.cell_ids, read, mesh.global_size, comm) for name, read in part.grids[side].items()}
@@ -132,9 +137,8 @@ def _read(
         norm_of_file = part.norm or option_norm
         if norm_of_file is None:
             whole = values * area["destination"][row]
-            norm_of_file = links.likely_norm(
-                norm, lambda: sources_suffice(source, area["source"], col, whole, comm), comm
-            )
+            suffices = partial(sources_suffice, source, area["source"], col, whole, comm)
+            norm_of_file = links.likely_norm(norm, suffices, comm)
             if norm_of_file is None and fraction is None:
                 agree(wrong_links((row, col, values), None, method, source, destination, path, comm), comm)
                 raise _unknown_norm(path)
@@ -156,16 +160,8 @@ def _read(
         covered = (links.sums != 0).astype(np.float64)
     agree(wrong_links((row, col, values), overlap, method, source, destination, path, comm), comm)
 
-    error = None
     usable = has_source(col, source, comm)
-    if not usable.all() and (method, norm) != ("conservative", "destination"):
-        error = GridError(
-            "weights of a file use source cells that are masked or belong to no rank",
-            found=f"{int((~usable).sum())} links",
-            where=path,
-            remedy="make the file with this mask, or use method conservative with norm destination",
-        )
-    agree(error, comm)
+    agree(None if usable.all() else _wrong_sources(usable, method, norm, path), comm)
     keep = usable & destination.mask[row]
     row, col, values = row[keep], col[keep], values[keep]
     sums = np.bincount(row, weights=values, minlength=destination.size).astype(np.float64)
@@ -186,6 +182,26 @@ def _read(
             "path": str(path),
             "made_by": part.made_by,
         },
+    )
+
+
+def _all_nan(values: NDArray[np.float64], path: Path, comm: Any) -> DataError | None:
+    """An error on every rank if a file has links, and all of them are NaN. Collective."""
+    counts = [(int(np.isfinite(values).sum()), values.size)]
+    good, total = np.sum(counts if comm is None else comm.allgather(counts[0]), axis=0)
+    if good or not total:
+        return None
+    return DataError("weights are not numbers", found=f"all {total} are NaN", where=path)
+
+
+def _wrong_sources(usable: NDArray[np.bool_], method: Method, norm: Norm, path: Path) -> GridError | None:
+    if (method, norm) == ("conservative", "destination"):
+        return None
+    return GridError(
+        "weights of a file use source cells that are masked or belong to no rank",
+        found=f"{int((~usable).sum())} links",
+        where=path,
+        remedy="make the file with this mask, or use method conservative with norm destination",
     )
 
 

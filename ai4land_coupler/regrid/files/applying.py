@@ -188,7 +188,7 @@ def _copy(out: Output, dataset: xr.Dataset, fields: list[Field], grid: OutputGri
 
 
 def _create(out: Output, dataset: xr.Dataset, field: Field, grid: OutputGrid, file: WeightFile, rule: Rule) -> None:
-    attrs = kept_attributes(field, rule)
+    attrs = kept_attributes(field, rule == "mean" and file.method != "nearest")
     other = [name for name in str(field.array.attrs.get("coordinates", "")).split() if name not in ("lat", "lon")]
     known = [n for n in other if n in dataset.variables and not set(dataset[n].dims) & set(field.grid_dims)]
     coordinates = " ".join([*known, grid.coordinates]).strip()

@@ -35,6 +35,8 @@ _LAST_DIGIT = 1e-6
 _ODD_SHARE = 0.01
 #: Points that tell the distance between cells, if the weights have no areas.
 _SAMPLE = 10_000
+#: Cells that are matched by their coordinates: the search takes a minute and 2 GB for so many.
+_MOST_MATCHED = 10_000_000
 #: Cells that are compared at a time.
 _PIECE = 2**18
 
@@ -204,7 +206,7 @@ def _compare(
     if not bad.any():
         return Place(), None
     if bad.sum() > _ODD_SHARE * taken.sum():
-        for here, there in _embeddings(lon, lat, source):
+        for here, there in _embeddings(lon, lat, source) if cells <= _MOST_MATCHED else ():
             order = _order(here, there, limit, taken)
             if order is not None:
                 note = "the cells of {name} come in another order than those of the weights; they were matched by "

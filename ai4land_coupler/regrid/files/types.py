@@ -33,9 +33,9 @@ def is_category(attributes: Mapping[str, Any]) -> bool:
     return bool(_CATEGORIES & set(attributes))
 
 
-def kept_attributes(field: Field, rule: Rule) -> dict[str, Any]:
+def kept_attributes(field: Field, averaged: bool) -> dict[str, Any]:
     """The attributes that hold for the new values: none of the storage or the old grid, and no flags of a mean."""
-    gone = ENCODING_ATTRIBUTES | _GRID_ATTRIBUTES | (_CATEGORIES if rule == "mean" else frozenset())
+    gone = ENCODING_ATTRIBUTES | _GRID_ATTRIBUTES | (_CATEGORIES if averaged else frozenset())
     # names that start with an underscore are reserved for libraries (_Unsigned, _ChunkSizes, _fillvalue of LUH2)
     return {key: value for key, value in field.array.attrs.items() if key not in gone and not key.startswith("_")}
 

@@ -262,6 +262,8 @@ def read_weights(path: str | Path) -> WeightFile:
     links, error = drop_empty_rows(merge_links(row, col, values), Path(path))
     if error is not None:
         raise error
+    if values.size and not links[2].size:
+        raise DataError("weights are not numbers", found=f"all {values.size} are NaN", where=path)
     return WeightFile(*links, source, destination, method, norm, attributes)
 
 
