@@ -207,9 +207,9 @@ def _stored(case: Case, values: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]
             )
         case "range" | "max":
             byte = case.storage in ("u1", "unsigned")
-            low, high = np.array([0, 250 if byte else 30000]).astype("u1" if byte else "i2").view(dtype)
+            limits = np.array([0, 250], "u1").view(dtype) if byte else np.array([-10000, 30000], dtype)
             code = odd if byte or case.missing == "range" else np.int16(32000)
-            attributes |= {"valid_range": np.array([low, high])} if case.missing == "range" else {"valid_max": high}
+            attributes |= {"valid_range": limits} if case.missing == "range" else {"valid_max": limits[1]}
         case "unpacked":
             attributes["valid_range"] = np.array([0.0, 2.52])
         case "undeclared":

@@ -126,10 +126,13 @@ def _refuse(mesh: Mesh, bad: NDArray[np.bool_] | np.bool_, what: str, **facts: A
 def check_radians(mesh: Mesh, comm: Any = None) -> None:
     """Refuse a grid whose corners seem to be radians (rule in :func:`validate`). Collective."""
     extents = [_extent(mesh)] if comm is None else comm.allgather(_extent(mesh))
-    lon, north, south, width = (max(values) for values in zip(*extents, strict=True))
-    quarter = np.pi / 2 + 1e-3
-    spans_globe = lon > 3.0 and min(north, south) > 1.5
-    if max(lon / 4, north, south) < quarter and (spans_globe or 0.0 < width < _SMALLEST_CELL):
+    east, west, north, south, width = (max(values) for values in zip(*extents, strict=True))
+    lon, quarter = max(east, west), np.pi / 2 + 1e-3
+    # Longitudes may start anywhere, some columns may come twice, and a row at a pole may lack.
+    around = 3.0 < lon < 4 * quarter or 5.0 < east + west < 5 * quarter
+    spans_globe = around and min(north, south) > 1.3 and max(north, south) > 1.5
+    tiny = 0.0 < width < _SMALLEST_CELL and lon < 4 * quarter
+    if max(north, south) < quarter and (spans_globe or tiny):
         raise GridError(
             "the corners of a grid look like radians",
             expected="degrees",
@@ -139,14 +142,14 @@ def check_radians(mesh: Mesh, comm: Any = None) -> None:
         )
 
 
-def _extent(mesh: Mesh) -> tuple[float, float, float, float]:
-    """Largest absolute longitude, farthest latitudes north and south, and the width of the widest unmasked cell."""
+def _extent(mesh: Mesh) -> tuple[float, float, float, float, float]:
+    """Farthest longitudes east and west, latitudes north and south, and the height of the highest unmasked cell."""
     used = ~np.isnan(mesh.corner_lat)
     if not used.any():
-        return 0.0, -np.inf, -np.inf, 0.0
-    lat, taken = mesh.corner_lat[used], mesh.corner_lat[mesh.mask]
+        return -np.inf, -np.inf, -np.inf, -np.inf, 0.0
+    lon, lat, taken = mesh.corner_lon[used], mesh.corner_lat[used], mesh.corner_lat[mesh.mask]
     width = float(np.max(np.nanmax(taken, axis=1) - np.nanmin(taken, axis=1))) if len(taken) else 0.0
-    return float(np.abs(mesh.corner_lon[used]).max()), float(lat.max()), float(-lat.min()), width
+    return float(lon.max()), float(-lon.min()), float(lat.max()), float(-lat.min()), width
 
 
 def check_coordinates(mesh: Mesh) -> None:
