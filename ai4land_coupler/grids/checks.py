@@ -130,7 +130,7 @@ def check_radians(mesh: Mesh, comm: Any = None) -> None:
     lon, quarter = max(east, west), np.pi / 2 + 1e-3
     # Longitudes may start anywhere, some columns may come twice, and a row at a pole may lack.
     around = 3.0 < lon < 4 * quarter or 5.0 < east + west < 5 * quarter
-    spans_globe = around and min(north, south) > 1.3 and max(north, south) > 1.5
+    spans_globe = around and min(north, south) > 1.3 and north + south > 2.9
     tiny = 0.0 < width < _SMALLEST_CELL and lon < 4 * quarter
     if max(north, south) < quarter and (spans_globe or tiny):
         raise GridError(
