@@ -52,7 +52,11 @@ GROSS = {"cropland": 0.04, "pasture": 0.05, "forest": 0.05, "grass_shrub": 0.05}
 RULES: dict[str, Any] = {
     "predictors": [PERSISTENCE, {"name": "phenology", "options": {"legend": LEGEND, "start": 0.0}}],
     "imports": {
-        "air_temperature": {"values": [272, 273, 276, 280, 285, 289, 291, 290, 286, 281, 276, 273], "units": "K"}
+        "air_temperature": {
+            "values": [272, 273, 276, 280, 285, 289, 291, 290, 286, 281, 276, 273],
+            "units": "K",
+            "missing": "fill",
+        }
     },
     "allocation": {"gross": GROSS, "temperature": 1.0},
     "exports": {"transitions": True, "profile": "cf"},
