@@ -232,7 +232,7 @@ class TestBuild:
         (tmp_path / "h.f90").write_text("use ai4land_mod\nprint *, a4l_abi()\nend\n")
         command = [fortran, str(c_interface / "src/ai4land_mod.f90"), "h.f90", *flags(c_interface).split(), "-o", "h"]
         subprocess.run(command, cwd=tmp_path, check=True)
-        assert subprocess.check_output("./h", cwd=tmp_path, text=True).split() == ["2"]
+        assert subprocess.check_output("./h", cwd=tmp_path, text=True).split() == ["3"]
         with pytest.raises(ConfigError, match="build --fc"):
             flags(c_interface, fortran=True)
 
