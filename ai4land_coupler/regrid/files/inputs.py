@@ -127,5 +127,7 @@ def _notes(given: GridInput, changes: tuple[str, ...], cells: int, taken: int, l
     if taken < cells:
         yield f"{given.side} {given.name}: {cells - taken} of {cells} cells are masked and take no part"
     if linked < taken:
-        what = "are used by no destination cell" if given.side == "source" else "get no value, because no source is there"
+        what = (
+            "are used by no destination cell" if given.side == "source" else "get no value, because no source is there"
+        )
         yield f"{given.side} {given.name}: {taken - linked} of {taken} cells that take part {what}"
