@@ -16,6 +16,7 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.same import describe, differences
+from ai4land_coupler.registry.offers import Kind
 from ai4land_coupler.store.contents import contents
 from ai4land_coupler.version import __version__
 
@@ -99,10 +100,10 @@ def _facts_of(setup: LandSetup) -> dict[str, Any]:
     }
     for entry in setup.predictors:
         facts[f"weights of predictor {entry.name!r}"] = entry.identity
-    used = {("predictor", choice.name) for choice in config.predictors}
+    used: set[tuple[Kind, str]] = {("predictor", choice.name) for choice in config.predictors}
     used |= {("adapter", choice.name) for choice in (config.initial, *config.forcing, *config.static)}
     for kind, name in sorted(used):
-        source = plugins.find(kind, name).source  # type: ignore[arg-type]
+        source = plugins.find(kind, name).source
         facts[f"plugin of {kind} {name!r}"] = f"{source.distribution} {source.version}"
     for name, path in setup.input_files().items():
         if path.is_file():  # names without folders, because a node can have its own copies

@@ -278,7 +278,7 @@ def test_exit_codes_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("raised", "told"),
     [
         (lambda: np.empty(2**50), ["the memory is not enough", "Unable to allocate 8.00 PiB", "fewer ranks"]),
-        (lambda: open("/nowhere/x"), ["cannot be read or written", "No such file", "where: /nowhere/x"]),  # noqa: PTH123, SIM115
+        (Path("/nowhere/x").open, ["cannot be read or written", "No such file", "where: /nowhere/x"]),
         (lambda: {}["absent"], ["an error inside ai4land", "KeyError: 'absent'", "please report it, with the file "]),
     ],
 )

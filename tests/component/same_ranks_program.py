@@ -10,6 +10,7 @@ import faulthandler
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,13 @@ for number, (key, value) in enumerate(leaves(base).items()):
     if comm.rank == stale:
         put(raw, key, other_value(key, value))
     if key != "title":
-        report("key", key, lambda raw=raw: component(raw))  # type: ignore[misc]
+        report("key", key, partial(component, raw))
 
 for key in ("forcing", "static", "predictors", "hosts"):  # one rank lacks the last of a list, or has one more
     raw = copy.deepcopy(whole)
     if comm.rank == stale:
         raw[key] = {} if key == "hosts" else [*raw[key], raw[key][0]] if key == "predictors" else raw[key][:-1]
-    report("key", key, lambda raw=raw: component(raw))  # type: ignore[misc]
+    report("key", key, partial(component, raw))
 
 path = folder / f"own_{comm.rank}.yaml"
 path.write_text(yaml.safe_dump(whole))
@@ -127,7 +128,7 @@ for text in (None, "time: [", "title: 1"):  # one rank cannot read its file
     broken.write_text(yaml.safe_dump(whole))
     if comm.rank == stale:
         broken.unlink() if text is None else broken.write_text(text)
-    report("unreadable", str(text), lambda: LandComponent(broken, comm))  # noqa: B023
+    report("unreadable", str(text), partial(LandComponent, broken, comm))
 
 if comm.rank == stale:
     same_ranks.__version__ = "0.0.0"
