@@ -5,19 +5,29 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import needs
 
+# Removed at the end of the tests.
+_FOLDERS = tempfile.TemporaryDirectory(prefix="ranks", ignore_cleanup_errors=True)
+
+
+def launch_settings() -> dict[str, str]:
+    """The variables of one launch: one thread a rank, root allowed (as containers run), and a folder for its files.
+
+    Open MPI names its files by process number, and does not start where a killed launcher of the
+    same number left its own.
+    """
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return root | {"OMP_NUM_THREADS": "1", "TMPDIR": tempfile.mkdtemp(dir=_FOLDERS.name)}
+
 
 def environment() -> dict[str, str]:
-    """One thread a rank, and the helpers of the tests on the path of the programs that ranks run.
-
-    Open MPI refuses root (as containers run) unless told that it is meant.
-    """
+    """The variables of one launch, with the helpers of the tests on the path of the programs that ranks run."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    settings = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
-    return os.environ | settings | {"PYTHONPATH": path}
+    return os.environ | launch_settings() | {"PYTHONPATH": path}
 
 
 def launcher() -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import needs
 import pytest
-from host_lines import AS_ROOT, HERE, Line, Mpi, packages_of
+from host_lines import HERE, Line, Mpi, packages_of
+from ranks import launch_settings
 
 from ai4land_coupler.capi.build import build, find_compiler, flags, shared_libpython
 from ai4land_coupler.errors import ConfigError
@@ -140,7 +141,7 @@ def run_host(small_python: str, tmp_path: Path) -> Callable[..., list[Line]]:
     """Run a host in ``tmp_path``; returns the calls that it printed. Fails if the host does not end with status 0."""
 
     def run_host(*command: str | Path, python: str | None = small_python, **variables: str) -> list[Line]:
-        environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"} | variables
+        environment = os.environ | launch_settings() | variables
         environment.pop("A4L_PYTHON", None)
         if python is not None:
             environment["A4L_PYTHON"] = python

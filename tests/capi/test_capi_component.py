@@ -15,7 +15,8 @@ from pathlib import Path
 import needs
 import numpy as np
 import pytest
-from host_lines import AS_ROOT, HERE, Line, Mpi
+from host_lines import HERE, Line, Mpi
+from ranks import launch_settings
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.capi.build import flags
@@ -169,7 +170,7 @@ class TestExample:
 
     def run_model(self, mpi: Mpi, model: Path, ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [mpi.launcher, "--oversubscribe", "-n", str(ranks), str(model), *arguments]
-        environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | launch_settings()
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
     @pytest.mark.parametrize("ranks", [1, 3])
@@ -201,7 +202,7 @@ def test_fortran_example(
     command = [fortran_mpi.compiler, "-O2", str(source), *flags(fortran_interface, fortran=True).split(), "-o", "model"]
     subprocess.run(command, check=True, cwd=tmp_path)
     launch = [fortran_mpi.launcher, "--oversubscribe", "-n", "3", tmp_path / "model"]
-    environment = os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | launch_settings()
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         words = [str(word) for word in (*launch, *arguments)]

@@ -17,8 +17,9 @@ import needs
 import numpy as np
 import pytest
 import yaml
-from host_lines import AS_ROOT, HERE, Mpi
+from host_lines import HERE, Mpi
 from numpy.typing import NDArray
+from ranks import launch_settings
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.config.sections import parse_config
@@ -80,7 +81,7 @@ class Host:
         command = [self.launcher, "--oversubscribe", "-n", ranks, self.program, config, grid, calendar, *dates, folder]
         done = subprocess.run(
             [str(word) for word in (*command, *restart)],
-            env=os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | launch_settings(),
             capture_output=True,
             text=True,
             timeout=300,

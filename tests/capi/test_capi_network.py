@@ -12,7 +12,8 @@ import needs
 import numpy as np
 import pytest
 import yaml
-from host_lines import AS_ROOT, HERE, Mpi
+from host_lines import HERE, Mpi
+from ranks import launch_settings
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.config.sections import parse_config
@@ -40,7 +41,7 @@ def test_c_host_and_simulation_agree_to_the_bit(
         launch = [mpi.launcher, "--oversubscribe", "-n", str(ranks), program, config, "host", "2015", "2018", folder]
         done = subprocess.run(
             [str(word) for word in launch],
-            env=os.environ | AS_ROOT | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | launch_settings(),
             capture_output=True,
             text=True,
             timeout=180,
