@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.allocation.cells import Cells, Noise
 from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
-from ai4land_coupler.allocation.placement import Cells, place_net_change
+from ai4land_coupler.allocation.placement import place_net_change
 from ai4land_coupler.allocation.swaps import swap_cells
 from ai4land_coupler.config.allocation import AllocationOptions
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend
@@ -18,8 +18,8 @@ from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.parallel.block_plan import Block, BlockPlan
 
-#: Streams of the keyed random numbers; class k of a noisy allocation draws from NOISE + k.
-SAMPLE, NOISE = 1, 100
+#: Stream of the keyed random numbers for the method ``sample``.
+SAMPLE = 1
 #: Rounding to whole cells ignores that cells shrink towards the poles; a second pass corrects the rest.
 PASSES = 3
 
@@ -136,13 +136,12 @@ class MapMaker:
         land = _Land(self, block, cover)
         if land.index.size == 0:
             return BlockResult(cover, memory, self._diagnostics(land, land.classes, memory, 0.0))
-        values = np.ascontiguousarray(logits.reshape(logits.shape[0], -1)[:, land.index])
-        unpaired = 0.0
+        values, unpaired = logits.reshape(logits.shape[0], -1), 0.0
         if self.options.method == "allocate":
             new, memory, unpaired = self._allocate(land, values, shares, memory, rng)
         else:
-            new = self._draw(land, values, rng)
-        changed = new != land.classes
+            new = self._draw(land, values.take(land.index, axis=1), rng)
+        changed = np.flatnonzero(new != land.classes)
         codes = cover.copy()
         codes.reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
         return BlockResult(codes, memory, self._diagnostics(land, new, memory, unpaired))
@@ -166,8 +165,7 @@ class MapMaker:
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
     ) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]], float]:
-        chance = _Chance(rng, land.ids, self.group_of_class)
-        cells = self._cells(land, chance.added(logits, self.options.temperature))
+        cells = self._cells(land, logits, rng, self.options.temperature)
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
         change = np.nan_to_num(shares.reshape(groups, -1).T - flat["base_share"])
@@ -190,7 +188,7 @@ class MapMaker:
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
         unpaired = np.zeros_like(amount)
         if amount.any():
-            cells = self._cells(land, chance.added(logits, self.options.gross_temperature))
+            cells = self._cells(land, logits, rng, self.options.gross_temperature)
             new, unpaired = swap_cells(cells, new, ~moved, amount)
         # less than a pair is carried to the next step; cells without a partner are dropped, or the carry would grow
         carry = np.maximum(wanted - amount, -leaving)
@@ -203,19 +201,20 @@ class MapMaker:
         }
         return new, kept, float(unpaired.sum())
 
-    def _cells(self, land: _Land, logits: NDArray[np.float32]) -> Cells:
-        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing)
+    def _cells(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng, temperature: float) -> Cells:
+        noise = Noise(rng, land.ids, temperature) if temperature > 0 else None
+        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing, land.index, noise)
 
     def _diagnostics(
         self, land: _Land, new: NDArray[np.int8], memory: Mapping[str, NDArray[np.float64]], unpaired: float
     ) -> dict[str, NDArray[np.float64]]:
         classes = len(self.legend.view)
-        transitions = land.classes.astype(np.int64) * classes + new
+        transitions = land.classes * np.int64(classes) + new
         unmet = memory["unmet"].reshape(len(self.crosswalk.groups), -1)
         return {
             "land_cells": np.array([float(land.index.size)]),
             "changed_cells": np.array([float((new != land.classes).sum())]),
-            "transition_area": np.bincount(transitions, weights=land.area, minlength=classes**2),
+            "transition_area": land.sum_by_row(transitions, classes**2),
             "unmet_area": np.abs(unmet).sum(axis=1),
             "unmet_change": unmet.sum(axis=1),
             "unpaired_cells": np.array([unpaired]),
@@ -223,50 +222,68 @@ class MapMaker:
 
 
 class _Land:
-    """The cells of a block that may change, flattened."""
+    """The cells of a block that may change, flattened, forcing cell by forcing cell; inside these row by row."""
 
     def __init__(self, maker: MapMaker, block: Block, cover: NDArray[np.uint8]) -> None:
-        plan, classes = maker.plan, maker.legend.to_view(cover)
-        core, forcing = block.core, block.forcing
-        group = np.where(classes >= 0, maker.group_of_class[classes], OUTSIDE)
-        self.index = np.flatnonzero(group.reshape(-1) >= 0)
-        self.classes = classes.reshape(-1)[self.index]
-        self.group = group.reshape(-1)[self.index].astype(np.int8)
-        rows = np.broadcast_to(np.arange(core.row0, core.row1)[:, None], core.shape).reshape(-1)[self.index]
-        cols = np.broadcast_to(np.arange(core.col0, core.col1)[None, :], core.shape).reshape(-1)[self.index]
-        self.forcing = (plan.forcing_row[rows] - forcing.row0) * forcing.shape[1] + (
-            plan.forcing_col[cols] - forcing.col0
+        plan, core, forcing = maker.plan, block.core, block.forcing
+        view = maker.legend.to_view(np.arange(256, dtype=np.uint8))
+        moving = np.where((view >= 0) & (maker.group_of_class[view] >= 0), view, np.int8(OUTSIDE))
+        row, col = (
+            (plan.forcing_row[core.row0 : core.row1] - forcing.row0),
+            (plan.forcing_col[core.col0 : core.col1] - forcing.col0),
         )
+        place, home_size = _by_home(row, col, forcing.shape)
+        classes = moving[cover.reshape(-1)[place]]
+        land = np.flatnonzero(classes >= 0)
+        self.index, self.classes = place[land], classes[land]
+        self.group = maker.group_of_class[self.classes]
         self.n_forcing = forcing.size
-        self.area = plan.fine.row_area[rows]
-        self.ids = rows * plan.fine.nlon + cols
+        ends = np.searchsorted(land, np.cumsum(home_size))
+        self.count = np.diff(ends, prepend=0)
+        self.forcing = np.repeat(np.arange(self.n_forcing), self.count)
+        row = self.index // core.shape[1]
+        self.shape = core.shape
+        self.row_area = plan.fine.row_area[core.row0 : core.row1]
+        self.area = self.row_area[row]
+        self.ids = (row + core.row0) * plan.fine.nlon + (self.index - row * core.shape[1] + core.col0)
 
     @property
     def mean_cell_area(self) -> NDArray[np.float64]:
         """Mean area of the cells of each forcing cell (m2); 1 where it holds none."""
-        count = np.bincount(self.forcing, minlength=self.n_forcing)
         area = np.bincount(self.forcing, weights=self.area, minlength=self.n_forcing)
-        return np.asarray(np.where(count > 0, area / np.maximum(count, 1), 1.0))
+        return np.asarray(np.where(self.count > 0, area / np.maximum(self.count, 1), 1.0))
+
+    def sum_by_row(self, key: NDArray[np.int64], keys: int) -> NDArray[np.float64]:
+        """Area of the cells of each key (m2), summed row by row of the block, as rounding depends on the order."""
+        every = np.full(self.shape, keys)
+        every.reshape(-1)[self.index] = key
+        area = np.broadcast_to(self.row_area[:, None], self.shape)
+        return np.asarray(np.bincount(every.reshape(-1), weights=area.reshape(-1), minlength=keys)[:keys], np.float64)
 
 
-class _Chance:
-    """Gumbel noise by class and cell, drawn once it is needed: the largest of z + noise is a draw from softmax(z)."""
+def _by_home(
+    row: NDArray[np.int64], col: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of a block in the order of its forcing cells, and the number of places of each.
 
-    def __init__(self, rng: KeyedRng, ids: NDArray[np.int64], group_of_class: NDArray[np.int8]) -> None:
-        self._rng, self._ids, self._groups = rng, ids, group_of_class
-
-    @cached_property
-    def _noise(self) -> NDArray[np.float32]:
-        """(class, n); 0 for classes that nothing enters."""
-        noise = np.zeros((self._groups.size, self._ids.size), np.float32)
-        for k in np.flatnonzero(self._groups >= 0):
-            uniform = self._rng.at(stream=NOISE + int(k)).uniform(self._ids)
-            noise[k] = -np.log(-np.log(uniform + 2.0**-54))
-        return noise
-
-    def added(self, logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-        """Logits with noise of this temperature added."""
-        return logits + np.float32(temperature) * self._noise if temperature > 0 else logits
+    Parameters
+    ----------
+    row, col:
+        Row and column of the forcing grid of each row and column of the block.
+    shape:
+        Rows and columns of the forcing grid.
+    """
+    rows, cols = (np.argsort(of, kind="stable") for of in (row, col))
+    heights, widths = np.bincount(row, minlength=shape[0]), np.bincount(col, minlength=shape[1])
+    # places of the cells of a band of rows, forcing cell by forcing cell; they are the same in bands of one height
+    within = {}
+    for height in set(heights.tolist()):
+        band = np.arange(height * col.size).reshape(height, col.size)
+        within[height] = np.concatenate([part.ravel() for part in np.split(band, np.cumsum(widths)[:-1], axis=1)])
+    place = (rows[:, None] * col.size + cols).reshape(-1)
+    first = np.cumsum(heights) - heights
+    parts = [place[start * col.size :][within[height]] for start, height in zip(first, heights.tolist(), strict=True)]
+    return np.concatenate(parts), np.outer(heights, widths).reshape(-1)
 
 
 def _class_index(legend: Legend, name: str, where: str) -> int:
