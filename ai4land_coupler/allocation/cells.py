@@ -12,8 +12,8 @@ from ai4land_coupler.core.rng import KeyedRng
 
 #: Class k of a noisy allocation draws from the stream NOISE + k of the keyed random numbers.
 NOISE = 100
-#: Cells whose logits are read together: their arrays then stay in the processor's cache.
-STRIP = 5120
+#: Cells whose logits are read together. Fewer need less memory, but then threads wait for each other's interpreter.
+STRIP = 20480
 
 
 @dataclass(frozen=True)

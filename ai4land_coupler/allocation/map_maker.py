@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.allocation.cells import Cells, Noise
 from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
+from ai4land_coupler.allocation.land_cells import LandCells, LandSums, parts_of
 from ai4land_coupler.allocation.placement import place_net_change
 from ai4land_coupler.allocation.swaps import swap_cells
 from ai4land_coupler.config.allocation import AllocationOptions
@@ -62,6 +63,9 @@ class MapMaker:
         self.plan, self.legend, self.crosswalk, self.options = plan, legend, crosswalk, options
         # a fixed class has no group, whatever a crosswalk says: nothing may enter or leave it
         self.group_of_class = np.where(legend.fixed, np.int8(OUTSIDE), crosswalk.group_of_class(legend))
+        view = legend.to_view(np.arange(256, dtype=np.uint8))
+        #: Class of the view of each native code, ``OUTSIDE`` if cells of this code never change.
+        self._class_of_code = np.where((view >= 0) & (self.group_of_class[view] >= 0), view, np.int8(OUTSIDE))
         given = options.gross if isinstance(options.gross, dict) else (rates if options.gross == "rates" else None)
         self.rates = np.zeros(len(legend.view))
         for name, rate in (given or {}).items():
@@ -104,10 +108,13 @@ class MapMaker:
         (m2), all zero at the start.
         """
         shape = shares.shape
-        land = _Land(self, block, cover)
-        area = sum_by_cell(land.forcing, land.group, land.area, land.n_forcing, shape[0])
+        base_area = np.zeros(shape)
+        for part, fine, coarse in parts_of(self.plan, block):
+            land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
+            area = sum_by_cell(land.forcing, land.group, land.area, land.n_forcing, shape[0])
+            base_area[:, coarse] = area.T.reshape(shape[0], *part.forcing.shape)
         return {
-            "base_area": area.T.reshape(shape).copy(),
+            "base_area": base_area,
             "base_share": shares.copy(),
             "gross_carry": np.zeros(shape[1:]),
             "unmet": np.zeros(shape),
@@ -133,20 +140,27 @@ class MapMaker:
         shares:
             Shares of land by group of the scenario in the new year; a forcing cell with NaN has no net change.
         """
-        land = _Land(self, block, cover)
-        if land.index.size == 0:
-            return BlockResult(cover, memory, self._diagnostics(land, land.classes, memory, 0.0))
-        values, unpaired = logits.reshape(logits.shape[0], -1), 0.0
-        if self.options.method == "allocate":
-            new, memory, unpaired = self._allocate(land, values, shares, memory, rng)
-        else:
-            new = self._draw(land, values.take(land.index, axis=1), rng)
-        changed = np.flatnonzero(new != land.classes)
-        codes = cover.copy()
-        codes.reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
-        return BlockResult(codes, memory, self._diagnostics(land, new, memory, unpaired))
+        allocate = self.options.method == "allocate"
+        codes, kept, sums = cover.copy(), dict(memory), LandSums(len(self.legend.view))
+        if allocate:
+            kept |= {name: np.zeros_like(memory[name]) for name in ("gross_carry", "unmet")}
+        for part, fine, coarse in parts_of(self.plan, block):
+            land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
+            if land.index.size == 0:
+                continue
+            values, unpaired = logits[:, fine].reshape(logits.shape[0], -1), 0.0
+            if allocate:
+                its = {name: array[..., coarse, :] for name, array in memory.items()}
+                new, carry, unmet, unpaired = self._allocate(land, values, shares[:, coarse], its, rng)
+                kept["gross_carry"][coarse], kept["unmet"][:, coarse] = carry, unmet
+            else:
+                new = self._draw(land, values.take(land.index, axis=1), rng)
+            changed = np.flatnonzero(new != land.classes)
+            codes[fine].reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
+            sums.add(land, new, changed.size, unpaired)
+        return BlockResult(codes, kept, self._diagnostics(sums, kept))
 
-    def _draw(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
+    def _draw(self, land: LandCells, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
         """The most likely allowed class of each cell, or a class drawn with its probability."""
         open_to = self.allowed[land.classes].T & (self.group_of_class >= 0)[:, None]
         logits = np.where(open_to, logits, np.float32(-np.inf))
@@ -159,12 +173,13 @@ class MapMaker:
 
     def _allocate(
         self,
-        land: _Land,
+        land: LandCells,
         logits: NDArray[np.float32],
         shares: NDArray[np.float64],
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
-    ) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]], float]:
+    ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64], float]:
+        """The new classes, the gross change that is carried (cells), the unmet area (m2), and the unpaired cells."""
         cells = self._cells(land, logits, rng, self.options.temperature)
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
@@ -192,98 +207,23 @@ class MapMaker:
             new, unpaired = swap_cells(cells, new, ~moved, amount)
         # less than a pair is carried to the next step; cells without a partner are dropped, or the carry would grow
         carry = np.maximum(wanted - amount, -leaving)
-        shape = shares.shape
-        kept = {
-            "base_area": memory["base_area"],
-            "base_share": memory["base_share"],
-            "gross_carry": carry.reshape(shape[1:]),
-            "unmet": (unmet * cell_area[:, None]).T.reshape(shape).copy(),
-        }
-        return new, kept, float(unpaired.sum())
+        missing = (unmet * cell_area[:, None]).T
+        return new, carry.reshape(shares.shape[1:]), missing.reshape(shares.shape), float(unpaired.sum())
 
-    def _cells(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng, temperature: float) -> Cells:
+    def _cells(self, land: LandCells, logits: NDArray[np.float32], rng: KeyedRng, temperature: float) -> Cells:
         noise = Noise(rng, land.ids, temperature) if temperature > 0 else None
         return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing, land.index, noise)
 
-    def _diagnostics(
-        self, land: _Land, new: NDArray[np.int8], memory: Mapping[str, NDArray[np.float64]], unpaired: float
-    ) -> dict[str, NDArray[np.float64]]:
-        classes = len(self.legend.view)
-        transitions = land.classes * np.int64(classes) + new
+    def _diagnostics(self, sums: LandSums, memory: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         unmet = memory["unmet"].reshape(len(self.crosswalk.groups), -1)
         return {
-            "land_cells": np.array([float(land.index.size)]),
-            "changed_cells": np.array([float((new != land.classes).sum())]),
-            "transition_area": land.sum_by_row(transitions, classes**2),
+            "land_cells": np.array([float(sums.land)]),
+            "changed_cells": np.array([float(sums.changed)]),
+            "transition_area": sums.transition_area,
             "unmet_area": np.abs(unmet).sum(axis=1),
             "unmet_change": unmet.sum(axis=1),
-            "unpaired_cells": np.array([unpaired]),
+            "unpaired_cells": np.array([sums.unpaired]),
         }
-
-
-class _Land:
-    """The cells of a block that may change, flattened, forcing cell by forcing cell; inside these row by row."""
-
-    def __init__(self, maker: MapMaker, block: Block, cover: NDArray[np.uint8]) -> None:
-        plan, core, forcing = maker.plan, block.core, block.forcing
-        view = maker.legend.to_view(np.arange(256, dtype=np.uint8))
-        moving = np.where((view >= 0) & (maker.group_of_class[view] >= 0), view, np.int8(OUTSIDE))
-        row, col = (
-            (plan.forcing_row[core.row0 : core.row1] - forcing.row0),
-            (plan.forcing_col[core.col0 : core.col1] - forcing.col0),
-        )
-        place, home_size = _by_home(row, col, forcing.shape)
-        classes = moving[cover.reshape(-1)[place]]
-        land = np.flatnonzero(classes >= 0)
-        self.index, self.classes = place[land], classes[land]
-        self.group = maker.group_of_class[self.classes]
-        self.n_forcing = forcing.size
-        ends = np.searchsorted(land, np.cumsum(home_size))
-        self.count = np.diff(ends, prepend=0)
-        self.forcing = np.repeat(np.arange(self.n_forcing), self.count)
-        row = self.index // core.shape[1]
-        self.shape = core.shape
-        self.row_area = plan.fine.row_area[core.row0 : core.row1]
-        self.area = self.row_area[row]
-        self.ids = (row + core.row0) * plan.fine.nlon + (self.index - row * core.shape[1] + core.col0)
-
-    @property
-    def mean_cell_area(self) -> NDArray[np.float64]:
-        """Mean area of the cells of each forcing cell (m2); 1 where it holds none."""
-        area = np.bincount(self.forcing, weights=self.area, minlength=self.n_forcing)
-        return np.asarray(np.where(self.count > 0, area / np.maximum(self.count, 1), 1.0))
-
-    def sum_by_row(self, key: NDArray[np.int64], keys: int) -> NDArray[np.float64]:
-        """Area of the cells of each key (m2), summed row by row of the block, as rounding depends on the order."""
-        every = np.full(self.shape, keys)
-        every.reshape(-1)[self.index] = key
-        area = np.broadcast_to(self.row_area[:, None], self.shape)
-        return np.asarray(np.bincount(every.reshape(-1), weights=area.reshape(-1), minlength=keys)[:keys], np.float64)
-
-
-def _by_home(
-    row: NDArray[np.int64], col: NDArray[np.int64], shape: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of a block in the order of its forcing cells, and the number of places of each.
-
-    Parameters
-    ----------
-    row, col:
-        Row and column of the forcing grid of each row and column of the block.
-    shape:
-        Rows and columns of the forcing grid.
-    """
-    rows, cols = (np.argsort(of, kind="stable") for of in (row, col))
-    heights, widths = np.bincount(row, minlength=shape[0]), np.bincount(col, minlength=shape[1])
-    # places of the cells of a band of rows, forcing cell by forcing cell; they are the same in bands of one height
-    within = {}
-    for height in set(heights.tolist()):
-        band = np.arange(height * col.size).reshape(height, col.size)
-        within[height] = np.concatenate([part.ravel() for part in np.split(band, np.cumsum(widths)[:-1], axis=1)])
-    place = (rows[:, None] * col.size + cols).reshape(-1)
-    first = np.cumsum(heights) - heights
-    parts = [place[start * col.size :][within[height]] for start, height in zip(first, heights.tolist(), strict=True)]
-    return np.concatenate(parts), np.outer(heights, widths).reshape(-1)
 
 
 def _class_index(legend: Legend, name: str, where: str) -> int:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from properties import examples
 from test_map_maker import FINE, LEGEND, random_logits, random_shares, world
 
+from ai4land_coupler.allocation import land_cells
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.rng import KeyedRng
 
@@ -45,10 +46,11 @@ def whole(rng: np.random.Generator, cover: np.ndarray) -> np.ndarray:
     forbidden=st.sampled_from([(), FORBIDDEN]),
     gross=st.sampled_from(["rates", "none", {"forest": 1.0, "urban": 0.5, "cropland": 0.4}]),
     missing=st.sampled_from([0.0, 0.3]),
+    part=st.sampled_from([1, 300, 2**18]),
 )
 def test_a_step_follows_the_rules_as_loops_do(
     logits_of: Any, seed: int, grid: LatLonGrid, temperatures: tuple[float, float], forbidden: Any, gross: Any,
-    missing: float,
+    missing: float, part: int,
 ) -> None:  # fmt: skip
     now = world(
         seed, grid, missing, temperature=temperatures[0], gross_temperature=temperatures[1], forbidden=forbidden,
@@ -61,7 +63,9 @@ def test_a_step_follows_the_rules_as_loops_do(
         shares = random_shares(rng, now.plan.forcing.shape, missing)
         shares = shares if year == 2002 else 0.95 * now.memory["base_share"] + 0.05 * shares
         keyed = KeyedRng(3, member=1, year=year)
-        result = now.step(logits, shares, keyed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(land_cells, "PART", part)  # cells: one forcing row, some, the whole block at once
+            result = now.step(logits, shares, keyed)
         problem = {
             "block": now.plan.blocks[0], "cover": now.cover, "logits": logits, "shares": shares,
             "memory": now.memory, "rng": keyed,
