@@ -558,4 +558,5 @@ class LandComponent:
             setup.map_maker,
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
+            self.config.parallel.threads,
         )
