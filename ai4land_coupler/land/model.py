@@ -17,25 +17,23 @@ from numpy.typing import NDArray
 from ai4land_coupler.allocation import BlockResult, MapMaker
 from ai4land_coupler.api import LOGITS
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.core.fields import Batch, FieldSpec, Tile
+from ai4land_coupler.core.fields import FieldSpec, Tile
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import Blocks, LandState
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.assemble import TileInputs, assemble
+from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
+from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling
 from ai4land_coupler.land.stream import run_stream
-from ai4land_coupler.land.tiling import predict_tile
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
 
-#: The outputs of a tile over its core, by name.
-Outputs = dict[str, NDArray[np.float32]]
 #: Gives a window of a field on the land grid.
 LandField = Callable[[Box], NDArray[Any]]
 T = TypeVar("T")
@@ -74,6 +72,7 @@ class LandModel:
     map_maker: MapMaker
     static: StaticReader
     rng: KeyedRng
+    tiling: Tiling = field(default_factory=ExactTiling)
     threads: int = 1
     timers: Timers = field(default_factory=Timers)
 
@@ -86,7 +85,7 @@ class LandModel:
     def _tiles(self) -> dict[str, list[Tile]]:
         blocks = [self.plan.blocks[i] for i in self.land_blocks]
         return {
-            entry.name: [self.plan.tile(block, entry.spec.halo, entry.spec.align) for block in blocks]
+            entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
         }
 
@@ -160,8 +159,8 @@ class LandModel:
         windows = self._inputs(entry, state, new) | self._memories(entry, new)
 
         def allocate(tile: Tile, outputs: Outputs) -> tuple[Tile, Outputs, BlockResult | None]:
-            logits = outputs.pop(LOGITS, None)
-            return tile, outputs, None if logits is None else self._allocate(tile, logits, state, new, forcing)
+            made = self._allocate(tile, outputs[LOGITS], state, new, forcing) if LOGITS in outputs else None
+            return tile, {name: values for name, values in outputs.items() if name != LOGITS}, made
 
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
         with self.comm.guard():
@@ -228,7 +227,6 @@ class LandModel:
     ) -> list[T]:
         """Predict the tiles of this rank one by one. Returns what ``finish`` made of the tiles and their outputs."""
         own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
-        rng = self.rng.at(year=time[0])
         land = {field.name: field for field in entry.spec.inputs if field.source == "static"}
         inputs = TileInputs(
             self.plan.fine,
@@ -239,13 +237,15 @@ class LandModel:
             coarse,
         )
 
-        def read(tile: Tile) -> Batch:
-            with self.timers.in_thread("assemble windows"):
-                return assemble(entry.spec, [tile], inputs, time)
+        work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
 
-        def predict(batch: Batch) -> Outputs:
+        def read(tile: Tile) -> Any:
+            with self.timers.in_thread("assemble windows"):
+                return work.read(tile)
+
+        def predict(window: Any) -> Outputs:
             with self.timers(f"predict {entry.name}"):
-                return predict_tile(entry.name, entry.predictor, batch, rng)
+                return work.predict(window)
 
         return run_stream(own, read, predict, finish, self.threads, self.timers)
 
