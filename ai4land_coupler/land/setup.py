@@ -42,7 +42,7 @@ class LandSetup:
     workers:
         The ranks that own blocks and predict.
     owner:
-        Rank of each block.
+        Rank of each block. :func:`make_setup` deals the blocks by cells; ``deal_blocks`` deals them by their work.
     predictors, clock, map_maker, plugins:
         As defined in the configuration.
     regrid_backend:
