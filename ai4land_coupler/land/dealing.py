@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, Communicator
 
 #: Reads the native codes of blocks, one block after the other.
@@ -35,10 +36,10 @@ def deal_blocks(setup: LandSetup, read: ReadCover, comm: Communicator) -> LandSe
 
 def block_costs(setup: LandSetup, land: NDArray[np.int64]) -> NDArray[np.float64]:
     """The cost of each block of the plan, from its number of land cells."""
-    specs = [entry.spec for entry in setup.predictors]
+    tiling = make_tiling(setup.config.parallel.tiling)
     cost = np.array([EMPTY * block.core.size for block in setup.plan.blocks])
     for block in setup.plan.blocks:
         if land[block.id]:
-            windows = [setup.plan.tile(block, spec.halo, spec.align).window.size for spec in specs]
-            cost[block.id] = sum(windows) + land[block.id]
+            windows = (tiling.tile(setup.plan, block, entry.spec).window for entry in setup.predictors)
+            cost[block.id] = sum(window.size for window in windows) + land[block.id]
     return cost
