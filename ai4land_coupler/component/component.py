@@ -561,4 +561,5 @@ class LandComponent:
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
             make_tiling(self.config.parallel.tiling),
+            self.config.parallel.threads,
         )
