@@ -308,6 +308,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()) -> Config:
     """Check a configuration that is already a mapping; see :func:`load_config`."""
+    if isinstance(raw, dict) and "parts" in raw:
+        raise ConfigError(
+            "a run made of parts is not one run",
+            expected="a configuration without the section parts",
+            found=f"parts: {', '.join(map(str, raw['parts'] or ()))}",
+            where=where,
+            remedy="`ai4land run` runs all parts; other commands take --part NAME, and a host in Python "
+            "ai4land_coupler.config.parts.load_run(FILE).part(NAME)",
+        )
     config = checked(Config, raw, where, overrides)
     config._base = base
     return config
@@ -379,8 +388,3 @@ def override(raw: dict[str, Any], setting: str) -> None:
         place[keys[-1]] = value
     else:
         raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
-
-
-def json_schema() -> str:
-    """The JSON Schema of the configuration; ``schemas/config.schema.json`` holds it."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
