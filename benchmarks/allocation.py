@@ -1,6 +1,6 @@
 """Speed of the allocation: cells per second of ``MapMaker.step``, on one thread and on two, and time of its phases.
 
-    python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0] [--gross-temperature 0.5]
+    python benchmarks/allocation.py [--size 400] [--repeat 7] [--temperature 0] [--gross-temperature 0.5]
 
 For comparison, the same run measures the minimum work of an allocation in plain numpy: the most probable class of each
 cell, and the count of classes in each forcing cell. With two threads, each thread makes the map of its own block.
@@ -8,8 +8,6 @@ cell, and the count of classes in each forcing cell. With two threads, each thre
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from runner import Pairs, Report, arguments, at_least, seconds
 
 from ai4land_coupler.allocation import MapMaker, map_maker
 from ai4land_coupler.allocation.cells import Noise
@@ -40,7 +39,7 @@ PHASES = {
 
 
 @contextmanager
-def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
+def timed_phases(found: dict[str, float]) -> Iterator[None]:
     """Sum the time of each phase of a step, without the phases that it calls."""
     inner = [0.0]
     originals = {phase: getattr(owner, name) for phase, (owner, name) in PHASES.items()}
@@ -53,7 +52,7 @@ def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
                 return function(*args)
             finally:
                 spent = time.perf_counter() - start
-                seconds[phase] = seconds.get(phase, 0.0) + spent - inner.pop()
+                found[phase] = found.get(phase, 0.0) + spent - inner.pop()
                 inner[-1] += spent
 
         return call
@@ -103,16 +102,6 @@ def plain(maker: MapMaker, step: Mapping[str, Any]) -> np.ndarray:
     return np.bincount((home * classes + best).ravel(), minlength=plan.forcing.size * classes)
 
 
-def best(repeat: int, function: Callable[[], Any]) -> float:
-    """Shortest time of several calls (s)."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def peak_memory(function: Callable[[], Any]) -> int:
     """Highest memory of one call, above the memory before it (bytes)."""
     tracemalloc.start()
@@ -124,43 +113,45 @@ def peak_memory(function: Callable[[], Any]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=7)
     for name in ("temperature", "gross_temperature"):
         default = AllocationOptions.model_fields[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=default)
     options = parser.parse_args()
+    report = Report(f"allocation.py --size {options.size}", options, threads=2)
 
-    maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
+    chosen = {name: getattr(options, name) for name in ("temperature", "gross_temperature")}
+    (maker, step), (other, its) = (problem(options.size, **chosen) for _ in range(2))
     result = maker.step(**step)
     totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
-    whole = best(options.repeat, lambda: maker.step(**step))
-    with ThreadPoolExecutor(2) as threads:
-        two = best(options.repeat, lambda: list(threads.map(lambda _: maker.step(**step), range(2))))
-    least = best(options.repeat, lambda: plain(maker, step))
-    peak = peak_memory(lambda: maker.step(**step))
-    phases: dict[str, float] = {}
-    with timed_phases(phases):
-        start = time.perf_counter()
-        maker.step(**step)
-        phases["rest"] = time.perf_counter() - start - sum(phases.values())
-
-    cells, forcing = options.size**2, step["block"].forcing.size
-    print(f"{options.size} x {options.size} cells, {forcing} forcing cells,", end=" ")
-    print(f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}")
-    print(
+    report.note(
+        f"{options.size} x {options.size} cells, {step['block'].forcing.size} forcing cells, "
+        f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}, "
         f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
     )
-    for name, blocks, seconds in (("one thread", 1, whole), ("two threads, two blocks", 2, two)):
-        print(f"{name:<24} {seconds * 1e3:8.1f} ms {blocks * cells / seconds / 1e6:8.2f} M cells/s", end="")
-        print(f" {blocks * forcing / seconds:8.0f} forcing cells/s")
-    print(f"two threads do {2 * whole / two:.2f} times the work of one")
-    print(f"{'argmax and bincount':<24} {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s", end="")
-    print(f"   ratio {whole / least:.1f}")
-    print(f"peak memory of a step: {peak / 2**20:.0f} MiB, {peak / cells:.0f} bytes a cell")
-    print("share of the step: " + ", ".join(f"{k} {v / sum(phases.values()):.0%}" for k, v in phases.items()))
-    print(f"numpy {np.__version__}, {os.cpu_count()} processors")
+    one, two, least = [], [], []
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(options.repeat):
+            one.append(seconds(lambda: maker.step(**step)))
+            work = [(maker, step), (other, its)]
+            two.append(seconds(lambda work=work: list(threads.map(lambda of: of[0].step(**of[1]), work))))
+            least.append(seconds(lambda: plain(maker, step)))
+    million = options.size**2 / 1e6
+    report.values("one thread, one block", [million / s for s in one], "M cells/s")
+    report.values("two threads, two blocks", [2 * million / s for s in two], "M cells/s", goal=at_least(4))
+    report.ratio("work of two threads / of one", Pairs([s / 2 for s in two], one), names=("two", "one"), speed=True)
+    report.ratio("step / argmax and bincount", Pairs(one, least), names=("step", "argmax and bincount"))
+    peak = peak_memory(lambda: maker.step(**step))
+    report.value("peak memory of a step", peak / 2**20, "MiB")
+    phases: dict[str, float] = {}
+    with timed_phases(phases):
+        whole = seconds(lambda: maker.step(**step))
+    phases["rest"] = whole - sum(phases.values())
+    for name, spent in phases.items():
+        report.value(f"share of {name}", spent / whole)
+    report.end()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from runner import HEADS, Row, row_lines, table_line
 HERE = Path(__file__).parent
 SHORT = (
     "aggregate.py",
+    "allocation.py",
+    "allocation.py --size 1000",
     "step.py --small",
     "no_network.py --small",
     "weights.py",
