@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from ai4land_coupler.cli.options import config_argument, set_option
-from ai4land_coupler.cli.terminal import duration, out, progress_bar, rank, world
+from ai4land_coupler.cli.terminal import duration, out, progress_bar, rank, sheet_table, world
 
 
 @click.command(short_help="Run a simulation.")
@@ -47,6 +47,8 @@ def run(config: Path, overrides: tuple[str, ...], restart: bool, restart_from: P
     for phase, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):
         phases.add_row(phase, duration(seconds))
     out.print(phases)
+    if summary.performance:
+        out.print(sheet_table(summary.performance))
     if summary.changed_share:
         mean = sum(summary.changed_share.values()) / len(summary.changed_share)
         unmet = list(summary.unmet_area.values())[-1] / 1e6
