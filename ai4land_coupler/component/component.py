@@ -49,6 +49,7 @@ from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
 from ai4land_coupler.land.model import LandModel
 from ai4land_coupler.land.predictors import order_predictors
 from ai4land_coupler.land.setup import LandSetup, make_setup
+from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.calls import Call, CallCheck
@@ -558,4 +559,5 @@ class LandComponent:
             setup.map_maker,
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
+            make_tiling(self.config.parallel.tiling),
         )

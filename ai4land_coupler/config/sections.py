@@ -22,7 +22,10 @@ from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 #: Settings that were added after restarts had stored :attr:`Config.digest`: section, key, default.
-_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (("forcing", "beyond", "stop"),)
+_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (
+    ("forcing", "beyond", "stop"),
+    ("parallel", "tiling", {"method": "exact", "window": 512, "overlap": 0.5, "sigma": 0.125}),
+)
 
 
 class Section(BaseModel):
@@ -174,12 +177,36 @@ class RestartSection(Section):
     keep: int = Field(2, ge=0, description="number of restarts to keep; 0 keeps all")
 
 
+class TilingSection(Section):
+    """The windows that predictors see."""
+
+    method: Literal["exact", "gaussian"] = Field(
+        "exact",
+        description="exact: one window for each block, with the predictor's halo; gaussian: overlapping windows of one "
+        "size, blended with Gaussian weights. It changes the results",
+    )
+    window: int = Field(512, ge=2, description="gaussian: land cells along each side of a window")
+    overlap: float = Field(0.5, ge=0, lt=1, description="gaussian: share of a window that the next one overlaps")
+    sigma: float = Field(0.125, gt=0, description="gaussian: standard deviation of the weights, share of a window")
+
+    @model_validator(mode="after")
+    def _only_gaussian(self) -> TilingSection:
+        changed = [
+            key for key in ("window", "overlap", "sigma") if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.method == "exact" and changed:
+            keys = " and ".join(f"parallel.tiling.{key}" for key in changed)
+            raise ValueError(f"the method exact does not use {keys}: set `method: gaussian`, or leave this out")
+        return self
+
+
 class ParallelSection(Section):
     block: int = Field(16, ge=1, description="forcing cells along each side of a block; it changes the results")
     workers: Literal["all"] | int = Field("all", description="number of ranks that predict")
     threads: int = Field(
         1, ge=1, description="torch threads of each rank in a run without a host; it changes the results"
     )
+    tiling: TilingSection = TilingSection()
 
 
 class PerformanceSection(Section):

@@ -26,7 +26,7 @@ from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
-from ai4land_coupler.land.tiling import predict_tiles
+from ai4land_coupler.land.sliding import ExactTiling, Tiling
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, exchange_windows
 
@@ -65,6 +65,7 @@ class LandModel:
     map_maker: MapMaker
     static: StaticReader
     rng: KeyedRng
+    tiling: Tiling = field(default_factory=ExactTiling)
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -76,7 +77,7 @@ class LandModel:
     def _tiles(self) -> dict[str, list[Tile]]:
         blocks = [self.plan.blocks[i] for i in self.land_blocks]
         return {
-            entry.name: [self.plan.tile(block, entry.spec.halo, entry.spec.align) for block in blocks]
+            entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
         }
 
@@ -205,7 +206,7 @@ class LandModel:
     def _predict(self, entry: NamedPredictor, inputs: TileInputs, time: tuple[int, int]) -> Any:
         """Predict the tiles of this rank one by one, and measure the time."""
         own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
-        stream = predict_tiles(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
+        stream = self.tiling.predict(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
         while True:
             with self.timers(f"predict {entry.name}"):
                 item = next(stream, None)

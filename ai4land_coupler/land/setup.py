@@ -20,6 +20,7 @@ from ai4land_coupler.inputs.catalogue import Catalogue, make_catalogue
 from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 from ai4land_coupler.inputs.readers import domain_forcing_grid
 from ai4land_coupler.land.predictors import NamedPredictor
+from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, BlockPlan
 from ai4land_coupler.registry.loading import Plugins, load_plugins
 from ai4land_coupler.regrid.auto import resolve
@@ -124,6 +125,8 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
     plan = BlockPlan(grid, _forcing_grid(config, grid, forcing), config.parallel.block)
     workers = _worker_ranks(config, size)
     predictors = _predictors(config, plugins, legend)
+    for entry in predictors:
+        make_tiling(config.parallel.tiling).check(grid, entry.spec)
     rates = next((entry.predictor.gross.rates() for entry in predictors if entry.predictor.gross is not None), None)
     setup = LandSetup(
         config=config,
