@@ -57,7 +57,9 @@ class Predictor(ABC):
     """Predicts one step for one batch of windows. Base class of all predictors.
 
     The component calls ``predict`` from one thread, any number of times, with the tiles in any order. The prediction
-    for a core must depend on its window, the time and the keyed random numbers only.
+    for a core must depend on its window, the time and the keyed random numbers only. Meanwhile other threads read
+    static fields and allocate. So a predictor that reads netCDF files does it in ``load``: that library allows one
+    thread only.
 
     Attributes
     ----------

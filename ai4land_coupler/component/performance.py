@@ -33,6 +33,9 @@ NAME = f"{YEAR}/performance.json"
 #: Use of each phase of the timers; phases ``predict ...`` belong to ``network``.
 USES = {
     "allocate": "allocation",
+    "wait for allocation": "allocation",
+    "wait for inputs": "reading",
+    "assemble windows": "reading",
     "read forcing": "reading",
     "read static": "reading",
     "exchange": "coupling",

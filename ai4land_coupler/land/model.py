@@ -33,6 +33,8 @@ from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
+#: Cells of windows that are read and allocated in the calling thread. Python's lock makes threads slower for them.
+SMALL_WINDOW = 1 << 17
 
 #: Gives a window of a field on the land grid.
 LandField = Callable[[Box], NDArray[Any]]
@@ -214,8 +216,7 @@ class LandModel:
         memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
         shares = memory["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
-        with self.timers.in_thread("allocate"):
-            return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
+        return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
 
     def _predict(
         self,
@@ -239,15 +240,23 @@ class LandModel:
 
         work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
 
+        mean = sum(tile.window.size for tile in own) / max(len(own), 1)
+        threads = self.threads if len(own) > 1 and mean >= SMALL_WINDOW else 0
+        measure = self.timers.in_thread if threads else self.timers
+
         def read(tile: Tile) -> Any:
-            with self.timers.in_thread("assemble windows"):
+            with measure("assemble windows"):
                 return work.read(tile)
 
         def predict(window: Any) -> Outputs:
             with self.timers(f"predict {entry.name}"):
                 return work.predict(window)
 
-        return run_stream(own, read, predict, finish, self.threads, self.timers)
+        def finish_tile(tile: Tile, outputs: Outputs) -> T:
+            with measure("allocate"):
+                return finish(tile, outputs)
+
+        return run_stream(own, read, predict, finish_tile, threads, self.timers)
 
     def _inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> dict[tuple[str, int], LandField]:
         """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective."""

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -530,6 +531,38 @@ def test_static_fields_are_the_same_in_every_window(size: float, row: int, col: 
     wrapped = np.arange(col, col + cols) % grid.nlon
     np.testing.assert_array_equal(found[inside], whole[np.arange(row, row + rows)[inside]][:, wrapped])
     assert np.isnan(found[~inside]).all()
+
+
+def test_the_cache_of_static_fields_is_bounded_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it stays for the run, half holds the newest pieces; threads may share it."""
+    monkeypatch.setattr("ai4land_coupler.inputs.readers.STATIC_PIECE", 32)
+    grid = LatLonGrid(0.0, 0.25, 320, 60.0, -0.25, 160)
+    piece = 32 * 32 * 4
+    whole = StaticReader(WAVES, grid, cache=0).read(SPEC, grid.box)
+    reads: list[object] = []
+
+    class Counting(Catalogue):
+        def read(self, names: Any, cells: Any, year: int | None = None) -> Any:
+            reads.append(cells)
+            return super().read(names, cells, year)
+
+    reader = StaticReader(Counting("static", WAVES.adapters), grid, cache=8 * piece)
+    for _ in range(2):
+        for row in range(0, 160, 40):
+            for col in range(0, 320, 40):
+                window = Box(row, row + 40, col, col + 40)
+                np.testing.assert_array_equal(reader.read(SPEC, window), whole[window.slices()])
+                held = [*reader._kept.values(), *reader._newest.values()]
+                assert sum(values.nbytes for values in held) <= 8 * piece
+                assert len(reader._kept) <= 4
+    assert 50 < len(reads) < 2 * 32 * 4  # fewer than one for each piece of each window
+    reads.clear()
+    assert StaticReader(reader.catalogue, grid).read(SPEC, grid.box).shape == grid.shape
+    assert len(reads) == 50
+    shared = StaticReader(reader.catalogue, grid, cache=4 * piece)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: shared.read(SPEC, grid.box), range(8)):
+            np.testing.assert_array_equal(found, whole)
 
 
 def test_static_fields_are_missing_outside_of_a_region() -> None:
