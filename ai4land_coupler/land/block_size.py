@@ -75,7 +75,7 @@ def part_with_land(core: Box, land: NDArray[np.bool_]) -> Box:
     land:
         Which of them are land, (rows, cols); at least one.
     """
-    rows, cols = (_parts_with_land(land.any(axis=axis)) for axis in (1, 0))
+    rows, cols = (_parts_with_land(np.asarray(land.any(axis=axis))) for axis in (1, 0))
     return Box(core.row0 + rows[0], core.row0 + rows[1], core.col0 + cols[0], core.col0 + cols[1])
 
 

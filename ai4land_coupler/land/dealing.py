@@ -53,7 +53,7 @@ def predicted_part(setup: LandSetup, block: Block, codes: NDArray[np.uint8]) -> 
     It is the whole block, but with ``parallel.block: auto`` the part that has land.
     """
     land = setup.legend.to_view(codes) != OUTSIDE
-    count = np.count_nonzero(land)
+    count = int(np.count_nonzero(land))
     if not count:
         return None, 0
     auto = setup.config.parallel.block == "auto"
