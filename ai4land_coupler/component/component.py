@@ -43,6 +43,7 @@ from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.inputs.readers import StaticReader
+from ai4land_coupler.land.dealing import predicted_part
 from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
@@ -549,12 +550,13 @@ class LandComponent:
 
     def _make_model(self) -> LandModel:
         setup, legend = self._setup, self._setup.legend
-        own = [i for i, codes in self.state.cover.items() if (legend.to_view(codes) >= 0).any()]
+        own = {i: predicted_part(setup, setup.plan.blocks[i], codes)[0] for i, codes in self.state.cover.items()}
+        parts = {i: core for part in self.comm.allgather(own) for i, core in part.items() if core is not None}
         return LandModel(
             self.comm,
             setup.plan,
             setup.owner,
-            sorted(i for part in self.comm.allgather(own) for i in part),
+            sorted(parts),
             legend,
             order_predictors(setup.predictors),
             setup.map_maker,
@@ -562,4 +564,5 @@ class LandComponent:
             KeyedRng(self.config.random.seed, self.config.random.member),
             make_tiling(self.config.parallel.tiling),
             self.config.parallel.threads,
+            parts,
         )

@@ -61,6 +61,8 @@ class LandModel:
         Ids of the blocks of all ranks that have land. Only these are predicted.
     predictors:
         In the order of a step (see :func:`order_predictors`).
+    parts:
+        The part of a block that is predicted, by id; the whole block where there is none. The rest has no land.
     threads:
         Threads that allocate while the next tiles are predicted.
     """
@@ -76,6 +78,7 @@ class LandModel:
     rng: KeyedRng
     tiling: Tiling = field(default_factory=ExactTiling)
     threads: int = 1
+    parts: Mapping[int, Box] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -85,7 +88,8 @@ class LandModel:
 
     @cached_property
     def _tiles(self) -> dict[str, list[Tile]]:
-        blocks = [self.plan.blocks[i] for i in self.land_blocks]
+        whole = (self.plan.blocks[i] for i in self.land_blocks)
+        blocks = [replace(block, core=self.parts.get(block.id, block.core)) for block in whole]
         return {
             entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
@@ -176,7 +180,7 @@ class LandModel:
                     blocks = (
                         memory[entry.memory_name(name)] if name in entry.spec.memory else fields.setdefault(name, {})
                     )
-                    blocks[tile.id] = values
+                    blocks[tile.id] = self._on_block(tile, values)
         return LandState(new.year, cover, fields, memory)
 
     def _predict_months(
@@ -198,9 +202,10 @@ class LandModel:
                 for tile, outputs in self._predict(entry, windows | remembered, coarse, time, lambda *result: result):
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
-                            memory[entry.memory_name(name)][tile.id] = values
+                            memory[entry.memory_name(name)][tile.id] = self._on_block(tile, values)
                         else:
-                            months.setdefault(name, {}).setdefault(tile.id, []).append(values)
+                            whole = self._on_block(tile, values)
+                            months.setdefault(name, {}).setdefault(tile.id, []).append(whole)
             new = LandState(new.year, new.cover, new.fields, memory)
         fields = _copy(new.fields)
         for name, blocks in months.items():
@@ -212,11 +217,26 @@ class LandModel:
         self, tile: Tile, logits: NDArray[np.float32], state: LandState, new: LandState, forcing: StepForcing
     ) -> BlockResult:
         """Make the next map of one block from its last map and the memory of the allocation."""
-        block = self.plan.blocks[tile.id]
+        block, before = self.plan.blocks[tile.id], state.cover[tile.id]
+        part, inside = replace(block, core=tile.core), tile.core.slices(block.core)
         memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
         shares = memory["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
-        return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
+        made = self.map_maker.step(part, before[inside], logits, shares, memory, self.rng.at(year=new.year))
+        if tile.core == block.core:
+            return made
+        cover = before.copy()
+        cover[inside] = made.cover
+        return replace(made, cover=cover)
+
+    def _on_block(self, tile: Tile, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of a tile on the cells of its block, NaN on those outside of the tile."""
+        core = self.plan.blocks[tile.id].core
+        if tile.core == core:
+            return values
+        whole = np.full((*values.shape[:-2], *core.shape), np.nan, np.float32)
+        whole[(..., *tile.core.slices(core))] = values
+        return whole
 
     def _predict(
         self,
