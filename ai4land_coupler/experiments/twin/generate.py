@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.metrics import class_shares
-from ai4land_coupler.experiments.twin.demand import Demand, class_counts
+from ai4land_coupler.experiments.twin.demand import class_counts
 from ai4land_coupler.experiments.twin.dynamics import Maps, Moves, changed_area, simulate
-from ai4land_coupler.experiments.twin.landscape import CLASSES, Landscape, make_landscape
+from ai4land_coupler.experiments.twin.landscape import (
+    CLASSES,
+    Ground,
+    Landscape,
+    check_land,
+    landscape_on,
+    make_ground,
+)
 from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.experiments.twin.oracle import Skill, skill, spread_starts
+from ai4land_coupler.experiments.twin.part import whole
 from ai4land_coupler.experiments.twin.report import ArrayHash, TwinReport
 from ai4land_coupler.experiments.twin.states import States
 from ai4land_coupler.experiments.twin.writers import (
+    coarse_static,
     hilda_name,
     scenario_name,
     write_luh2_static,
@@ -64,16 +73,17 @@ def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Pro
         report = TwinReport.model_validate({**known["report"], "folder": target})
         if report.options == options and all((target / f).is_file() for f in report.files):
             return report
-    landscape = make_landscape(options)
+    ground = make_ground(whole(options))
+    check_land(options, bool(ground.land.any()))
     target.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target / MANIFEST) as temporary:
-        report = _write(landscape, temporary, target, progress)
+        report = _write(ground, temporary, target, progress)
         _install(temporary, target, report, known)
     return report
 
 
-def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progress | None) -> TwinReport:
-    options = landscape.options
+def _write(ground: Ground, temporary: Path, target: Path, progress: Progress | None) -> TwinReport:
+    landscape, options = landscape_on(ground), ground.part.options
     for name in ("hilda", "luh2", "static"):
         (temporary / name).mkdir()
     maps: dict[int, Maps] = {}
@@ -84,8 +94,9 @@ def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progre
     for year, cover, moved in simulate(landscape):
         maps[year], moves[year] = cover, moved
         if states is None:
-            states = States(landscape, cover)
-            write_luh2_static(temporary / "luh2" / "staticData_quarterdeg.nc", options, landscape, states)
+            states = States.first(landscape, cover)
+            coarse = coarse_static(landscape, states)
+            write_luh2_static(temporary / "luh2" / "staticData_quarterdeg.nc", options, coarse)
         else:
             states.advance(cover)
         codes = landscape.codes(cover)
@@ -96,10 +107,10 @@ def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progre
         if progress is not None:
             progress(len(maps), len(options.years))
     _write_both_states(temporary, options, np.stack(rows))
-    write_statics(temporary / "static", landscape)
+    write_statics(temporary / "static", ground)
 
     dry = landscape.land & ~landscape.water
-    area = Demand(landscape).land_area()
+    area = landscape.dry_area
     first, last = options.first_year, options.last_year
     shares = [class_shares(maps[y][landscape.land], len(CLASSES)) for y in (first, last)]
     files = sorted(p.relative_to(temporary) for p in temporary.rglob("*") if p.is_file())

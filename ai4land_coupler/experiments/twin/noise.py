@@ -104,7 +104,7 @@ def _noise_on_axes(rng: KeyedRng, x: Floats, y: Floats, nodes: int) -> Floats:
             parts[0] += parts[1]
             parts[0] *= part[strip, None]
             sums.append(parts[0])
-        np.add(*sums, out=result[strip])
+        np.add(sums[0], sums[1], out=result[strip])
         result[strip] *= _SCALE
     return result
 
