@@ -153,7 +153,7 @@ class _Ranks:
     def release(self) -> None:
         """Let the other ranks go, which wait for the workers to be started."""
         if not self._started:
-            with self(_nothing):
+            with self(no_preparation):
                 pass
 
 
@@ -171,8 +171,8 @@ def _processes(count: int, prepare: Callable[..., None], arguments: tuple[Any, .
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _nothing() -> None:
-    pass
+def no_preparation() -> None:
+    """For workers that need no preparation."""
 
 
 def _start_process(parent: int, prepare: Callable[..., None], *arguments: Any) -> None:

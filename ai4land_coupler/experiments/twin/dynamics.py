@@ -70,6 +70,8 @@ class Driver:
         -------
         A new map. Of cells with equal gain, the one with the lower id changes.
         """
+        if not moves.any():
+            return cover.copy()
         world = self.landscape
         if around is None:
             around = np.pad(cover, NEIGHBOUR_REACH, constant_values=OUTSIDE)

@@ -79,16 +79,46 @@ def whole(options: TwinOptions) -> Part:
     return Part(options, options.forcing_grid.box, options.land_grid.box)
 
 
-def parts_of(options: TwinOptions, side: int) -> Iterator[Part]:
-    """Divide a twin into parts of ``side`` x ``side`` forcing cells, row by row."""
-    grid = options.forcing_grid
+@dataclass(frozen=True)
+class Parts:
+    """A twin that is divided into parts of ``side`` x ``side`` forcing cells, numbered row by row.
+
+    ``rows`` and ``cols`` are the ranges of forcing cells and of land cells of each row and column of parts.
+    """
+
+    options: TwinOptions
+    rows: tuple[tuple[int, int, int, int], ...]
+    cols: tuple[tuple[int, int, int, int], ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.rows) * len(self.cols)
+
+    def part(self, number: int) -> Part:
+        row, col = divmod(number, len(self.cols))
+        a0, a1, y0, y1 = self.rows[row]
+        b0, b1, x0, x1 = self.cols[col]
+        return Part(self.options, Box(a0, a1, b0, b1), Box(y0, y1, x0, x1))
+
+    def within(self, box: Box) -> Iterator[tuple[int, Box]]:
+        """The parts that have land cells in a box of land cells: number, and the box of these cells."""
+        for row, (*_, y0, y1) in enumerate(self.rows):
+            if y0 < box.row1 and y1 > box.row0:
+                for col, (*_, x0, x1) in enumerate(self.cols):
+                    if x0 < box.col1 and x1 > box.col0:
+                        yield row * len(self.cols) + col, box.intersect(Box(y0, y1, x0, x1))
+
+
+@cache
+def parts_of(options: TwinOptions, side: int) -> Parts:
+    """Divide a twin into parts of ``side`` x ``side`` forcing cells."""
     rows, cols = _forcing_of(options)
-    for row in range(0, grid.nlat, side):
-        for col in range(0, grid.nlon, side):
-            box = Box(row, row + side, col, col + side).intersect(grid.box)
-            land = Box(
-                *np.searchsorted(rows, box[:2]).tolist(),
-                *np.searchsorted(cols, box[2:]).tolist(),
-            )
-            if land.size:
-                yield Part(options, box, land)
+    grid = options.forcing_grid
+    return Parts(options, _cut(rows, grid.nlat, side), _cut(cols, grid.nlon, side))
+
+
+def _cut(owner: NDArray[np.int64], size: int, side: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Ranges of forcing cells, and of the land cells in them; ``owner`` is the forcing cell of each land cell."""
+    ranges = [(first, min(first + side, size)) for first in range(0, size, side)]
+    cut = [(*pair, *np.searchsorted(owner, pair).tolist()) for pair in ranges]
+    return tuple(found for found in cut if found[3] > found[2])

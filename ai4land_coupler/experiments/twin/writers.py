@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +62,29 @@ def write_map(path: Path, grid: LatLonGrid, codes: NDArray[np.uint8]) -> None:
     ) as target:  # fmt: skip
         target.write(codes, 1)
         target.update_tags(TITLE=TITLE)
+
+
+def write_map_in_tiles(path: Path, grid: LatLonGrid, tile: int, bands: Iterable[tuple[int, NDArray[np.uint8]]]) -> None:
+    """Write native codes as a GeoTIFF in square tiles, so that readers of windows need not decompress whole rows.
+
+    Parameters
+    ----------
+    bands:
+        First row and codes (rows, X) of bands that are as high as a tile.
+    """
+    import rasterio
+    from rasterio.transform import Affine
+    from rasterio.windows import Window
+
+    transform = Affine(grid.dlon, 0.0, grid.lon0, 0.0, grid.dlat, grid.lat0)
+    # The cache decides about the order of the tiles in the file: with a fixed size, all machines write the same bytes.
+    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(
+        path, "w", driver="GTiff", width=grid.nlon, height=grid.nlat, count=1, dtype="uint8", crs="EPSG:4326",
+        transform=transform, compress="lzw", tiled=True, blockxsize=tile, blockysize=tile, bigtiff="IF_SAFER",
+    ) as target:  # fmt: skip
+        target.update_tags(TITLE=TITLE)
+        for row, codes in bands:
+            target.write(codes, 1, window=Window(0, row, grid.nlon, codes.shape[0]))
 
 
 def _frame(options: TwinOptions) -> tuple[LatLonGrid, Box]:
