@@ -43,8 +43,9 @@ from ai4land_coupler.experiments.twin.writers import (
 )
 from ai4land_coupler.experiments.workers import Task, Workers
 
-#: Cells of a block in each direction, about.
-_BLOCK = 512
+#: Cells of a block in each direction, about; and the most forcing cells (10 degrees), as climate zones are read at 100
+#: arc seconds whatever the size of a cell.
+_BLOCK, _MOST = 512, 40
 #: Rows and columns of the tiles of a map and the chunks of a static field.
 TILE = 256
 #: Blocks may be made so many bands of tiles before the band that is written.
@@ -54,7 +55,7 @@ Progress = Callable[[int, int], None]
 
 def default_side(options: TwinOptions) -> int:
     """Forcing cells of a block in each direction."""
-    return max(1, round(_BLOCK * -options.land_grid.dlat / 0.25))
+    return min(max(1, round(_BLOCK * -options.land_grid.dlat / 0.25)), _MOST)
 
 
 def make_in_blocks(
