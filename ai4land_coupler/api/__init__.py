@@ -22,7 +22,7 @@ from ai4land_coupler.api.contract import (
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
 from ai4land_coupler.config.faults import fault_lines
-from ai4land_coupler.core.fields import Batch, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
+from ai4land_coupler.core.fields import Batch, CoarseIndex, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend, get_crosswalk, get_legend
 from ai4land_coupler.core.registration import Registration, find_difference, register
@@ -63,6 +63,7 @@ __all__ = [
     "Ai4LandError",
     "Batch",
     "Box",
+    "CoarseIndex",
     "ConfigError",
     "Crosswalk",
     "DataAdapter",

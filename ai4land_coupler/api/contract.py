@@ -67,11 +67,15 @@ class Predictor(ABC):
         The gross change, beyond the net change of the scenario; ``None`` if the predictor does not know it.
     identity:
         A text that identifies the weights; empty if there are none. A restart with another identity is refused.
+    bytes_per_cell:
+        Memory that ``predict`` needs for each cell of a window, in bytes. The component sizes windows with it. 0 if the
+        predictor does not know it.
     """
 
     spec: PredictorSpec
     gross: GrossChangeModel | None = None
     identity: str = ""
+    bytes_per_cell: float = 0.0
 
     def load(self) -> None:  # noqa: B027 - most predictors have nothing to load
         """Prepare for predictions. Called once, on the ranks that predict.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 #: Environment variables that the launchers of Open MPI, MPICH (and MPIs derived from it) and Slurm set.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
@@ -105,6 +108,12 @@ def progress_bar() -> Progress:
     )
 
 
+def print_part(name: str) -> None:
+    """Print the name of a part of a run as a heading; nothing for a run without parts."""
+    if name:
+        out.print(f"[bold]part {name}[/]")
+
+
 def size(number: float) -> str:
     """A number of bytes as text, such as ``1.5 MB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
@@ -121,3 +130,15 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def sheet_table(sheet: Mapping[str, Any]) -> Table:
+    """The performance sheet of a run as a table."""
+    from ai4land_coupler.component.performance import sheet_lines
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("performance", ""):
+        table.add_column(column)
+    for name, value in sheet_lines(sheet):
+        table.add_row(name, Text(value))
+    return table

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ai4land_coupler.core.clock import Step
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import PluginError
@@ -29,6 +32,8 @@ class FieldSpec:
         Origin of the field.
     grid:
         ``land``: values for every land cell of the window. ``forcing``: values on the whole forcing grid.
+        ``coarse``: values on the forcing cells under the window; ``Batch.coarse`` tells in which of them each land cell
+        lies. Only for the sources ``forcing`` and ``import``. It needs far less memory than ``land``.
     offsets:
         Steps relative to the predicted step: 0 is the predicted step, -1 the step before. A monthly predictor
         counts in months. Ignored for static fields.
@@ -40,7 +45,7 @@ class FieldSpec:
     name: str
     units: str
     source: Source
-    grid: Literal["land", "forcing"] = "land"
+    grid: Literal["land", "forcing", "coarse"] = "land"
     offsets: tuple[int, ...] = (0,)
     missing: Literal["error", "fill"] = "error"
     fill: float = 0.0
@@ -85,6 +90,14 @@ class PredictorSpec:
         names = [f.name for f in self.outputs]
         if not names or len(set(names)) != len(names):
             raise PluginError("a predictor must declare outputs of distinct names", found=names)
+        wrong = [f.name for f in self.inputs if f.grid == "coarse" and f.source not in ("forcing", "import")]
+        if wrong:
+            raise PluginError(
+                "a predictor declares a coarse field that is not on the forcing grid",
+                expected='source "forcing" or "import"',
+                found=", ".join(wrong),
+                remedy='set grid="land" for this field',
+            )
 
     @property
     def interval(self) -> Step:
@@ -105,19 +118,35 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class CoarseIndex:
+    """Where the land cells of a window lie in the coarse fields of a batch.
+
+    ``rows`` (Y,) and ``cols`` (X,), int64: the row and the column of the forcing cell that holds the centre of a land
+    cell, and -1 for land cells outside of the domain. The last row and the last column of a coarse field hold the
+    field's ``fill``, so ``values[..., rows[:, None], cols]`` is the field on the land cells.
+    """
+
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Batch:
     """The input of ``Predictor.predict``.
 
     ``fields`` maps names to float32 numpy arrays (B, T, Y, X). T has the offsets of the field's spec (length 1 for
-    static fields and memory). Land cover is ``land_cover``: int8 classes of the view, -1 outside. ``time`` is the
+    static fields and memory). Land cover is ``land_cover``: int8 classes of the view, -1 outside. Fields with
+    ``grid="forcing"`` and ``"coarse"`` have the rows and columns of forcing cells instead of Y and X. ``time`` is the
     predicted (year, month), with month 0 for yearly steps. ``grid`` is the land grid, to which the rows and columns
-    of the tiles' boxes refer. It is ``None`` only if a predictor is tested outside the component.
+    of the tiles' boxes refer. It is ``None`` only if a predictor is tested outside the component. ``coarse`` has one
+    index for each tile.
     """
 
     tiles: tuple[Tile, ...]
     time: tuple[int, int]
     fields: Mapping[str, Any]
     grid: LatLonGrid | None = None
+    coarse: tuple[CoarseIndex, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -138,13 +138,70 @@ def test_missing_cells_are_filled_with_what_the_spec_says() -> None:
     assert {values.dtype for values in got.values()} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize(
+    ("fine", "forcing", "window"),
+    [
+        (FINE, FORCING, Box(0, 6, 0, 9)),
+        (FINE, FORCING, Box(2, 4, 3, 6)),
+        (FINE, FORCING, Box(-2, 8, -3, 12)),
+        (FINE, FORCING, Box(-5, -1, 0, 9)),  # no cell of the domain
+        (GLOBE, GLOBE_FORCING, Box(0, 18, -8, 44)),  # more than one turn
+        (GLOBE, GLOBE_FORCING, Box(-4, 20, 30, 80)),
+        (GLOBE, GLOBE_FORCING, Box(3, 9, -90, -60)),
+    ],
+)
+def test_coarse_fields_with_their_index_are_the_fields_on_land_cells(
+    fine: LatLonGrid, forcing: LatLonGrid, window: Box
+) -> None:
+    now, before = numbered(forcing), 100 + numbered(forcing)
+    now[1, 2] = np.nan
+    fields = (FieldSpec("crop", "1", "forcing", grid="coarse", offsets=(0, -1), fill=-7.0),)
+    inputs = TileInputs(fine, forcing, lambda *_: now, {("crop", 0): now, ("crop", -1): before})
+    batch = assemble(spec(*fields), [Tile(0, window, window)], inputs, (2001, 0))
+    (index,), values = batch.coarse, batch.fields["crop"]
+    assert (index.rows.shape, index.cols.shape) == ((window.shape[0],), (window.shape[1],))
+    for t, whole in enumerate((now, before)):
+        expected = naive_spread(fine, forcing, whole, window)
+        found = values[0, t, index.rows[:, None], index.cols]
+        np.testing.assert_array_equal(found, np.where(np.isnan(expected), -7, expected))
+
+
+def test_a_coarse_field_has_only_the_forcing_cells_under_the_window() -> None:
+    # Rows 2 and 3 are centred at 49.77 and 49.43 N, columns 2 to 5 at 10.13 to 11.13 E: two cells and a column of fill.
+    coarse = {("crop", 0): numbered(FORCING)}
+    field = FieldSpec("crop", "1", "forcing", grid="coarse", fill=0.5)
+    batch = assemble(spec(field), [tile(2, 4, 2, 6)], inputs_of(coarse, {}), (2001, 0))
+    np.testing.assert_array_equal(batch.fields["crop"], [[[[6, 7, 0.5], [0.5, 0.5, 0.5]]]])
+    np.testing.assert_array_equal(batch.coarse[0].rows, [0, 0])
+    np.testing.assert_array_equal(batch.coarse[0].cols, [0, 0, 0, 1])
+
+
+def test_tiles_of_a_batch_may_have_different_numbers_of_forcing_cells() -> None:
+    coarse = {("crop", 0): numbered(FORCING)}
+    tiles = [tile(2, 4, 2, 6), tile(1, 3, 3, 7)]
+    batch = assemble(spec(FieldSpec("crop", "1", "forcing", grid="coarse")), tiles, inputs_of(coarse, {}), (2001, 0))
+    for number, index in enumerate(batch.coarse):
+        expected = naive_spread(FINE, FORCING, numbered(FORCING), tiles[number].window)
+        np.testing.assert_array_equal(batch.fields["crop"][number, 0, index.rows[:, None], index.cols], expected)
+
+
+def test_a_coarse_field_of_the_land_grid_is_refused() -> None:
+    with pytest.raises(PluginError, match=r"not on the forcing grid.*\n.*\n.*height"):
+        spec(FieldSpec("height", "m", "static", grid="coarse"))
+
+
 def test_what_is_read_is_left_as_it_was() -> None:
     height, carbon = numbered(FINE), numbered(FORCING)
     height[2, 3] = carbon[0, 0] = np.nan
     for array in (height, carbon):
         array.flags.writeable = False
-    fields = (FieldSpec("height", "m", "static"), FieldSpec("carbon", "1", "forcing"))
-    inputs = inputs_of({("carbon", 0): carbon}, {("height", 0): height})
+    fields = (
+        FieldSpec("height", "m", "static"),
+        FieldSpec("carbon", "1", "forcing"),
+        FieldSpec("whole", "1", "forcing", grid="forcing"),
+        FieldSpec("part", "1", "forcing", grid="coarse"),
+    )
+    inputs = inputs_of({(name, 0): carbon for name in ("carbon", "whole", "part")}, {("height", 0): height})
     batch = assemble(spec(*fields), [tile(0, 6, 0, 9)], inputs, (2001, 0))
     for values in batch.fields.values():
         values[:] = 0  # a predictor may work in place
