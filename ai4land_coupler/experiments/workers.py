@@ -143,8 +143,8 @@ class _Ranks:
 
         self._started = True
         start = {"initializer": _start_rank, "initargs": (prepare, *arguments), "main": False}
-        with MPICommExecutor(self._comm, root=0, **start) as executor:
-            assert executor is not None
+        with MPICommExecutor(self._comm, root=0, **start) as found:
+            executor = cast(Executor, found)
             try:
                 yield Workers(self._comm.size - 1, executor)
             finally:

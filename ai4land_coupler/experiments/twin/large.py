@@ -169,7 +169,7 @@ class _World:
     def _add(self, made: Made) -> None:
         """Put the sums of a block in their places."""
         self._advance(1)
-        if made.counts is None:
+        if made.counts is None or made.states is None or made.classes is None:
             return
         at = self._places(made.number).ravel()
         self._counts[:, at], self._states[:, at] = made.counts, made.states
