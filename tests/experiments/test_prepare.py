@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kills import count_operations, kill_at_operation
 from properties import examples
+from ranks import mpirun
 
 from ai4land_coupler import Simulation, load_config
 from ai4land_coupler.cli import cli
@@ -571,3 +572,30 @@ def test_static_fields_are_missing_outside_of_a_region() -> None:
     assert np.isfinite(found[3:33, 5:45]).all()
     found[3:33, 5:45] = np.nan
     assert np.isnan(found).all()
+
+
+# ---- ranks --------------------------------------------------------------------------------------------------------
+
+
+def test_ranks_write_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
+    """By the command line under mpiexec; a fault of an input, which a worker finds, ends all ranks."""
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(light))
+    one = prepare(load_config(tmp_path / "run.yaml"), tmp_path / "one" / "in.zarr", jobs=1)
+    command = ["-m", "ai4land_coupler.cli", "prepare", tmp_path / "run.yaml", "-o"]
+    done = mpirun(2, *command, tmp_path / "two" / "in.zarr")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("pieces made") == 1
+    assert contents(tmp_path / "two" / "in.zarr") == contents(one.store)
+
+    with rasterio.open(light["initial"]["options"]["path"].format(year=2015)) as source:
+        codes, profile = source.read(1), source.profile
+    codes[3, 4] = 50
+    with rasterio.open(tmp_path / "hilda_2015.tif", "w", **profile) as target:
+        target.write(codes, 1)
+    path = str(tmp_path / "hilda_{year}.tif")
+    faulty = {**light, "initial": {"name": "hilda", "options": {"path": path, "legend": "hilda-v1.0-f"}}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(faulty))
+    failed = mpirun(2, *command, tmp_path / "three" / "in.zarr")
+    assert failed.returncode == DataError.exit_code
+    assert "hilda_2015.tif" in failed.stderr
+    assert not (tmp_path / "three" / "in.zarr").exists()
