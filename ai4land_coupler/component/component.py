@@ -559,5 +559,6 @@ class LandComponent:
             setup.map_maker,
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
+            self.config.parallel.threads,
             make_tiling(self.config.parallel.tiling),
         )
