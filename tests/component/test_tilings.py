@@ -33,6 +33,21 @@ def cover(store: Path) -> np.ndarray:
     return values
 
 
+class Stop(Exception):
+    """Stops a run after a year."""
+
+
+def run_until(config: Config, year: int) -> None:
+    """Run, and stop when a year is committed."""
+
+    def stop(done: int, total: int, now: int) -> None:
+        if now == year:
+            raise Stop
+
+    with pytest.raises(Stop):
+        Simulation(config, progress=stop).run()
+
+
 @pytest.fixture
 def raw(twin_config: dict[str, Any]) -> dict[str, Any]:
     twin_config["time"] = {"start": 2015, "stop": 2017}
@@ -48,13 +63,11 @@ def test_ranks_and_restarts(raw: dict[str, Any], tmp_path: Path) -> None:
     reference = cover(stores["one"])
     assert 0.95 < (cover(stores["exact"]) == reference).mean() < 1
 
-    # two ranks to 2016, then one rank
+    run_until(config_of(raw, stores["two"]), 2016)  # one rank, then two
     path = tmp_path / "run.yaml"
-    short = {**raw, "time": {"start": 2015, "stop": 2016}, "output": {"store": str(stores["two"]), "shard": 64}}
-    path.write_text(yaml.safe_dump(short))
-    done = mpirun(2, "-m", "ai4land_coupler.cli", "run", path)
+    path.write_text(yaml.safe_dump({**raw, "output": {"store": str(stores["two"]), "shard": 64}}))
+    done = mpirun(2, "-m", "ai4land_coupler.cli", "run", path, "--restart")
     assert done.returncode == 0, done.stdout + done.stderr
-    Simulation(config_of(raw, stores["two"])).run(restart=True)
     np.testing.assert_array_equal(cover(stores["two"]), reference)
 
     path.write_text(yaml.safe_dump({**raw, "output": {"store": str(stores["three"]), "shard": 64}}))
@@ -66,8 +79,8 @@ def test_ranks_and_restarts(raw: dict[str, Any], tmp_path: Path) -> None:
 def test_the_store_names_the_tiling_and_a_restart_needs_the_same(raw: dict[str, Any], tmp_path: Path) -> None:
     raw |= {"predictors": [PERSISTENCE], "parallel": {"block": 3, "tiling": GAUSSIAN}}
     store = tmp_path / "run.zarr"
-    config = config_of(raw, store, time={"start": 2015, "stop": 2016})
-    Simulation(config).run()
+    config = config_of(raw, store)
+    run_until(config, 2016)
     provenance = json.loads(open_store(store).attrs["provenance"])
     kept = json.loads(provenance["config"])["parallel"]["tiling"]
     assert kept == {"method": "gaussian", "window": 32, "overlap": 0.5, "sigma": 0.125}
