@@ -26,7 +26,7 @@ from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
-from ai4land_coupler.land.sliding import ExactTiling, Tiling
+from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling
 from ai4land_coupler.land.stream import run_stream
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
@@ -34,8 +34,6 @@ from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
 
-#: The outputs of a tile over its core, by name.
-Outputs = dict[str, NDArray[np.float32]]
 #: Gives a window of a field on the land grid.
 LandField = Callable[[Box], NDArray[Any]]
 T = TypeVar("T")
@@ -74,8 +72,8 @@ class LandModel:
     map_maker: MapMaker
     static: StaticReader
     rng: KeyedRng
-    threads: int = 1
     tiling: Tiling = field(default_factory=ExactTiling)
+    threads: int = 1
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -161,8 +159,8 @@ class LandModel:
         windows = self._inputs(entry, state, new) | self._memories(entry, new)
 
         def allocate(tile: Tile, outputs: Outputs) -> tuple[Tile, Outputs, BlockResult | None]:
-            logits = outputs.pop(LOGITS, None)
-            return tile, outputs, None if logits is None else self._allocate(tile, logits, state, new, forcing)
+            made = self._allocate(tile, outputs[LOGITS], state, new, forcing) if LOGITS in outputs else None
+            return tile, {name: values for name, values in outputs.items() if name != LOGITS}, made
 
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
         with self.comm.guard():
