@@ -153,6 +153,7 @@ class LandComponent:
         with self.comm.guard():
             source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
         refuse_different_parts(setup, {} if source is None else source.identity, self.comm)
+        setup = self._setup = first.deal_blocks(source, self.comm)
         with self.comm.guard():
             state = first.from_map() if source is None else first.from_restart(source, branch=branch)
             self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
@@ -560,4 +561,5 @@ class LandComponent:
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
             make_tiling(self.config.parallel.tiling),
+            self.config.parallel.threads,
         )

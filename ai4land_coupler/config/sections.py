@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -24,6 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 #: Settings that were added after restarts had stored :attr:`Config.digest`: section, key, default.
 _LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (
     ("forcing", "beyond", "stop"),
+    ("parallel", "memory", None),
     ("parallel", "tiling", {"method": "exact", "window": 512, "overlap": 0.5, "sigma": 0.125}),
 )
 
@@ -201,7 +202,14 @@ class TilingSection(Section):
 
 
 class ParallelSection(Section):
-    block: int = Field(16, ge=1, description="forcing cells along each side of a block; it changes the results")
+    block: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        16,
+        description="forcing cells along each side of a block; it changes the results in the last bits. auto: about "
+        "1000 land cells along each side, or fewer if `memory` is set",
+    )
+    memory: float | None = Field(
+        None, gt=0, description="gigabytes of a rank for the windows of the predictors; sizes blocks with `block: auto`"
+    )
     workers: Literal["all"] | int = Field("all", description="number of ranks that predict")
     threads: int = Field(
         1, ge=1, description="torch threads of each rank in a run without a host; it changes the results"
@@ -312,6 +320,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()) -> Config:
     """Check a configuration that is already a mapping; see :func:`load_config`."""
+    if isinstance(raw, dict) and "parts" in raw:
+        raise ConfigError(
+            "a run made of parts is not one run",
+            expected="a configuration without the section parts",
+            found=f"parts: {', '.join(map(str, raw['parts'] or ()))}",
+            where=where,
+            remedy="`ai4land run` runs all parts; other commands take --part NAME, and a host in Python "
+            "ai4land_coupler.config.parts.load_run(FILE).part(NAME)",
+        )
     config = checked(Config, raw, where, overrides)
     config._base = base
     return config
@@ -383,8 +400,3 @@ def override(raw: dict[str, Any], setting: str) -> None:
         place[keys[-1]] = value
     else:
         raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
-
-
-def json_schema() -> str:
-    """The JSON Schema of the configuration; ``schemas/config.schema.json`` holds it."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,22 @@ from ai4land_coupler.parallel import Block, BlockPlan
 Outputs = Mapping[str, NDArray[np.float32]]
 #: Bytes of results that are kept for the blocks that come later and overlap the same windows.
 _KEPT_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class TileWork:
+    """How the tiles of one step are predicted.
+
+    Attributes
+    ----------
+    read:
+        Reads what a tile needs. It may run in another thread, ahead of ``predict``.
+    predict:
+        Predicts what ``read`` returned: the outputs over the core of the tile. Tiles must come in their order.
+    """
+
+    read: Callable[[Tile], Any]
+    predict: Callable[[Any], Outputs]
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,21 @@ class ExactTiling:
     ) -> Iterator[tuple[Tile, Outputs]]:
         """Predict tiles one after the other: :func:`predict_tiles`."""
         return predict_tiles(name, predictor, tiles, inputs, time, rng)
+
+    def work(
+        self,
+        name: str,
+        predictor: Predictor,
+        tiles: Sequence[Tile],
+        inputs: TileInputs,
+        time: tuple[int, int],
+        rng: KeyedRng,
+    ) -> TileWork:
+        """The parts of :meth:`predict`."""
+        return TileWork(
+            lambda tile: assemble(predictor.spec, [tile], inputs, time),
+            lambda batch: predict_tile(name, predictor, batch, rng),
+        )
 
 
 @dataclass(frozen=True)
@@ -106,22 +137,47 @@ class GaussianTiling:
         Results of windows that a later tile needs too are kept, up to ``_KEPT_BYTES``; others are predicted again.
         A window without land may give any finite values, because no land cell lies in it.
         """
+        work = self.work(name, predictor, tiles, inputs, time, rng)
+        for tile in tiles:
+            yield tile, work.predict(work.read(tile))
+
+    def work(
+        self,
+        name: str,
+        predictor: Predictor,
+        tiles: Sequence[Tile],
+        inputs: TileInputs,
+        time: tuple[int, int],
+        rng: KeyedRng,
+    ) -> TileWork:
+        """The parts of :meth:`predict`."""
         spec = predictor.spec
         windows = self._windows(inputs.fine, spec)
         weights = importance(windows.size, self.sigma)
         kept = _Kept([windows.canonical(window) for tile in tiles for window in windows.overlapping(tile.core)])
-        for tile in tiles:
-            cut = _cut(inputs, tile)
+
+        seen: set[Box] = set()
+
+        def read(tile: Tile) -> tuple[Tile, TileInputs]:
+            # a tile whose windows all occurred before needs its fields only if their results were dropped
+            new = {windows.canonical(window) for window in windows.overlapping(tile.core)} - seen
+            seen.update(new)
+            return tile, _cut(inputs, spec, tile, now=bool(new))
+
+        def predict(given: tuple[Tile, TileInputs]) -> Outputs:
+            tile, cut = given
             blend = _Blend(tile.core, f"predictor {name!r}, year {time[0]}, tile {tile.id}")
 
-            def predict(place: Box, tile: Tile = tile, cut: TileInputs = cut) -> Outputs:
+            def predict_window(place: Box) -> Outputs:
                 part = Tile(tile.id, windows.inside(place), place)
                 return predict_tile(name, predictor, assemble(spec, [part], cut, time), rng)
 
             for window in windows.overlapping(tile.core):
-                outputs = kept.take(windows.canonical(window), predict)
+                outputs = kept.take(windows.canonical(window), predict_window)
                 blend.add(outputs, window, windows.inside(window), weights)
-            yield tile, blend.result()
+            return blend.result()
+
+        return TileWork(read, predict)
 
     def _windows(self, grid: LatLonGrid, spec: PredictorSpec) -> Windows:
         size = -(-self.window // spec.align) * spec.align
@@ -286,10 +342,16 @@ def _bytes(outputs: Outputs) -> int:
     return sum(values.nbytes for values in outputs.values())
 
 
-def _cut(inputs: TileInputs, tile: Tile) -> TileInputs:
-    """The same inputs for windows inside the window of a tile. Each field is read once for the tile."""
+def _cut(inputs: TileInputs, spec: PredictorSpec, tile: Tile, *, now: bool) -> TileInputs:
+    """The same inputs for windows inside the window of a tile. Each field on the land grid is read once for the tile.
+
+    ``now``: all are read at once, else when they are first used.
+    """
     outer, grid = tile.window, inputs.fine
     read: dict[tuple[str, int], NDArray[np.generic]] = {}
+    if now:
+        wanted = [(f.name, t) for f in spec.inputs if f.source not in ("forcing", "import") for t in f.offsets]
+        read = {key: inputs.land(*key, tile) for key in (*wanted, *((name, -1) for name in spec.memory))}
 
     def land(name: str, offset: int, part: Tile) -> NDArray[np.generic]:
         if (name, offset) not in read:

@@ -23,7 +23,7 @@ def predict_tiles(
     inputs: TileInputs,
     time: tuple[int, int],
     rng: KeyedRng,
-) -> Iterator[tuple[Tile, Mapping[str, NDArray[np.float32]]]]:
+) -> Iterator[tuple[Tile, dict[str, NDArray[np.float32]]]]:
     """Predict tiles one after the other, and cut each result to the tile's core.
 
     Each call predicts one tile, not a batch of tiles. The rounding of convolutions may depend on the batch, and results
@@ -44,7 +44,7 @@ def predict_tiles(
         yield tile, predict_tile(name, predictor, assemble(predictor.spec, [tile], inputs, time), rng)
 
 
-def predict_tile(name: str, predictor: Predictor, batch: Batch, rng: KeyedRng) -> Mapping[str, NDArray[np.float32]]:
+def predict_tile(name: str, predictor: Predictor, batch: Batch, rng: KeyedRng) -> dict[str, NDArray[np.float32]]:
     """Predict the one tile of a batch: its outputs over the core; shapes and errors as :func:`predict_tiles`."""
     leading = _leading_axes(predictor.spec, f"predictor {name!r}")
     (tile,) = batch.tiles
