@@ -30,7 +30,6 @@ from ai4land_coupler.component.stepper import RunState, Stepper
 from ai4land_coupler.config.sections import Config, load_config
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import FieldError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
@@ -42,14 +41,11 @@ from ai4land_coupler.host.imports import HostImports
 from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
-from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
-from ai4land_coupler.land.model import LandModel
-from ai4land_coupler.land.predictors import order_predictors
+from ai4land_coupler.land.model import LandModel, make_model
 from ai4land_coupler.land.setup import LandSetup, make_setup
-from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.calls import Call, CallCheck
@@ -550,16 +546,4 @@ class LandComponent:
     def _make_model(self) -> LandModel:
         setup, legend = self._setup, self._setup.legend
         own = [i for i, codes in self.state.cover.items() if (legend.to_view(codes) >= 0).any()]
-        return LandModel(
-            self.comm,
-            setup.plan,
-            setup.owner,
-            sorted(i for part in self.comm.allgather(own) for i in part),
-            legend,
-            order_predictors(setup.predictors),
-            setup.map_maker,
-            StaticReader(setup.static, setup.grid),
-            KeyedRng(self.config.random.seed, self.config.random.member),
-            make_tiling(self.config.parallel.tiling),
-            self.config.parallel.threads,
-        )
+        return make_model(setup, sorted(i for part in self.comm.allgather(own) for i in part), self.comm)
