@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from ai4land_coupler.api.hooks import StepEvent
 from ai4land_coupler.component.component import LandComponent
 from ai4land_coupler.component.performance import Meter, write_sheet
+from ai4land_coupler.component.threads import torch_threads
 from ai4land_coupler.config.sections import Config, OutputSection
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.catalogue import Mended
@@ -87,7 +86,7 @@ class Simulation:
         folder, year = self._restart_from(restart)
         component.initialize(folder, year)
         component.check_forcing()
-        with _torch_threads(self.config.parallel.threads):
+        with torch_threads(self.config.parallel.threads):
             for name in self.config.hosts:
                 component.set_named_grid(name, as_name=name)
             component.realize()
@@ -213,21 +212,3 @@ class Simulation:
             {"step": time.perf_counter() - begin, **component.timers.seconds},
         )
         component.tell_plugins(event)
-
-
-@contextlib.contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Set the number of torch threads during a run, because the last bits of the results depend on it.
-
-    Only offline: in a coupled run, the host decides about threads. Does nothing if no predictor has loaded torch.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -30,7 +30,6 @@ from ai4land_coupler.component.stepper import RunState, Stepper
 from ai4land_coupler.config.sections import Config, load_config
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import FieldError, StateError, TimeError, nearest
 from ai4land_coupler.grids.mesh import Mesh
@@ -42,15 +41,12 @@ from ai4land_coupler.host.imports import HostImports
 from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
-from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.dealing import predicted_part
 from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
-from ai4land_coupler.land.model import LandModel
-from ai4land_coupler.land.predictors import order_predictors
+from ai4land_coupler.land.model import LandModel, make_model
 from ai4land_coupler.land.setup import LandSetup, make_setup
-from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.calls import Call, CallCheck
@@ -549,20 +545,7 @@ class LandComponent:
             raise
 
     def _make_model(self) -> LandModel:
-        setup, legend = self._setup, self._setup.legend
+        setup = self._setup
         own = {i: predicted_part(setup, setup.plan.blocks[i], codes)[0] for i, codes in self.state.cover.items()}
         parts = {i: core for part in self.comm.allgather(own) for i, core in part.items() if core is not None}
-        return LandModel(
-            self.comm,
-            setup.plan,
-            setup.owner,
-            sorted(parts),
-            legend,
-            order_predictors(setup.predictors),
-            setup.map_maker,
-            StaticReader(setup.static, setup.grid),
-            KeyedRng(self.config.random.seed, self.config.random.member),
-            make_tiling(self.config.parallel.tiling),
-            self.config.parallel.threads,
-            parts,
-        )
+        return make_model(setup, parts, self.comm)

@@ -32,12 +32,9 @@ from ai4land_coupler.store.layout import YEAR
 NAME = f"{YEAR}/performance.json"
 #: Use of each phase of the timers; phases ``predict ...`` belong to ``network``.
 USES = {
-    "allocate": "allocation",
     "wait for allocation": "allocation",
-    "wait for inputs": "reading",
-    "assemble windows": "reading",
     "read forcing": "reading",
-    "read static": "reading",
+    "wait for inputs": "reading",
     "exchange": "coupling",
     "regrid": "coupling",
     "regrid weights": "coupling",

@@ -25,8 +25,9 @@ from ai4land_coupler.core.state import Blocks, LandState
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.forcing import StepForcing
-from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
-from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling
+from ai4land_coupler.land.predictors import NamedPredictor, order_predictors, waiting_for_imports
+from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling, make_tiling
 from ai4land_coupler.land.stream import run_stream
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
@@ -314,6 +315,25 @@ class LandModel:
                 wanted[int(self.owner[tile.id])].append(tile.window)
             made[name] = WindowExchange(self.comm, self.plan, self.owner, wanted)
         return made
+
+
+def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -> LandModel:
+    """The model of a run on the blocks that have land. ``parts``: the box of each of them that is predicted, by id."""
+    config = setup.config
+    return LandModel(
+        comm,
+        setup.plan,
+        setup.owner,
+        sorted(parts),
+        setup.legend,
+        order_predictors(setup.predictors),
+        setup.map_maker,
+        StaticReader(setup.static, setup.grid),
+        KeyedRng(config.random.seed, config.random.member),
+        make_tiling(config.parallel.tiling),
+        config.parallel.threads,
+        parts,
+    )
 
 
 def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:

@@ -1,17 +1,24 @@
-"""Estimates the cost of a run before it starts: predicts one tile and scales up."""
+"""Estimates the cost of a run before it starts: measures some typical tiles and scales up.
+
+Memory and time of the estimate do not depend on the size of the land grid, but for reading the initial map once.
+"""
 
 from __future__ import annotations
 
-import resource
-import time
 from dataclasses import dataclass
 
 import numpy as np
-from numcodecs.zstd import Zstd
+from numpy.typing import NDArray
 
-from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.component.performance import peak_memory
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.inputs.readers import STATIC_CACHE
+from ai4land_coupler.land.dealing import block_costs
+from ai4land_coupler.land.forcing import static_needs
+from ai4land_coupler.land.setup import make_setup
+from ai4land_coupler.land.sliding import make_tiling
+from ai4land_coupler.preflight.measure import Measured, count_land, measure, typical_blocks
 
 
 @dataclass(frozen=True)
@@ -30,41 +37,97 @@ class CostEstimate:
     seconds: float
 
 
-def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
-    """Initialise a run, predict one of its tiles, and scale the measured cost up to the whole run.
+@dataclass(frozen=True)
+class Work:
+    """The work of a step.
 
-    Disk: size of the compressed initial map times the number of years. Memory: peak memory of this process after the
-    tile, with only one rank's share of the maps. Regridding weights can need more memory for a short time.
+    Attributes
+    ----------
+    cost:
+        Cost of each block, in any unit.
+    cells, land_cells:
+        Cells of the land grid, and of the blocks with land: the others need no memory of their own.
+    static:
+        Bytes of the static fields of a cell.
+    every:
+        Steps between restarts.
     """
-    component = LandComponent(config, online=False)
-    component.initialize()
-    model, clock = component.model, component.clock
-    tiles = [tile for entry in model.predictors for tile in model.tiles(entry)]
-    largest = max(tiles, key=lambda tile: tile.window.size)
-    seconds = 0.0
-    if not clock.done:
-        forcing, imports = component.read_inputs(clock.next())
-        one = model.only([largest.id])
-        # The first call is not timed, because it also reads the static fields.
-        one.advance(component.state, forcing, imports, clock.next())
-        begin = time.perf_counter()
-        one.advance(component.state, forcing, imports, clock.next())
-        seconds = time.perf_counter() - begin
-    cells = sum(tile.window.size for tile in tiles)
-    steps = len(clock.years()) - 1
-    codes = np.concatenate([block.reshape(-1) for block in component.state.cover.values()])
-    compressed = len(Zstd(level=3).encode(codes))
-    maps = sum(a.nbytes for blocks in component.state.memory.values() for a in blocks.values()) + codes.nbytes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    cost: NDArray[np.float64]
+    cells: int
+    land_cells: int
+    static: float
+    every: int = 1
+
+
+def step_seconds(found: Measured, work: Work, ranks: int) -> float:
+    """Seconds of a step on some ranks.
+
+    A stream of tiles takes a time for its start and end, which one tile shows, and a time for each further tile. The
+    latter grows with the cost of the tiles. A rank has its share of the blocks, but at least one whole block.
+    """
+    sample = work.cost[list(found.sample)]
+    rest = sample[1:].sum()
+    # The times vary. A further tile takes at least a part of the time of the first.
+    per_cost = max(found.several - found.one, 0.5 * found.several * rest / sample.sum()) / rest if rest else 0.0
+    if not rest:
+        per_cost = found.one / sample[0]
+    share = max(work.cost.sum() / ranks, work.cost.max())
+    tiles = max(0.0, found.one + per_cost * (share - sample[0]))
+    output = (found.write * work.cells + found.restart * work.cells / work.every) / ranks
+    return found.forcing + tiles + output + found.commit
+
+
+def rank_memory(found: Measured, work: Work, ranks: int, measured_cells: int) -> float:
+    """Peak memory of a rank (bytes).
+
+    It is the peak that was measured (libraries, network, forcing, windows in flight and the state around them), and the
+    old and the new state and the static fields of the rank's other cells.
+
+    Parameters
+    ----------
+    measured_cells:
+        Cells whose state and static fields were in memory when the peak was measured.
+    """
+    cells = max(0.0, work.land_cells / ranks - measured_cells)
+    static = min(work.static * work.land_cells / ranks, STATIC_CACHE) - work.static * measured_cells
+    return found.peak + 2 * found.held * cells + max(0.0, static)
+
+
+def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
+    """Read the initial map, measure some typical tiles, and scale up to the whole run.
+
+    Disk: size of the compressed initial map times the number of years. Neither regridding to host grids nor its weights
+    are included.
+    """
+    setup = make_setup(config)
+    plan, tiling = setup.plan, make_tiling(config.parallel.tiling)
+    land, compressed = count_land(setup)
+    with_land = [block for block in plan.blocks if land[block.id]]
+    tiles = [tiling.tile(plan, block, entry.spec) for entry in setup.predictors for block in with_land]
+    steps = len(setup.clock.years()) - 1
+    seconds, memory = 0.0, float(peak_memory())
+    if steps and with_land:
+        work = Work(
+            block_costs(setup, land),
+            setup.grid.size,
+            sum(block.core.size for block in with_land),
+            4.0 * len(static_needs(setup)),
+            config.restart.every,
+        )
+        found = measure(setup, typical_blocks(land))
+        seconds = steps * step_seconds(found, work, ranks)
+        memory = rank_memory(found, work, ranks, sum(plan.blocks[i].core.size for i in found.sample))
+    largest = max(tiles, key=lambda tile: tile.window.size, default=None)
     return CostEstimate(
-        component.setup.grid,
-        len(component.setup.plan.blocks),
-        len({tile.id for tile in tiles}),
-        largest.core.shape,
-        largest.window.shape,
-        sum(tile.core.size for tile in tiles) / max(cells, 1),
+        setup.grid,
+        len(plan.blocks),
+        len(with_land),
+        (0, 0) if largest is None else largest.core.shape,
+        (0, 0) if largest is None else largest.window.shape,
+        sum(tile.core.size for tile in tiles) / max(sum(tile.window.size for tile in tiles), 1),
         steps,
-        peak - maps * (1 - 1 / ranks),
+        memory,
         compressed * (steps + 1) * 1.05,
-        seconds / max(largest.window.size, 1) * cells * steps / ranks,
+        seconds,
     )
