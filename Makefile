@@ -22,7 +22,7 @@ export OMPI_ALLOW_RUN_AS_ROOT := 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: venv demo test references test-esmf lint soak bench clean distclean
+.PHONY: venv demo test references test-esmf lint soak bench bench-long clean distclean
 
 venv: $(STAMP)
 
@@ -87,8 +87,12 @@ lint: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile=soak $(PYTEST)
 
+# The short set takes a few minutes on two cores; the long set takes hours. BENCH="--json FOLDER" keeps the reports.
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks/run_all.py $(BENCH)
+
+bench-long: $(STAMP)
+	$(BIN)/python benchmarks/run_all.py --long $(BENCH)
 
 clean:
 	rm -rf build dist demo runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,12 +8,10 @@ float64 fields made from the codes (as in a component without codes).
 
 from __future__ import annotations
 
-import statistics
-import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
+from runner import Report, arguments, at_most, pairs
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.grids import latlon_mesh
@@ -23,18 +21,11 @@ from ai4land_coupler.regrid.backends.yac import YacRegridOptions, _create
 CLASSES = 7
 
 
-def median(function: Callable[[], object], times: int = 9) -> float:
-    function()
-    seconds = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
-
-
 def main() -> None:
-    size = float(sys.argv[1]) if len(sys.argv) > 1 else 0.02
+    parser = arguments(__doc__)
+    parser.add_argument("resolution", type=float, nargs="?", default=0.02, help="of the land grid, degrees")
+    options = parser.parse_args()
+    report, size = Report("aggregate.py", options), options.resolution
     land = LatLonGrid(-10.0, size, round(20 / size), 60.0, -size, round(12 / size))
     host = LatLonGrid(-12.0, 0.7, 40, 61.0, -0.7, 20)
     ids = np.arange(land.size)
@@ -49,11 +40,11 @@ def main() -> None:
         return plan.apply(fields)
 
     same = np.abs(plan.aggregate(codes, CLASSES) - by_fields()).max()
-    one, many = median(lambda: plan.aggregate(codes, CLASSES)), median(by_fields)
-    print(f"{land.size} land cells to {host.size} host cells, {weights.values.size} weights made in {made:.1f} s")
-    print(f"codes            {1e3 * one:8.2f} ms")
-    print(f"a field a class  {1e3 * many:8.2f} ms")
-    print(f"ratio            {one / many:8.2f}      largest difference {same:.1e}")
+    both = pairs(lambda: plan.aggregate(codes, CLASSES), by_fields, repeat=9)
+    report.note(f"{land.size} land cells to {host.size} host cells, {weights.values.size} weights made in {made:.1f} s")
+    report.ratio("codes / a field a class, time", both, names=("codes", "a field a class"), goal=at_most(0.25))
+    report.value("largest difference", same)
+    report.end()
 
 
 if __name__ == "__main__":

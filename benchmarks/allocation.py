@@ -1,9 +1,9 @@
-"""Speed of the allocation: cells per second of ``MapMaker.step`` on one block, and time of its phases.
+"""Speed of the allocation: cells per second of ``MapMaker.step``, on one thread and on two, and time of its phases.
 
     python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0] [--gross-temperature 0.5]
 
 For comparison, the same run measures the minimum work of an allocation in plain numpy: the most probable class of each
-cell, and the count of classes in each forcing cell.
+cell, and the count of classes in each forcing cell. With two threads, each thread makes the map of its own block.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ai4land_coupler.allocation import MapMaker, map_maker
+from ai4land_coupler.allocation.cells import Noise
 from ai4land_coupler.config.allocation import AllocationOptions
 from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
 from ai4land_coupler.core.legend import get_crosswalk, get_legend
@@ -28,26 +31,30 @@ from ai4land_coupler.parallel import BlockPlan
 MIXTURE = {11: 0.08, 22: 0.25, 33: 0.30, 40: 0.10, 55: 0.10, 66: 0.02, 77: 0.05, 0: 0.10}
 #: Share of each class's land that leaves the class in three years, from the HILDA+ maps of 2009 and 2012.
 RATES = {"urban": 0.05, "cropland": 0.06, "pasture": 0.08, "forest": 0.1, "grass_shrub": 0.4}
-#: Functions that are timed separately: owner and name.
+#: Functions that are timed separately: owner and name. The noise is drawn inside of the other two.
 PHASES = {
     "placement": (map_maker, "place_net_change"),
     "swaps": (map_maker, "swap_cells"),
-    "random numbers": (KeyedRng, "uniform"),
+    "noise": (Noise, "of"),
 }
 
 
 @contextmanager
 def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
-    """Sum the time of each phase of a step."""
+    """Sum the time of each phase of a step, without the phases that it calls."""
+    inner = [0.0]
     originals = {phase: getattr(owner, name) for phase, (owner, name) in PHASES.items()}
 
     def timing(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             start = time.perf_counter()
+            inner.append(0.0)
             try:
                 return function(*args)
             finally:
-                seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - start
+                spent = time.perf_counter() - start
+                seconds[phase] = seconds.get(phase, 0.0) + spent - inner.pop()
+                inner[-1] += spent
 
         return call
 
@@ -106,6 +113,16 @@ def best(repeat: int, function: Callable[[], Any]) -> float:
     return min(times)
 
 
+def peak_memory(function: Callable[[], Any]) -> int:
+    """Highest memory of one call, above the memory before it (bytes)."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
@@ -119,7 +136,10 @@ def main() -> None:
     result = maker.step(**step)
     totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
     whole = best(options.repeat, lambda: maker.step(**step))
+    with ThreadPoolExecutor(2) as threads:
+        two = best(options.repeat, lambda: list(threads.map(lambda _: maker.step(**step), range(2))))
     least = best(options.repeat, lambda: plain(maker, step))
+    peak = peak_memory(lambda: maker.step(**step))
     phases: dict[str, float] = {}
     with timed_phases(phases):
         start = time.perf_counter()
@@ -132,9 +152,13 @@ def main() -> None:
     print(
         f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
     )
-    print(f"MapMaker.step       {whole * 1e3:8.1f} ms {cells / whole / 1e6:8.2f} M cells/s", end="")
-    print(f" {forcing / whole:8.0f} forcing cells/s")
-    print(f"argmax and bincount {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s   ratio {whole / least:.1f}")
+    for name, blocks, seconds in (("one thread", 1, whole), ("two threads, two blocks", 2, two)):
+        print(f"{name:<24} {seconds * 1e3:8.1f} ms {blocks * cells / seconds / 1e6:8.2f} M cells/s", end="")
+        print(f" {blocks * forcing / seconds:8.0f} forcing cells/s")
+    print(f"two threads do {2 * whole / two:.2f} times the work of one")
+    print(f"{'argmax and bincount':<24} {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s", end="")
+    print(f"   ratio {whole / least:.1f}")
+    print(f"peak memory of a step: {peak / 2**20:.0f} MiB, {peak / cells:.0f} bytes a cell")
     print("share of the step: " + ", ".join(f"{k} {v / sum(phases.values()):.0%}" for k, v in phases.items()))
     print(f"numpy {np.__version__}, {os.cpu_count()} processors")
 

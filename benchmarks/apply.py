@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from runner import Pairs, Report, arguments, at_most, seconds
 
 FIELDS = 20
 Apply = Callable[[np.ndarray], Any]
@@ -145,15 +145,6 @@ def esmf_alone(target: str) -> dict[str, Apply]:
 SIDES = {"ours": ours, "YAC": yac_alone, "ESMF": esmf_alone}
 
 
-def best(function: Callable[[], object], times: int = 15) -> float:
-    seconds = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
-
-
 def side(name: str, target: str, pipe: Connection) -> None:
     """One side in its own process: make the weights, then apply them on request."""
     begin, used = time.perf_counter(), time.process_time()
@@ -167,34 +158,41 @@ def side(name: str, target: str, pipe: Connection) -> None:
         cases["20 fields, side by side in memory"] = lambda: apply(interleaved)
         cases["20 fields of float32, side by side"] = lambda: apply(single)
     while pipe.recv():
-        pipe.send({case: best(function) for case, function in cases.items()})
+        pipe.send({case: min(seconds(function) for _ in range(15)) for case, function in cases.items()})
 
 
 def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("targets", nargs="*", default=["1-degree", "icosahedron"], metavar="TARGET")
+    options = parser.parse_args()
+    report = Report("apply.py", options)
     spawn = multiprocessing.get_context("spawn")
     names = [name for name, module in (("ours", "yac"), ("YAC", "yac"), ("ESMF", "esmpy")) if find_spec(module)]
-    for target in sys.argv[1:] or ["1-degree", "icosahedron"]:
-        print(f"0.25 degrees to {target}")
-        pipes, times = {}, {}
+    for target in options.targets:
+        pipes: dict[str, Connection] = {}
+        times: dict[tuple[str, str], list[float]] = {}
         for name in names:
             here, there = spawn.Pipe()
             spawn.Process(target=side, args=(name, target, there), daemon=True).start()
             pipes[name] = here
             wall, cpu, memory = here.recv()
-            print(f"  {name:5} weights {wall:6.1f} s, {cpu:6.1f} s of CPU, {memory:6.0f} MB")
+            report.value(f"weights to {target}, {name}, wall time", wall, "s")
+            report.value(f"weights to {target}, {name}, processor time", cpu, "s")
+            report.value(f"weights to {target}, {name}, peak memory", memory, "MB")
         for _ in range(3):
             for name, pipe in pipes.items():
                 pipe.send(True)
-                for case, seconds in pipe.recv().items():
-                    times[name, case] = min(seconds, times.get((name, case), np.inf))
+                for case, found in pipe.recv().items():
+                    times.setdefault((name, case), []).append(found)
         for pipe in pipes.values():
             pipe.send(False)
-        for (name, case), seconds in times.items():
+        for (name, case), ours_found in times.items():
             other = "1 field" if case == "1 field" else "20 fields"
-            ratios = [
-                f"{seconds / times[lib, other]:5.2f} of {lib}" for lib in names if lib != "ours" and name == "ours"
-            ]
-            print(f"  {name:5} {case:36} {1e3 * seconds:7.1f} ms   {', '.join(ratios)}")
+            for library in (lib for lib in names if name == "ours" and lib != "ours"):
+                both = Pairs(ours_found, times[library, other])
+                goal = at_most(0.6) if library == "YAC" and case == "20 fields" else None
+                report.ratio(f"{target}, {case}: ours / {library}", both, names=("ours", library), goal=goal)
+    report.end()
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ Builds c_hosts/*.c and c_hosts/*.f90 with the compilers of this machine, and run
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import yaml
+from runner import Report, arguments, at_most
 
 from ai4land_coupler.capi.build import build, find_compiler, flags
 
@@ -32,8 +33,20 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def run(*command: str | Path) -> None:
-    subprocess.run([str(word) for word in command], check=True, env=ENVIRONMENT)
+def run(*command: str | Path) -> str:
+    """Run a program and print its output. Returns the output."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, end="", flush=True)
+    return done.stdout
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    """The numbers that the group of a pattern finds in the output of a program."""
+    found = [float(item) for item in re.findall(pattern, text)]
+    if not found:
+        raise RuntimeError(f"the output of a program has nothing like {pattern!r}:\n{text}")
+    return found
 
 
 def constant_land(folder: Path) -> Path:
@@ -106,28 +119,45 @@ def host_grid(path: Path) -> None:
 
 
 def main() -> None:
-    cycles = sys.argv[1] if len(sys.argv) > 1 else "2000"
+    parser = arguments(__doc__)
+    parser.add_argument("cycles", type=int, nargs="?", default=2000, help="number of starts")
+    options = parser.parse_args()
+    report = Report("c_interface.py", options)
     fortran, mpicc = shutil.which("gfortran"), shutil.which("mpicc")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder, fortran=fortran)
         still = constant_land(folder)
         run(*find_compiler(), "-O2", HERE / "cost.c", *flags(folder).split(), "-o", folder / "cost")
-        run(folder / "cost", still, 170, 84, "copy", 2001)
-        run(folder / "cost", still, 1700, 841, "copy", 21)
+        for nlon, nlat, stop in ((170, 84, 2001), (1700, 841, 21)):
+            found = run(folder / "cost", still, nlon, nlat, "copy", stop)
+            doubles = numbers(r"(\d+) doubles", found)[0]
+            ratio = numbers(r"ratio +([\d.]+)", found)[0]
+            report.value(f"a4l_get_field of {doubles:.0f} doubles / memcpy, time", ratio, goal=at_most(1.5))
         if fortran:
             linked = flags(folder, fortran=True).split()
             run(fortran, "-O2", HERE / "idle.f90", *linked, "-o", folder / "idle")
-            run(folder / "idle", still)
+            for what, idle in zip(
+                ("a new date", "the same date"),
+                numbers(r"median +([\d.]+) us", run(folder / "idle", still)),
+                strict=True,
+            ):
+                report.value(f"run without a step that is due, {what}", idle, "us", at_most(5))
         else:
-            print("no gfortran: no idle runs")
+            report.note("no gfortran: idle runs not measured")
         if mpicc:
             run(mpicc, "-O2", HERE / "memory.c", *flags(folder).split(), "-o", folder / "memory")
             launcher = Path(mpicc).parent / "mpiexec"
-            run(launcher, "--oversubscribe", "-n", 2, folder / "memory", network(folder), "host", 2016)
+            found = run(launcher, "--oversubscribe", "-n", 2, folder / "memory", network(folder), "host", 2016)
+            for torch, goal in (("yes", None), ("no", at_most(150))):
+                memory = max(numbers(rf"torch {torch} .*at most +(\d+) MB", found))
+                report.value(f"memory that a rank adds, with torch: {torch}", memory, "MB", goal)
         else:
-            print("no mpicc: no memory of ranks")
-        run(folder / "cost", still, 10, 10, "cycles", cycles)
+            report.note("no mpicc: memory of ranks not measured")
+        found = run(folder / "cost", still, 10, 10, "cycles", options.cycles)
+        growth = numbers(r"([+-]\d+) KiB", found)[0]
+        report.value(f"growth in {options.cycles} starts", growth, "KiB", at_most(1024))
+    report.end()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Regridding from the globe at 1 km to two host grids: ICON R2B4, and a 10 km icosahedral grid over Europe.
 
-    python benchmarks/globe.py [icon|europe] [RANKS]
+    python benchmarks/globe.py [icon|europe] [--ranks RANKS]
 
 The land mask is from the package global-land-mask, on the grid of HILDA+ v1.0 (36041 x 18021). The classes are
 synthetic. The program prints wall time and peak memory of all ranks together, the time of one sum of classes, the error
@@ -10,6 +10,7 @@ ICON needs the sample data (AI4LAND_SAMPLE_DATA).
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from runner import Report, arguments
 
 from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
 from ai4land_coupler.grids import latlon_mesh, partition, read_mesh
@@ -45,20 +47,26 @@ def main() -> None:
     if sys.argv[1:2] == ["rank"]:
         run(sys.argv[2], Path(sys.argv[3]))
         return
-    names = [sys.argv[1]] if len(sys.argv) > 1 else ["icon", "europe"]
-    ranks = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    parser = arguments(__doc__)
+    parser.add_argument("grids", nargs="*", default=["icon", "europe"], metavar="icon|europe")
+    parser.add_argument("--ranks", type=int, default=2)
+    options = parser.parse_args()
+    report = Report("globe.py", options)
     mpiexec = Path(sys.executable).with_name("mpiexec")
     environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "mask.npy"
         # In a separate process, so that its memory is freed.
         subprocess.run([sys.executable, "-c", f"import globe; globe.write_mask({str(mask)!r})"], check=True, cwd=HERE)
-        for name in names:
+        for name in options.grids:
             if name == "icon" and "AI4LAND_SAMPLE_DATA" not in os.environ:
-                print("ICON R2B4 is left out: AI4LAND_SAMPLE_DATA is not set to the folder of the sample data")
+                report.note("ICON R2B4 not measured: AI4LAND_SAMPLE_DATA is not set to the folder of the sample data")
                 continue
-            command = [mpiexec, "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "mpi4py"]
+            command = [mpiexec, "--oversubscribe", "-n", str(options.ranks), sys.executable, "-m", "mpi4py"]
             subprocess.run([*command, HERE / "globe.py", "rank", name, mask], check=True, env=os.environ | environment)
+            for row in json.loads((mask.parent / f"{name}.json").read_text()):
+                report.value(*row)
+    report.end()
 
 
 HERE = Path(__file__).parent
@@ -155,17 +163,23 @@ def run(name: str, path: Path) -> None:
     ]
     parts = comm.gather((mesh.cell_ids, fractions * plan.destination_area))
     if comm.rank == 0:
-        print(f"{whole.name}: {whole.size} cells, {counts[2]} land cells, {comm.size} ranks")
-        print(
-            f"  weights {made:.1f} s, with plan {ready:.1f} s, processor time {' + '.join(f'{s:.1f}' for s in busy)} s"
-        )
-        print(f"  {counts[0]} runs, {counts[1]} overlaps of cut cells")
-        print(f"  peak memory of all ranks {peak / 1024**3:.2f} GiB, {before / 1024**3:.2f} GiB of it before")
-        print(f"  one sum of classes {summed:.2f} s")
+        host = f"{whole.name}, {whole.size} cells, {counts[2]} land cells, {comm.size} ranks"
+        print(f"{host}: {counts[0]} runs, {counts[1]} overlaps of cut cells")
+        rows = [
+            (f"{host}: weights", made, "s"),
+            ("  weights with plan", ready, "s"),
+            ("  processor time of all ranks", sum(busy), "s"),
+            ("  peak memory of all ranks", peak / 1024**3, "GiB"),
+            ("  memory of all ranks before", before / 1024**3, "GiB"),
+            ("  one sum of classes", summed, "s"),
+        ]
         if name == "icon":
-            print(f"  class areas against the land grid {np.abs(on_host / on_land - 1).max():.1e}")
+            rows.append(("  class areas against the land grid", np.abs(on_host / on_land - 1).max(), ""))
         for place in REGIONS[name]:
-            print(f"  {place}: {compare(mask, place, SIZE[name], whole, parts)}", flush=True)
+            off, facts = compare(mask, place, SIZE[name], whole, parts)
+            print(f"  {place}: {facts}", flush=True)
+            rows.append((f"  {place}: difference from direct weights", off, "of a cell"))
+        path.with_name(f"{name}.json").write_text(json.dumps(rows, default=float))
 
 
 def class_area(codes: dict[int, NDArray[np.int8]]) -> NDArray[np.float64]:
@@ -177,8 +191,8 @@ def class_area(codes: dict[int, NDArray[np.int8]]) -> NDArray[np.float64]:
     return area
 
 
-def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts: Any) -> str:
-    """Compare class areas in host cells completely inside a region with direct weights of all fine cells."""
+def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts: Any) -> tuple[float, str]:
+    """Largest difference of class areas in host cells completely inside a region from direct weights, and facts."""
     row, col = int(LAND.rows_of(np.array(place[1]))), int(LAND.cols_of(np.array(place[0])))
     box = Box(row - size, row + size, col - size, col + size)
     codes = codes_of(mask, box)
@@ -203,7 +217,7 @@ def compare(mask: Any, place: tuple[float, float], size: int, whole: Mesh, parts
         everywhere[:, cells] = values
     off = (np.abs(everywhere[:, chosen.cell_ids] - area) / direct.destination_area)[:, inside[near]]
     facts = f"{off.shape[1]} cells, {len(ids)} fine cells, direct in {seconds:.1f} s"
-    return f"{facts}, at most {off.max():.1e} of their area off"
+    return float(off.max()), facts
 
 
 def memory() -> int:

@@ -11,7 +11,6 @@ vary less on a shared machine.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -28,6 +27,7 @@ import psutil
 import rasterio
 import yaml
 from global_land_mask import globe
+from runner import Pairs, Report, arguments
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.experiments.prepare import inspect_prepared
@@ -172,12 +172,13 @@ def children_busy() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--megabytes", type=float, default=300)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     parser.add_argument("--raw", type=Path, help="folder of raw files that make_raw made, instead of new ones")
     parser.add_argument("--folder", type=Path, help="where the files go; default: a temporary folder")
     options = parser.parse_args()
+    report = Report("prepare.py", options)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         raw = options.raw or folder / "raw"
@@ -187,20 +188,22 @@ def main() -> None:
         files = sorted(raw.iterdir())
         last = FIRST + sum(path.suffix == ".tif" for path in files) - 1
         size = sum(p.stat().st_size for p in files) / 1e6
-        print(f"raw: {size:.0f} MB in {len(files)} files, {FIRST} to {last}")
-        os.sync()  # what was written before must not be brought to disk at the cost of what is measured
-        plain, busy = copy_and_read(files, folder / "copy")
-        print(f"copy and decompress, one process: {plain:.1f} s, {size / plain:.0f} MB/s, {busy:.1f} s of processors")
+        report.note(f"raw: {size:.0f} MB in {len(files)} files, {FIRST} to {last}")
         config = configuration(raw, last, folder / "run.yaml")
         for jobs in options.jobs:
+            os.sync()  # what was written before must not be brought to disk at the cost of what is measured
+            plain, busy = copy_and_read(files, folder / "copy")
             store = folder / f"{jobs}.zarr"
             os.sync()
-            seconds, used, memory = run_prepare(config, store, last, jobs)
-            stored = inspect_prepared(store)["bytes"] / 1e6
-            print(f"prepare, processes: {jobs}; {seconds:.1f} s, {size / seconds:.0f} MB/s, {stored:.0f} MB stored")
-            print(f"  {plain / seconds:.2f} of the plain speed, {memory / 2**20:.0f} MiB in the largest process")
-            print(f"  {used:.1f} s of processors, {used / busy:.2f} times those of copying and reading")
+            wall, used, memory = run_prepare(config, store, last, jobs)
+            names = (f"prepare, processes: {jobs}", "copy and decompress, one process")
+            both = Pairs([wall], [plain])
+            report.ratio(f"{names[0]}: speed", both, names=names, speed=True, work=size, unit="MB/s")
+            report.ratio(f"{names[0]}: processor time", Pairs([used], [busy]), names=names)
+            report.value("  largest process", memory / 2**20, "MiB")
+            report.value("  stored", inspect_prepared(store)["bytes"] / 1e6, "MB")
             shutil.rmtree(store)
+    report.end()
 
 
 if __name__ == "__main__":

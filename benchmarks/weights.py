@@ -2,23 +2,21 @@
 
     python benchmarks/weights.py [CELLS_ALONG_THE_EQUATOR] [LEVEL]
 
-Each side runs in its own process, one after the other: plain YAC on its own regular grid, our weights with YAC and
-with ESMF, and CDO's `gencon`, if they are installed. The program prints CPU seconds, wall seconds and the peak
+Each side runs in its own process: our weights and plain YAC on its own regular grid in turns, then our weights with
+ESMF, and CDO's `gencon`, if they are installed. The program prints processor seconds, wall seconds and the peak
 resident memory of the whole process (including start and reading).
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from runner import Pairs, ProcessCost, Report, arguments, at_most, process_cost
 
 from ai4land_coupler.api import LatLonGrid, Mesh
 from ai4land_coupler.grids import latlon_mesh
@@ -123,46 +121,51 @@ def write_for_cdo(nlon: int, level: int, folder: Path) -> None:
                 variable[:] = values
 
 
-def measured(name: str, command: list[str]) -> None:
-    """Run a process and return its cost."""
-    begin = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert child.stdout is not None
-    lines = child.stdout.read().strip().splitlines()
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    wall, cpu = time.perf_counter() - begin, used.ru_utime + used.ru_stime
-    last = lines[-1] if lines and child.returncode == 0 else f"exit code {child.returncode}" if child.returncode else ""
-    print(f"{name:28} {cpu:7.1f} s CPU {wall:7.1f} s wall {used.ru_maxrss / 1024:7.0f} MB  {last}", flush=True)
+def run_side(nlon: int, level: int, side: str, folder: Path) -> None:
+    """One side, in its own process."""
+    if side == "plain YAC":
+        plain_yac(nlon, level, folder)
+    elif side == "grids alone":
+        grids(nlon, level)
+    else:
+        backend, _, pieces = side.partition(" ")
+        ours(backend, nlon, level, **({"subdivide": int(pieces)} if pieces else {}))
 
 
 def main() -> None:
-    nlon, level = (int(word) for word in (sys.argv[1:3] or ("1440", "6")))
-    if len(sys.argv) > 3:
-        side, folder = sys.argv[3], Path(sys.argv[4])
-        if side == "plain YAC":
-            plain_yac(nlon, level, folder)
-        elif side == "grids alone":
-            grids(nlon, level)
-        else:
-            backend, _, pieces = side.partition(" ")
-            ours(backend, nlon, level, **({"subdivide": int(pieces)} if pieces else {}))
+    if sys.argv[1:2] == ["side"]:
+        run_side(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        sides = ["grids alone"]
+    parser = arguments(__doc__)
+    parser.add_argument("cells", type=int, nargs="?", default=1440, help="along the equator")
+    parser.add_argument("level", type=int, nargs="?", default=6, help="of the icosahedron")
+    parser.add_argument("--repeat", type=int, default=3, help="pairs of ours and YAC")
+    options = parser.parse_args()
+    report = Report("weights.py", options)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def cost(side: str) -> ProcessCost:
+            return process_cost([sys.executable, __file__, "side", str(options.cells), str(options.level), side, name])
+
+        report.process("grids alone", cost("grids alone"))
         if find_spec("yac"):
-            sides += ["plain YAC", "yac"]
+            turns = [(cost("yac"), cost("plain YAC")) for _ in range(options.repeat)]
+            for side, found in zip(("yac", "plain YAC"), turns[-1], strict=True):
+                report.process(side, found)
+            cpu = Pairs([mine.cpu for mine, _ in turns], [yours.cpu for _, yours in turns])
+            report.ratio("ours / YAC, processor time", cpu, names=("ours", "plain YAC"), goal=at_most(1))
+        else:
+            report.note("yac is not installed: not measured")
         if esmf_runtime.missing(1) is None:
-            sides += ["esmf 0", "esmf 1", "esmf 4"]
-        for side in sides:
-            measured(side, [sys.executable, __file__, str(nlon), str(level), side, folder])
+            for side in ("esmf 0", "esmf 1", "esmf 4"):
+                report.process(side, cost(side))
         cdo = shutil.which("cdo")
         if cdo:
-            write_for_cdo(nlon, level, Path(folder))
-            source, destination, output = (f"{folder}/{name}" for name in ("source.txt", "destination.nc", "cdo.nc"))
-            measured(
-                "cdo gencon, 1 thread", [cdo, "-s", "-P", "1", f"gencon,{destination}", f"-const,1,{source}", output]
-            )
+            write_for_cdo(options.cells, options.level, folder)
+            grid_files = [f"gencon,{folder / 'destination.nc'}", f"-const,1,{folder / 'source.txt'}"]
+            report.process("cdo gencon", process_cost([cdo, "-s", "-P", "1", *grid_files, folder / "cdo.nc"]))
+    report.end()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.allocation.cells import Cells, Noise
 from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
-from ai4land_coupler.allocation.placement import Cells, place_net_change
+from ai4land_coupler.allocation.land_cells import LandCells, LandSums, parts_of
+from ai4land_coupler.allocation.placement import place_net_change
 from ai4land_coupler.allocation.swaps import swap_cells
 from ai4land_coupler.config.allocation import AllocationOptions
 from ai4land_coupler.core.legend import OUTSIDE, Crosswalk, Legend
@@ -18,8 +19,8 @@ from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.parallel.block_plan import Block, BlockPlan
 
-#: Streams of the keyed random numbers; class k of a noisy allocation draws from NOISE + k.
-SAMPLE, NOISE = 1, 100
+#: Stream of the keyed random numbers for the method ``sample``.
+SAMPLE = 1
 #: Rounding to whole cells ignores that cells shrink towards the poles; a second pass corrects the rest.
 PASSES = 3
 
@@ -62,6 +63,9 @@ class MapMaker:
         self.plan, self.legend, self.crosswalk, self.options = plan, legend, crosswalk, options
         # a fixed class has no group, whatever a crosswalk says: nothing may enter or leave it
         self.group_of_class = np.where(legend.fixed, np.int8(OUTSIDE), crosswalk.group_of_class(legend))
+        view = legend.to_view(np.arange(256, dtype=np.uint8))
+        #: Class of the view of each native code, ``OUTSIDE`` if cells of this code never change.
+        self._class_of_code = np.where((view >= 0) & (self.group_of_class[view] >= 0), view, np.int8(OUTSIDE))
         given = options.gross if isinstance(options.gross, dict) else (rates if options.gross == "rates" else None)
         self.rates = np.zeros(len(legend.view))
         for name, rate in (given or {}).items():
@@ -104,10 +108,13 @@ class MapMaker:
         (m2), all zero at the start.
         """
         shape = shares.shape
-        land = _Land(self, block, cover)
-        area = sum_by_cell(land.forcing, land.group, land.area, land.n_forcing, shape[0])
+        base_area = np.zeros(shape)
+        for part, fine, coarse in parts_of(self.plan, block):
+            land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
+            area = sum_by_cell(land.forcing, land.group, land.area, land.n_forcing, shape[0])
+            base_area[:, coarse] = area.T.reshape(shape[0], *part.forcing.shape)
         return {
-            "base_area": area.T.reshape(shape).copy(),
+            "base_area": base_area,
             "base_share": shares.copy(),
             "gross_carry": np.zeros(shape[1:]),
             "unmet": np.zeros(shape),
@@ -133,21 +140,27 @@ class MapMaker:
         shares:
             Shares of land by group of the scenario in the new year; a forcing cell with NaN has no net change.
         """
-        land = _Land(self, block, cover)
-        if land.index.size == 0:
-            return BlockResult(cover, memory, self._diagnostics(land, land.classes, memory, 0.0))
-        values = np.ascontiguousarray(logits.reshape(logits.shape[0], -1)[:, land.index])
-        unpaired = 0.0
-        if self.options.method == "allocate":
-            new, memory, unpaired = self._allocate(land, values, shares, memory, rng)
-        else:
-            new = self._draw(land, values, rng)
-        changed = new != land.classes
-        codes = cover.copy()
-        codes.reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
-        return BlockResult(codes, memory, self._diagnostics(land, new, memory, unpaired))
+        allocate = self.options.method == "allocate"
+        codes, kept, sums = cover.copy(), dict(memory), LandSums(len(self.legend.view))
+        if allocate:
+            kept |= {name: np.zeros_like(memory[name]) for name in ("gross_carry", "unmet")}
+        for part, fine, coarse in parts_of(self.plan, block):
+            land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
+            if land.index.size == 0:
+                continue
+            values, unpaired = logits[:, fine].reshape(logits.shape[0], -1), 0.0
+            if allocate:
+                its = {name: array[..., coarse, :] for name, array in memory.items()}
+                new, carry, unmet, unpaired = self._allocate(land, values, shares[:, coarse], its, rng)
+                kept["gross_carry"][coarse], kept["unmet"][:, coarse] = carry, unmet
+            else:
+                new = self._draw(land, values.take(land.index, axis=1), rng)
+            changed = np.flatnonzero(new != land.classes)
+            codes[fine].reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
+            sums.add(land, new, changed.size, unpaired)
+        return BlockResult(codes, kept, self._diagnostics(sums, kept))
 
-    def _draw(self, land: _Land, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
+    def _draw(self, land: LandCells, logits: NDArray[np.float32], rng: KeyedRng) -> NDArray[np.int8]:
         """The most likely allowed class of each cell, or a class drawn with its probability."""
         open_to = self.allowed[land.classes].T & (self.group_of_class >= 0)[:, None]
         logits = np.where(open_to, logits, np.float32(-np.inf))
@@ -160,14 +173,14 @@ class MapMaker:
 
     def _allocate(
         self,
-        land: _Land,
+        land: LandCells,
         logits: NDArray[np.float32],
         shares: NDArray[np.float64],
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
-    ) -> tuple[NDArray[np.int8], dict[str, NDArray[np.float64]], float]:
-        chance = _Chance(rng, land.ids, self.group_of_class)
-        cells = self._cells(land, chance.added(logits, self.options.temperature))
+    ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64], float]:
+        """The new classes, the gross change that is carried (cells), the unmet area (m2), and the unpaired cells."""
+        cells = self._cells(land, logits, rng, self.options.temperature)
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
         change = np.nan_to_num(shares.reshape(groups, -1).T - flat["base_share"])
@@ -190,83 +203,27 @@ class MapMaker:
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
         unpaired = np.zeros_like(amount)
         if amount.any():
-            cells = self._cells(land, chance.added(logits, self.options.gross_temperature))
+            cells = self._cells(land, logits, rng, self.options.gross_temperature)
             new, unpaired = swap_cells(cells, new, ~moved, amount)
         # less than a pair is carried to the next step; cells without a partner are dropped, or the carry would grow
         carry = np.maximum(wanted - amount, -leaving)
-        shape = shares.shape
-        kept = {
-            "base_area": memory["base_area"],
-            "base_share": memory["base_share"],
-            "gross_carry": carry.reshape(shape[1:]),
-            "unmet": (unmet * cell_area[:, None]).T.reshape(shape).copy(),
-        }
-        return new, kept, float(unpaired.sum())
+        missing = (unmet * cell_area[:, None]).T
+        return new, carry.reshape(shares.shape[1:]), missing.reshape(shares.shape), float(unpaired.sum())
 
-    def _cells(self, land: _Land, logits: NDArray[np.float32]) -> Cells:
-        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing)
+    def _cells(self, land: LandCells, logits: NDArray[np.float32], rng: KeyedRng, temperature: float) -> Cells:
+        noise = Noise(rng, land.ids, temperature) if temperature > 0 else None
+        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing, land.index, noise)
 
-    def _diagnostics(
-        self, land: _Land, new: NDArray[np.int8], memory: Mapping[str, NDArray[np.float64]], unpaired: float
-    ) -> dict[str, NDArray[np.float64]]:
-        classes = len(self.legend.view)
-        transitions = land.classes.astype(np.int64) * classes + new
+    def _diagnostics(self, sums: LandSums, memory: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         unmet = memory["unmet"].reshape(len(self.crosswalk.groups), -1)
         return {
-            "land_cells": np.array([float(land.index.size)]),
-            "changed_cells": np.array([float((new != land.classes).sum())]),
-            "transition_area": np.bincount(transitions, weights=land.area, minlength=classes**2),
+            "land_cells": np.array([float(sums.land)]),
+            "changed_cells": np.array([float(sums.changed)]),
+            "transition_area": sums.transition_area,
             "unmet_area": np.abs(unmet).sum(axis=1),
             "unmet_change": unmet.sum(axis=1),
-            "unpaired_cells": np.array([unpaired]),
+            "unpaired_cells": np.array([sums.unpaired]),
         }
-
-
-class _Land:
-    """The cells of a block that may change, flattened."""
-
-    def __init__(self, maker: MapMaker, block: Block, cover: NDArray[np.uint8]) -> None:
-        plan, classes = maker.plan, maker.legend.to_view(cover)
-        core, forcing = block.core, block.forcing
-        group = np.where(classes >= 0, maker.group_of_class[classes], OUTSIDE)
-        self.index = np.flatnonzero(group.reshape(-1) >= 0)
-        self.classes = classes.reshape(-1)[self.index]
-        self.group = group.reshape(-1)[self.index].astype(np.int8)
-        rows = np.broadcast_to(np.arange(core.row0, core.row1)[:, None], core.shape).reshape(-1)[self.index]
-        cols = np.broadcast_to(np.arange(core.col0, core.col1)[None, :], core.shape).reshape(-1)[self.index]
-        self.forcing = (plan.forcing_row[rows] - forcing.row0) * forcing.shape[1] + (
-            plan.forcing_col[cols] - forcing.col0
-        )
-        self.n_forcing = forcing.size
-        self.area = plan.fine.row_area[rows]
-        self.ids = rows * plan.fine.nlon + cols
-
-    @property
-    def mean_cell_area(self) -> NDArray[np.float64]:
-        """Mean area of the cells of each forcing cell (m2); 1 where it holds none."""
-        count = np.bincount(self.forcing, minlength=self.n_forcing)
-        area = np.bincount(self.forcing, weights=self.area, minlength=self.n_forcing)
-        return np.asarray(np.where(count > 0, area / np.maximum(count, 1), 1.0))
-
-
-class _Chance:
-    """Gumbel noise by class and cell, drawn once it is needed: the largest of z + noise is a draw from softmax(z)."""
-
-    def __init__(self, rng: KeyedRng, ids: NDArray[np.int64], group_of_class: NDArray[np.int8]) -> None:
-        self._rng, self._ids, self._groups = rng, ids, group_of_class
-
-    @cached_property
-    def _noise(self) -> NDArray[np.float32]:
-        """(class, n); 0 for classes that nothing enters."""
-        noise = np.zeros((self._groups.size, self._ids.size), np.float32)
-        for k in np.flatnonzero(self._groups >= 0):
-            uniform = self._rng.at(stream=NOISE + int(k)).uniform(self._ids)
-            noise[k] = -np.log(-np.log(uniform + 2.0**-54))
-        return noise
-
-    def added(self, logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-        """Logits with noise of this temperature added."""
-        return logits + np.float32(temperature) * self._noise if temperature > 0 else logits
 
 
 def _class_index(legend: Legend, name: str, where: str) -> int:

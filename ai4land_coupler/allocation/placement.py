@@ -7,59 +7,10 @@ together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Cells:
-    """The fine cells that may change, flattened.
-
-    Parameters
-    ----------
-    forcing:
-        Index of the forcing cell of each, 0 .. n_forcing-1.
-    logits:
-        float32 (class, n): log-probabilities up to a constant, with noise if there is a temperature.
-    group_of_class:
-        Group of each class, -1 for classes that nothing may enter or leave.
-    allowed:
-        bool (class from, class to).
-    """
-
-    forcing: NDArray[np.int64]
-    logits: NDArray[np.float32]
-    group_of_class: NDArray[np.int8]
-    allowed: NDArray[np.bool_]
-    n_forcing: int
-
-    @property
-    def groups(self) -> int:
-        return int(self.group_of_class.max()) + 1
-
-
-def rank_within(key: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of each element among those of equal key that come before it: 0, 1, 2 ... Any order of keys."""
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(np.concatenate([starts, [ordered.size]]))
-    rank = np.empty(key.size, np.int64)
-    rank[order] = np.arange(key.size) - np.repeat(starts, counts)
-    return rank
-
-
-def order_by(key: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Order that sorts by rising key, then by falling value, then by place; keys are 0 .. 2**32 - 1, no NaN.
-
-    The same as ``np.lexsort((-value, key))`` in half its time: floats sort as their bits do, once those of negative
-    numbers are turned over, so one integer holds both.
-    """
-    bits = (np.float32(0) - value).view(np.uint32)  # not -value: the bits of -0.0 are others than those of 0.0
-    bits = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-    return np.argsort(key.astype(np.uint64) << np.uint64(32) | bits, kind="stable")
+from ai4land_coupler.allocation.cells import Cells, order_within, rank_in_run
 
 
 def place_net_change(
@@ -78,65 +29,93 @@ def place_net_change(
     -------
     The new classes, and the need that could not be met (same shape and sign as ``need``).
     """
-    classes = classes.copy()
-    need = need.copy()
+    classes, need = classes.copy(), need.copy()
+    giving = _Giving(cells, classes, need)
     hopeless = np.zeros_like(need, bool)
+    every = np.arange(cells.n_forcing)
     while True:
         wanted = np.where(hopeless, 0, need)
         most = wanted.argmax(axis=1)
-        lacking = wanted[np.arange(cells.n_forcing), most]
+        lacking = wanted[every, most]
         if not (lacking > 0).any():
             return classes, need
-        moved = _serve(cells, classes, need, most, lacking)
+        moved = giving.serve(classes, need, most, lacking)
         # a group that finds no further cell in this round never will: its candidates only get fewer
-        hopeless[np.arange(cells.n_forcing), most] |= (lacking > 0) & (moved < lacking)
+        hopeless[every, most] |= (lacking > 0) & (moved < lacking)
 
 
-def _serve(
-    cells: Cells,
-    classes: NDArray[np.int8],
-    need: NDArray[np.int64],
-    most: NDArray[np.int64],
-    lacking: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Give each forcing cell's most wanted group its best cells; updates ``classes`` and ``need``."""
-    group = cells.group_of_class[classes]
-    surplus = need[cells.forcing, group] < 0
-    candidate = np.flatnonzero(surplus & (lacking[cells.forcing] > 0))
-    target, gain = _best_entry(cells, classes, candidate, most[cells.forcing[candidate]])
-    usable = np.isfinite(gain)
-    candidate, target, gain = candidate[usable], target[usable], gain[usable]
+class _Giving:
+    """The cells of the groups that must shrink. They only get fewer: a group that has gained does not shrink."""
 
-    order = order_by(cells.forcing[candidate], gain)
-    candidate, target = candidate[order], target[order]
-    home, source = cells.forcing[candidate], group[candidate].astype(np.int64)
-    # a group gives no more than it must lose, and the wanted one takes no more than it lacks
-    given = rank_within(home * cells.groups + source) < -need[home, source]
-    candidate, target, home, source = candidate[given], target[given], home[given], source[given]
-    taken = rank_within(home) < lacking[home]
-    candidate, target, home, source = candidate[taken], target[taken], home[taken], source[taken]
+    def __init__(self, cells: Cells, classes: NDArray[np.int8], need: NDArray[np.int64]) -> None:
+        self._cells, groups = cells, cells.groups
+        key = cells.forcing * groups
+        key += cells.group_of_class[classes]
+        self._cell = np.flatnonzero((need < 0).take(key))
+        self._key = key[self._cell]  # forcing cell and group
+        self._home = cells.forcing[self._cell]
+        self._now = classes[self._cell]
+        self._value = cells.value(self._now, self._cell)
+        #: Classes of each group, filled up with -1: (group, most classes of a group).
+        members = [np.flatnonzero(cells.group_of_class == group) for group in range(groups)]
+        self._members = np.full((groups, max(map(len, members))), -1, np.int8)
+        for group, its in enumerate(members):
+            self._members[group, : len(its)] = its
 
-    classes[candidate] = target
-    np.add.at(need, (home, source), 1)
-    moved = np.bincount(home, minlength=cells.n_forcing)
-    need[np.arange(cells.n_forcing), most] -= moved
-    return moved
+    def serve(
+        self,
+        classes: NDArray[np.int8],
+        need: NDArray[np.int64],
+        most: NDArray[np.int64],
+        lacking: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Give each forcing cell's most wanted group its best cells; updates ``classes`` and ``need``."""
+        cells = self._cells
+        candidate = np.flatnonzero(((need < 0) & (lacking > 0)[:, None]).take(self._key))
+        target, gain = self._best_entry(candidate, most)
+        usable = np.isfinite(gain)
+        if not usable.all():
+            candidate, target, gain = candidate[usable], target[usable], gain[usable]
 
+        # a group gives no more than it must lose, and the wanted one takes no more than it lacks
+        home, key = self._home[candidate], self._key[candidate]
+        order = order_within(home, key - home * cells.groups, gain)
+        key = key[order]
+        given = np.sort(order[rank_in_run(key) < -need.take(key)])
+        candidate, target, gain, home = candidate[given], target[given], gain[given], home[given]
+        order = order_within(home, np.zeros_like(home), gain)
+        home = home[order]
+        taken = order[rank_in_run(home) < lacking[home]]
+        candidate, target = candidate[taken], target[taken]
 
-def _best_entry(
-    cells: Cells, classes: NDArray[np.int8], candidate: NDArray[np.int64], group: NDArray[np.int64]
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The likeliest allowed class of a group for each candidate, and the gain of entering it (-inf: none)."""
-    now = classes[candidate]
-    gain = np.full(candidate.size, -np.inf, np.float32)
-    target = np.full(candidate.size, -1, np.int8)
-    logit_now = cells.logits[now, candidate]
-    for index, its_group in enumerate(cells.group_of_class):
-        if its_group < 0:
-            continue
-        fits = (group == its_group) & cells.allowed[now, index]
-        value = np.where(fits, cells.logits[index, candidate] - logit_now, np.float32(-np.inf))
-        better = value > gain
-        gain = np.where(better, value, gain)
-        target = np.where(better, np.int8(index), target)
-    return target, gain
+        classes[self._cell[candidate]] = target
+        home, key = self._home[candidate], self._key[candidate]
+        need += np.bincount(key, minlength=need.size).reshape(need.shape)
+        moved = np.bincount(home, minlength=cells.n_forcing)
+        need[np.arange(cells.n_forcing), most] -= moved
+        self._key[candidate] = home * cells.groups + most[home]
+        return moved
+
+    def _best_entry(
+        self, candidate: NDArray[np.int64], most: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """The likeliest allowed class of the wanted group for each candidate, and the gain of entering it.
+
+        The gain is -inf where there is none.
+        """
+        cell, now = self._cell[candidate], self._now[candidate]
+        value_now = self._value[candidate]
+        gain = np.full(candidate.size, -np.inf, np.float32)
+        target = np.full(candidate.size, -1, np.int8)
+        group = most[self._home[candidate]]
+        allowed = self._cells.allowed
+        for classes in self._members.T:
+            entered = classes[group]
+            fits = np.flatnonzero((entered >= 0) & allowed[now, entered])
+            entered = entered[fits]
+            value = self._cells.value(entered, cell[fits]) - value_now[fits]
+            better = value > gain[fits]
+            fits = fits[better]
+            gain[fits] = value[better]
+            target[fits] = entered[better]
+        return target, gain

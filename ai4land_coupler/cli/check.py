@@ -13,10 +13,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ai4land_coupler.cli.options import config_argument, set_option
-from ai4land_coupler.cli.terminal import out, progress_bar
+from ai4land_coupler.cli.options import config_argument, configurations, part_option, set_option
+from ai4land_coupler.cli.terminal import out, print_part, progress_bar
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from ai4land_coupler.preflight.input_report import InputReport, VariableReport
 
 
@@ -30,30 +32,34 @@ if TYPE_CHECKING:
     show_default=True,
     help="Years of the forcing to read: all that the run reads, or the first and the last (less time, less certain).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; with parts, a report for each part.")
+@part_option
+def check(config: Path, overrides: tuple[str, ...], years: str, as_json: bool, part: str | None) -> int:
     """Read the inputs of a run and report ranges, gaps, sums and years.
 
     Lists the values that the run would mend, warnings, and all faults that would stop it. Exit code 2 if there is such
     a fault.
     """
-    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.preflight.inputs import check_inputs
 
-    settings = load_config(config, overrides)
+    reports = {}
     with progress_bar() as bar:
-        task = bar.add_task("reading", total=1.0)
+        for name, settings in configurations(config, overrides, part).items():
+            task = bar.add_task("reading", total=1.0)
 
-        def advance(share: float, what: str) -> None:
-            bar.update(task, completed=share, description=what)
+            def advance(share: float, what: str, task: TaskID = task) -> None:
+                bar.update(task, completed=share, description=what)
 
-        report = check_inputs(settings, cast(Literal["ends", "all"], years), advance)
-        bar.update(task, completed=1.0, description="read")
+            reports[name] = check_inputs(settings, cast(Literal["ends", "all"], years), advance)
+            bar.update(task, completed=1.0, description="read")
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=1))
+        contents = {name: report.as_json() for name, report in reports.items()}
+        click.echo(json.dumps(contents.get("", contents), indent=1))
     else:
-        _print(report)
-    return 2 if report.faults else 0
+        for name, report in reports.items():
+            print_part(name)
+            _print(report)
+    return 2 if any(report.faults for report in reports.values()) else 0
 
 
 def _print(report: InputReport) -> None:

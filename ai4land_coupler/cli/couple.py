@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.options import config_argument, one_configuration, part_option, set_option
 from ai4land_coupler.cli.terminal import abort_other_ranks, out, report_error
 from ai4land_coupler.errors import Ai4LandError
 
@@ -37,19 +37,20 @@ from ai4land_coupler.errors import Ai4LandError
     metavar="DIR",
     help="Continue from the newest restart in this folder.",
 )
+@part_option
 @click.option("--check", is_flag=True, help="Only check what would make YAC abort the job, then stop.")
-def couple(config: Path, overrides: tuple[str, ...], check: bool, **options: Any) -> None:
+def couple(config: Path, overrides: tuple[str, ...], part: str | None, check: bool, **options: Any) -> None:
     """Run as a component of a coupled model that uses YAC.
 
     Start it with the other components: mpiexec -n 2 ai4land couple CONFIG : -n 16 MODEL
 
     It sends the fields of one host grid each year and receives the host's fields each month (docs/yac.md).
     """
-    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.interfaces import yac as yac_component
 
     try:
-        settings, choice = load_config(config, overrides), yac_component.YacOptions(**options)
+        settings = one_configuration(config, overrides, part)
+        choice = yac_component.YacOptions(**options)
         if check:
             grid, notes = yac_component.check(settings, choice)
             for note in notes:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
-from ai4land_coupler.cli.options import config_argument, set_option
-from ai4land_coupler.cli.terminal import duration, out, size
+from ai4land_coupler.cli.options import config_argument, configurations, part_option, set_option
+from ai4land_coupler.cli.terminal import duration, out, print_part, size
+
+if TYPE_CHECKING:
+    from ai4land_coupler.config.sections import Config
 
 
 @click.command(short_help="Estimate memory, disk and time of a run.")
 @config_argument
 @set_option
 @click.option("--ranks", default=1, show_default=True, help="Number of MPI ranks of the run.")
-def plan(config: Path, overrides: tuple[str, ...], ranks: int) -> None:
+@part_option
+def plan(config: Path, overrides: tuple[str, ...], ranks: int, part: str | None) -> None:
     """Estimate tiles, memory, disk and time of a run. Predicts one tile and scales up."""
-    from ai4land_coupler.config.sections import load_config
+    for name, settings in configurations(config, overrides, part).items():
+        print_part(name)
+        _print_cost(settings, ranks)
+
+
+def _print_cost(settings: Config, ranks: int) -> None:
     from ai4land_coupler.preflight.cost import estimate_cost
 
-    estimate = estimate_cost(load_config(config, overrides), ranks)
+    estimate = estimate_cost(settings, ranks)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row("land grid", str(estimate.grid))
     table.add_row("blocks", f"{estimate.blocks}, {estimate.land_blocks} of them with land")

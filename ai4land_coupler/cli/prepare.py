@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.options import config_argument, one_configuration, part_option, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar, size
 
 
@@ -18,6 +18,7 @@ from ai4land_coupler.cli.terminal import out, progress_bar, size
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Number of processes. Default: one for each available processor."
 )
+@part_option
 @click.option("--overwrite", is_flag=True, help="Replace a prepared store that was made from other inputs.")
 def prepare(
     config: Path,
@@ -25,6 +26,7 @@ def prepare(
     store: Path,
     maps: tuple[int, int] | None,
     jobs: int | None,
+    part: str | None,
     overwrite: bool,
 ) -> None:
     """Read the inputs of a run once, check them, and write them to one Zarr store.
@@ -32,11 +34,10 @@ def prepare(
     Also writes STORE.run.yaml: the same configuration, but with inputs from the store. If the command is interrupted,
     call it again: it continues.
     """
-    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.experiments.prepare import inspect_prepared
     from ai4land_coupler.experiments.prepare import prepare as make
 
-    settings = load_config(config, overrides)
+    settings = one_configuration(config, overrides, part)
     with progress_bar() as bar:
         task = bar.add_task("planning", total=None)
         done = make(

@@ -69,6 +69,12 @@ def progress_bar() -> Progress:
     )
 
 
+def print_part(name: str) -> None:
+    """Print the name of a part of a run as a heading; nothing for a run without parts."""
+    if name:
+        out.print(f"[bold]part {name}[/]")
+
+
 def size(number: float) -> str:
     """A number of bytes as text, such as ``1.5 MB``."""
     for unit in ("B", "kB", "MB", "GB", "TB"):

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ai4land_coupler.cli.options import config_argument, set_option
-from ai4land_coupler.cli.terminal import out, world
+from ai4land_coupler.cli.options import config_argument, configurations, part_option, set_option
+from ai4land_coupler.cli.terminal import out, print_part, world
+
+if TYPE_CHECKING:
+    from ai4land_coupler.config.sections import Config
 
 
 @click.command(short_help="Check a configuration and open its inputs.")
 @config_argument
 @set_option
-def validate(config: Path, overrides: tuple[str, ...]) -> None:
+@part_option
+def validate(config: Path, overrides: tuple[str, ...], part: str | None) -> None:
     """Check a configuration: keys, plugins, files, grids, years, legends and weights.
 
     Initialises the run but does not advance it. `ai4land check` also checks the values in the input files.
     """
+    for name, settings in configurations(config, overrides, part).items():
+        print_part(name)
+        _validate(settings)
+    out.print("[green]the configuration is good[/]")
+
+
+def _validate(settings: Config) -> None:
     from ai4land_coupler.component.component import LandComponent
-    from ai4land_coupler.config.sections import load_config
     from ai4land_coupler.host.grids import configured_mesh
 
-    settings = load_config(config, overrides)
     component = LandComponent(settings, world(), online=False)
     component.initialize()
     component.check_forcing()
@@ -43,4 +53,4 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
         out.print(f"predictor {entry.name}: {len(entry.spec.inputs)} inputs, step {entry.spec.step}", markup=False)
     for fault, count in sorted(component.mended_counts.items()):
         out.print(f"mended while reading: {fault}: {count}", markup=False)
-    out.print("[green]the configuration is good[/]")
+    component.finalize()

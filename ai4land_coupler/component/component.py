@@ -49,6 +49,7 @@ from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
 from ai4land_coupler.land.model import LandModel
 from ai4land_coupler.land.predictors import order_predictors
 from ai4land_coupler.land.setup import LandSetup, make_setup
+from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.calls import Call, CallCheck
@@ -152,6 +153,7 @@ class LandComponent:
         with self.comm.guard():
             source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
         refuse_different_parts(setup, {} if source is None else source.identity, self.comm)
+        setup = self._setup = first.deal_blocks(source, self.comm)
         with self.comm.guard():
             state = first.from_map() if source is None else first.from_restart(source, branch=branch)
             self._run_state = RunState(state.frozen(), setup.clock.at(state.year), self.config.exports.lookahead)
@@ -558,4 +560,6 @@ class LandComponent:
             setup.map_maker,
             StaticReader(setup.static, setup.grid),
             KeyedRng(self.config.random.seed, self.config.random.member),
+            make_tiling(self.config.parallel.tiling),
+            self.config.parallel.threads,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from ai4land_coupler.parallel import Communicator, exchange_windows
 from ai4land_coupler.store.output import Diagnostic, HostField, HostLayout, LandField, OutputStore, StoreLayout
 from ai4land_coupler.store.provenance import collect
 
+#: Bytes of shards that a rank assembles before it writes them.
+BYTES_AT_ONCE = 1 << 26
+
 
 class RunOutput:
     """The output of one run on one rank. All methods are collective.
@@ -38,6 +41,7 @@ class RunOutput:
         self, setup: LandSetup, exports: Mapping[str, ExportInfo], hosts: Mapping[str, HostGrid], comm: Communicator
     ) -> None:
         self._setup, self._exports, self._hosts, self._comm = setup, exports, hosts, comm
+        self._shard_writers: list[int] | None = None
 
     def layout(self, shard: int) -> StoreLayout:
         """The layout of the store.
@@ -67,24 +71,12 @@ class RunOutput:
     def write(self, store: OutputStore, run_state: RunState) -> None:
         """Write a state: each rank writes its shards. Readers see it after :meth:`OutputStore.commit`."""
         state, year = run_state.state, run_state.state.year
-        boxes = store.shard_boxes()
-        shards = [{i: box for i, box in enumerate(boxes) if i % self._comm.size == r} for r in range(self._comm.size)]
-        cover = self._shards(state.cover, shards, self._setup.legend.ocean[0], np.uint8)
-        fields = {
-            item.name: self._shards(state.fields.get(item.name, {}), shards, np.nan, np.float32, (item.samples,))
-            for item in store.land_fields
-            if any(self._comm.allgather(item.name in state.fields))  # The first year has none: no predictor has run.
-        }
+        self._write_shards(store, year, LandField("land_cover", "1"), state.cover, self._setup.legend.ocean[0])
+        for item in store.land_fields:  # The first year has no values: no predictor has run.
+            self._write_shards(store, year, item, state.fields.get(item.name, {}), np.nan)
         hosts = {name: self._host_fields(name, store.host_fields, run_state) for name in self._hosts}
         area = self._class_area(state.cover)
         with self._comm.guard():
-            for key, codes in cover.items():
-                store.write_land_cover(year, boxes[key], codes)
-            for item in store.land_fields:
-                for key, box in shards[self._comm.rank].items():
-                    blank = np.full((item.samples, *box.shape), np.nan, np.float32)
-                    values = fields.get(item.name, {}).get(key, blank)
-                    store.write_field(item.name, year, box, values if item.samples > 1 else values[0])
             if self._comm.rank == 0:
                 store.write_diagnostic("class_area", year, area)
                 for series in self._diagnostics():
@@ -128,17 +120,37 @@ class RunOutput:
 
     # ---- helpers ----------------------------------------------------------------------------------------------
 
-    def _shards(
-        self,
-        blocks: Mapping[int, NDArray[Any]],
-        wanted: list[dict[int, Box]],
-        fill: float,
-        dtype: Any,
-        leading: tuple[int, ...] = (),
-    ) -> dict[int, NDArray[Any]]:
-        """The shards of this rank, assembled from the blocks of all ranks."""
-        setup = self._setup
-        return exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
+    def _write_shards(
+        self, store: OutputStore, year: int, item: LandField, blocks: Mapping[int, NDArray[Any]], fill: float
+    ) -> None:
+        """Write a field of the land grid from the blocks of all ranks, a few shards at a time to save memory."""
+        setup, is_map = self._setup, item.name == "land_cover"
+        dtype = np.dtype(np.uint8 if is_map else np.float32)
+        boxes = store.shard_boxes()
+        mine = [[i for i, writer in enumerate(self._writers(boxes)) if writer == r] for r in range(self._comm.size)]
+        count = max(1, BYTES_AT_ONCE // (boxes[0].size * item.samples * dtype.itemsize))
+        for first in range(0, max(map(len, mine)), count):
+            wanted = [{i: boxes[i] for i in shards[first : first + count]} for shards in mine]
+            leading = () if is_map else (item.samples,)
+            parts = exchange_windows(self._comm, setup.plan, setup.owner, blocks, wanted, fill, dtype, leading)
+            with self._comm.guard():
+                for i, values in parts.items():
+                    if is_map:
+                        store.write_land_cover(year, boxes[i], values)
+                    else:
+                        store.write_field(item.name, year, boxes[i], values if item.samples > 1 else values[0])
+
+    def _writers(self, boxes: Sequence[Box]) -> list[int]:
+        """The rank that writes each shard: the one that owns most of its cells."""
+        if self._shard_writers is None:
+            plan, owner = self._setup.plan, self._setup.owner
+            self._shard_writers = []
+            for box in boxes:
+                cells = np.zeros(self._comm.size, np.int64)
+                for block, part in plan.touching(box):
+                    cells[owner[block.id]] += part.size
+                self._shard_writers.append(int(cells.argmax()))
+        return self._shard_writers
 
     def _host_fields(
         self, host: str, stored: Mapping[str, tuple[str, ...]], run_state: RunState

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -22,7 +22,11 @@ from ai4land_coupler.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 #: Settings that were added after restarts had stored :attr:`Config.digest`: section, key, default.
-_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (("forcing", "beyond", "stop"),)
+_LATER_SETTINGS: tuple[tuple[str, str, Any], ...] = (
+    ("forcing", "beyond", "stop"),
+    ("parallel", "memory", None),
+    ("parallel", "tiling", {"method": "exact", "window": 512, "overlap": 0.5, "sigma": 0.125}),
+)
 
 
 class Section(BaseModel):
@@ -174,12 +178,43 @@ class RestartSection(Section):
     keep: int = Field(2, ge=0, description="number of restarts to keep; 0 keeps all")
 
 
+class TilingSection(Section):
+    """The windows that predictors see."""
+
+    method: Literal["exact", "gaussian"] = Field(
+        "exact",
+        description="exact: one window for each block, with the predictor's halo; gaussian: overlapping windows of one "
+        "size, blended with Gaussian weights. It changes the results",
+    )
+    window: int = Field(512, ge=2, description="gaussian: land cells along each side of a window")
+    overlap: float = Field(0.5, ge=0, lt=1, description="gaussian: share of a window that the next one overlaps")
+    sigma: float = Field(0.125, gt=0, description="gaussian: standard deviation of the weights, share of a window")
+
+    @model_validator(mode="after")
+    def _only_gaussian(self) -> TilingSection:
+        changed = [
+            key for key in ("window", "overlap", "sigma") if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.method == "exact" and changed:
+            keys = " and ".join(f"parallel.tiling.{key}" for key in changed)
+            raise ValueError(f"the method exact does not use {keys}: set `method: gaussian`, or leave this out")
+        return self
+
+
 class ParallelSection(Section):
-    block: int = Field(16, ge=1, description="forcing cells along each side of a block; it changes the results")
+    block: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        16,
+        description="forcing cells along each side of a block; it changes the results in the last bits. auto: about "
+        "1000 land cells along each side, or fewer if `memory` is set",
+    )
+    memory: float | None = Field(
+        None, gt=0, description="gigabytes of a rank for the windows of the predictors; sizes blocks with `block: auto`"
+    )
     workers: Literal["all"] | int = Field("all", description="number of ranks that predict")
     threads: int = Field(
         1, ge=1, description="torch threads of each rank in a run without a host; it changes the results"
     )
+    tiling: TilingSection = TilingSection()
 
 
 class RandomSection(Section):
@@ -273,6 +308,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(raw: Any, base: Path, where: str, overrides: Sequence[str] = ()) -> Config:
     """Check a configuration that is already a mapping; see :func:`load_config`."""
+    if isinstance(raw, dict) and "parts" in raw:
+        raise ConfigError(
+            "a run made of parts is not one run",
+            expected="a configuration without the section parts",
+            found=f"parts: {', '.join(map(str, raw['parts'] or ()))}",
+            where=where,
+            remedy="`ai4land run` runs all parts; other commands take --part NAME, and a host in Python "
+            "ai4land_coupler.config.parts.load_run(FILE).part(NAME)",
+        )
     config = checked(Config, raw, where, overrides)
     config._base = base
     return config
@@ -344,8 +388,3 @@ def override(raw: dict[str, Any], setting: str) -> None:
         place[keys[-1]] = value
     else:
         raise ConfigError("a setting names no place in the configuration", found=setting, where="--set")
-
-
-def json_schema() -> str:
-    """The JSON Schema of the configuration; ``schemas/config.schema.json`` holds it."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

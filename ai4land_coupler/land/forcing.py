@@ -87,7 +87,7 @@ class LandForcing:
             for offset, specs in self._wanted.items():
                 found = {(s.name, s.units) for s in specs if s.name in setup.forcing or s.missing == "error"}
                 needs.setdefault(years[offset], set()).update(found)
-        for year in self._scenario_years(start, since is None):
+        for year in sorted(self._scenario_years(start, since is None)):  # the first year without data is named
             chosen = setup.forcing.choose(setup.map_maker.crosswalk, year)
             needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
         for year in (start.now, *(clock.now for clock in start.remaining())) if self._passed else ():

@@ -30,23 +30,28 @@ class Gaps:
 
 
 def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
-    """Count the land cells of this rank's blocks without data in the inputs of the next step. Local."""
+    """Count the land cells of this rank's blocks without data in the inputs of the next step. Local.
+
+    Nothing is read for blocks without land.
+    """
     gaps = Gaps()
     blocks = setup.own_blocks
-    land = {block.id: setup.legend.to_view(state.cover[block.id]) != OUTSIDE for block in blocks}
     coarse, units = _next_forcing(setup, forcing, state) if blocks else ({}, {})
     statics = {name: spec for name, spec in static_needs(setup).items() if name in setup.static}
     units |= {name: spec.units for name, spec in statics.items()}
     for block in blocks:
+        land = setup.legend.to_view(state.cover[block.id]) != OUTSIDE
+        if not land.any():
+            continue
         cells = setup.grid.sub(block.core)
         places = np.ix_(*setup.plan.forcing_of(block.core))
         read = {("forcing", name): values[places] for name, values in coarse.items()}
         for name, spec in statics.items():
             read["static", name] = setup.static.read({name: spec.units}, cells)[name]
         for key, values in read.items():
-            gaps.add(key, gaps_on_land(key[1], values, land[block.id], units[key[1]]))
+            gaps.add(key, gaps_on_land(key[1], values, land, units[key[1]]))
         part = {name: values[block.forcing.slices()] for name, values in coarse.items()}
-        full = land_share(setup, block, land[block.id]) == 1
+        full = land_share(setup, block, land) == 1
         gaps.states += largest_sum(part, full)
     return gaps
 

@@ -30,6 +30,7 @@ _FREE = (
     "time.stop",
     "parallel.workers",
     "parallel.threads",
+    "parallel.memory",
     "regrid.backend",
     "regrid.cache",
     "random",

@@ -6,10 +6,10 @@ static fields it reads no files. It does not change its arguments. Inputs may co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,24 @@ from ai4land_coupler.api import LOGITS
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.fields import FieldSpec, Tile
 from ai4land_coupler.core.grid import Box
-from ai4land_coupler.core.legend import OUTSIDE, Legend
+from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
-from ai4land_coupler.core.state import LandState
+from ai4land_coupler.core.state import Blocks, LandState
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, waiting_for_imports
-from ai4land_coupler.land.tiling import predict_tiles
+from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling
+from ai4land_coupler.land.stream import run_stream
 from ai4land_coupler.land.timers import Timers
-from ai4land_coupler.parallel import BlockPlan, Communicator, exchange_windows
+from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
+
+#: Gives a window of a field on the land grid.
+LandField = Callable[[Box], NDArray[Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class LandModel:
         Ids of the blocks of all ranks that have land. Only these are predicted.
     predictors:
         In the order of a step (see :func:`order_predictors`).
+    threads:
+        Threads that allocate while the next tiles are predicted.
     """
 
     comm: Communicator
@@ -65,6 +72,8 @@ class LandModel:
     map_maker: MapMaker
     static: StaticReader
     rng: KeyedRng
+    tiling: Tiling = field(default_factory=ExactTiling)
+    threads: int = 1
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -76,7 +85,7 @@ class LandModel:
     def _tiles(self) -> dict[str, list[Tile]]:
         blocks = [self.plan.blocks[i] for i in self.land_blocks]
         return {
-            entry.name: [self.plan.tile(block, entry.spec.halo, entry.spec.align) for block in blocks]
+            entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
         }
 
@@ -147,21 +156,25 @@ class LandModel:
     ) -> LandState:
         """Run a predictor with yearly (or longer) steps on this rank's tiles."""
         coarse = dict(forcing.fields) | {(name, 0): values.mean(axis=0) for name, values in imports.items()}
-        inputs = self._inputs(entry, state, new, coarse)
+        windows = self._inputs(entry, state, new) | self._memories(entry, new)
+
+        def allocate(tile: Tile, outputs: Outputs) -> tuple[Tile, Outputs, BlockResult | None]:
+            made = self._allocate(tile, outputs[LOGITS], state, new, forcing) if LOGITS in outputs else None
+            return tile, {name: values for name, values in outputs.items() if name != LOGITS}, made
+
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
         with self.comm.guard():
-            for tile, outputs in self._predict(entry, inputs, (new.year, 0)):
+            for tile, outputs, made in self._predict(entry, windows, coarse, (new.year, 0), allocate):
+                if made is not None:
+                    cover[tile.id] = made.cover
+                    diagnostics[tile.id] = made.diagnostics
+                    for kept, value in made.memory.items():
+                        memory[f"allocation.{kept}"][tile.id] = value
                 for name, values in outputs.items():
-                    if name == LOGITS:
-                        made = self._allocate(tile, values, state, new, forcing)
-                        cover[tile.id] = made.cover
-                        diagnostics[tile.id] = made.diagnostics
-                        for kept, value in made.memory.items():
-                            memory[f"allocation.{kept}"][tile.id] = value
-                    elif name in entry.spec.memory:
-                        memory[entry.memory_name(name)][tile.id] = values
-                    else:
-                        fields.setdefault(name, {})[tile.id] = values
+                    blocks = (
+                        memory[entry.memory_name(name)] if name in entry.spec.memory else fields.setdefault(name, {})
+                    )
+                    blocks[tile.id] = values
         return LandState(new.year, cover, fields, memory)
 
     def _predict_months(
@@ -174,12 +187,13 @@ class LandModel:
     ) -> LandState:
         """Run a monthly predictor for the twelve months before 1 January of the new year."""
         months: dict[str, dict[int, list[NDArray[np.float32]]]] = {}
+        windows = self._inputs(entry, state, new)
         for month in range(12):
             coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
-            inputs = self._inputs(entry, state, new, coarse)
-            memory = _copy(new.memory)
+            remembered, memory = self._memories(entry, new), _copy(new.memory)
             with self.comm.guard():
-                for tile, outputs in self._predict(entry, inputs, (new.year, month + 1)):
+                time = (new.year, month + 1)
+                for tile, outputs in self._predict(entry, windows | remembered, coarse, time, lambda *result: result):
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
                             memory[entry.memory_name(name)][tile.id] = values
@@ -188,7 +202,8 @@ class LandModel:
             new = LandState(new.year, new.cover, new.fields, memory)
         fields = _copy(new.fields)
         for name, blocks in months.items():
-            fields[name] = {block: np.concatenate(values) for block, values in blocks.items()}
+            # each block leaves the lists when it is joined, so that the months are not held twice
+            fields[name] = {block: np.concatenate(blocks.pop(block)) for block in list(blocks)}
         return LandState(new.year, new.cover, fields, new.memory)
 
     def _allocate(
@@ -199,57 +214,77 @@ class LandModel:
         memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
         shares = memory["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
-        with self.timers("allocate"):
+        with self.timers.in_thread("allocate"):
             return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
 
-    def _predict(self, entry: NamedPredictor, inputs: TileInputs, time: tuple[int, int]) -> Any:
-        """Predict the tiles of this rank one by one, and measure the time."""
-        own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
-        stream = predict_tiles(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
-        while True:
-            with self.timers(f"predict {entry.name}"):
-                item = next(stream, None)
-            if item is None:
-                return
-            yield item
-
-    def _inputs(
+    def _predict(
         self,
         entry: NamedPredictor,
-        state: LandState,
-        new: LandState,
+        windows: Mapping[tuple[str, int], LandField],
         coarse: Mapping[tuple[str, int], NDArray[np.float32]],
-    ) -> TileInputs:
-        """Exchange the halos of all land fields that the predictor reads, before the first tile is predicted."""
-        windows: dict[tuple[str, int], dict[int, NDArray[Any]]] = {}
+        time: tuple[int, int],
+        finish: Callable[[Tile, Outputs], T],
+    ) -> list[T]:
+        """Predict the tiles of this rank one by one. Returns what ``finish`` made of the tiles and their outputs."""
+        own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
+        land = {field.name: field for field in entry.spec.inputs if field.source == "static"}
+        inputs = TileInputs(
+            self.plan.fine,
+            self.plan.forcing,
+            lambda name, offset, tile: (
+                self.static.read(land[name], tile.window) if name in land else windows[name, offset](tile.window)
+            ),
+            coarse,
+        )
+
+        work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
+
+        def read(tile: Tile) -> Any:
+            with self.timers.in_thread("assemble windows"):
+                return work.read(tile)
+
+        def predict(window: Any) -> Outputs:
+            with self.timers(f"predict {entry.name}"):
+                return work.predict(window)
+
+        return run_stream(own, read, predict, finish, self.threads, self.timers)
+
+    def _inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> dict[tuple[str, int], LandField]:
+        """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective."""
+        windows: dict[tuple[str, int], LandField] = {}
         with self.timers("exchange"):
             for field in entry.spec.inputs:
                 for offset in field.offsets:
+                    source = new if offset == 0 else state
                     if field.source == "cover":
-                        source = new if offset == 0 else state
-                        classes = {i: self.legend.to_view(codes) for i, codes in source.cover.items()}
-                        windows[field.name, offset] = self._windows(entry, classes, OUTSIDE, np.int8)
+                        windows[field.name, offset] = self._classes(entry, source.cover)
                     elif field.source == "output":
-                        source = new if offset == 0 else state
-                        windows[field.name, offset] = self._windows(entry, _last(source, field), np.nan, np.float32)
-            for name in entry.spec.memory:
-                windows[name, -1] = self._windows(entry, new.memory[entry.memory_name(name)], np.nan, np.float32)
-        static = {field.name: field for field in entry.spec.inputs if field.source == "static"}
+                        windows[field.name, offset] = self._values(entry, _last(source, field))
+        return windows
 
-        def land(name: str, offset: int, tile: Tile) -> NDArray[Any]:
-            if name in static:
-                return self.static.read(static[name], tile.window)
-            return windows[name, offset][tile.id]
+    def _memories(self, entry: NamedPredictor, new: LandState) -> dict[tuple[str, int], LandField]:
+        """Exchange the halos of the memories of a predictor. Collective."""
+        with self.timers("exchange"):
+            return {(name, -1): self._values(entry, new.memory[entry.memory_name(name)]) for name in entry.spec.memory}
 
-        return TileInputs(self.plan.fine, self.plan.forcing, land, coarse)
+    def _classes(self, entry: NamedPredictor, cover: Blocks) -> LandField:
+        """Windows of a map. Native codes are held and sent; each window is converted when it is read."""
+        codes = self._exchanges[entry.name].collect(cover, self.legend.ocean[0], np.uint8)
+        return lambda window: self.legend.to_view(codes.window(window))
 
-    def _windows(
-        self, entry: NamedPredictor, blocks: Mapping[int, NDArray[Any]], fill: float, dtype: Any
-    ) -> dict[int, NDArray[Any]]:
-        wanted: list[dict[int, Box]] = [{} for _ in range(self.comm.size)]
-        for tile in self._tiles[entry.name]:
-            wanted[int(self.owner[tile.id])][tile.id] = tile.window
-        return exchange_windows(self.comm, self.plan, self.owner, blocks, wanted, fill, dtype)
+    def _values(self, entry: NamedPredictor, blocks: Blocks) -> LandField:
+        return self._exchanges[entry.name].collect(blocks, np.nan, np.float32).window
+
+    @cached_property
+    def _exchanges(self) -> dict[str, WindowExchange]:
+        """What the ranks exchange for each predictor; the same in all steps."""
+        made = {}
+        for name, tiles in self._tiles.items():
+            wanted: list[list[Box]] = [[] for _ in range(self.comm.size)]
+            for tile in tiles:
+                wanted[int(self.owner[tile.id])].append(tile.window)
+            made[name] = WindowExchange(self.comm, self.plan, self.owner, wanted)
+        return made
 
 
 def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:

@@ -19,7 +19,9 @@ from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
 from ai4land_coupler.inputs.catalogue import Catalogue, make_catalogue
 from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 from ai4land_coupler.inputs.readers import domain_forcing_grid
+from ai4land_coupler.land.block_size import choose_block
 from ai4land_coupler.land.predictors import NamedPredictor
+from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, BlockPlan
 from ai4land_coupler.registry.loading import Plugins, load_plugins
 from ai4land_coupler.regrid.auto import resolve
@@ -42,7 +44,7 @@ class LandSetup:
     workers:
         The ranks that own blocks and predict.
     owner:
-        Rank of each block.
+        Rank of each block. :func:`make_setup` deals the blocks by cells; ``deal_blocks`` deals them by their work.
     predictors, clock, map_maker, plugins:
         As defined in the configuration.
     regrid_backend:
@@ -121,9 +123,11 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
     grid = _land_grid(initial)
     forcing = make_catalogue(config, plugins, "forcing")
     static = make_catalogue(config, plugins, "static")
-    plan = BlockPlan(grid, _forcing_grid(config, grid, forcing), config.parallel.block)
     workers = _worker_ranks(config, size)
     predictors = _predictors(config, plugins, legend)
+    plan = _block_plan(config, grid, _forcing_grid(config, grid, forcing), predictors)
+    for entry in predictors:
+        make_tiling(config.parallel.tiling).check(grid, entry.spec)
     rates = next((entry.predictor.gross.rates() for entry in predictors if entry.predictor.gross is not None), None)
     setup = LandSetup(
         config=config,
@@ -168,6 +172,15 @@ def _forcing_grid(config: Config, grid: LatLonGrid, forcing: Catalogue) -> LatLo
         return domain_forcing_grid(grid, forcing.lattice, "forcing")
     finer = grid.dlon <= LUH2_LATTICE.dlon and abs(grid.dlat) <= abs(LUH2_LATTICE.dlat)
     return domain_forcing_grid(grid, LUH2_LATTICE, "forcing") if finer else grid
+
+
+def _block_plan(
+    config: Config, grid: LatLonGrid, forcing: LatLonGrid, predictors: tuple[NamedPredictor, ...]
+) -> BlockPlan:
+    block = config.parallel.block
+    if block == "auto":
+        block = choose_block(config.parallel.memory, grid, forcing, [entry.predictor for entry in predictors])
+    return BlockPlan(grid, forcing, block)
 
 
 def _predictors(config: Config, plugins: Plugins, legend: Legend) -> tuple[NamedPredictor, ...]:

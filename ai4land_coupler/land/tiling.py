@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import LOGITS, Predictor
-from ai4land_coupler.core.fields import PredictorSpec, Tile
+from ai4land_coupler.core.fields import Batch, PredictorSpec, Tile
 from ai4land_coupler.core.legend import get_legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import Ai4LandError, PluginError
@@ -23,7 +23,7 @@ def predict_tiles(
     inputs: TileInputs,
     time: tuple[int, int],
     rng: KeyedRng,
-) -> Iterator[tuple[Tile, Mapping[str, NDArray[np.float32]]]]:
+) -> Iterator[tuple[Tile, dict[str, NDArray[np.float32]]]]:
     """Predict tiles one after the other, and cut each result to the tile's core.
 
     Each call predicts one tile, not a batch of tiles. The rounding of convolutions may depend on the batch, and results
@@ -40,37 +40,42 @@ def predict_tiles(
         The predictor raises an error or exits, or its result lacks an output, has the wrong shape, or has values that
         are not finite.
     """
-    leading = _leading_axes(predictor.spec, f"predictor {name!r}")
     for tile in tiles:
-        batch = assemble(predictor.spec, [tile], inputs, time)
-        where = f"predictor {name!r}, year {time[0]}, tile {tile.id}"
-        try:
-            answer = predictor.predict(batch, rng)
-        # A library that calls exit would end the run as if it had finished.
-        except (Exception, SystemExit) as error:
-            told = isinstance(error, Ai4LandError)
-            raise PluginError(
-                "a predictor failed",
-                found=f"{type(error).__name__}: {error}",
-                where=where,
-                remedy=None if told else "report it to the predictor's author; nothing of this year was kept",
-            ) from error
-        if not isinstance(answer, Mapping):
-            raise PluginError(
-                "a predictor did not return a mapping of its outputs",
-                expected=", ".join(leading),
-                found=type(answer).__name__,
-                where=where,
-            )
-        missing = [key for key in leading if key not in answer]
-        if missing:
-            raise PluginError(
-                "a predictor did not return what it promised",
-                expected=", ".join(leading),
-                found=", ".join(sorted(answer)) or "nothing",
-                where=where,
-            )
-        yield tile, {key: _core(key, answer[key], axes, tile, where) for key, axes in leading.items()}
+        yield tile, predict_tile(name, predictor, assemble(predictor.spec, [tile], inputs, time), rng)
+
+
+def predict_tile(name: str, predictor: Predictor, batch: Batch, rng: KeyedRng) -> dict[str, NDArray[np.float32]]:
+    """Predict the one tile of a batch: its outputs over the core; shapes and errors as :func:`predict_tiles`."""
+    leading = _leading_axes(predictor.spec, f"predictor {name!r}")
+    (tile,) = batch.tiles
+    where = f"predictor {name!r}, year {batch.time[0]}, tile {tile.id}"
+    try:
+        answer = predictor.predict(batch, rng)
+    # A library that calls exit would end the run as if it had finished.
+    except (Exception, SystemExit) as error:
+        told = isinstance(error, Ai4LandError)
+        raise PluginError(
+            "a predictor failed",
+            found=f"{type(error).__name__}: {error}",
+            where=where,
+            remedy=None if told else "report it to the predictor's author; nothing of this year was kept",
+        ) from error
+    if not isinstance(answer, Mapping):
+        raise PluginError(
+            "a predictor did not return a mapping of its outputs",
+            expected=", ".join(leading),
+            found=type(answer).__name__,
+            where=where,
+        )
+    missing = [key for key in leading if key not in answer]
+    if missing:
+        raise PluginError(
+            "a predictor did not return what it promised",
+            expected=", ".join(leading),
+            found=", ".join(sorted(answer)) or "nothing",
+            where=where,
+        )
+    return {key: _core(key, answer[key], axes, tile, where) for key, axes in leading.items()}
 
 
 def _leading_axes(spec: PredictorSpec, where: str) -> dict[str, tuple[int | None, ...]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.fields import Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import GridError
+from ai4land_coupler.parallel.hilbert import hilbert_index
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,31 @@ class BlockPlan:
             col0, col1 = max(col0, 0), min(col1, ncol)
         return Tile(block.id, block.core, Box(max(row0, 0), min(row1, nrow), col0, col1))
 
-    def owners(self, workers: int) -> NDArray[np.int64]:
-        """Worker of each block: contiguous shares of about equal area of fine cells."""
-        sizes = np.array([b.core.size for b in self.blocks], np.float64)
-        middle = np.cumsum(sizes) - sizes / 2
-        return np.asarray(np.minimum((middle / sizes.sum() * workers).astype(np.int64), workers - 1))
+    def owners(self, workers: int, cost: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+        """Worker of each block: each worker gets a contiguous piece of the order of blocks, of about equal cost.
+
+        Parameters
+        ----------
+        cost:
+            Cost of each block, above zero. The blocks are then in the order of a Hilbert curve, so that the piece of a
+            worker is compact. ``None``: the cost is the number of fine cells, and the order is row by row, so that a
+            worker reads whole rows of a file.
+        """
+        order = np.arange(len(self.blocks)) if cost is None else self._curve
+        given = np.array([b.core.size for b in self.blocks], np.float64) if cost is None else cost
+        ordered = given[order]
+        middle = np.cumsum(ordered) - ordered / 2
+        owner = np.empty(order.size, np.int64)
+        owner[order] = np.minimum((middle / ordered.sum() * workers).astype(np.int64), workers - 1)
+        return owner
+
+    @cached_property
+    def _curve(self) -> NDArray[np.int64]:
+        """The ids of the blocks in the order of a Hilbert curve through their rows and columns."""
+        rows, cols = len(self._row_cuts) - 1, len(self._col_cuts) - 1
+        row, col = np.divmod(np.arange(rows * cols), cols)
+        side = 1 << (max(rows, cols) - 1).bit_length()
+        return np.argsort(hilbert_index(row, col, side), kind="stable")
 
     def cell_ids(self, box: Box) -> NDArray[np.int64]:
         """Global ids of the fine cells of a box, shape of the box."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.errors import StateError
-from ai4land_coupler.parallel.collective import agree
+from ai4land_coupler.parallel.collective import agree, exchange
 
 
 class Communicator:
@@ -61,6 +61,14 @@ class Communicator:
     def alltoall(self, values: Sequence[Any]) -> list[Any]:
         return list(values) if self._comm is None else list(self._comm.alltoall(values))
 
+    def sum(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The sum of whole numbers over all ranks, in an array of one shape on all ranks. Collective."""
+        if self._comm is None:
+            return values
+        total = np.empty_like(values)
+        self._comm.Allreduce(np.ascontiguousarray(values), total)
+        return total
+
     def sum_by_block(self, own: Mapping[int, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
         """Sums over the blocks of all ranks, by name. Collective.
 
@@ -71,14 +79,23 @@ class Communicator:
         own:
             The values of this rank's blocks, by block id and name.
         """
-        by_block: dict[int, Mapping[str, NDArray[Any]]] = {}
-        for part in self.allgather(dict(own)):
-            by_block.update(part)
+        kinds: dict[str, tuple[tuple[int, ...], str]] = {}
+        for part in self.allgather({n: (v.shape, v.dtype.str) for block in own.values() for n, v in block.items()}):
+            kinds |= part
         sums: dict[str, NDArray[Any]] = {}
-        for block in sorted(by_block):
-            for name, values in by_block[block].items():
-                sums[name] = sums[name] + values if name in sums else np.array(values)
+        for name, (shape, dtype) in kinds.items():
+            held = [block for block in own if name in own[block]]
+            values = np.array([own[block][name] for block in held], dtype).reshape(-1, *shape)
+            ids, values = (self._gather_rows(rows) for rows in (np.array(held, np.int64), values))
+            ordered = iter(values[np.argsort(ids)])
+            sums[name] = np.array(next(ordered))
+            for value in ordered:
+                sums[name] = sums[name] + value
         return sums
+
+    def _gather_rows(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The rows of all ranks one after the other, as an array on every rank. Collective."""
+        return np.concatenate(exchange([rows] * self.size, self._comm))
 
     def free(self) -> None:
         """Free the duplicate. After MPI_Finalize nothing is freed, because that would abort the host."""

@@ -17,7 +17,7 @@ from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
 from ai4land_coupler.inputs.gaps import LandGaps, gaps_on_land, refuse_gaps
 from ai4land_coupler.inputs.land_sums import count_small_sums, largest_sum
 from ai4land_coupler.inputs.sums import sum_members
-from ai4land_coupler.land.first_state import count_no_data, read_cover
+from ai4land_coupler.land.first_state import count_no_data, read_blocks
 from ai4land_coupler.land.forcing import LandForcing, static_needs
 from ai4land_coupler.land.gaps import land_share
 from ai4land_coupler.land.setup import LandSetup, make_setup
@@ -88,12 +88,11 @@ class _Checker:
     def land(self) -> dict[int, NDArray[np.bool_]]:
         """Which cells are land, by block."""
         setup = self.setup
-        year = setup.initial_year
-        covers = {
-            b.id: read_cover(setup.initial, setup.legend, setup.grid.sub(b.core), year) for b in setup.plan.blocks
-        }
-        self._no_data = count_no_data(setup, covers)
-        return {i: setup.legend.to_view(codes) != OUTSIDE for i, codes in covers.items()}
+        land = {}
+        for block, codes in read_blocks(setup, setup.plan.blocks):
+            self._no_data |= count_no_data(setup, {block.id: codes})
+            land[block.id] = setup.legend.to_view(codes) != OUTSIDE
+        return land
 
     def forcing(self, land: Mapping[int, NDArray[np.bool_]], years: str, progress: Progress) -> None:
         plan = self.setup.plan

@@ -186,7 +186,7 @@ def collect_content(store: str | Path) -> PageContent:
             for item in provenance.get("inputs", [])
         ],
         "software": sorted([str(k), str(v)] for k, v in dict(provenance.get("software", {})).items()),
-        "config": str(provenance.get("config", "")),
+        "config": _configuration(provenance),
     }
     return PageContent(facts, history.packed())
 
@@ -202,6 +202,14 @@ def _provenance(data: xr.Dataset) -> dict[str, Any]:
     raw = data.attrs.get("provenance", {})
     found = json.loads(raw) if isinstance(raw, str) else raw
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _configuration(provenance: Mapping[str, Any]) -> str:
+    """The text of the configuration; for a joined store that of each part, with its name."""
+    parts = provenance.get("parts")
+    if not isinstance(parts, Mapping):
+        return str(provenance.get("config", ""))
+    return "\n\n".join(f"part {name}:\n{own.get('config', '')}" for name, own in parts.items())
 
 
 def _series(data: xr.Dataset, legend: Legend, provenance: Mapping[str, Any]) -> dict[str, Any]:

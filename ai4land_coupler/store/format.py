@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ai4land_coupler.core.legend import know_legend, make_legend
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.files.durable import disk_errors, seal, unseal, write_durably
-from ai4land_coupler.store.layout import ATTRIBUTE, FLOAT_FILL, FORMAT, UNWRITTEN, YEAR, StoreLayout
+from ai4land_coupler.store.layout import ATTRIBUTE, FLOAT_FILL, FORMAT, UNWRITTEN, YEAR, FixedArray, StoreLayout
 
 if TYPE_CHECKING:
     import zarr
@@ -145,10 +145,7 @@ def make_way(path: Path, overwrite: bool) -> None:
 def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> None:
     """Write the groups, the metadata of all arrays and the coordinates. Does not fsync and writes no marker."""
     import zarr
-    from zarr.codecs import ZstdCodec
 
-    # Zstd frames have no checksum by default, and then bit flips are not noticed.
-    codec = ZstdCodec(level=3, checksum=True)
     conventions = {"Conventions": "CF-1.11"}
     described = {ATTRIBUTE: flat_attribute(layout.describe())}
     flat = {key: flat_attribute(value) for key, value in attrs.items()}
@@ -156,19 +153,7 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
     for host in layout.hosts:
         group.create_group(f"hosts/{host}", attributes={**conventions, "host": host})
     for fixed in layout.fixed():
-        text = fixed.values.dtype.kind == "U"
-        array = group.create_array(
-            fixed.name,
-            shape=fixed.values.shape,
-            dtype=str if text else fixed.values.dtype,
-            chunks=fixed.values.shape,
-            compressors=codec,
-            dimension_names=fixed.dims,
-            attributes=fixed.attrs,
-            # Zarr does not write a chunk that contains only the fill value (0), and then the chunk looks lost.
-            config={"write_empty_chunks": True},
-        )
-        array[...] = fixed.values.astype(object) if text else fixed.values
+        make_fixed(group, fixed)
     for yearly in layout.yearly():
         floats = yearly.dtype.startswith("float")
         group.create_array(
@@ -177,11 +162,35 @@ def make_store(path: Path, layout: StoreLayout, attrs: Mapping[str, Any]) -> Non
             dtype=yearly.dtype,
             chunks=yearly.chunks or (1, *yearly.shape[1:]),
             shards=yearly.shards or None,
-            compressors=codec,
+            compressors=_codec(),
             fill_value=FLOAT_FILL if floats else UNWRITTEN,
             dimension_names=yearly.dims,
             attributes={**yearly.attrs, "missing_value": FLOAT_FILL} if floats else yearly.attrs,
         )
+
+
+def make_fixed(group: zarr.Group, fixed: FixedArray) -> None:
+    """Write a coordinate."""
+    text = fixed.values.dtype.kind == "U"
+    array = group.create_array(
+        fixed.name,
+        shape=fixed.values.shape,
+        dtype=str if text else fixed.values.dtype,
+        chunks=fixed.values.shape,
+        compressors=_codec(),
+        dimension_names=fixed.dims,
+        attributes=fixed.attrs,
+        # Zarr does not write a chunk that contains only the fill value (0), and then the chunk looks lost.
+        config={"write_empty_chunks": True},
+    )
+    array[...] = fixed.values.astype(object) if text else fixed.values
+
+
+def _codec() -> Any:
+    from zarr.codecs import ZstdCodec
+
+    # Zstd frames have no checksum by default, and then bit flips are not noticed.
+    return ZstdCodec(level=3, checksum=True)
 
 
 def digests(path: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -268,17 +268,6 @@ class StoreLayout:
     def fixed(self) -> list[FixedArray]:
         """The coordinates, written once."""
         legend, grid = self.legend, self.grid
-        first = min(self.years)
-        start = datetime.date(first, 1, 1)
-        time = {
-            "standard_name": "time",
-            "long_name": "1 January of the year",
-            "units": f"days since {first:04d}-01-01",
-            "calendar": "proleptic_gregorian",
-        }
-        days = np.array([(datetime.date(y, 1, 1) - start).days for y in self.years], np.int32)
-        years = np.array(self.years, np.int32)
-        year = {"long_name": "year; a state holds from its 1 January up to the next step"}
         lon = {"standard_name": "longitude", "units": "degrees_east"}
         lat = {"standard_name": "latitude", "units": "degrees_north"}
         area = {"standard_name": "cell_area", "units": "m2"}
@@ -289,8 +278,7 @@ class StoreLayout:
             "colours": [v.colour for v in legend.view],
         }
         arrays = [
-            FixedArray(YEAR, (YEAR,), years, year),
-            FixedArray("time", (YEAR,), days, time),
+            *year_coordinates(self.years),
             FixedArray("lat", ("lat",), grid.lat, {**lat, "axis": "Y"}),
             FixedArray("lon", ("lon",), grid.lon, {**lon, "axis": "X"}),
             FixedArray("cell_area", ("lat",), grid.row_area, {**area, "long_name": "area of one cell of the row"}),
@@ -304,8 +292,7 @@ class StoreLayout:
         for host, layout in self.hosts.items():
             at = f"hosts/{host}/"
             arrays += [
-                FixedArray(at + YEAR, (YEAR,), years, year),
-                FixedArray(at + "time", (YEAR,), days, time),
+                *year_coordinates(self.years, at),
                 FixedArray(at + "lat", ("cell",), layout.lat, lat),
                 FixedArray(at + "lon", ("cell",), layout.lon, lon),
                 FixedArray(at + "cell_area", ("cell",), layout.area, area),
@@ -338,3 +325,21 @@ class FixedArray:
     dims: tuple[str, ...]
     values: NDArray[Any]
     attrs: dict[str, Any]
+
+
+def year_coordinates(years: Sequence[int], at: str = "") -> list[FixedArray]:
+    """The coordinates ``year`` and ``time`` of a group; ``at`` is the path of the group with a slash at its end."""
+    first = min(years)
+    start = datetime.date(first, 1, 1)
+    time = {
+        "standard_name": "time",
+        "long_name": "1 January of the year",
+        "units": f"days since {first:04d}-01-01",
+        "calendar": "proleptic_gregorian",
+    }
+    days = np.array([(datetime.date(y, 1, 1) - start).days for y in years], np.int32)
+    year = {"long_name": "year; a state holds from its 1 January up to the next step"}
+    return [
+        FixedArray(at + YEAR, (YEAR,), np.array(years, np.int32), year),
+        FixedArray(at + "time", (YEAR,), days, time),
+    ]

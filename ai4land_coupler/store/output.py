@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from ai4land_coupler.store.format import (
     write_marker,
 )
 from ai4land_coupler.store.layout import YEAR, Diagnostic, HostField, HostLayout, LandField, StoreLayout
+from ai4land_coupler.store.shards import encode_shard
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,12 +148,16 @@ class OutputStore:
 
     def shard_boxes(self) -> list[Box]:
         """The box of the land grid that each shard covers, row by row, clipped to the grid."""
+        return list(self._boxes)
+
+    @cached_property
+    def _boxes(self) -> dict[Box, None]:
         _, rows, cols = file_grid(self._arrays["land_cover"])
-        return [
-            Box(r, min(r + rows, self.grid.nlat), c, min(c + cols, self.grid.nlon))
+        return {
+            Box(r, min(r + rows, self.grid.nlat), c, min(c + cols, self.grid.nlon)): None
             for r in range(0, self.grid.nlat, rows)
             for c in range(0, self.grid.nlon, cols)
-        ]
+        }
 
     def write_land_cover(self, year: int, box: Box, codes: NDArray[np.uint8]) -> None:
         """Write native codes: uint8 of the shape of ``box``, one of :meth:`shard_boxes`."""
@@ -164,7 +170,7 @@ class OutputStore:
     def write_field(self, name: str, year: int, box: Box, values: NDArray[Any]) -> None:
         """Write a land field of the shape of ``box``, with a leading axis if a year has several samples."""
         array = self._array(name)
-        if array.ndim < 3 or name.startswith("hosts/") or box not in self.shard_boxes():
+        if array.ndim < 3 or name.startswith("hosts/") or box not in self._boxes:
             raise FieldError(
                 "land fields are written by whole shards",
                 expected="a land field and one of shard_boxes()",
@@ -313,9 +319,14 @@ class OutputStore:
         array = self._arrays[name]
         file = array_file(self.path, name, array, (index, *(s.start for s in region)))
         with disk_errors("output could not be written", file):
-            # Zarr reads an existing shard before it replaces it, and fails if a kill has cut that shard short.
-            file.unlink(missing_ok=True)
-            array[(index, *region)] = values
+            content = encode_shard(array, values[None])
+            if content is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            else:
+                # Zarr reads an existing shard before it replaces it, and fails if a kill has cut that shard short.
+                file.unlink(missing_ok=True)
+                array[(index, *region)] = values
         self._unsynced.add(file)
 
     def _index(self, year: int) -> int:

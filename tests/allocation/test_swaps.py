@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import plain
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from ai4land_coupler.allocation.placement import Cells
+from ai4land_coupler.allocation.cells import Cells
 from ai4land_coupler.allocation.swaps import swap_cells
 
 #: Four classes in two groups and water, which belongs to none.
@@ -57,7 +58,7 @@ def problems(draw: st.DrawFn) -> tuple[Cells, np.ndarray, np.ndarray, np.ndarray
     allowed = rng.random((CLASSES, CLASSES)) < draw(st.sampled_from([0.6, 2.0]))
     np.fill_diagonal(allowed, True)
     logits = rng.integers(-4, 5, (CLASSES, n)).astype(np.float32)
-    cells = cells_of(rng.integers(0, n_forcing, n), logits, n_forcing, allowed)
+    cells = cells_of(np.sort(rng.integers(0, n_forcing, n)), logits, n_forcing, allowed)
     return cells, rng.integers(0, 4, n).astype(np.int8), rng.random(n) < 0.8, rng.integers(0, 30, n_forcing)
 
 
@@ -78,6 +79,20 @@ def test_it_stops_only_where_no_two_cells_could_still_swap(
     for i, j in combinations(waiting, 2):
         a, b = after[i], after[j]
         assert cells.forcing[i] != cells.forcing[j] or a == b or not (cells.allowed[a, b] and cells.allowed[b, a])
+
+
+@examples(300)
+@given(problems())
+def test_it_follows_the_rules_as_loops_do(problem: tuple[Cells, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    cells, classes, free, amount = problem
+    after, left = check(*problem)
+    for home in range(cells.n_forcing):
+        at = cells.forcing == home
+        expected, alone = plain.swap(
+            cells.logits[:, at], classes[at], GROUP, cells.allowed, free[at], int(amount[home])
+        )
+        assert after[at].tolist() == expected.tolist()
+        assert left[home] == alone
 
 
 @examples(200)

@@ -2,7 +2,7 @@
 
 from importlib import resources
 
-from ai4land_coupler.config.sections import json_schema
+from ai4land_coupler.config.schema import json_schema
 
 
 def test_schema_has_not_drifted() -> None:

@@ -50,3 +50,17 @@ def test_cells_beyond_32_bits_and_years_before_christ_have_their_own_numbers() -
     cells = np.array([5, 5 + 2**32, 5 + 2**33], np.int64)
     assert len(set(KeyedRng(1).uniform(cells))) == 3
     assert KeyedRng(1, year=-5).uniform(cells)[0] != KeyedRng(1, year=5).uniform(cells)[0]
+
+
+def test_streams_together_are_the_streams_one_by_one_and_the_published_function() -> None:
+    rng = KeyedRng(seed=7, member=2, year=-1999)
+    cells = np.concatenate([np.arange(70_000), np.arange(2**33, 2**33 + 10)])  # several strips; ids beyond 32 bits
+    streams = np.array([3, 100, 2**31])
+    together = rng.uniform_of_streams(cells, streams)
+    for row, stream in zip(together, streams.tolist(), strict=True):
+        np.testing.assert_array_equal(rng.at(stream=stream).uniform(cells), row)
+        words = np.zeros((4, cells.size), np.uint64)
+        words[0], words[1], words[2], words[3] = cells & 0xFFFFFFFF, cells >> 32, -1999 & 0xFFFFFFFF, stream
+        high, low, _, _ = philox4x32(words, (7, 2)).astype(np.uint64)
+        np.testing.assert_array_equal(row, ((high >> np.uint64(5)) * 2.0**26 + (low >> np.uint64(6))) / 2.0**53)
+    assert rng.uniform_of_streams(cells[:0], streams).shape == (3, 0)

@@ -76,6 +76,15 @@ def cases() -> list[Case]:
     ]
 
 
+def diagnostics() -> dict[int, dict[str, np.ndarray]]:
+    """Values of 24 blocks whose sums depend on the order; one value is only in a few blocks."""
+    rng = np.random.default_rng(8)
+    values = {b: {"area": rng.normal(size=5) * 10.0 ** rng.integers(-9, 17)} for b in range(24)}
+    for block in (3, 4, 11, 22):
+        values[block]["lost"] = rng.normal(size=(1,))
+    return values
+
+
 class PluginsOwnError(DataError):
     """As a plugin may write one, with a constructor of its own."""
 
@@ -158,6 +167,12 @@ def main(folder: Path) -> None:
         told[f"{name}, then"] = comm.allgather(comm.rank)
     told["own"] = comm.mpi != MPI.COMM_WORLD and comm.mpi.Get_errhandler() == MPI.ERRORS_RETURN
     told["gathered"] = [comm.gather(comm.rank + 10), comm.bcast(comm.rank), comm.alltoall([comm.rank] * comm.size)]
+
+    own = {b: values for b, values in diagnostics().items() if b * 7 % 24 % comm.size == comm.rank and comm.rank < 2}
+    if comm.size == 3:  # then the last rank has no blocks
+        own |= {b: values for b, values in diagnostics().items() if b * 7 % 24 % 3 == 2 and comm.rank == 0}
+    told["sums"] = {name: values.tolist() for name, values in comm.sum_by_block(own).items()}
+    told["counts"] = comm.sum(np.array([comm.rank, 5])).tolist()
 
     late = Communicator(MPI.COMM_WORLD)
     comm.free()

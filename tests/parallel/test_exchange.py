@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parallel_program import Case, cases
+from parallel_program import Case, cases, diagnostics
 from ranks import environment, launcher
 
 from ai4land_coupler.land.assemble import window_of
@@ -175,3 +175,29 @@ def test_the_communicator_is_a_copy_and_can_be_freed_after_mpi_ended(two: Path) 
         assert facts["after finalize"] == "MPI is not running"
         gathered = [10, 11] if rank == 0 else None
         assert facts["gathered"] == [gathered, 0, [0, 1]]
+
+
+def sums_in_order() -> dict[str, list[float]]:
+    """The values of all blocks, added one after the other."""
+    sums: dict[str, np.ndarray] = {}
+    for _, values in sorted(diagnostics().items()):
+        for name, value in values.items():
+            sums[name] = value.copy() if name not in sums else sums[name] + value
+    return {name: value.tolist() for name, value in sums.items()}
+
+
+def test_sums_of_one_process_are_in_the_order_of_blocks() -> None:
+    backwards = dict(reversed(diagnostics().items()))
+    sums = Communicator().sum_by_block(backwards)
+    assert {name: value.tolist() for name, value in sums.items()} == sums_in_order()
+    assert Communicator().sum_by_block({}) == {}
+    assert Communicator().sum(np.array([3, 4])).tolist() == [3, 4]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", ["two", "three"])
+def test_sums_have_the_same_bits_on_all_ranks(ranks: str, request: pytest.FixtureRequest) -> None:
+    every = told(request.getfixturevalue(ranks))
+    for facts in every:
+        assert facts["sums"] == sums_in_order()
+        assert facts["counts"] == [sum(range(len(every))), 5 * len(every)]

@@ -96,14 +96,24 @@ def town_influence(rng: KeyedRng, lon: Floats, lat: Floats) -> Floats:
 def _towns(rng: KeyedRng, lon: Floats, lat: Floats, nodes: int, reach: float, stream: int) -> Floats:
     """Influence of towns on a jittered lattice. The largest radius is ``reach`` degrees; most are much smaller."""
     spacing = 360 / nodes
-    x, y = (lon[None, :] + 180) / spacing, (90 - lat[:, None]) / spacing
+    x, y = (lon + 180) / spacing, (90 - lat) / spacing
     i, j = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    # Most of the arithmetic is the same for all cells between two columns or rows of the lattice: it is done once.
+    columns, column = np.unique(i, return_inverse=True)
+    lines, line = np.unique(j, return_inverse=True)
     best = np.zeros((lat.size, lon.size))
     for dj in (-1, 0, 1):
         for di in (-1, 0, 1):
-            ids = (j + dj) * nodes + (i + di) % nodes
+            ids = (lines + dj)[:, None] * nodes + (columns + di) % nodes
             east, south, size = (rng.at(stream=stream * OCTAVES + k).uniform(ids) for k in range(3))
             radius = reach * 0.10 / (size + 0.10)
-            away = np.sqrt((x - i - di - east) ** 2 + (y - j - dj - south) ** 2) * spacing
-            best = np.maximum(best, (1 - away / radius) * (0.6 + 0.6 * radius / reach))
+            weight = 0.6 + 0.6 * radius / reach
+            to_east = (x - i - di - east[:, column]) ** 2
+            to_south = ((y - j - dj)[:, None] - south[line]) ** 2
+            near = np.sqrt(to_east[line] + to_south[:, column])
+            near *= spacing
+            near /= radius[line][:, column]
+            np.subtract(1, near, out=near)
+            near *= weight[line][:, column]
+            np.maximum(best, near, out=best)
     return best
