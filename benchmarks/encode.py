@@ -10,19 +10,18 @@ The network is random. Each round measures all sides once, one after the other, 
 * ``encode``: the input of the network from the batch.
 * ``predict``: encoding, network, logits of the core as numpy array.
 
-The last line is the share (assemble + predict - forward) / forward: the median over rounds.
+The shares are (assemble + encode) / forward and (assemble + predict - forward) / forward: medians over rounds.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from runner import Report, arguments, at_most
 
 from ai4land_coupler.core.fields import Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
@@ -51,7 +50,7 @@ CHANNELS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("--window", type=int, default=512, help="cells along a side, a multiple of 16")
     parser.add_argument("--width", type=int, default=35)
     parser.add_argument("--depth", type=int, default=4)
@@ -77,19 +76,21 @@ def main() -> None:
         "encode": lambda: encode(CHANNELS, CLASSES, batch.fields, batch.coarse, memory),
         "predict": lambda: predictor.predict(batch, KeyedRng(0)),
     }
+    report = Report("encode.py", given, given.threads)
+    report.note(f"window {given.window} x {given.window}, width {given.width}, depth {given.depth}, {given.dtype}")
     rounds: list[dict[str, tuple[float, float]]] = []
     with torch.inference_mode():
         for _ in range(given.rounds + 1):
             rounds.append({name: measured(side) for name, side in sides.items()})
     rounds = rounds[1:]  # the first one makes the kernels
-    print(f"window {given.window} x {given.window}, width {given.width}, depth {given.depth}, {given.dtype}")
     for name in sides:
-        wall, cpu = (statistics.median(r[name][i] for r in rounds) for i in (0, 1))
-        print(f"{name:10s} {wall:8.3f} s   processor {cpu:8.3f} s")
-    for i, clock in enumerate(("wall", "processor")):
-        share = statistics.median((r["assemble"][i] + r["predict"][i]) / r["forward"][i] - 1 for r in rounds)
-        inputs_share = statistics.median((r["assemble"][i] + r["encode"][i]) / r["forward"][i] for r in rounds)
-        print(f"{clock:10s} share of the forward pass: all but the network {share:.1%}, inputs {inputs_share:.1%}")
+        report.values(name, [r[name][0] for r in rounds], "s")
+    for i, clock in enumerate(("wall time", "processor time")):
+        inside = [(r["assemble"][i] + r["encode"][i]) / r["forward"][i] for r in rounds]
+        report.values(f"assemble and encode / forward, {clock}", inside, goal=None if i else at_most(0.08))
+        around = [(r["assemble"][i] + r["predict"][i]) / r["forward"][i] - 1 for r in rounds]
+        report.values(f"all but the forward pass / forward, {clock}", around, goal=None if i else at_most(0.08))
+    report.end()
 
 
 def random_inputs(window: int) -> tuple[TileInputs, Tile]:

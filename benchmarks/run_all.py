@@ -23,6 +23,7 @@ from runner import HEADS, Row, row_lines, table_line
 HERE = Path(__file__).parent
 SHORT = (
     "aggregate.py",
+    "encode.py",
     "step.py --small",
     "no_network.py --small",
     "weights.py",
