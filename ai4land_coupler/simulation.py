@@ -13,6 +13,7 @@ from typing import Any
 
 from ai4land_coupler.api.hooks import StepEvent
 from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.component.performance import Meter, write_sheet
 from ai4land_coupler.config.sections import Config, OutputSection
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.catalogue import Mended
@@ -28,7 +29,10 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass
 class Summary:
-    """Results of a run in short, for the user. ``seconds`` is the time of each phase on this rank."""
+    """Results of a run in short, for the user. ``seconds`` is the time of each phase on this rank.
+
+    ``performance``: the sheet of the run (see ``component/performance.py``); {} if no step was due.
+    """
 
     store: Path
     years: tuple[int, ...]
@@ -37,6 +41,7 @@ class Summary:
     changed_share: dict[int, float] = field(default_factory=dict)
     unmet_area: dict[int, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    performance: dict[str, Any] = field(default_factory=dict)
 
 
 class Simulation:
@@ -78,7 +83,7 @@ class Simulation:
             True, or a folder of restarts: continue from the newest complete restart. First removes later years
             from the store. If the store has no committed year yet, the run starts from the beginning.
         """
-        component = self.component
+        component, meter = self.component, Meter()
         folder, year = self._restart_from(restart)
         component.initialize(folder, year)
         component.check_forcing()
@@ -87,7 +92,7 @@ class Simulation:
                 component.set_named_grid(name, as_name=name)
             component.realize()
             store = self._open_store(is_continued=folder is not None, may_replace=restart is not False)
-            total = len(component.clock.years()) - 1
+            total, first = len(component.clock.years()) - 1, component.year
             summary = Summary(self._store_path, tuple(component.clock.years()))
             if folder is None:
                 self._write_year(store, component.year, 0)
@@ -97,6 +102,13 @@ class Simulation:
                 done = abs(clock.now - clock.start) // clock.step
                 self._write_year(store, clock.now, done)
                 self._report_step(summary, done, total, begin)
+                meter.sample()
+            if component.year != first:
+                phases = component.timers.seconds
+                summary.performance = meter.sheet(self.config, self.comm, phases, (first, component.year))
+                with self.comm.guard():
+                    if self.comm.rank == 0:
+                        write_sheet(self._store_path, summary.performance)
             summary.seconds = dict(component.timers.seconds)
             summary.mended = total_mended(self._mended())
             summary.warnings = tuple(sorted(set().union(*self.comm.allgather(component.warnings))))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ai4land_coupler.cli.terminal import out, size
+from ai4land_coupler.cli.terminal import out, sheet_table, size
 
 
 @click.command(short_help="Show what a store contains, or verify its files.")
@@ -16,6 +16,7 @@ from ai4land_coupler.cli.terminal import out, size
 @click.option("--verify", is_flag=True, help="Also read all committed data and check their checksums.")
 def inspect(store: Path, verify: bool) -> None:
     """Show the years, arrays and sizes of an output store or a prepared store."""
+    from ai4land_coupler.component.performance import read_sheets
     from ai4land_coupler.experiments.prepare import inspect_prepared, is_prepared
     from ai4land_coupler.inputs.mended_log import read_mended
     from ai4land_coupler.store.output import inspect as inspect_store
@@ -36,6 +37,8 @@ def inspect(store: Path, verify: bool) -> None:
         table.add_row(name, " x ".join(map(str, array["shape"])), array["units"] or "", size(array["bytes"]))
     out.print(table)
     out.print(f"in all {size(facts['bytes'])}")
+    for sheet in read_sheets(store):
+        out.print(sheet_table(sheet))
     quality = read_mended(store)
     for fault, count in (quality["total"] if quality else {}).items():
         out.print(f"mended while reading: {fault}: {count}", markup=False)

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from ai4land_coupler.cli.options import config_argument, part_option, refuse_part, set_option
-from ai4land_coupler.cli.terminal import duration, out, print_part, progress_bar, rank, size, world
+from ai4land_coupler.cli.terminal import duration, out, print_part, progress_bar, rank, sheet_table, size, world
 from ai4land_coupler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def _print_summary(simulation: Simulation, summary: Summary) -> None:
     for phase, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):
         phases.add_row(phase, duration(seconds))
     out.print(phases)
+    if summary.performance:
+        out.print(sheet_table(summary.performance))
     if summary.changed_share:
         mean = sum(summary.changed_share.values()) / len(summary.changed_share)
         unmet = list(summary.unmet_area.values())[-1] / 1e6

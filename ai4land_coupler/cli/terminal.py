@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 #: Environment variables that the launchers of Open MPI, MPICH (and MPIs derived from it) and Slurm set.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS")
@@ -91,3 +94,15 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def sheet_table(sheet: Mapping[str, Any]) -> Table:
+    """The performance sheet of a run as a table."""
+    from ai4land_coupler.component.performance import sheet_lines
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("performance", ""):
+        table.add_column(column)
+    for name, value in sheet_lines(sheet):
+        table.add_row(name, Text(value))
+    return table

@@ -217,6 +217,15 @@ class ParallelSection(Section):
     tiling: TilingSection = TilingSection()
 
 
+class PerformanceSection(Section):
+    """What the performance sheet of a run cannot measure. Results do not depend on it."""
+
+    watts_per_core: float | None = Field(
+        None, gt=0, description="power of a core, for the energy where the counters of the processors cannot be read"
+    )
+    grams_co2e_per_kwh: float | None = Field(None, ge=0, description="emissions of the electricity")
+
+
 class RandomSection(Section):
     seed: int = Field(0, ge=0)
     member: int = Field(0, ge=0)
@@ -245,6 +254,7 @@ class Config(Section):
     output: OutputSection | None = None
     restart: RestartSection = RestartSection()
     parallel: ParallelSection = ParallelSection()
+    performance: PerformanceSection = PerformanceSection()
     random: RandomSection = RandomSection()
     plugins: PluginSection = PluginSection()
 
@@ -275,7 +285,9 @@ class Config(Section):
 
         Settings that came later are left out if they have their defaults, so that those restarts can still be read.
         """
-        content = self.model_dump(mode="json", exclude={"output", "restart", "hosts", "title", "exports"})
+        content = self.model_dump(
+            mode="json", exclude={"output", "restart", "hosts", "title", "exports", "performance"}
+        )
         content["time"].pop("stop")
         content["parallel"].pop("workers")
         content["regrid"].pop("cache")

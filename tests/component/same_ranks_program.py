@@ -36,6 +36,8 @@ OTHERS: dict[str, Any] = {
     "hosts.host.mask": "sftlf",
     "imports.air_temperature.missing": "fill",
     "parallel.workers": 1,
+    "performance.watts_per_core": 5.0,
+    "performance.grams_co2e_per_kwh": 400.0,
     "output.store": str(folder / "other.zarr"),
     "quality.missing_static": 0.5,
     "quality.missing_forcing": 0.5,
