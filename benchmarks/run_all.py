@@ -25,6 +25,7 @@ SHORT = (
     "aggregate.py",
     "allocation.py",
     "allocation.py --size 1000",
+    "encode.py",
     "step.py --small",
     "no_network.py --small",
     "weights.py",

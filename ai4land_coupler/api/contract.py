@@ -100,7 +100,8 @@ class Predictor(ABC):
 
         Returns
         -------
-        Name of each output to its array over the **window**. :data:`LOGITS`: float32 (B, class, Y, X). Fields in
+        Name of each output to its array over the **window**; for a batch of one tile it may also cover the tile's core
+        only, which saves the copy of the halo. :data:`LOGITS`: float32 (B, class, Y, X). Fields in
         ``spec.memory``: (B, Y, X), an input of the next step. Others: float32 (B, T, Y, X).
         """
 

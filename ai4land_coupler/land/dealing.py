@@ -40,9 +40,18 @@ def deal_blocks(setup: LandSetup, read: ReadCover, comm: Communicator) -> LandSe
 def block_cost(setup: LandSetup, block: Block, codes: NDArray[np.uint8]) -> int:
     """The work of a block in a step, from its native codes."""
     core, land = predicted_part(setup, block, codes)
-    if core is None:
-        return block.core.size
-    tiling, part = make_tiling(setup.config.parallel.tiling), replace(block, core=core)
+    return block.core.size if core is None else _predicted(setup, replace(block, core=core), land)
+
+
+def block_costs(setup: LandSetup, land: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The work of each block, estimated from its number of land cells alone, as if all of it were predicted."""
+    pairs = zip(setup.plan.blocks, land.tolist(), strict=True)
+    return np.array([_predicted(setup, block, n) if n else block.core.size for block, n in pairs], np.float64)
+
+
+def _predicted(setup: LandSetup, part: Block, land: int) -> int:
+    """The work of the part of a block that is predicted."""
+    tiling = make_tiling(setup.config.parallel.tiling)
     windows = (tiling.tile(setup.plan, part, entry.spec).window.size for entry in setup.predictors)
     return PREDICTED * (sum(windows) + land)
 
