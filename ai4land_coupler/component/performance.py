@@ -32,7 +32,9 @@ from ai4land_coupler.store.layout import YEAR
 NAME = f"{YEAR}/performance.json"
 #: Use of each phase of the timers; phases ``predict ...`` belong to ``network``.
 USES = {
+    "allocate": "allocation",
     "wait for allocation": "allocation",
+    "assemble windows": "reading",
     "read forcing": "reading",
     "wait for inputs": "reading",
     "exchange": "coupling",
