@@ -8,8 +8,6 @@ cell, and the count of classes in each forcing cell. With two threads, each thre
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from runner import Report, arguments, at_least, pairs
 
 from ai4land_coupler.allocation import MapMaker, map_maker
 from ai4land_coupler.allocation.cells import Noise
@@ -103,16 +102,6 @@ def plain(maker: MapMaker, step: Mapping[str, Any]) -> np.ndarray:
     return np.bincount((home * classes + best).ravel(), minlength=plan.forcing.size * classes)
 
 
-def best(repeat: int, function: Callable[[], Any]) -> float:
-    """Shortest time of several calls (s)."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def peak_memory(function: Callable[[], Any]) -> int:
     """Highest memory of one call, above the memory before it (bytes)."""
     tracemalloc.start()
@@ -124,21 +113,25 @@ def peak_memory(function: Callable[[], Any]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
     parser.add_argument("--repeat", type=int, default=5)
     for name in ("temperature", "gross_temperature"):
         default = AllocationOptions.model_fields[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=default)
     options = parser.parse_args()
+    report = Report("allocation.py", options, 2)
 
     maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
     result = maker.step(**step)
     totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
-    whole = best(options.repeat, lambda: maker.step(**step))
     with ThreadPoolExecutor(2) as threads:
-        two = best(options.repeat, lambda: list(threads.map(lambda _: maker.step(**step), range(2))))
-    least = best(options.repeat, lambda: plain(maker, step))
+        both = pairs(
+            lambda: list(threads.map(lambda _: maker.step(**step), range(2))),
+            lambda: maker.step(**step),
+            options.repeat,
+        )
+    least = pairs(lambda: maker.step(**step), lambda: plain(maker, step), options.repeat)
     peak = peak_memory(lambda: maker.step(**step))
     phases: dict[str, float] = {}
     with timed_phases(phases):
@@ -147,20 +140,20 @@ def main() -> None:
         phases["rest"] = time.perf_counter() - start - sum(phases.values())
 
     cells, forcing = options.size**2, step["block"].forcing.size
-    print(f"{options.size} x {options.size} cells, {forcing} forcing cells,", end=" ")
-    print(f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}")
-    print(
-        f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
+    report.note(
+        f"{options.size} x {options.size} cells, {forcing} forcing cells, temperature {options.temperature:g}, "
+        f"of gross change {options.gross_temperature:g}; changed {totals['changed_cells'] / totals['land_cells']:.2%}, "
+        f"unpaired {totals['unpaired_cells']:.0f} cells"
     )
-    for name, blocks, seconds in (("one thread", 1, whole), ("two threads, two blocks", 2, two)):
-        print(f"{name:<24} {seconds * 1e3:8.1f} ms {blocks * cells / seconds / 1e6:8.2f} M cells/s", end="")
-        print(f" {blocks * forcing / seconds:8.0f} forcing cells/s")
-    print(f"two threads do {2 * whole / two:.2f} times the work of one")
-    print(f"{'argmax and bincount':<24} {least * 1e3:8.1f} ms {cells / least / 1e6:8.2f} M cells/s", end="")
-    print(f"   ratio {whole / least:.1f}")
-    print(f"peak memory of a step: {peak / 2**20:.0f} MiB, {peak / cells:.0f} bytes a cell")
-    print("share of the step: " + ", ".join(f"{k} {v / sum(phases.values()):.0%}" for k, v in phases.items()))
-    print(f"numpy {np.__version__}, {os.cpu_count()} processors")
+    report.values("one thread", [cells / spent / 1e6 for spent in both.other], "M cells/s")
+    report.values("two threads, two blocks", [2 * cells / spent / 1e6 for spent in both.ours], "M cells/s", at_least(4))
+    work = [2 / ratio for ratio in both.ratios()]
+    report.values("work of two threads / work of one", work)
+    report.ratio("step / argmax and bincount, time", least, names=("step", "argmax and bincount"))
+    report.value("peak memory of a step", peak / cells, "bytes a cell")
+    for phase, spent in phases.items():
+        report.value(f"share of {phase}", spent / sum(phases.values()))
+    report.end()
 
 
 if __name__ == "__main__":

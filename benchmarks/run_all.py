@@ -22,6 +22,7 @@ from runner import HEADS, Row, row_lines, table_line
 
 HERE = Path(__file__).parent
 SHORT = (
+    "allocation.py",
     "aggregate.py",
     "step.py --small",
     "no_network.py --small",
@@ -31,6 +32,7 @@ SHORT = (
 LONG = (
     "step.py",
     "no_network.py",
+    "scaling.py",
     "apply.py",
     "c_interface.py",
     "prepare.py",

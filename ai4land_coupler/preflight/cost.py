@@ -75,7 +75,7 @@ def step_seconds(found: Measured, work: Work, ranks: int) -> float:
     share = max(work.cost.sum() / ranks, work.cost.max())
     tiles = max(0.0, found.one + per_cost * (share - sample[0]))
     output = (found.write * work.cells + found.restart * work.cells / work.every) / ranks
-    return found.forcing + tiles + output + found.commit
+    return float(found.forcing + tiles + output + found.commit)
 
 
 def rank_memory(found: Measured, work: Work, ranks: int, measured_cells: int) -> float:
