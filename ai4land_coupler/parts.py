@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ai4land_coupler.component.component import LandComponent
+from ai4land_coupler.component.performance import NAME as PERFORMANCE
+from ai4land_coupler.component.performance import joined_sheets
 from ai4land_coupler.config.parts import PartsConfig
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.inputs.mended_log import NAME, joined_mended
+from ai4land_coupler.inputs.mended_log import NAME as MENDED
+from ai4land_coupler.inputs.mended_log import joined_mended
 from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.simulation import Simulation, Summary
 from ai4land_coupler.store.format import read_marker
@@ -143,9 +146,12 @@ def _join(parts: PartsConfig, scenario: str, only: str | None, restart: bool) ->
     if only not in (None, *stores) or not all(map(is_complete, stores.values())):
         return None
     output = parts.part(scenario).output
+    files = {PERFORMANCE: joined_sheets(stores.values())}
     mended = joined_mended(stores.values())
+    if mended is not None:
+        files[MENDED] = mended
     target = parts.joined_store(scenario)
     overwrite = restart or (output is not None and output.overwrite) or is_joined(target)
-    copied = join_stores(stores, target, overwrite=overwrite, files={} if mended is None else {NAME: mended})
+    copied = join_stores(stores, target, overwrite=overwrite, files=files)
     years = read_marker(target)["years"]
     return JoinedStore(scenario, target, (years[0], years[-1]), copied)

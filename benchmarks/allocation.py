@@ -1,6 +1,6 @@
 """Speed of the allocation: cells per second of ``MapMaker.step``, on one thread and on two, and time of its phases.
 
-    python benchmarks/allocation.py [--size 400] [--repeat 5] [--temperature 0] [--gross-temperature 0.5]
+    python benchmarks/allocation.py [--size 400] [--repeat 7] [--temperature 0] [--gross-temperature 0.5]
 
 For comparison, the same run measures the minimum work of an allocation in plain numpy: the most probable class of each
 cell, and the count of classes in each forcing cell. With two threads, each thread makes the map of its own block.
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from runner import Report, arguments, at_least, pairs
+from runner import Pairs, Report, arguments, at_least, seconds
 
 from ai4land_coupler.allocation import MapMaker, map_maker
 from ai4land_coupler.allocation.cells import Noise
@@ -39,7 +39,7 @@ PHASES = {
 
 
 @contextmanager
-def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
+def timed_phases(found: dict[str, float]) -> Iterator[None]:
     """Sum the time of each phase of a step, without the phases that it calls."""
     inner = [0.0]
     originals = {phase: getattr(owner, name) for phase, (owner, name) in PHASES.items()}
@@ -52,7 +52,7 @@ def timed_phases(seconds: dict[str, float]) -> Iterator[None]:
                 return function(*args)
             finally:
                 spent = time.perf_counter() - start
-                seconds[phase] = seconds.get(phase, 0.0) + spent - inner.pop()
+                found[phase] = found.get(phase, 0.0) + spent - inner.pop()
                 inner[-1] += spent
 
         return call
@@ -115,44 +115,42 @@ def peak_memory(function: Callable[[], Any]) -> int:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--size", type=int, default=400, help="fine cells along each side of the block")
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=7)
     for name in ("temperature", "gross_temperature"):
         default = AllocationOptions.model_fields[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=default)
     options = parser.parse_args()
-    report = Report("allocation.py", options, 2)
+    report = Report(f"allocation.py --size {options.size}", options, threads=2)
 
-    maker, step = problem(options.size, temperature=options.temperature, gross_temperature=options.gross_temperature)
+    chosen = {name: getattr(options, name) for name in ("temperature", "gross_temperature")}
+    (maker, step), (other, its) = (problem(options.size, **chosen) for _ in range(2))
     result = maker.step(**step)
     totals = {name: float(values.sum()) for name, values in result.diagnostics.items()}
+    report.note(
+        f"{options.size} x {options.size} cells, {step['block'].forcing.size} forcing cells, "
+        f"temperature {options.temperature:g}, of gross change {options.gross_temperature:g}, "
+        f"changed {totals['changed_cells'] / totals['land_cells']:.2%}, unpaired {totals['unpaired_cells']:.0f} cells"
+    )
+    one, two, least = [], [], []
     with ThreadPoolExecutor(2) as threads:
-        both = pairs(
-            lambda: list(threads.map(lambda _: maker.step(**step), range(2))),
-            lambda: maker.step(**step),
-            options.repeat,
-        )
-    least = pairs(lambda: maker.step(**step), lambda: plain(maker, step), options.repeat)
+        for _ in range(options.repeat):
+            one.append(seconds(lambda: maker.step(**step)))
+            work = [(maker, step), (other, its)]
+            two.append(seconds(lambda work=work: list(threads.map(lambda of: of[0].step(**of[1]), work))))
+            least.append(seconds(lambda: plain(maker, step)))
+    million = options.size**2 / 1e6
+    report.values("one thread, one block", [million / s for s in one], "M cells/s")
+    report.values("two threads, two blocks", [2 * million / s for s in two], "M cells/s", goal=at_least(4))
+    report.ratio("work of two threads / of one", Pairs([s / 2 for s in two], one), names=("two", "one"), speed=True)
+    report.ratio("step / argmax and bincount", Pairs(one, least), names=("step", "argmax and bincount"))
     peak = peak_memory(lambda: maker.step(**step))
+    report.value("peak memory of a step", peak / 2**20, "MiB")
     phases: dict[str, float] = {}
     with timed_phases(phases):
-        start = time.perf_counter()
-        maker.step(**step)
-        phases["rest"] = time.perf_counter() - start - sum(phases.values())
-
-    cells, forcing = options.size**2, step["block"].forcing.size
-    report.note(
-        f"{options.size} x {options.size} cells, {forcing} forcing cells, temperature {options.temperature:g}, "
-        f"of gross change {options.gross_temperature:g}; changed {totals['changed_cells'] / totals['land_cells']:.2%}, "
-        f"unpaired {totals['unpaired_cells']:.0f} cells"
-    )
-    report.values("one thread", [cells / spent / 1e6 for spent in both.other], "M cells/s")
-    report.values("two threads, two blocks", [2 * cells / spent / 1e6 for spent in both.ours], "M cells/s", at_least(4))
-    work = [2 / ratio for ratio in both.ratios()]
-    report.values("work of two threads / work of one", work)
-    report.ratio("step / argmax and bincount, time", least, names=("step", "argmax and bincount"))
-    report.value("peak memory of a step", peak / cells, "bytes a cell")
-    for phase, spent in phases.items():
-        report.value(f"share of {phase}", spent / sum(phases.values()))
+        whole = seconds(lambda: maker.step(**step))
+    phases["rest"] = whole - sum(phases.values())
+    for name, spent in phases.items():
+        report.value(f"share of {name}", spent / whole)
     report.end()
 
 

@@ -22,8 +22,10 @@ from runner import HEADS, Row, row_lines, table_line
 
 HERE = Path(__file__).parent
 SHORT = (
-    "allocation.py",
     "aggregate.py",
+    "allocation.py",
+    "allocation.py --size 1000",
+    "encode.py",
     "step.py --small",
     "no_network.py --small",
     "weights.py",

@@ -24,7 +24,7 @@ from runner import Pairs, Report, arguments, at_least
 from ai4land_coupler import LandComponent
 from ai4land_coupler.config.sections import load_config
 from ai4land_coupler.experiments.twin import TwinOptions, generate
-from ai4land_coupler.land.dealing import block_costs
+from ai4land_coupler.land.dealing import block_cost
 
 FIRST = 2015
 STEPS = 3
@@ -167,9 +167,9 @@ def child(folder: Path, size: int, rank: int | None) -> None:
 def blocks_of(component: LandComponent, size: int, rank: int) -> list[int]:
     """The blocks with land that a rank has in a run on ``size`` ranks."""
     setup, cover = component.setup, component.state.cover
-    land = np.array([np.count_nonzero(setup.legend.to_view(cover[b.id]) >= 0) for b in setup.plan.blocks])
-    owner = setup.plan.owners(size, block_costs(setup, land))
-    return [int(block) for block in np.flatnonzero((owner == rank) & (land > 0))]
+    cost = np.array([block_cost(setup, block, cover[block.id]) for block in setup.plan.blocks], np.float64)
+    owner = setup.plan.owners(size, cost)
+    return [block for block in component.model.land_blocks if owner[block] == rank]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ranks import mpirun
 
 from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.cli import cli
+from ai4land_coupler.component.performance import read_sheets
 from ai4land_coupler.config.parts import PartsConfig, parse_parts
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import Ai4LandError, ConfigError
@@ -128,6 +129,7 @@ def test_parts_equal_single_runs_and_every_reader_takes_the_joined_store(
     # our programs
     facts = inspect(store, verify=True)
     assert facts["years"] == facts["committed"] == YEARS
+    assert len(read_sheets(store)) == 2
     content = collect_content(store)
     assert content.facts["years"] == YEARS
     assert content.facts["config"].startswith("part history:")

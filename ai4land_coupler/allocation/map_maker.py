@@ -141,6 +141,7 @@ class MapMaker:
             Shares of land by group of the scenario in the new year; a forcing cell with NaN has no net change.
         """
         allocate = self.options.method == "allocate"
+        values = logits.reshape(logits.shape[0], -1)
         codes, kept, sums = cover.copy(), dict(memory), LandSums(len(self.legend.view))
         if allocate:
             kept |= {name: np.zeros_like(memory[name]) for name in ("gross_carry", "unmet")}
@@ -148,15 +149,15 @@ class MapMaker:
             land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
             if land.index.size == 0:
                 continue
-            values, unpaired = logits[:, fine].reshape(logits.shape[0], -1), 0.0
+            column, unpaired = land.index + fine.start * block.core.shape[1], 0.0
             if allocate:
                 its = {name: array[..., coarse, :] for name, array in memory.items()}
-                new, carry, unmet, unpaired = self._allocate(land, values, shares[:, coarse], its, rng)
+                new, carry, unmet, unpaired = self._allocate(land, column, values, shares[:, coarse], its, rng)
                 kept["gross_carry"][coarse], kept["unmet"][:, coarse] = carry, unmet
             else:
-                new = self._draw(land, values.take(land.index, axis=1), rng)
+                new = self._draw(land, values.take(column, axis=1), rng)
             changed = np.flatnonzero(new != land.classes)
-            codes[fine].reshape(-1)[land.index[changed]] = self.legend.new_codes[new[changed]]
+            codes.reshape(-1)[column[changed]] = self.legend.new_codes[new[changed]]
             sums.add(land, new, changed.size, unpaired)
         return BlockResult(codes, kept, self._diagnostics(sums, kept))
 
@@ -174,13 +175,14 @@ class MapMaker:
     def _allocate(
         self,
         land: LandCells,
+        column: NDArray[np.int64],
         logits: NDArray[np.float32],
         shares: NDArray[np.float64],
         memory: Mapping[str, NDArray[np.float64]],
         rng: KeyedRng,
     ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64], float]:
         """The new classes, the gross change that is carried (cells), the unmet area (m2), and the unpaired cells."""
-        cells = self._cells(land, logits, rng, self.options.temperature)
+        cells = self._cells(land, column, logits, rng, self.options.temperature)
         groups = len(self.crosswalk.groups)
         flat = {name: memory[name].reshape(groups, -1).T for name in ("base_area", "base_share")}
         change = np.nan_to_num(shares.reshape(groups, -1).T - flat["base_share"])
@@ -203,16 +205,23 @@ class MapMaker:
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)
         unpaired = np.zeros_like(amount)
         if amount.any():
-            cells = self._cells(land, logits, rng, self.options.gross_temperature)
+            cells = self._cells(land, column, logits, rng, self.options.gross_temperature)
             new, unpaired = swap_cells(cells, new, ~moved, amount)
         # less than a pair is carried to the next step; cells without a partner are dropped, or the carry would grow
         carry = np.maximum(wanted - amount, -leaving)
         missing = (unmet * cell_area[:, None]).T
         return new, carry.reshape(shares.shape[1:]), missing.reshape(shares.shape), float(unpaired.sum())
 
-    def _cells(self, land: LandCells, logits: NDArray[np.float32], rng: KeyedRng, temperature: float) -> Cells:
+    def _cells(
+        self,
+        land: LandCells,
+        column: NDArray[np.int64],
+        logits: NDArray[np.float32],
+        rng: KeyedRng,
+        temperature: float,
+    ) -> Cells:
         noise = Noise(rng, land.ids, temperature) if temperature > 0 else None
-        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing, land.index, noise)
+        return Cells(land.forcing, logits, self.group_of_class, self.allowed, land.n_forcing, column, noise)
 
     def _diagnostics(self, sums: LandSums, memory: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         unmet = memory["unmet"].reshape(len(self.crosswalk.groups), -1)

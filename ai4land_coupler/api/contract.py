@@ -57,7 +57,9 @@ class Predictor(ABC):
     """Predicts one step for one batch of windows. Base class of all predictors.
 
     The component calls ``predict`` from one thread, any number of times, with the tiles in any order. The prediction
-    for a core must depend on its window, the time and the keyed random numbers only.
+    for a core must depend on its window, the time and the keyed random numbers only. Meanwhile other threads read
+    static fields and allocate. So a predictor that reads netCDF files does it in ``load``: that library allows one
+    thread only.
 
     Attributes
     ----------
@@ -98,7 +100,8 @@ class Predictor(ABC):
 
         Returns
         -------
-        Name of each output to its array over the **window**. :data:`LOGITS`: float32 (B, class, Y, X). Fields in
+        Name of each output to its array over the **window**; for a batch of one tile it may also cover the tile's core
+        only, which saves the copy of the halo. :data:`LOGITS`: float32 (B, class, Y, X). Fields in
         ``spec.memory``: (B, Y, X), an input of the next step. Others: float32 (B, T, Y, X).
         """
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -60,7 +69,34 @@ def abort_other_ranks() -> None:
         comm.Abort(1)
 
 
+class LogProgress(Progress):
+    """Progress as plain lines, for log files: a line when a task starts and ends, and one each half minute."""
+
+    #: Seconds between two lines of a task.
+    EVERY = 30.0
+
+    def __init__(self) -> None:
+        super().__init__(console=err, disable=True)
+        self._printed: dict[TaskID, tuple[float, str]] = {}
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        task = self._tasks[task_id]
+        if not task.visible or task.total is None:
+            return
+        first = task_id not in self._printed
+        before, shown = self._printed.get(task_id, (0.0, ""))
+        line = f"{task.description}: {task.completed:.0f} of {task.total:.0f}"
+        if line != shown and (first or task.finished or time.monotonic() - before >= self.EVERY):
+            self._printed[task_id] = time.monotonic(), line
+            left = "" if task.time_remaining is None else f", about {duration(task.time_remaining)} left"
+            err.print(f"{line}, {duration(task.elapsed or 0.0)}{left}", markup=False, soft_wrap=True)
+
+
 def progress_bar() -> Progress:
+    """A bar on a terminal, and lines where standard error is a file."""
+    if not err.is_terminal:
+        return LogProgress()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

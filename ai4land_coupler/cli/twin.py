@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
-from ai4land_coupler.cli.terminal import out, progress_bar
+from ai4land_coupler.cli.terminal import out, progress_bar, rank, world
 from ai4land_coupler.config.faults import config_error
+from ai4land_coupler.errors import ConfigError
 
 
 @click.command(short_help="Generate synthetic inputs (Twin Earth).")
@@ -17,6 +19,11 @@ from ai4land_coupler.config.faults import config_error
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write to."
 )
 @click.option("--region", nargs=4, type=float, metavar="WEST EAST SOUTH NORTH", help="Region in degrees.")
+@click.option(
+    "--globe",
+    is_flag=True,
+    help="The whole globe. Without --resolution: on the grid of HILDA+ v1.0, 36041 x 18021 cells.",
+)
 @click.option("--resolution", type=float, help="Cell size of the land grid in degrees.")
 @click.option("--years", nargs=2, type=int, metavar="FIRST LAST", help="First and last year of the data set.")
 @click.option("--scenario-start", type=int, help="Year in which the historical file ends and the scenario file begins.")
@@ -27,21 +34,36 @@ from ai4land_coupler.config.faults import config_error
     is_flag=True,
     help="Also write DIR/cmip7: the history and all scenarios under the names that CMIP7 publishes (LUH3).",
 )
-def twin(output: Path, edition: str | None, cmip7: bool, **given: Any) -> None:
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Number of processes of a large twin. Default: one for each available processor.",
+)
+def twin(output: Path, edition: str | None, cmip7: bool, processes: int | None, **given: Any) -> None:
     """Generate a Twin Earth: synthetic land use on the real land mask.
 
-    The files have the formats of HILDA+, LUH2 and its scenarios. Use them to try ai4land without the real data.
+    The files have the formats of HILDA+, LUH2 and its scenarios. Use them to try ai4land without the real data. Large
+    twins are made in blocks by several processes, or under `mpiexec -n N` by all ranks but the first.
     """
     from ai4land_coupler.experiments.twin import TwinOptions, benchmark_edition, generate, write_cmip7_of
+    from ai4land_coupler.experiments.twin.generate import AT_ONCE
 
     frozen = None if edition is None else benchmark_edition(edition)
     try:
         options = TwinOptions.model_validate(_named(given)) if frozen is None else frozen.options
     except ValidationError as error:
         raise config_error(error, "options of ai4land twin", TwinOptions) from None
+    if processes is None:
+        processes = len(os.sched_getaffinity(0)) if options.land_grid.size > AT_ONCE else 1
     with progress_bar() as bar:
-        task = bar.add_task("simulating years", total=None)
-        report = generate(options, output, lambda done, total: bar.update(task, completed=done, total=total))
+        task = bar.add_task("simulating years", total=None, visible=rank() == 0)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        report = generate(options, output, advance, processes=processes, comm=world())
+    if rank() != 0:
+        return
     for line in report.lines():
         out.print(line, markup=False)
     if cmip7:
@@ -55,6 +77,10 @@ def twin(output: Path, edition: str | None, cmip7: bool, **given: Any) -> None:
 def _named(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, by their names in ``TwinOptions``."""
     named = {key: given[key] for key in ("resolution", "scenario_start", "seed")}
+    if given["globe"]:
+        if given["region"]:
+            raise ConfigError("--globe and --region exclude each other", remedy="give one of them")
+        named |= {"lon0": -180, "lon1": 180, "lat0": -90, "lat1": 90, "published_grid": given["resolution"] is None}
     if given["region"]:
         named |= dict(zip(("lon0", "lon1", "lat0", "lat1"), given["region"], strict=True))
     if given["years"]:

@@ -16,7 +16,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,8 +170,16 @@ def sheet_lines(sheet: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def write_sheet(store: Path, sheet: Mapping[str, Any]) -> None:
     """Add the sheet of a part of the run to those of the parts before it."""
-    content = {"parts": [*read_sheets(store), sheet]}
-    write_durably(store / NAME, (json.dumps(content, indent=1) + "\n").encode())
+    write_durably(store / NAME, _content([*read_sheets(store), sheet]))
+
+
+def joined_sheets(stores: Iterable[Path]) -> bytes:
+    """The file of a store that is joined from others, with the sheets of all."""
+    return _content([sheet for store in stores for sheet in read_sheets(store)])
+
+
+def _content(sheets: Sequence[Mapping[str, Any]]) -> bytes:
+    return (json.dumps({"parts": sheets}, indent=1) + "\n").encode()
 
 
 def read_sheets(store: Path) -> list[dict[str, Any]]:

@@ -108,8 +108,8 @@ class PredictorSpec:
 class Tile:
     """One piece of the land grid: the predictor reads ``window`` and predicts ``core``.
 
-    ``core`` is a block of whole forcing cells; ``window`` is the core plus the halo, rounded outward to
-    global multiples of ``align``.
+    ``core`` is a block of whole forcing cells, or the part of it that has land; ``window`` is the core plus the halo,
+    rounded outward to global multiples of ``align``.
     """
 
     id: int

@@ -16,7 +16,7 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 #: Numbers that are computed together: the arrays of the rounds then stay in the processor's cache.
-_STRIP = 32768
+_STRIP = 65536
 
 #: Two 32-bit words in each integer of 64 bits, the first one in the high half.
 _Words = NDArray[np.uint64] | np.uint64

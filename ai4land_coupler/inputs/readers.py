@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -14,8 +16,8 @@ from ai4land_coupler.core.legend import Crosswalk
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.inputs.catalogue import Catalogue
 
-#: Bytes of static fields kept in memory. Further fields are read again in each step.
-STATIC_CACHE = 1 << 30
+#: Bytes of static fields kept in memory. Others are read again in each step.
+STATIC_CACHE = 1 << 28
 #: Rows and columns of the pieces of the land grid in which static fields are read. The pieces depend on the grid only:
 #: if an adapter interpolates, the last bits of its values depend on the corner of the requested grid.
 STATIC_PIECE = 1024
@@ -62,17 +64,23 @@ class ForcingReader:
 class StaticReader:
     """Reads static fields on windows of the land grid. A cell has bit-identical values in all windows.
 
+    Threads may share it: they read one after the other, because the netCDF library allows no more.
+
     Parameters
     ----------
     cache:
-        Bytes that it may keep in memory.
+        Bytes that it may keep in memory. The first half is kept for the whole run: each step reads all windows in the
+        same order, so a cache that only keeps the newest pieces would never hold the next one. The second half is for
+        the newest pieces, which neighbouring windows share.
     """
 
     def __init__(self, catalogue: Catalogue, grid: LatLonGrid, cache: int = STATIC_CACHE) -> None:
         self.catalogue, self.grid = catalogue, grid
         self._cache = cache
         self._kept: dict[tuple[str, Box], NDArray[np.float32]] = {}
-        self._bytes = 0
+        self._newest: OrderedDict[tuple[str, Box], NDArray[np.float32]] = OrderedDict()
+        self._kept_bytes = self._newest_bytes = 0
+        self._lock = threading.Lock()
 
     def read(self, spec: FieldSpec, window: Box) -> NDArray[np.float32]:
         """Read a static field over a window; NaN if missing or outside the land grid, whose columns may be periodic."""
@@ -97,13 +105,22 @@ class StaticReader:
 
     def _piece(self, spec: FieldSpec, piece: Box) -> NDArray[np.float32]:
         key = (spec.name, piece)
-        if key in self._kept:
-            return self._kept[key]
-        values = self.catalogue.read({spec.name: spec.units}, self.grid.sub(piece))[spec.name]
-        if self._bytes + values.nbytes <= self._cache:
-            self._kept[key] = values
-            self._bytes += values.nbytes
-        return values
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+            if key in self._newest:
+                self._newest.move_to_end(key)
+                return self._newest[key]
+            values = self.catalogue.read({spec.name: spec.units}, self.grid.sub(piece))[spec.name]
+            if self._kept_bytes + values.nbytes <= self._cache // 2:
+                self._kept[key] = values
+                self._kept_bytes += values.nbytes
+            else:
+                self._newest[key] = values
+                self._newest_bytes += values.nbytes
+                while self._kept_bytes + self._newest_bytes > self._cache:
+                    self._newest_bytes -= self._newest.popitem(last=False)[1].nbytes
+            return values
 
 
 def domain_forcing_grid(land: LatLonGrid, lattice: LatLonGrid, where: str) -> LatLonGrid:

@@ -34,6 +34,8 @@ from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
+#: Cells of windows that are read and allocated in the calling thread. Python's lock makes threads slower for them.
+SMALL_WINDOW = 1 << 17
 
 #: Gives a window of a field on the land grid.
 LandField = Callable[[Box], NDArray[Any]]
@@ -60,6 +62,8 @@ class LandModel:
         Ids of the blocks of all ranks that have land. Only these are predicted.
     predictors:
         In the order of a step (see :func:`order_predictors`).
+    parts:
+        The part of a block that is predicted, by id; the whole block where there is none. The rest has no land.
     threads:
         Threads that allocate while the next tiles are predicted.
     """
@@ -75,6 +79,7 @@ class LandModel:
     rng: KeyedRng
     tiling: Tiling = field(default_factory=ExactTiling)
     threads: int = 1
+    parts: Mapping[int, Box] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -84,7 +89,8 @@ class LandModel:
 
     @cached_property
     def _tiles(self) -> dict[str, list[Tile]]:
-        blocks = [self.plan.blocks[i] for i in self.land_blocks]
+        whole = (self.plan.blocks[i] for i in self.land_blocks)
+        blocks = [replace(block, core=self.parts.get(block.id, block.core)) for block in whole]
         return {
             entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
@@ -175,7 +181,7 @@ class LandModel:
                     blocks = (
                         memory[entry.memory_name(name)] if name in entry.spec.memory else fields.setdefault(name, {})
                     )
-                    blocks[tile.id] = values
+                    blocks[tile.id] = self._on_block(tile, values)
         return LandState(new.year, cover, fields, memory)
 
     def _predict_months(
@@ -197,9 +203,10 @@ class LandModel:
                 for tile, outputs in self._predict(entry, windows | remembered, coarse, time, lambda *result: result):
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
-                            memory[entry.memory_name(name)][tile.id] = values
+                            memory[entry.memory_name(name)][tile.id] = self._on_block(tile, values)
                         else:
-                            months.setdefault(name, {}).setdefault(tile.id, []).append(values)
+                            whole = self._on_block(tile, values)
+                            months.setdefault(name, {}).setdefault(tile.id, []).append(whole)
             new = LandState(new.year, new.cover, new.fields, memory)
         fields = _copy(new.fields)
         for name, blocks in months.items():
@@ -211,12 +218,26 @@ class LandModel:
         self, tile: Tile, logits: NDArray[np.float32], state: LandState, new: LandState, forcing: StepForcing
     ) -> BlockResult:
         """Make the next map of one block from its last map and the memory of the allocation."""
-        block = self.plan.blocks[tile.id]
+        block, before = self.plan.blocks[tile.id], state.cover[tile.id]
+        part, inside = replace(block, core=tile.core), tile.core.slices(block.core)
         memory = {name: new.memory[f"allocation.{name}"][tile.id] for name in ALLOCATION_MEMORY}
         rows, cols = block.forcing.slices()
         shares = memory["base_share"] if forcing.shares is None else forcing.shares[:, rows, cols]
-        with self.timers.in_thread("allocate"):
-            return self.map_maker.step(block, state.cover[tile.id], logits, shares, memory, self.rng.at(year=new.year))
+        made = self.map_maker.step(part, before[inside], logits, shares, memory, self.rng.at(year=new.year))
+        if tile.core == block.core:
+            return made
+        cover = before.copy()
+        cover[inside] = made.cover
+        return replace(made, cover=cover)
+
+    def _on_block(self, tile: Tile, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of a tile on the cells of its block, NaN on those outside of the tile."""
+        core = self.plan.blocks[tile.id].core
+        if tile.core == core:
+            return values
+        whole = np.full((*values.shape[:-2], *core.shape), np.nan, np.float32)
+        whole[(..., *tile.core.slices(core))] = values
+        return whole
 
     def _predict(
         self,
@@ -240,15 +261,23 @@ class LandModel:
 
         work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
 
+        mean = sum(tile.window.size for tile in own) / max(len(own), 1)
+        threads = self.threads if len(own) > 1 and mean >= SMALL_WINDOW else 0
+        measure = self.timers.in_thread if threads else self.timers
+
         def read(tile: Tile) -> Any:
-            with self.timers.in_thread("assemble windows"):
+            with measure("assemble windows"):
                 return work.read(tile)
 
         def predict(window: Any) -> Outputs:
             with self.timers(f"predict {entry.name}"):
                 return work.predict(window)
 
-        return run_stream(own, read, predict, finish, self.threads, self.timers)
+        def finish_tile(tile: Tile, outputs: Outputs) -> T:
+            with measure("allocate"):
+                return finish(tile, outputs)
+
+        return run_stream(own, read, predict, finish_tile, threads, self.timers)
 
     def _inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> dict[tuple[str, int], LandField]:
         """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective."""
@@ -288,14 +317,14 @@ class LandModel:
         return made
 
 
-def make_model(setup: LandSetup, land_blocks: Sequence[int], comm: Communicator) -> LandModel:
-    """The model of a run on the blocks that have land."""
+def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -> LandModel:
+    """The model of a run on the blocks that have land. ``parts``: the box of each of them that is predicted, by id."""
     config = setup.config
     return LandModel(
         comm,
         setup.plan,
         setup.owner,
-        land_blocks,
+        sorted(parts),
         setup.legend,
         order_predictors(setup.predictors),
         setup.map_maker,
@@ -303,6 +332,7 @@ def make_model(setup: LandSetup, land_blocks: Sequence[int], comm: Communicator)
         KeyedRng(config.random.seed, config.random.member),
         make_tiling(config.parallel.tiling),
         config.parallel.threads,
+        parts,
     )
 
 

@@ -15,68 +15,60 @@ the results on land depend neither on blocks nor on ranks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.api import Predictor
 from ai4land_coupler.config.sections import TilingSection
-from ai4land_coupler.core.fields import PredictorSpec, Tile
+from ai4land_coupler.core.fields import Batch, PredictorSpec, Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, PluginError
 from ai4land_coupler.land.assemble import TileInputs, assemble
-from ai4land_coupler.land.tiling import predict_tile, predict_tiles
+from ai4land_coupler.land.tiling import predict_tile
 from ai4land_coupler.parallel import Block, BlockPlan
 
 #: The outputs of a predictor, by name.
-Outputs = Mapping[str, NDArray[np.float32]]
+Outputs = dict[str, NDArray[np.float32]]
+#: Sources of fields on the land grid.
+_ON_LAND = ("cover", "output", "static", "memory")
+T = TypeVar("T")
 #: Bytes of results that are kept for the blocks that come later and overlap the same windows.
 _KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
-class TileWork:
-    """How the tiles of one step are predicted.
+class TileWork(Generic[T]):
+    """The two parts of the work on a tile.
 
-    Attributes
+    Parameters
     ----------
     read:
-        Reads what a tile needs. It may run in another thread, ahead of ``predict``.
+        Reads the inputs of a tile. It may run in another thread, while earlier tiles are predicted.
     predict:
-        Predicts what ``read`` returned: the outputs over the core of the tile. Tiles must come in their order.
+        The outputs over the core, from what ``read`` returned; shapes and errors are those of ``predict_tiles``. Call
+        it for the tiles in their order.
     """
 
-    read: Callable[[Tile], Any]
-    predict: Callable[[Any], Outputs]
+    read: Callable[[Tile], T]
+    predict: Callable[[T], Outputs]
 
 
 @dataclass(frozen=True)
 class ExactTiling:
     """One window for each block: the block and the predictor's halo."""
 
-    def tile(self, plan: BlockPlan, block: Block, spec: PredictorSpec) -> Tile:
-        """A block, with the window of all inputs that its results depend on."""
-        return plan.tile(block, spec.halo, spec.align)
-
     def check(self, grid: LatLonGrid, spec: PredictorSpec) -> None:
         """Every predictor can be used on every grid."""
 
-    def predict(
-        self,
-        name: str,
-        predictor: Predictor,
-        tiles: Sequence[Tile],
-        inputs: TileInputs,
-        time: tuple[int, int],
-        rng: KeyedRng,
-    ) -> Iterator[tuple[Tile, Outputs]]:
-        """Predict tiles one after the other: :func:`predict_tiles`."""
-        return predict_tiles(name, predictor, tiles, inputs, time, rng)
+    def tile(self, plan: BlockPlan, block: Block, spec: PredictorSpec) -> Tile:
+        """A block, with the window of all inputs that its results depend on."""
+        return plan.tile(block, spec.halo, spec.align)
 
     def work(
         self,
@@ -86,8 +78,8 @@ class ExactTiling:
         inputs: TileInputs,
         time: tuple[int, int],
         rng: KeyedRng,
-    ) -> TileWork:
-        """The parts of :meth:`predict`."""
+    ) -> TileWork[Batch]:
+        """The work on these tiles."""
         return TileWork(
             lambda tile: assemble(predictor.spec, [tile], inputs, time),
             lambda batch: predict_tile(name, predictor, batch, rng),
@@ -123,24 +115,6 @@ class GaussianTiling:
         first, last = windows[0], windows[-1]
         return Tile(block.id, block.core, Box(first.row0, last.row1, first.col0, last.col1))
 
-    def predict(
-        self,
-        name: str,
-        predictor: Predictor,
-        tiles: Sequence[Tile],
-        inputs: TileInputs,
-        time: tuple[int, int],
-        rng: KeyedRng,
-    ) -> Iterator[tuple[Tile, Outputs]]:
-        """Predict the windows of each tile, and blend their results; yields and raises as :func:`predict_tiles`.
-
-        Results of windows that a later tile needs too are kept, up to ``_KEPT_BYTES``; others are predicted again.
-        A window without land may give any finite values, because no land cell lies in it.
-        """
-        work = self.work(name, predictor, tiles, inputs, time, rng)
-        for tile in tiles:
-            yield tile, work.predict(work.read(tile))
-
     def work(
         self,
         name: str,
@@ -149,35 +123,31 @@ class GaussianTiling:
         inputs: TileInputs,
         time: tuple[int, int],
         rng: KeyedRng,
-    ) -> TileWork:
-        """The parts of :meth:`predict`."""
+    ) -> TileWork[tuple[Tile, TileInputs]]:
+        """The work on these tiles: their windows are predicted one by one and blended.
+
+        Results of windows that a later tile needs too are kept, up to ``_KEPT_BYTES``; others are predicted again.
+        A window without land may give any finite values, because no land cell lies in it.
+        """
         spec = predictor.spec
         windows = self._windows(inputs.fine, spec)
         weights = importance(windows.size, self.sigma)
         kept = _Kept([windows.canonical(window) for tile in tiles for window in windows.overlapping(tile.core)])
 
-        seen: set[Box] = set()
-
-        def read(tile: Tile) -> tuple[Tile, TileInputs]:
-            # a tile whose windows all occurred before needs its fields only if their results were dropped
-            new = {windows.canonical(window) for window in windows.overlapping(tile.core)} - seen
-            seen.update(new)
-            return tile, _cut(inputs, spec, tile, now=bool(new))
-
-        def predict(given: tuple[Tile, TileInputs]) -> Outputs:
-            tile, cut = given
+        def predict(read: tuple[Tile, TileInputs]) -> Outputs:
+            tile, cut = read
             blend = _Blend(tile.core, f"predictor {name!r}, year {time[0]}, tile {tile.id}")
 
-            def predict_window(place: Box) -> Outputs:
+            def of_window(place: Box) -> Outputs:
                 part = Tile(tile.id, windows.inside(place), place)
                 return predict_tile(name, predictor, assemble(spec, [part], cut, time), rng)
 
             for window in windows.overlapping(tile.core):
-                outputs = kept.take(windows.canonical(window), predict_window)
+                outputs = kept.take(windows.canonical(window), of_window)
                 blend.add(outputs, window, windows.inside(window), weights)
             return blend.result()
 
-        return TileWork(read, predict)
+        return TileWork(lambda tile: (tile, _cut(inputs, tile, spec)), predict)
 
     def _windows(self, grid: LatLonGrid, spec: PredictorSpec) -> Windows:
         size = -(-self.window // spec.align) * spec.align
@@ -342,24 +312,18 @@ def _bytes(outputs: Outputs) -> int:
     return sum(values.nbytes for values in outputs.values())
 
 
-def _cut(inputs: TileInputs, spec: PredictorSpec, tile: Tile, *, now: bool) -> TileInputs:
-    """The same inputs for windows inside the window of a tile. Each field on the land grid is read once for the tile.
-
-    ``now``: all are read at once, else when they are first used.
-    """
+def _cut(inputs: TileInputs, tile: Tile, spec: PredictorSpec) -> TileInputs:
+    """The same inputs for windows inside the window of a tile. Fields on the land grid are read now, once."""
     outer, grid = tile.window, inputs.fine
-    read: dict[tuple[str, int], NDArray[np.generic]] = {}
-    if now:
-        wanted = [(f.name, t) for f in spec.inputs if f.source not in ("forcing", "import") for t in f.offsets]
-        read = {key: inputs.land(*key, tile) for key in (*wanted, *((name, -1) for name in spec.memory))}
+    wanted = [(field.name, offset) for field in spec.inputs if field.source in _ON_LAND for offset in field.offsets]
+    wanted += [(name, -1) for name in spec.memory]
+    read = {key: inputs.land(*key, tile) for key in wanted}
 
     def land(name: str, offset: int, part: Tile) -> NDArray[np.generic]:
-        if (name, offset) not in read:
-            read[name, offset] = inputs.land(name, offset, tile)
         window = part.window
         if grid.periodic:
             shift = -((window.col0 - outer.col0) // grid.nlon) * grid.nlon
             window = Box(window.row0, window.row1, window.col0 + shift, window.col1 + shift)
-        return read[name, offset][window.slices(outer)]
+        return read[name, offset][window.slices(outer)].copy()
 
     return replace(inputs, land=land)

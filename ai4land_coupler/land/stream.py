@@ -38,6 +38,8 @@ def run_stream(
         Runs in the calling thread.
     finish:
         Runs in ``threads`` threads. At most twice as many tiles wait for it or run.
+    threads:
+        0: everything runs in the calling thread, tile by tile. Small tiles gain nothing from threads.
     timers:
         Measures how long the calling thread waits for the others.
 
@@ -50,6 +52,8 @@ def run_stream(
     BaseException
         What one of the three raised. No further tile is predicted then, and all threads have ended.
     """
+    if threads == 0:
+        return [finish(tile, predict(read(tile))) for tile in tiles]
     results: list[_Result] = []
     waiting = deque(tiles)
     ahead: deque[tuple[_Tile, Future[_Read]]] = deque()

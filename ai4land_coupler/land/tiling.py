@@ -102,6 +102,10 @@ def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, whe
     if values.dtype.kind not in "biuf":
         raise _not_numbers(key, f"dtype {values.dtype}", where)
     wanted = (*leading, *tile.window.shape)
+    if values.shape[-2:] == tile.core.shape:  # already cut
+        wanted, place = (*leading, *tile.core.shape), (slice(None), slice(None))
+    else:
+        place = tile.core.slices(tile.window)
     if values.ndim != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, values.shape, strict=True)):
         raise PluginError(
             f"a predictor returned {key!r} in the wrong shape",
@@ -109,9 +113,8 @@ def _core(key: str, value: Any, leading: tuple[int | None, ...], tile: Tile, whe
             found=values.shape,
             where=where,
         )
-    rows, cols = tile.core.slices(tile.window)
     with np.errstate(over="ignore"):  # values too large for float32 become infinite and are refused below
-        core = np.array(values[0][..., rows, cols], np.float32, order="C")
+        core = np.array(values[0][..., *place], np.float32, order="C")
     if not np.isfinite(core).all():
         raise PluginError(
             f"a predictor returned values of {key!r} that are not finite",

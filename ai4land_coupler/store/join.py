@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import link
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +260,7 @@ def _link(source: Path, target: Path) -> int:
     """Make a hard link, or a copy if that is not possible. Returns the size of the copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(source, target)
+        link(source, target)
     except FileNotFoundError as error:
         raise DataError(
             "a file of an output store is missing",

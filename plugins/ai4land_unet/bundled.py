@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ai4land_coupler.api import Batch, KeyedRng, Predictor
 from ai4land_unet.bundle import find_bundle, read_bundle, spec_of
+from ai4land_unet.window import bytes_per_cell
 
 if TYPE_CHECKING:
     from ai4land_unet.options import UNetOptions
@@ -37,6 +38,9 @@ class BundledUNet(Predictor):
         self.spec = spec_of(card)
         self.gross = ObservedRates(card.gross_rates)
         self.identity = f"{card.weights_sha256[:16]}:{options.dtype}"
+        shape = card.architecture
+        value = 2 if options.dtype == "bfloat16" else 4
+        self.bytes_per_cell = bytes_per_cell(shape.in_channels, shape.width, value)
         self._predictor: UNetPredictor | None = None
 
     def load(self) -> None:

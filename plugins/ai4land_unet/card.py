@@ -105,6 +105,11 @@ class Card(_CardPart):
     training: Training
 
 
+def is_coarse(channel: Channel) -> bool:
+    """Whether the component provides the field on forcing cells, which the encoding spreads."""
+    return channel.source in ("forcing", "import")
+
+
 def field_specs(channels: tuple[Channel, ...]) -> tuple[FieldSpec, ...]:
     """The input fields: one for each name, with its offsets in the order of the channels."""
     groups: dict[str, list[Channel]] = {}
@@ -115,6 +120,7 @@ def field_specs(channels: tuple[Channel, ...]) -> tuple[FieldSpec, ...]:
             name,
             group[0].units,
             group[0].source,
+            grid="coarse" if is_coarse(group[0]) else "land",
             offsets=tuple(c.offset for c in group),
             missing=group[0].missing,
             fill=group[0].fill,

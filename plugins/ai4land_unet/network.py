@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+#: Rows whose logits are computed at once on a CPU: their float32 values fit into the cache and need little memory.
+_STRIP = 16
+
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
@@ -59,7 +62,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.bias)
         self.prior.data.fill_(math.log((1 - changed) * (self.head.out_channels - 1) / changed))
 
-    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
+    def forward(self, x: Tensor, previous: Tensor, core: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
         """Logits.
 
         Parameters
@@ -67,11 +70,13 @@ class UNet(nn.Module):
         x:
             (B, in_channels, Y, X), Y and X multiples of ``alignment(depth)``.
         previous:
-            One-hot previous map (B, classes, Y, X); zero for all classes where it is unknown.
+            One-hot previous map of the core (B, classes, Yc, Xc); zero for all classes where it is unknown.
+        core:
+            The part of the window whose logits are wanted; default: all.
 
         Returns
         -------
-        float32 (B, classes, Y, X), for any type of the layers: with bfloat16 logits, cells would be ranked by only
+        float32 (B, classes, Yc, Xc), for any type of the layers: with bfloat16 logits, cells would be ranked by only
         8 bits.
         """
         skips: list[Tensor] = []
@@ -82,8 +87,18 @@ class UNet(nn.Module):
         x = self.dropout(self.down[-1](x))
         for level in reversed(range(self.depth)):
             x = self.merge[level](torch.cat([skips.pop(), self.up[level](x)], 1))
+        x = self.dropout(x)[..., *core]
         with torch.autocast(x.device.type, enabled=False):
-            logits: Tensor = self.head(self.dropout(x).float()) + self.prior * previous.float()
+            if torch.is_grad_enabled() or x.device.type != "cpu":
+                return self._logits(x, previous)
+            out = x.new_empty(previous.shape, dtype=torch.float32)
+            for start in range(0, out.shape[2], _STRIP):
+                part = slice(start, start + _STRIP)
+                out[:, :, part] = self._logits(x[:, :, part], previous[:, :, part])
+        return out
+
+    def _logits(self, x: Tensor, previous: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.float()) + self.prior * previous
         return logits
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ai4land_coupler.api import LOGITS, OUTSIDE, Batch, ConfigError, KeyedRng, Predictor, PredictorSpec
-from ai4land_unet.card import Channel
-from ai4land_unet.encoding import encode, one_hot, previous_map
+from ai4land_coupler.api import LOGITS, OUTSIDE, Batch, CoarseIndex, ConfigError, KeyedRng, Predictor, PredictorSpec
+from ai4land_unet.card import Channel, in_channels
+from ai4land_unet.encoding import encode, one_hot, previous_map, to_device
 from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -43,26 +45,48 @@ class UNetPredictor(Predictor):
     ) -> None:
         self.spec = spec
         self._channels = channels
-        self._classes = network.head.out_channels
+        self._classes, self._in_channels = network.head.out_channels, in_channels(channels, network.head.out_channels)
         self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         self._device = choose_device(device)
+        self._memory = torch.empty(0, dtype=self._dtype, device=self._device)
         folded = to_dtype(fold_batchnorm(network), self._dtype)
         self._network = folded.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:
-        """``land_cover_logits``, float32 (B, class, Y, X); zeros for windows without land."""
+        """``land_cover_logits``, float32 (B, class, Y, X); zeros for windows without land.
+
+        For a batch of one tile they cover the core of the tile, else the windows.
+        """
         previous = previous_map(self._channels, batch.fields)
-        count, rows, cols = previous.shape
-        logits = np.zeros((count, self._classes, rows, cols), np.float32)
+        count, *shape = previous.shape
+        core = (
+            batch.tiles[0].core.slices(batch.tiles[0].window) if len(batch.tiles) == 1 else (slice(None), slice(None))
+        )
+        results = []
         for item in range(count):
             if (previous[item] != OUTSIDE).any():
                 fields = {name: values[item : item + 1] for name, values in batch.fields.items()}
-                logits[item] = self._window(fields, previous[item : item + 1])
-        return {LOGITS: logits}
+                results.append(self._window(fields, batch.coarse[item : item + 1], core))
+            else:
+                size = (len(range(n)[part]) for n, part in zip(shape, core, strict=True))
+                results.append(np.zeros((1, self._classes, *size), np.float32))
+        return {LOGITS: results[0] if count == 1 else np.concatenate(results)}
 
-    def _window(self, fields: Mapping[str, Any], previous: NDArray[np.int8]) -> NDArray[np.float32]:
+    def _window(
+        self, fields: Mapping[str, Any], coarse: Sequence[CoarseIndex], core: tuple[slice, slice]
+    ) -> NDArray[np.float32]:
+        """Logits of one window, cut to its core."""
         with torch.inference_mode():
-            x = encode(self._channels, self._classes, fields).to(self._device, self._dtype)
-            answer = self._network(x, one_hot(self._classes, previous).to(self._device))
-            values: NDArray[np.float32] = answer[0].cpu().numpy()
+            previous = previous_map(self._channels, fields)
+            x = encode(self._channels, self._classes, fields, coarse, self._input(previous.shape))
+            hot = one_hot(self._classes, to_device(previous[:, *core], self._device))
+            values: NDArray[np.float32] = self._network(x, hot, core).cpu().numpy()
         return values
+
+    def _input(self, shape: tuple[int, ...]) -> Tensor:
+        """Memory for the encoded input of windows (B, Y, X), kept because new memory takes time."""
+        full = (*shape, self._in_channels)
+        size = math.prod(full)
+        if self._memory.numel() < size:
+            self._memory = torch.empty(size, dtype=self._dtype, device=self._device)
+        return self._memory[:size].view(full)

@@ -201,7 +201,7 @@ def _tensors(
     shown = previous_map(channels, fields)
     arrays: list[Tensor] = [
         encode(channels, classes, fields),
-        one_hot(classes, shown),
+        one_hot(classes, torch.from_numpy(shown)),
         torch.from_numpy(target.astype(np.int64)),
         torch.from_numpy(shown.astype(np.int64)),
     ]

@@ -1,4 +1,4 @@
-"""Halo and alignment of the windows of a U-Net. Needs no torch."""
+"""Halo, alignment and memory of the windows of a U-Net. Needs no torch."""
 
 from __future__ import annotations
 
@@ -41,3 +41,18 @@ def _complete(cell: int, depth: int, margin: int) -> bool:
     align = alignment(depth)
     low, high = reach(cell, depth)
     return (cell - margin) // align * align <= low and high < -(-(cell + 1 + margin) // align) * align
+
+
+def bytes_per_cell(in_channels: int, width: int, value: int) -> float:
+    """Memory of a prediction for each cell of its window, in bytes.
+
+    The level of full resolution needs nearly all of it. At its last merge these channels are in memory: the input of
+    the network, the input of the merge (2 * width) and the layers before and after it (3 * width). If the network has
+    many inputs, its first convolution needs more, because it reorders them.
+
+    Parameters
+    ----------
+    value:
+        Bytes of a value of the layers.
+    """
+    return float(value * max(in_channels + 5 * width, 2 * (in_channels + width)))

@@ -117,6 +117,19 @@ def test_ranks_and_workers(twin_config: dict[str, Any], reference: dict[str, np.
 
 
 @pytest.mark.mpi
+def test_automatic_blocks_on_ranks(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """Blocks of ``parallel.block: auto``: 3 ranks and 2 blocks, so one rank has none."""
+    auto = {"parallel": {"block": "auto", "memory": 1e-6}, "time": {"start": 2015, "stop": 2016}}
+    alone, shared = tmp_path / "alone.zarr", tmp_path / "shared.zarr"
+    Simulation(config_of(twin_config, alone, **auto)).run()
+    done = mpirun(3, *COMMAND, write(twin_config, shared, **auto))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = arrays(alone)
+    assert (found["None/land_cover"][0] != found["None/land_cover"][1]).any()
+    assert_same(shared, found)
+
+
+@pytest.mark.mpi
 def test_restarted_on_the_other_number_of_ranks(
     twin_config: dict[str, Any], reference: dict[str, np.ndarray], tmp_path: Path
 ) -> None:

@@ -115,3 +115,10 @@ def test_files_with_and_without_parts(tmp_path: Path) -> None:
     single = {key: value for key, value in RAW.items() if key != "parts"} | {"time": {"start": 2015, "stop": 2020}}
     path.write_text(yaml.safe_dump(single))
     assert load_run(path) == load_config(path)
+
+
+def test_the_example_has_a_history_and_two_scenarios() -> None:
+    found = load_run(Path(__file__).parents[2] / "examples" / "history-and-scenarios.yaml")
+    assert not isinstance(found, Config)
+    assert (found.history, found.scenarios) == ("history", ("demand", "none"))
+    assert found.part("none").allocation.method == "argmax"

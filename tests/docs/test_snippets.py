@@ -21,6 +21,7 @@ from coupling import PERSISTENCE, Raw, realized
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.cli import cli
+from ai4land_coupler.config.parts import parse_parts
 from ai4land_coupler.config.sections import Config, load_config, parse_config
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.registry.loading import load_plugins
@@ -115,6 +116,9 @@ def test_yaml(snippet: Snippet) -> None:
     """A part of a configuration is accepted, with the options of its plugins."""
     raw = parse_yaml(snippet.text, str(snippet))
     assert isinstance(raw, dict)
+    if "parts" in raw:
+        assert parse_parts({**LEAST, **raw}, ROOT, str(snippet)).scenarios
+        return
     if not set(raw) <= set(Config.model_fields):
         return
     config = parse_config({**LEAST, **raw}, ROOT, str(snippet))

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kills import count_operations, kill_at_operation
 from properties import examples
+from ranks import mpirun
 
 from ai4land_coupler import Simulation, load_config
 from ai4land_coupler.cli import cli
@@ -532,9 +534,68 @@ def test_static_fields_are_the_same_in_every_window(size: float, row: int, col: 
     assert np.isnan(found[~inside]).all()
 
 
+def test_the_cache_of_static_fields_is_bounded_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it stays for the run, half holds the newest pieces; threads may share it."""
+    monkeypatch.setattr("ai4land_coupler.inputs.readers.STATIC_PIECE", 32)
+    grid = LatLonGrid(0.0, 0.25, 320, 60.0, -0.25, 160)
+    piece = 32 * 32 * 4
+    whole = StaticReader(WAVES, grid, cache=0).read(SPEC, grid.box)
+    reads: list[object] = []
+
+    class Counting(Catalogue):
+        def read(self, names: Any, cells: Any, year: int | None = None) -> Any:
+            reads.append(cells)
+            return super().read(names, cells, year)
+
+    reader = StaticReader(Counting("static", WAVES.adapters), grid, cache=8 * piece)
+    for _ in range(2):
+        for row in range(0, 160, 40):
+            for col in range(0, 320, 40):
+                window = Box(row, row + 40, col, col + 40)
+                np.testing.assert_array_equal(reader.read(SPEC, window), whole[window.slices()])
+                held = [*reader._kept.values(), *reader._newest.values()]
+                assert sum(values.nbytes for values in held) <= 8 * piece
+                assert len(reader._kept) <= 4
+    assert 50 < len(reads) < 2 * 32 * 4  # fewer than one for each piece of each window
+    reads.clear()
+    assert StaticReader(reader.catalogue, grid).read(SPEC, grid.box).shape == grid.shape
+    assert len(reads) == 50
+    shared = StaticReader(reader.catalogue, grid, cache=4 * piece)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: shared.read(SPEC, grid.box), range(8)):
+            np.testing.assert_array_equal(found, whole)
+
+
 def test_static_fields_are_missing_outside_of_a_region() -> None:
     grid = LatLonGrid(0.0, 0.5, 40, 60.0, -0.5, 30)
     found = StaticReader(WAVES, grid).read(SPEC, Box(-3, 33, -5, 45))
     assert np.isfinite(found[3:33, 5:45]).all()
     found[3:33, 5:45] = np.nan
     assert np.isnan(found).all()
+
+
+# ---- ranks --------------------------------------------------------------------------------------------------------
+
+
+def test_ranks_write_the_same_store(light: dict[str, Any], tmp_path: Path) -> None:
+    """By the command line under mpiexec; a fault of an input, which a worker finds, ends all ranks."""
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(light))
+    one = prepare(load_config(tmp_path / "run.yaml"), tmp_path / "one" / "in.zarr", jobs=1)
+    command = ["-m", "ai4land_coupler.cli", "prepare", tmp_path / "run.yaml", "-o"]
+    done = mpirun(2, *command, tmp_path / "two" / "in.zarr")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("pieces made") == 1
+    assert contents(tmp_path / "two" / "in.zarr") == contents(one.store)
+
+    with rasterio.open(light["initial"]["options"]["path"].format(year=2015)) as source:
+        codes, profile = source.read(1), source.profile
+    codes[3, 4] = 50
+    with rasterio.open(tmp_path / "hilda_2015.tif", "w", **profile) as target:
+        target.write(codes, 1)
+    path = str(tmp_path / "hilda_{year}.tif")
+    faulty = {**light, "initial": {"name": "hilda", "options": {"path": path, "legend": "hilda-v1.0-f"}}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(faulty))
+    failed = mpirun(2, *command, tmp_path / "three" / "in.zarr")
+    assert failed.returncode == DataError.exit_code
+    assert "hilda_2015.tif" in failed.stderr
+    assert not (tmp_path / "three" / "in.zarr").exists()

@@ -28,7 +28,9 @@ from ai4land_coupler.experiments.twin import (
 )
 from ai4land_coupler.experiments.twin.dynamics import simulate
 from ai4land_coupler.experiments.twin.earth import land_at
+from ai4land_coupler.experiments.twin.landscape import landscape_on, make_ground
 from ai4land_coupler.experiments.twin.noise import gradient_noise
+from ai4land_coupler.experiments.twin.part import whole as whole_of
 from ai4land_coupler.inputs.climate_zones import zone_at
 
 FRACTIONS = ["primf", "primn", "secdf", "secdn", "urban", "c3ann", "c4ann", "c3per", "c4per", "c3nfx", "pastr", "range"]
@@ -95,13 +97,21 @@ def test_same_options_give_same_arrays_and_another_seed_does_not(fine: TwinRepor
 
 
 def test_static_fields_and_first_map_do_not_depend_on_the_region() -> None:
-    whole = make_landscape(TwinOptions(lon0=-2, lon1=1, lat0=50.5, lat1=52.5, resolution=0.03))
-    part = make_landscape(TwinOptions(lon0=-1.25, lon1=0.25, lat0=51, lat1=52, resolution=0.03))
+    ground, inner = (
+        make_ground(whole_of(TwinOptions(**box, resolution=0.03)))
+        for box in (
+            {"lon0": -2, "lon1": 1, "lat0": 50.5, "lat1": 52.5},
+            {"lon0": -1.25, "lon1": 0.25, "lat0": 51, "lat1": 52},
+        )
+    )
+    whole, part = landscape_on(ground), landscape_on(inner)
     row, col = np.argwhere(whole.cell == part.cell[0, 0])[0]
     crop = slice(row, row + part.shape[0]), slice(col, col + part.shape[1])
     assert np.array_equal(whole.cell[crop], part.cell)
     assert np.array_equal(whole.first_map()[crop], part.first_map())
-    for name in ("elevation", "slope", "clay", "zone", "water", "forest_code", "crop_type", "wild", "age"):
+    for name in ("elevation", "slope", "clay", "zone"):
+        assert np.array_equal(getattr(ground, name)[crop], getattr(inner, name)), name
+    for name in ("water", "forest_code", "crop_type", "wild", "age"):
         assert np.array_equal(getattr(whole, name)[crop], getattr(part, name)), name
     for name in ("suitability", "hidden"):
         assert np.array_equal(getattr(whole, name)[:, *crop], getattr(part, name)), name

@@ -194,6 +194,25 @@ def test_only_the_core_of_an_answer_has_to_be_finite() -> None:
     assert (run(Scripted(nan_in_the_halo))[2][1]["lai"] == 3).all()
 
 
+def test_an_answer_may_cover_the_core_only() -> None:
+    def cut(batch: Batch) -> dict[str, Any]:
+        (tile,) = batch.tiles
+        return {name: values[..., *tile.core.slices(tile.window)] for name, values in numbered(batch).items()}
+
+    def numbered(batch: Batch) -> dict[str, Any]:
+        return {
+            name: np.asarray(values) + np.arange(values.shape[-2] * values.shape[-1]).reshape(values.shape[-2:])
+            for name, values in good(batch).items()
+        }
+
+    whole, core = run(Scripted(numbered)), run(Scripted(cut))
+    assert all(tile.window.shape != tile.core.shape for tile, _ in whole)
+    for (_, a), (_, b) in zip(whole, core, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
 def test_a_predictor_may_use_its_arrays_again() -> None:
     class Thrifty:
         spec = PredictorSpec((), (FieldSpec("lai", "m2 m-2", "output"),), None)
@@ -241,10 +260,10 @@ BROKEN: dict[str, tuple[Callable[[Batch], Any], str, str | None]] = {
         "did not return what it promised",
         "lai, land_cover_logits",
     ),
-    "the core only": (
-        lambda batch: good(batch, lai=np.zeros((1, 1, 4, 4))),
+    "neither the window nor the core": (
+        lambda batch: good(batch, lai=np.zeros((1, 1, 4, 5))),
         "'lai' in the wrong shape",
-        "(1, 1, 4, 4)",
+        "(1, 1, 4, 5)",
     ),
     "two tiles": (
         lambda batch: good(batch, lai=np.zeros((2, 1, *WINDOW[2]))),

@@ -26,7 +26,7 @@ from ai4land_unet.losses import map_loss
 from ai4land_unet.network import UNet, fold_batchnorm
 from ai4land_unet.predictor import UNetPredictor
 from ai4land_unet.weights import load_network, serialise
-from ai4land_unet.window import alignment, halo, reach
+from ai4land_unet.window import alignment, bytes_per_cell, halo, reach
 
 LEGEND = "hilda-v1.0-f"
 CLASSES = 7
@@ -153,6 +153,16 @@ def test_reach_is_the_distance_of_an_impulse(depth: int) -> None:
 
 def test_halo_of_the_published_depth() -> None:
     assert (alignment(4), halo(4)) == (16, 96)
+
+
+@pytest.mark.parametrize(
+    # Largest growth of the resident memory in one prediction of 768 x 768 cells (512 x 512 for width 64), 2 threads.
+    ("in_channels", "width", "measured"),
+    [(35, 35, 771), (35, 16, 465), (68, 16, 700), (11, 64, 1403)],
+)
+def test_memory_of_a_cell_as_measured(in_channels: int, width: int, measured: float) -> None:
+    assert bytes_per_cell(in_channels, width, 4) == pytest.approx(measured, rel=0.2)
+    assert bytes_per_cell(in_channels, width, 2) == bytes_per_cell(in_channels, width, 4) / 2
 
 
 def test_folding_batchnorm_keeps_results() -> None:

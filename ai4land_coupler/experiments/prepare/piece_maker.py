@@ -6,12 +6,8 @@ Runs in the calling process or in worker processes. An interrupted piece has no 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import fcntl
 import os
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,35 +149,13 @@ _piece_maker: PieceMaker | None = None
 _lock: IO[str] | None = None
 
 
-def start_worker(maker: PieceMaker, parent: int) -> None:
-    """Initialise a worker process: store the piece maker, and exit when the parent process ends in any way."""
+def start_worker(maker: PieceMaker) -> None:
+    """Prepare a worker: store the piece maker, and show that this worker lives."""
     global _piece_maker, _lock  # noqa: PLW0603 - workers of a pool can keep objects only in globals
     _lock = (maker.store.parent / WORKERS).open("w")
     fcntl.flock(_lock, fcntl.LOCK_SH)
-    if os.getppid() != parent:  # another process may have started before this one held the lock
-        os._exit(1)
-    _keep_freed_memory()
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
     _piece_maker = maker
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse the memory of freed arrays instead of returning it to the system (mallopt(3)).
-
-    Otherwise a fifth of the time is spent on new, zeroed pages for each array. Does nothing for other C libraries.
-    """
-    trim_threshold, mmap_threshold = -1, -3
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 32 << 20)  # the largest value that mallopt accepts
-        mallopt(trim_threshold, 256 << 20)
 
 
 def make_in_worker(piece: Piece) -> MadePiece:

@@ -6,14 +6,11 @@ import fcntl
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +39,7 @@ from ai4land_coupler.experiments.prepare.piece_maker import (
 )
 from ai4land_coupler.experiments.prepare.plan import check_joints, plan_layout, source_files
 from ai4land_coupler.experiments.prepare.verify import is_prepared, read_description
+from ai4land_coupler.experiments.workers import Start, on_workers
 from ai4land_coupler.files.durable import disk_errors, seal, sync_files, sync_path, unseal, write_durably
 from ai4land_coupler.inputs.catalogue import Mended, total
 from ai4land_coupler.land.setup import LandSetup, make_setup
@@ -79,8 +77,9 @@ def prepare(
     jobs: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    comm: Any = None,
 ) -> Prepared:
-    """Make the prepared store of a run, or continue an interrupted one.
+    """Make the prepared store of a run, or continue an interrupted one. With ``comm``, a collective call.
 
     Parameters
     ----------
@@ -97,6 +96,8 @@ def prepare(
         Replace a prepared store of other inputs. Other files are never replaced.
     progress:
         Called with the number of pieces done, their total number, and a description of the last one.
+    comm:
+        A communicator of mpi4py: rank 0 plans, and the other ranks make the pieces instead of ``jobs`` processes.
 
     Raises
     ------
@@ -108,7 +109,15 @@ def prepare(
         If the inputs have a fault that would stop the run.
     """
     os.environ.setdefault("GDAL_CACHEMAX", GDAL_CACHE)
-    store = Path(os.path.abspath(store))  # noqa: PTH100 - does not follow links, as the store is renamed
+    count = jobs if jobs is not None else len(os.sched_getaffinity(0))
+    report = progress or (lambda done, total, what: None)
+    return on_workers(lambda start: _prepare(config, store, maps, overwrite, report, start), count, comm)
+
+
+def _prepare(
+    config: Config, path: Path | str, maps: Iterable[int], overwrite: bool, report: Progress, start: Start
+) -> Prepared:
+    store = Path(os.path.abspath(path))  # noqa: PTH100 - does not follow links, as the store is renamed
     setup = make_setup(config)
     layout = plan_layout(setup, maps)
     joints = check_joints(setup, layout)
@@ -129,11 +138,8 @@ def prepare(
         journal = Journal(work / "journal", work / "store")
         recorded = journal.read(pieces)
         missing = [piece for piece in pieces if piece.id not in recorded]
-        count = jobs if jobs is not None else len(os.sched_getaffinity(0))
-        made = _make(PieceMaker(config, layout, work / "store"), missing, count)
-        _record_all(
-            journal, made, len(pieces) - len(missing), len(pieces), progress or (lambda done, total, what: None)
-        )
+        made = _make(PieceMaker(config, layout, work / "store"), missing, start)
+        _record_all(journal, made, len(pieces) - len(missing), len(pieces), report)
         recorded = journal.read(pieces)
         mended = {Mended(*key): n for piece in pieces for *key, n in recorded[piece.id]["mended"]}
         quality = total(mended | joints)
@@ -245,25 +251,13 @@ def _record_all(journal: Journal, made: Iterator[MadePiece], done: int, total: i
     report_pieces(journal.flush())
 
 
-def _make(maker: PieceMaker, pieces: Sequence[Piece], jobs: int) -> Iterator[MadePiece]:
-    """Make pieces, in this process or in several workers, and yield each when it is written."""
-    if jobs <= 1 or len(pieces) <= 1:
-        yield from map(maker.make, pieces)
+def _make(maker: PieceMaker, pieces: Sequence[Piece], start: Start) -> Iterator[MadePiece]:
+    """Make pieces, in this process or by workers, and yield each when it is written."""
+    if not pieces:
         return
-    # Spawn, because libraries of this process (HDF5, GDAL, threads of torch and zarr) do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(pieces)), context, start_worker, (maker, os.getpid()))
-    try:
-        for future in as_completed([pool.submit(make_in_worker, piece) for piece in pieces]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise RunError(
-            "a worker process ended before its time",
-            found="killed from outside, most often for want of memory",
-            remedy=f"{REMEDY}, with fewer --jobs where memory is short",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with start(start_worker, maker) as workers:
+        make = maker.make if workers.executor is None else make_in_worker
+        yield from workers.run((make, (piece,)) for piece in pieces)
 
 
 def _seal(store: Path, files: Iterable[str], quality: Counter[str]) -> None:

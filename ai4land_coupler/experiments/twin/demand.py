@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.experiments.twin.landscape import (
     CROPLAND,
     FOREST,
@@ -23,6 +24,8 @@ from ai4land_coupler.experiments.twin.landscape import (
     Landscape,
 )
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise, gradient_noise
+from ai4land_coupler.experiments.twin.options import TwinOptions
+from ai4land_coupler.experiments.twin.relief import row_areas
 
 #: All ordered pairs of classes between which cells can change. Urban cells never change.
 PAIRS = tuple((a, b) for a in range(N_DYNAMIC) for b in range(N_DYNAMIC) if a not in (b, URBAN))
@@ -62,7 +65,7 @@ _TREND, _HEAT, _CARRY = 100, 130, 131
 
 def class_counts(landscape: Landscape, cover: NDArray[np.int8]) -> NDArray[np.int64]:
     """Number of cells of each dynamic class in each forcing cell, shape (6, J). Fixed cells do not count."""
-    size = landscape.options.forcing_grid.size
+    size = landscape.part.forcing.size
     use = landscape.movable
     index = cover[use].astype(np.int64) * size + landscape.forcing[use]
     return np.bincount(index, minlength=N_DYNAMIC * size).reshape(N_DYNAMIC, size)
@@ -74,9 +77,18 @@ class Demand:
 
     Stores the remainders, and the requested and realised areas up to now. Swaps compensate for change that was missing
     in earlier years, so that the long-term gross rate is correct.
+
+    Parameters
+    ----------
+    land_area:
+        Land without inland water (dm2).
+    cells:
+        Numbers of the forcing cells (J), in rising order. Those without cells that can change may be left out.
     """
 
-    landscape: Landscape
+    options: TwinOptions
+    land_area: int
+    cells: NDArray[np.int64]
     asked: float = 0.0
     realised: float = 0.0
     carry: Floats = field(init=False)
@@ -84,43 +96,40 @@ class Demand:
     heat: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        grid = self.landscape.options.forcing_grid
-        lon, lat = grid.lon[None, :], grid.lat[:, None]
-        warm = 0.15 + np.clip(fractal_noise(self.landscape.rng, lon, lat, 240, 3, _HEAT), 0, None)
-        self.heat = (warm * warm).ravel()
-        box, size = self.landscape.options.forcing_box, grid.size
-        ids = np.arange(box.row0, box.row1)[:, None] * 1440 + np.arange(box.col0, box.col1)
+        grid, box = self.options.forcing_grid, self.options.forcing_box
+        row, col = np.divmod(self.cells, grid.nlon)
+        self._rng, self._lon, self._lat = KeyedRng(self.options.seed), grid.lon[col], grid.lat[row]
+        warm = 0.15 + np.clip(fractal_noise(self._rng, self._lon, self._lat, 240, 3, _HEAT), 0, None)
+        self.heat = warm * warm
+        ids = (box.row0 + row) * 1440 + box.col0 + col
 
         # Initial remainders are random between zero and one cell. Otherwise nothing would change in the first years.
         def start(number: int, stream: int) -> Floats:
-            rng = self.landscape.rng
-            draws = [rng.at(stream=(_CARRY + stream) * OCTAVES + k).uniform(ids).ravel() for k in range(number)]
-            return np.stack(draws).reshape(number, size)
+            first = (_CARRY + stream) * OCTAVES
+            return np.stack([self._rng.at(stream=first + k).uniform(ids) for k in range(number)])
 
         self.carry, self.swap_carry = start(len(_NET), 0), start(len(_SWAPS), 2)
 
     def trend(self, number: int, year: int) -> Floats:
         """Trend of the scenario towards the second class of a pair, shape (J,); smooth in space and time."""
-        grid = self.landscape.options.forcing_grid
-        lon, lat = grid.lon[None, :], grid.lat[:, None]
         knot, part = divmod(year, _TREND_YEARS)
         t = part / _TREND_YEARS
         t = t * t * (3 - 2 * t)
         fields = [
-            gradient_noise(self.landscape.rng.at(year=k, stream=_TREND * OCTAVES + number), lon, lat, 90, shift=0.37)
+            gradient_noise(self._rng.at(year=k, stream=_TREND * OCTAVES + number), self._lon, self._lat, 90, shift=0.37)
             for k in (knot, knot + 1)
         ]
         era = float(np.interp(year, _ERAS, _NET[number][3]))
-        return ((1 - t) * fields[0] + t * fields[1] + era).ravel()
+        return np.asarray((1 - t) * fields[0] + t * fields[1] + era)
 
     def moves(self, year: int, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of cells to change in the step that ends in ``year``, shape (pairs, J), in the order of :data:`PAIRS`.
 
         ``counts``: number of cells of each class in the map of the year before. It limits the losses of a class.
         """
-        options = self.landscape.options
-        cell_area = self.landscape.row_area.mean()
-        land = float(self.land_area())
+        options = self.options
+        cell_area = row_areas(options).mean()
+        land = float(self.land_area)
         total = np.maximum(counts.sum(axis=0), 1)
         left = counts.copy()
         moves = np.zeros((len(PAIRS), counts.shape[1]), np.int64)
@@ -166,11 +175,6 @@ class Demand:
                 left[pair[0]] -= both
         self.asked += options.gross_rate * land
         return moves
-
-    def land_area(self) -> int:
-        """Land without inland water (dm2)."""
-        dry = self.landscape.land & ~self.landscape.water
-        return int(dry.sum(axis=1) @ self.landscape.row_area)
 
     def record(self, area: int) -> None:
         """Add the area (dm2) that changed in a step."""

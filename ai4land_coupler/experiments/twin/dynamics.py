@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.experiments.twin.demand import PAIRS, Demand, class_counts
 from ai4land_coupler.experiments.twin.landscape import N_DYNAMIC, UNIT, Landscape
 from ai4land_coupler.experiments.twin.noise import OCTAVES, gradient_noise
@@ -29,19 +30,21 @@ Maps = NDArray[np.int8]
 Moves = NDArray[np.int64]
 
 
-def neighbour_shares(cover: Maps) -> NDArray[np.int32]:
-    """Share of each dynamic class in the land around each cell, including the cell, in thousandths; (6, Y, X)."""
-    reach = NEIGHBOUR_REACH
-    width = 2 * reach + 1
+def neighbour_shares(around: Maps) -> NDArray[np.int32]:
+    """Share of each dynamic class in the land around each cell, including the cell, in thousandths; (6, Y, X).
+
+    ``around``: the map with NEIGHBOUR_REACH more cells on every side.
+    """
+    width = 2 * NEIGHBOUR_REACH + 1
 
     def box(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-        sums = np.pad(mask.astype(np.int32), ((reach + 1, reach), (reach + 1, reach))).cumsum(0).cumsum(1)
+        sums = np.pad(mask.astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
         return np.asarray(
             sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width] + sums[:-width, :-width], np.int32
         )
 
-    land = np.maximum(box(cover >= 0), 1)
-    return np.stack([UNIT * box(cover == c) // land for c in range(N_DYNAMIC)])
+    land = np.maximum(box(around >= 0), 1)
+    return np.stack([UNIT * box(around == c) // land for c in range(N_DYNAMIC)])
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Driver:
     landscape: Landscape
     noise: bool = True
 
-    def place(self, cover: Maps, year: int, moves: Moves) -> Maps:
+    def place(self, cover: Maps, year: int, moves: Moves, around: Maps | None = None) -> Maps:
         """The map of ``year`` from the map of the year before.
 
         Parameters
@@ -60,13 +63,20 @@ class Driver:
             Map of the year before, view classes, int8 (Y, X).
         moves:
             Number of cells to change, (pairs, J). If a forcing cell has fewer cells of the class, all of them change.
+        around:
+            ``cover`` with NEIGHBOUR_REACH more cells on every side. Default: there is no land around it.
 
         Returns
         -------
         A new map. Of cells with equal gain, the one with the lower id changes.
         """
+        if not moves.any():
+            return cover.copy()
         world = self.landscape
-        shares = neighbour_shares(cover).reshape(N_DYNAMIC, -1)
+        if around is None:
+            around = np.pad(cover, NEIGHBOUR_REACH, constant_values=OUTSIDE)
+        shares = neighbour_shares(around).reshape(N_DYNAMIC, -1)
+        events: dict[int, NDArray[np.float64]] = {}
         old, new = cover.ravel(), cover.ravel().copy()
         forcing, suitability = world.forcing.ravel(), world.suitability.reshape(N_DYNAMIC, -1)
         free = world.movable.ravel() & (moves.sum(axis=0) > 0)[forcing]
@@ -78,7 +88,12 @@ class Driver:
             candidates = candidates[new[candidates] == a]
             gain = suitability[b, candidates].astype(np.int64) - suitability[a, candidates]
             # Without the noise: if b is more suitable than the present class a, there are hidden reasons for a.
-            gain = gain + self.hidden_gain(a, b, year, candidates) if self.noise else np.minimum(gain, 0)
+            if self.noise:
+                if b not in events:
+                    events[b] = self._event(b, year)
+                gain += self._hidden_gain(a, b, year, candidates, events[b])
+            else:
+                np.minimum(gain, 0, out=gain)
             gain += (NEIGHBOUR * (shares[b, candidates] - shares[a, candidates])).astype(np.int64)
             owner = forcing[candidates]
             # Sort by forcing cell, then by falling gain. The sort is stable: equal gains stay in the order of ids.
@@ -88,15 +103,20 @@ class Driver:
             new[candidates[order[rank < number[owner]]]] = b
         return new.reshape(cover.shape)
 
-    def hidden_gain(self, a: int, b: int, year: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The hidden part of the gain, which is in no file, for flat indices of cells of the region."""
+    def _event(self, b: int, year: int) -> NDArray[np.float64]:
+        """The yearly field of a class, for all cells (Y * X)."""
+        lon, lat = self.landscape.part.centres()
+        rng = self.landscape.rng.at(year=year, stream=_EVENT * OCTAVES + b)
+        return gradient_noise(rng, lon[None, :], lat[:, None], _EVENT_NODES).ravel()
+
+    def _hidden_gain(
+        self, a: int, b: int, year: int, cells: NDArray[np.int64], event: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """The hidden part of the gain, which is in no file, for flat indices of cells of the part."""
         world = self.landscape
         hidden = world.hidden.reshape(N_DYNAMIC, -1)
-        lon, lat = world.options.centres()
-        row, col = np.divmod(cells, lon.size)
-        event = gradient_noise(world.rng.at(year=year, stream=_EVENT * OCTAVES + b), lon[col], lat[row], _EVENT_NODES)
         chance = world.rng.at(year=year, stream=_CHANCE * OCTAVES + b).uniform(world.cell.ravel()[cells]) - 0.5
-        yearly = np.rint((_EVENT_WEIGHT * event + _CHANCE_WEIGHT * chance) * UNIT).astype(np.int64)
+        yearly = np.rint((_EVENT_WEIGHT * event[cells] + _CHANCE_WEIGHT * chance) * UNIT).astype(np.int64)
         return np.asarray(hidden[b, cells].astype(np.int64) - hidden[a, cells] + yearly)
 
 
@@ -108,10 +128,11 @@ def simulate(landscape: Landscape) -> Iterator[tuple[int, Maps, Moves]]:
     Year, map of view classes (Y, X), and the numbers of cells (pairs, J) that changed since the year before (zero for
     the first map).
     """
-    demand, driver = Demand(landscape), Driver(landscape)
+    cells = np.arange(landscape.part.forcing.size)
+    demand, driver = Demand(landscape.options, landscape.dry_area, cells), Driver(landscape)
     cover = landscape.first_map()
     first, *years = landscape.options.years
-    yield first, cover, np.zeros((len(PAIRS), landscape.options.forcing_grid.size), np.int64)
+    yield first, cover, np.zeros((len(PAIRS), cells.size), np.int64)
     for year in years:
         moves = demand.moves(year, class_counts(landscape, cover))
         after = driver.place(cover, year, moves)

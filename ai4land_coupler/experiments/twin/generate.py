@@ -14,14 +14,24 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.metrics import class_shares
-from ai4land_coupler.experiments.twin.demand import Demand, class_counts
+from ai4land_coupler.experiments.twin.demand import class_counts
 from ai4land_coupler.experiments.twin.dynamics import Maps, Moves, changed_area, simulate
-from ai4land_coupler.experiments.twin.landscape import CLASSES, Landscape, make_landscape
+from ai4land_coupler.experiments.twin.landscape import (
+    CLASSES,
+    Ground,
+    Landscape,
+    check_land,
+    landscape_on,
+    make_ground,
+)
+from ai4land_coupler.experiments.twin.large import default_side, make_in_blocks
 from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.experiments.twin.oracle import Skill, skill, spread_starts
+from ai4land_coupler.experiments.twin.part import whole
 from ai4land_coupler.experiments.twin.report import ArrayHash, TwinReport
 from ai4land_coupler.experiments.twin.states import States
 from ai4land_coupler.experiments.twin.writers import (
+    coarse_static,
     hilda_name,
     scenario_name,
     write_luh2_static,
@@ -29,26 +39,46 @@ from ai4land_coupler.experiments.twin.writers import (
     write_states,
     write_statics,
 )
-from ai4land_coupler.files.durable import clear_dead, scratch_folder, sync_tree, write_durably
+from ai4land_coupler.experiments.workers import Start, no_preparation, on_workers
+from ai4land_coupler.files.durable import clear_dead, disk_errors, scratch_folder, sync_tree, write_durably
 
 #: Increase this with every change of the generator that changes its output.
 GENERATOR = 1
 MANIFEST = "twin.json"
 #: Lead times (years) of the oracle's scores, and number of start years.
 _LEADS = ((1, 10), (20, 3))
+#: Largest number of cells of a twin that is made at once, with all maps in memory (850 bytes per cell and more).
+AT_ONCE = 3_000_000
 Progress = Callable[[int, int], None]
 Manifest = dict[str, Any]
 
 
-def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Progress | None = None) -> TwinReport:
+def generate(
+    options: TwinOptions,
+    folder: str | os.PathLike[str],
+    progress: Progress | None = None,
+    *,
+    processes: int = 1,
+    comm: Any = None,
+    side: int | None = None,
+) -> TwinReport:
     """Make a Twin Earth in a folder. If the folder already has it, only return its report.
+
+    A twin of more than 3 million cells is made in blocks, in bounded memory. Its maps, states and static fields are the
+    same as if it were made at once, but the oracle is left out, which needs all maps.
 
     Parameters
     ----------
     folder:
         Created if missing. A twin with other options is replaced. Other files are never changed.
     progress:
-        Called with the number of years done and their total number.
+        Called with the number of years (or of blocks and years) done and their total number.
+    processes:
+        Number of processes that make blocks. The files do not depend on it.
+    comm:
+        A communicator of mpi4py: then this call is collective, and the ranks other than 0 make the blocks.
+    side:
+        Make a twin of any size in blocks of ``side`` x ``side`` forcing cells. The files do not depend on it.
 
     Raises
     ------
@@ -57,25 +87,44 @@ def generate(options: TwinOptions, folder: str | os.PathLike[str], progress: Pro
     DataError
         If the folder has files with the same names that no twin wrote.
     """
-    target = Path(folder)
+    return on_workers(lambda start: _generate(options, Path(folder), progress, side, start), processes, comm)
+
+
+def _generate(
+    options: TwinOptions, target: Path, progress: Progress | None, side: int | None, start: Start
+) -> TwinReport:
     clear_dead(target)
     known = _read_manifest(target)
     if known is not None and known.get("complete") and known["generator"] == GENERATOR:
         report = TwinReport.model_validate({**known["report"], "folder": target})
         if report.options == options and all((target / f).is_file() for f in report.files):
             return report
-    landscape = make_landscape(options)
+    in_blocks = side is not None or options.land_grid.size > AT_ONCE
+    if not in_blocks:
+        ground = make_ground(whole(options))
+        check_land(options, bool(ground.land.any()))
     target.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(target / MANIFEST) as temporary:
-        report = _write(landscape, temporary, target, progress)
+    with disk_errors("a Twin Earth could not be made", target), scratch_folder(target / MANIFEST) as temporary:
+        for name in ("hilda", "luh2", "static"):
+            (temporary / name).mkdir()
+        if in_blocks:
+            with start(no_preparation) as workers:
+                report = make_in_blocks(
+                    options,
+                    temporary,
+                    target,
+                    default_side(options) if side is None else side,
+                    workers,
+                    progress or (lambda done, total: None),
+                )
+        else:
+            report = _write(ground, temporary, target, progress)
         _install(temporary, target, report, known)
     return report
 
 
-def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progress | None) -> TwinReport:
-    options = landscape.options
-    for name in ("hilda", "luh2", "static"):
-        (temporary / name).mkdir()
+def _write(ground: Ground, temporary: Path, target: Path, progress: Progress | None) -> TwinReport:
+    landscape, options = landscape_on(ground), ground.part.options
     maps: dict[int, Maps] = {}
     moves: dict[int, Moves] = {}
     rows = []
@@ -84,8 +133,9 @@ def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progre
     for year, cover, moved in simulate(landscape):
         maps[year], moves[year] = cover, moved
         if states is None:
-            states = States(landscape, cover)
-            write_luh2_static(temporary / "luh2" / "staticData_quarterdeg.nc", options, landscape, states)
+            states = States.first(landscape, cover)
+            coarse = coarse_static(landscape, states)
+            write_luh2_static(temporary / "luh2" / "staticData_quarterdeg.nc", options, coarse)
         else:
             states.advance(cover)
         codes = landscape.codes(cover)
@@ -96,10 +146,10 @@ def _write(landscape: Landscape, temporary: Path, target: Path, progress: Progre
         if progress is not None:
             progress(len(maps), len(options.years))
     _write_both_states(temporary, options, np.stack(rows))
-    write_statics(temporary / "static", landscape)
+    write_statics(temporary / "static", ground)
 
     dry = landscape.land & ~landscape.water
-    area = Demand(landscape).land_area()
+    area = landscape.dry_area
     first, last = options.first_year, options.last_year
     shares = [class_shares(maps[y][landscape.land], len(CLASSES)) for y in (first, last)]
     files = sorted(p.relative_to(temporary) for p in temporary.rglob("*") if p.is_file())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.twin.earth import land_at, smooth_at
 from ai4land_coupler.experiments.twin.noise import OCTAVES, Floats, fractal_noise
 from ai4land_coupler.experiments.twin.options import TwinOptions
-from ai4land_coupler.experiments.twin.relief import heights, row_areas, slopes, town_influence, tree_line
+from ai4land_coupler.experiments.twin.part import Part, whole
+from ai4land_coupler.experiments.twin.relief import heights, slopes, town_influence, tree_line
 from ai4land_coupler.inputs.climate_zones import ZONES, zone_at
 
 LEGEND = "hilda-v1.0-f"
@@ -69,27 +71,41 @@ def _by_zone(table: Mapping[str, float | tuple[float, ...]], size: int) -> Float
 
 
 @dataclass(frozen=True)
+class Ground:
+    """Land mask, climate, relief and soil of a part (Y, X): most of them are in the files of static fields.
+
+    ``river`` is the closeness to a river, ``gradient`` the slope in metres per metre.
+    """
+
+    part: Part
+    land: NDArray[np.bool_]
+    zone: NDArray[np.uint8]
+    elevation: Floats
+    river: Floats
+    gradient: Floats
+    aspect: Floats
+    clay: Floats
+    sand: Floats
+    organic_carbon: Floats
+
+    @property
+    def slope(self) -> Floats:
+        """Slope (degrees)."""
+        return np.asarray(np.rad2deg(np.arctan(self.gradient)))
+
+
+@dataclass(frozen=True)
 class Landscape:
-    """Static fields of the land cells (Y, X), and indices of the cells.
+    """What decides about the land cover of the cells of a part (Y, X), and indices of the cells.
 
     ``suitability`` is the known driver, ``hidden`` the part that is in no file. Both are int16 (6, Y, X), in
     thousandths of a unit of utility, in the order of the legend's view without water.
     """
 
-    options: TwinOptions
-    cell: NDArray[np.int64]
-    forcing: NDArray[np.int64]
-    row_area: NDArray[np.int64]
+    part: Part
     land: NDArray[np.bool_]
     water: NDArray[np.bool_]
     movable: NDArray[np.bool_]
-    zone: NDArray[np.uint8]
-    elevation: Floats
-    slope: Floats
-    aspect: Floats
-    clay: Floats
-    sand: Floats
-    organic_carbon: Floats
     suitability: NDArray[np.int16]
     hidden: NDArray[np.int16]
     forest_code: NDArray[np.uint8]
@@ -97,7 +113,37 @@ class Landscape:
     rangeland: NDArray[np.bool_]
     wild: NDArray[np.bool_]
     age: NDArray[np.int16]
-    biomass: NDArray[np.int32]
+
+    @property
+    def options(self) -> TwinOptions:
+        return self.part.options
+
+    @cached_property
+    def cell(self) -> NDArray[np.int64]:
+        """Ids of the cells on the globe."""
+        return self.part.cells()
+
+    @cached_property
+    def forcing(self) -> NDArray[np.int64]:
+        """Number of each cell's forcing cell, counted in the part."""
+        return self.part.forcing_cells()
+
+    @property
+    def row_area(self) -> NDArray[np.int64]:
+        """Area of a cell of each row (dm2)."""
+        return self.part.row_area()
+
+    @property
+    def dry_area(self) -> int:
+        """Land without inland water (dm2)."""
+        return int((self.land & ~self.water).sum(axis=1) @ self.row_area)
+
+    @property
+    def biomass(self) -> NDArray[np.int32]:
+        """Potential biomass if a cell is forest (g C m-2)."""
+        table = np.zeros(256, np.int32)
+        table[list(_BIOMASS)] = [v * 1000 for v in _BIOMASS.values()]
+        return np.asarray(table[self.forest_code])
 
     @property
     def rng(self) -> KeyedRng:
@@ -105,7 +151,7 @@ class Landscape:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.options.land_grid.shape
+        return self.part.shape
 
     def first_map(self) -> NDArray[np.int8]:
         """Classes of the legend's view in the first year: those with the largest utility; (Y, X)."""
@@ -123,73 +169,74 @@ class Landscape:
         return np.asarray(np.where(cover == FOREST, self.forest_code, codes), np.uint8)
 
 
+def make_ground(part: Part) -> Ground:
+    """Build mask, relief and soil of a part."""
+    rng, grid = KeyedRng(part.options.seed), part.options.land_grid
+    lon, lat = part.centres()
+    x, y = lon[None, :], lat[:, None]
+    zone = zone_at(lon, lat)
+    # The slope needs one more cell on every side.
+    wide, wide_river = heights(rng, *part.centres(pad=1))
+    elevation, river = wide[1:-1, 1:-1], wide_river[1:-1, 1:-1]
+    gradient, aspect = slopes(wide, lat, (grid.dlon, -grid.dlat))
+    cold, dry = _in_zones(zone, "DE"), _in_zones(zone, "B")
+    clay = np.clip(0.24 + 0.16 * fractal_noise(rng, x, y, 360, 4, _CLAY) + 0.10 * river - 0.06 * dry, 0.03, 0.65)
+    sand = np.clip((1 - clay) * (0.48 + 0.28 * fractal_noise(rng, x, y, 300, 4, _SAND)), 0.03, 0.92)
+    patchy = 1 + 0.5 * fractal_noise(rng, x, y, 420, 4, _ORGANIC)
+    organic = np.clip((22 + 26 * cold - 14 * dry + 0.022 * elevation) * patchy, 2, 250)
+    return Ground(part, land_at(lon, lat), zone, elevation, river, gradient, aspect, clay, sand, organic)
+
+
 def make_landscape(options: TwinOptions) -> Landscape:
-    """Build the static fields of a region.
+    """Build the landscape of a whole twin.
 
     Raises
     ------
     ConfigError
         If the region has no land.
     """
-    rng = KeyedRng(options.seed)
-    lon, lat = options.centres()
-    x, y = lon[None, :], lat[:, None]
-    land = land_at(lon, lat)
-    if not land.any():
+    ground = make_ground(whole(options))
+    check_land(options, bool(ground.land.any()))
+    return landscape_on(ground)
+
+
+def check_land(options: TwinOptions, found: bool) -> None:
+    """Raise ``ConfigError`` if no land was found in the region."""
+    if not found:
         raise ConfigError(
             "the region of the Twin Earth holds no land",
             expected="a box with land in it",
             found=f"{options.lon0} to {options.lon1} E, {options.lat0} to {options.lat1} N",
             where="lon0, lon1, lat0, lat1",
         )
-    zone = zone_at(lon, lat)
-    # The slope needs one more cell on every side.
-    wide, wide_river = heights(rng, *options.centres(pad=1))
-    elevation, river = wide[1:-1, 1:-1], wide_river[1:-1, 1:-1]
-    gradient, aspect = slopes(wide, lat, options.resolution)
-    lake = fractal_noise(rng, x, y, 720, 4, _LAKE) + 0.55 * river - 0.0006 * elevation
-    water = land & (lake > 1.28)
 
-    cold, dry = _in_zones(zone, "DE"), _in_zones(zone, "B")
-    clay = np.clip(0.24 + 0.16 * fractal_noise(rng, x, y, 360, 4, _CLAY) + 0.10 * river - 0.06 * dry, 0.03, 0.65)
-    sand = np.clip((1 - clay) * (0.48 + 0.28 * fractal_noise(rng, x, y, 300, 4, _SAND)), 0.03, 0.92)
-    patchy = 1 + 0.5 * fractal_noise(rng, x, y, 420, 4, _ORGANIC)
-    organic = np.clip((22 + 26 * cold - 14 * dry + 0.022 * elevation) * patchy, 2, 250)
+
+def landscape_on(ground: Ground) -> Landscape:
+    """Build what decides about the land cover of a part."""
+    part, land, zone, elevation = ground.part, ground.land, ground.zone, ground.elevation
+    rng = KeyedRng(part.options.seed)
+    lon, lat = part.centres()
+    x, y = lon[None, :], lat[:, None]
+    dry = _in_zones(zone, "B")
+    lake = fractal_noise(rng, x, y, 720, 4, _LAKE) + 0.55 * ground.river - 0.0006 * elevation
+    water = land & (lake > 1.28)
     town = town_influence(rng, lon, lat)
-    suitability = _suitability(rng, lon, lat, elevation / 1000, gradient, clay, sand, organic, river, town)
     hidden = 0.28 * np.stack([fractal_noise(rng, x, y, 2400, 4, _HIDDEN + c) for c in range(N_DYNAMIC)])
     hidden[URBAN] *= 0.6
-
-    box, coarse = options.land_box, options.forcing_grid
-    rows, cols = np.arange(box.row0, box.row1)[:, None], np.arange(box.col0, box.col1)[None, :]
-    cell = (rows * options.global_land_grid.nlon + cols).astype(np.int64)
-    code = _forest_codes(rng, lon, lat, zone, elevation / 1000)
-    biomass = np.zeros(256, np.int32)
-    biomass[list(_BIOMASS)] = [v * 1000 for v in _BIOMASS.values()]
-    rough = gradient * 7 + elevation / 1600
+    cell = part.cells()
+    rough = ground.gradient * 7 + elevation / 1600
     return Landscape(
-        options=options,
-        cell=cell,
-        forcing=coarse.rows_of(lat)[:, None] * coarse.nlon + coarse.cols_of(lon)[None, :],
-        row_area=row_areas(options),
+        part=part,
         land=land,
         water=water,
         movable=land & ~water & (zone != ZONES.index("EF") + 1),
-        zone=zone,
-        elevation=elevation,
-        slope=np.rad2deg(np.arctan(gradient)),
-        aspect=aspect,
-        clay=clay,
-        sand=sand,
-        organic_carbon=organic,
-        suitability=np.rint(np.clip(suitability, -8, 8) * UNIT).astype(np.int16),
+        suitability=np.rint(np.clip(_suitability(rng, ground, town), -8, 8) * UNIT).astype(np.int16),
         hidden=np.rint(hidden * UNIT).astype(np.int16),
-        forest_code=code,
+        forest_code=_forest_codes(rng, lon, lat, zone, elevation / 1000),
         crop_type=_crop_type(rng, x, y, cell, dry),
         rangeland=fractal_noise(rng, x, y, 360, 3, _RANGE) + 1.2 * dry + elevation / 2500 > 0.45,
         wild=(town <= 0) & (rough + fractal_noise(rng, x, y, 240, 3, _WILD) > 0.25),
         age=(5 + 115 * rng.at(stream=_AGE * OCTAVES).uniform(cell)).astype(np.int16),
-        biomass=biomass[code],
     )
 
 
@@ -198,22 +245,11 @@ def _in_zones(zone: NDArray[np.uint8], letters: str) -> NDArray[np.bool_]:
     return np.isin(zone, [number for number, name in enumerate(ZONES, 1) if name[0] in letters])
 
 
-def _suitability(
-    rng: KeyedRng,
-    lon: Floats,
-    lat: Floats,
-    km: Floats,
-    gradient: Floats,
-    clay: Floats,
-    sand: Floats,
-    organic: Floats,
-    river: Floats,
-    town: Floats,
-) -> Floats:
-    """Utility of each dynamic class, (6, Y, X), without the hidden noise.
-
-    Elevation in km, gradient in m per m, soil fractions 0 to 1, organic carbon in g kg-1.
-    """
+def _suitability(rng: KeyedRng, ground: Ground, town: Floats) -> Floats:
+    """Utility of each dynamic class, (6, Y, X), without the hidden noise."""
+    lon, lat = ground.part.centres()
+    km, gradient, river = ground.elevation / 1000, ground.gradient, ground.river
+    clay, sand, organic = ground.clay, ground.sand, ground.organic_carbon
     utility = np.rint(np.nan_to_num(_by_zone(_UTILITY, 5)) * UNIT).astype(np.int64)
     base = smooth_at(lambda a, b: np.moveaxis(utility[zone_at(a, b)], -1, 0), lon, lat, 2) / UNIT
     above = np.clip(km - tree_line(lat[:, None]), 0, None)

@@ -12,6 +12,9 @@ from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 
+#: From the geotransform of HILDA+ v1.0.
+HILDA_GRID = LatLonGrid(-180.0, 0.009988624327190708, 36041, 90.0, -0.009988346586746064, 18021)
+
 
 class TwinOptions(BaseModel):
     """Options of the generator.
@@ -33,6 +36,8 @@ class TwinOptions(BaseModel):
         Part of that change that comes from the scenario. The rest are swaps that do not change class areas.
     global_forcing:
         Write the forcing for the whole globe instead of the region (with missing values outside of it).
+    published_grid:
+        Use the grid of HILDA+ v1.0 (36041 x 18021 cells on the globe) instead of cells of ``resolution``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +54,7 @@ class TwinOptions(BaseModel):
     gross_rate: float = Field(0.0053, gt=0, le=0.05)
     net_share: float = Field(0.4, ge=0, le=1)
     global_forcing: bool = False
+    published_grid: bool = False
 
     @model_validator(mode="after")
     def _order(self) -> TwinOptions:
@@ -83,6 +89,8 @@ class TwinOptions(BaseModel):
     @cached_property
     def global_land_grid(self) -> LatLonGrid:
         """All cells of this size on the globe. Their ids are keys of the random numbers."""
+        if self.published_grid:
+            return HILDA_GRID
         size = self.resolution
         return LatLonGrid(-180.0, size, int(360 / size + 1e-9), 90.0, -size, int(180 / size + 1e-9))
 
@@ -107,7 +115,7 @@ class TwinOptions(BaseModel):
                 raise ConfigError(
                     f"cell centres lie on the {name} edges of 0.25-degree forcing cells",
                     expected="every cell centre inside one forcing cell",
-                    found=f"resolution {self.resolution} degrees",
+                    found=f"cells of {full.dlon} x {-full.dlat} degrees",
                     where="resolution",
                     remedy="choose another cell size, such as 0.03, 0.05, 0.01 or 0.25 divided by an even number",
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,14 @@ from ai4land_coupler.inputs.climate_zones import ZONES, zone_at
 _MOUNTAIN, _RIDGE, _HILL, _RIVER, _CITY, _VILLAGE, _OUTSKIRTS = range(1, 8)
 
 
+@cache
 def row_areas(options: TwinOptions) -> NDArray[np.int64]:
     """Area of a cell of each row on the sphere (dm2).
 
     Integers, because their sums are exact: the coarse states do not depend on the order of summation.
     """
     sines = np.array([math.sin(math.radians(lat)) for lat in options.land_grid.lat_edges])
-    scale = EARTH_RADIUS**2 * math.radians(options.resolution) * 100
+    scale = EARTH_RADIUS**2 * math.radians(options.land_grid.dlon) * 100
     return np.rint(scale * np.abs(np.diff(sines))).astype(np.int64)
 
 
@@ -66,7 +68,7 @@ def _coldness(lon: Floats, lat: Floats) -> NDArray[np.int64]:
     return np.where(np.abs(lat)[:, None] < 57, table[zone_at(lon, lat)], 0)
 
 
-def slopes(wide: Floats, lat: Floats, step: float) -> tuple[Floats, Floats]:
+def slopes(wide: Floats, lat: Floats, steps: tuple[float, float]) -> tuple[Floats, Floats]:
     """Gradient (m per m) and direction in which the slope faces (degrees clockwise from north).
 
     Parameters
@@ -75,13 +77,13 @@ def slopes(wide: Floats, lat: Floats, step: float) -> tuple[Floats, Floats]:
         Elevation (m) with one more cell on every side, rows from north to south; shape (Y + 2, X + 2).
     lat:
         Latitudes of the inner rows (degrees), shape (Y,).
-    step:
-        Cell size (degrees).
+    steps:
+        Size of a cell to the east and to the north (degrees).
     """
-    metres = EARTH_RADIUS * math.radians(step)
+    east, north = (EARTH_RADIUS * math.radians(step) for step in steps)
     shrink = np.array([max(math.cos(math.radians(v)), 0.01) for v in lat])[:, None]
-    to_east = (wide[1:-1, 2:] - wide[1:-1, :-2]) / (2 * metres * shrink)
-    to_north = (wide[:-2, 1:-1] - wide[2:, 1:-1]) / (2 * metres)
+    to_east = (wide[1:-1, 2:] - wide[1:-1, :-2]) / (2 * east * shrink)
+    to_north = (wide[:-2, 1:-1] - wide[2:, 1:-1]) / (2 * north)
     return np.sqrt(to_east**2 + to_north**2), np.rad2deg(np.arctan2(-to_east, -to_north)) % 360
 
 

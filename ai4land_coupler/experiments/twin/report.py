@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ class ArrayHash:
         self._digest.update(f"{slab.shape}{slab.dtype.str}".encode())
         self._digest.update(slab.tobytes())
 
+    def update_parts(self, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]) -> None:
+        """Add a slab that is given in parts along its first axis: the same hash as of the whole slab."""
+        little = np.dtype(dtype).newbyteorder("<")
+        self._digest.update(f"{shape}{little.str}".encode())
+        for part in parts:
+            self._digest.update(np.ascontiguousarray(part, little).data)
+
     @property
     def hex(self) -> str:
         return self._digest.hexdigest()
@@ -43,7 +51,7 @@ class TwinReport(BaseModel):
     net_change:
         Mean yearly share of change after gains and losses of a class cancel within a forcing cell.
     skill:
-        Skill of oracle and persistence, by lead time.
+        Skill of oracle and persistence, by lead time. Empty for a twin that was made in blocks.
     maps_sha256, states_sha256:
         Hashes of the contents of the map sequence (years, Y, X) and of the coarse states (years, 14, J).
     """

@@ -44,22 +44,25 @@ class States:
 
     landscape: Landscape
     cover: NDArray[np.int8]
-    primary: NDArray[np.bool_] = field(init=False)
-    age: NDArray[np.int16] = field(init=False)
+    primary: NDArray[np.bool_]
+    age: NDArray[np.int16]
     area: NDArray[np.int64] = field(init=False)
     total: NDArray[np.float64] = field(init=False)
 
+    @classmethod
+    def first(cls, landscape: Landscape, cover: NDArray[np.int8]) -> States:
+        """The states of the first year: deserts, ice, high mountains and remote land were never used."""
+        primary = (landscape.wild & np.isin(cover, (FOREST, GRASS))) | (cover == OTHER)
+        return cls(landscape, cover, np.asarray(primary), landscape.age.copy())
+
     def __post_init__(self) -> None:
         world = self.landscape
-        # Deserts, ice, high mountains and remote land were never used.
-        self.primary = (world.wild & np.isin(self.cover, (FOREST, GRASS))) | (self.cover == OTHER)
-        self.age = world.age.copy()
         self.area = np.broadcast_to(world.row_area[:, None], world.shape).ravel()
         self.total = self._sum(self.area, np.ones(world.shape, bool).ravel())
 
     def _sum(self, values: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Sum over each forcing cell, shape (J,). Exact for integers."""
-        size = self.landscape.options.forcing_grid.size
+        size = self.landscape.part.forcing.size
         forcing = self.landscape.forcing.ravel()[mask]
         return np.asarray(np.bincount(forcing, weights=values[mask].astype(np.float64), minlength=size), np.float64)
 

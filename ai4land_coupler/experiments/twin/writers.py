@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import Box, LatLonGrid
-from ai4land_coupler.experiments.twin.landscape import FOREST, Landscape
+from ai4land_coupler.experiments.twin.landscape import FOREST, Ground, Landscape
 from ai4land_coupler.experiments.twin.options import TwinOptions
 from ai4land_coupler.experiments.twin.states import FRACTIONS, MISSING, STATES, States
 from ai4land_coupler.inputs.climate_zones import ZONES
@@ -63,6 +64,29 @@ def write_map(path: Path, grid: LatLonGrid, codes: NDArray[np.uint8]) -> None:
         target.update_tags(TITLE=TITLE)
 
 
+def write_map_in_tiles(path: Path, grid: LatLonGrid, tile: int, bands: Iterable[tuple[int, NDArray[np.uint8]]]) -> None:
+    """Write native codes as a GeoTIFF in square tiles, so that readers of windows need not decompress whole rows.
+
+    Parameters
+    ----------
+    bands:
+        First row and codes (rows, X) of bands that are as high as a tile.
+    """
+    import rasterio
+    from rasterio.transform import Affine
+    from rasterio.windows import Window
+
+    transform = Affine(grid.dlon, 0.0, grid.lon0, 0.0, grid.dlat, grid.lat0)
+    # The cache decides about the order of the tiles in the file: with a fixed size, all machines write the same bytes.
+    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(
+        path, "w", driver="GTiff", width=grid.nlon, height=grid.nlat, count=1, dtype="uint8", crs="EPSG:4326",
+        transform=transform, compress="lzw", tiled=True, blockxsize=tile, blockysize=tile, bigtiff="IF_SAFER",
+    ) as target:  # fmt: skip
+        target.update_tags(TITLE=TITLE)
+        for row, codes in bands:
+            target.write(codes, 1, window=Window(0, row, grid.nlon, codes.shape[0]))
+
+
 def _frame(options: TwinOptions) -> tuple[LatLonGrid, Box]:
     """Grid of the coarse files, and the box of the region in it."""
     if options.global_forcing:
@@ -96,17 +120,20 @@ def _luh2_variable(dataset: Any, name: str, dims: tuple[str, ...], attributes: A
     return variable
 
 
-def write_states(
-    path: Path, options: TwinOptions, years: Sequence[int], values: NDArray[np.float32], base: int
-) -> None:
-    """Write states in the format of LUH2: float32 (time, lat, lon), latitudes from north to south, 1e20 where missing.
+@contextmanager
+def new_states(
+    path: Path, options: TwinOptions, years: Sequence[int], base: int
+) -> Iterator[Callable[[int, int, NDArray[np.float32]], None]]:
+    """Create a file of states in the format of LUH2: float32 (time, lat, lon), from north to south, 1e20 where missing.
 
     Parameters
     ----------
-    values:
-        States of the years, (years, 14, J) in the order of ``STATES``.
     base:
         Reference year of the time axis: 850 for the historical file, 2015 for scenarios.
+
+    Yields
+    ------
+    A function that writes one field: (index of the year, number in ``STATES``, values (J,)).
     """
     import netCDF4
 
@@ -120,16 +147,55 @@ def write_states(
         )
         _coordinates(dataset, grid)
         time[:] = np.asarray(years, np.float64) - base
-        for number, name in enumerate(STATES):
-            attributes = {"long_name": _LONG_NAMES[name], "units": _UNITS.get(name, "1"), "cell_methods": "time: mean"}
-            if name in FRACTIONS:
-                attributes["standard_name"] = "area_fraction"
-            variable = _luh2_variable(dataset, name, ("time", "lat", "lon"), attributes, (1, *grid.shape))
+
+        def put(step: int, number: int, values: NDArray[np.float32]) -> None:
+            name = STATES[number]
+            if name not in dataset.variables:
+                attributes = {
+                    "long_name": _LONG_NAMES[name],
+                    "units": _UNITS.get(name, "1"),
+                    "cell_methods": "time: mean",
+                }
+                if name in FRACTIONS:
+                    attributes["standard_name"] = "area_fraction"
+                _luh2_variable(dataset, name, ("time", "lat", "lon"), attributes, (1, *grid.shape))
+            dataset[name][step] = _embed(options, values, float(MISSING))
+
+        yield put
+
+
+def write_states(
+    path: Path, options: TwinOptions, years: Sequence[int], values: NDArray[np.float32], base: int
+) -> None:
+    """Write the states of all years, (years, 14, J) in the order of ``STATES``; see :func:`new_states`."""
+    with new_states(path, options, years, base) as put:
+        for number in range(len(STATES)):
             for step in range(len(years)):
-                variable[step] = _embed(options, values[step, number], float(MISSING))
+                put(step, number, values[step, number])
 
 
-def write_luh2_static(path: Path, options: TwinOptions, landscape: Landscape, states: States) -> None:
+class CoarseStatic(NamedTuple):
+    """Static fields of forcing cells, (J,): share of ocean and inland water, share of potential forest in the land, and
+    mean potential biomass of forest (kg C m-2)."""
+
+    water: NDArray[np.float64]
+    forest: NDArray[np.float64]
+    biomass: NDArray[np.float64]
+
+
+def coarse_static(landscape: Landscape, states: States) -> CoarseStatic:
+    """Static fields of the forcing cells of a part."""
+    size = landscape.part.forcing.size
+    trees = landscape.suitability[FOREST].ravel() > landscape.suitability[4:6].max(axis=0).ravel()
+    dry = (landscape.land & ~landscape.water).ravel()
+    forcing = landscape.forcing.ravel()
+    count = np.maximum(np.bincount(forcing[dry], minlength=size), 1)
+    forest = np.bincount(forcing[dry & trees], minlength=size) / count
+    biomass = np.bincount(forcing[dry], weights=landscape.biomass.ravel()[dry], minlength=size) / count / 1000
+    return CoarseStatic(states.ice_and_water(), forest, biomass)
+
+
+def write_luh2_static(path: Path, options: TwinOptions, coarse: CoarseStatic) -> None:
     """Write the static data of LUH2: ptbio, fstnf, carea, icwtr, ccode.
 
     The bounds are wrong by half a cell, as in the published file: readers must recompute them.
@@ -137,14 +203,7 @@ def write_luh2_static(path: Path, options: TwinOptions, landscape: Landscape, st
     import netCDF4
 
     grid, _ = _frame(options)
-    water = states.ice_and_water()
-    size = options.forcing_grid.size
-    trees = landscape.suitability[FOREST].ravel() > landscape.suitability[4:6].max(axis=0).ravel()
-    dry = (landscape.land & ~landscape.water).ravel()
-    forcing = landscape.forcing.ravel()
-    count = np.maximum(np.bincount(forcing[dry], minlength=size), 1)
-    forest = np.bincount(forcing[dry & trees], minlength=size) / count
-    biomass = np.bincount(forcing[dry], weights=landscape.biomass.ravel()[dry], minlength=size) / count / 1000
+    water, forest, biomass = coarse
     area = np.broadcast_to(grid.row_area[:, None] / 1e6, grid.shape)
     land = water < 1
     fields = {
@@ -166,71 +225,74 @@ def write_luh2_static(path: Path, options: TwinOptions, landscape: Landscape, st
             dataset.createVariable(f"{name}_bounds", "f4", (name, "bounds"))[:] = edges
 
 
-def _write_fields(path: Path, grid: LatLonGrid, fields: Mapping[str, tuple[NDArray[Any], Attributes]]) -> None:
-    """Write fields (Y, X) on a regular grid, with CF attributes."""
+_SOIL = "volume_fraction_of_{}_in_soil"
+#: Variables and their attributes in each file of static fields.
+STATIC_FILES: dict[str, dict[str, Attributes]] = {
+    "elevation.nc": {
+        "elevation": {"units": "m", "standard_name": "surface_altitude", "long_name": "surface elevation"}
+    },
+    "terrain.nc": {
+        "slope": {"units": "degree", "standard_name": "ground_slope_angle", "long_name": "slope"},
+        "aspect": {
+            "units": "degree",
+            "standard_name": "ground_slope_direction",
+            "long_name": "direction in which the slope faces, clockwise from north",
+        },
+    },
+    "soil.nc": {
+        "clay": {"units": "1", "standard_name": _SOIL.format("clay"), "long_name": "clay content of the soil"},
+        "sand": {"units": "1", "standard_name": _SOIL.format("sand"), "long_name": "sand content of the soil"},
+        "organic_carbon": {"units": "g kg-1", "long_name": "organic carbon content of the soil"},
+    },
+    "climate.nc": {
+        "climate_zone": {
+            "units": "1",
+            "long_name": "Koeppen-Geiger climate zone",
+            "flag_values": np.arange(1, len(ZONES) + 1, dtype=np.uint8),
+            "flag_meanings": " ".join(ZONES),
+        }
+    },
+}
+
+
+def static_values(ground: Ground) -> dict[str, NDArray[Any]]:
+    """The static fields of a part (Y, X) as they are stored, by variable."""
+    values = {name: getattr(ground, "zone" if name == "climate_zone" else name) for name in _static_names()}
+    return {name: field.astype(static_type(name)) for name, field in values.items()}
+
+
+def _static_names() -> list[str]:
+    return [name for variables in STATIC_FILES.values() for name in variables]
+
+
+def static_type(name: str) -> type[np.generic]:
+    """The stored type of a static field."""
+    return np.uint8 if name == "climate_zone" else np.float32
+
+
+@contextmanager
+def new_static_file(path: Path, grid: LatLonGrid) -> Iterator[Any]:
+    """Create one of the STATIC_FILES, without its variables; yields the open netCDF4.Dataset."""
     import netCDF4
 
     with netCDF4.Dataset(path, "w", format="NETCDF4") as dataset:
         dataset.setncatts({"title": TITLE, "Conventions": "CF-1.11"})
         _coordinates(dataset, grid)
-        for name, (values, attributes) in fields.items():
-            kind = "f4" if values.dtype.kind == "f" else "u1"
-            variable = dataset.createVariable(name, kind, ("lat", "lon"), zlib=True, complevel=1)
-            variable.setncatts(attributes)
-            variable[:] = values
+        yield dataset
 
 
-def write_statics(folder: Path, landscape: Landscape) -> list[str]:
-    """Write elevation, terrain, soil and climate on the land grid; returns the names of the files."""
-    grid = landscape.options.land_grid
-    soil = "volume_fraction_of_{}_in_soil"
-    files: dict[str, Mapping[str, tuple[NDArray[Any], Attributes]]] = {
-        "elevation.nc": {
-            "elevation": (
-                landscape.elevation,
-                {"units": "m", "standard_name": "surface_altitude", "long_name": "surface elevation"},
-            )
-        },
-        "terrain.nc": {
-            "slope": (
-                landscape.slope,
-                {"units": "degree", "standard_name": "ground_slope_angle", "long_name": "slope"},
-            ),
-            "aspect": (
-                landscape.aspect,
-                {
-                    "units": "degree",
-                    "standard_name": "ground_slope_direction",
-                    "long_name": "direction in which the slope faces, clockwise from north",
-                },
-            ),
-        },
-        "soil.nc": {
-            "clay": (
-                landscape.clay,
-                {"units": "1", "standard_name": soil.format("clay"), "long_name": "clay content of the soil"},
-            ),
-            "sand": (
-                landscape.sand,
-                {"units": "1", "standard_name": soil.format("sand"), "long_name": "sand content of the soil"},
-            ),
-            "organic_carbon": (
-                landscape.organic_carbon,
-                {"units": "g kg-1", "long_name": "organic carbon content of the soil"},
-            ),
-        },
-        "climate.nc": {
-            "climate_zone": (
-                landscape.zone,
-                {
-                    "units": "1",
-                    "long_name": "Koeppen-Geiger climate zone",
-                    "flag_values": np.arange(1, len(ZONES) + 1, dtype=np.uint8),
-                    "flag_meanings": " ".join(ZONES),
-                },
-            )
-        },
-    }
-    for name, fields in files.items():
-        _write_fields(folder / name, grid, fields)
-    return list(files)
+def new_static(dataset: Any, name: str, attributes: Attributes, chunks: tuple[int, int] | None = None) -> Any:
+    """Create the variable of a static field. ``chunks``: rows and columns."""
+    kind = np.dtype(static_type(name)).str[1:]
+    variable = dataset.createVariable(name, kind, ("lat", "lon"), zlib=True, complevel=1, chunksizes=chunks)
+    variable.setncatts(attributes)
+    return variable
+
+
+def write_statics(folder: Path, ground: Ground) -> None:
+    """Write elevation, terrain, soil and climate of a whole twin."""
+    values = static_values(ground)
+    for file, variables in STATIC_FILES.items():
+        with new_static_file(folder / file, ground.part.options.land_grid) as dataset:
+            for name, attributes in variables.items():
+                new_static(dataset, name, attributes)[:] = values[name]
