@@ -34,6 +34,7 @@ SHORT = (
 LONG = (
     "step.py",
     "no_network.py",
+    "scaling.py",
     "apply.py",
     "c_interface.py",
     "prepare.py",

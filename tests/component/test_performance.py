@@ -29,7 +29,7 @@ from ai4land_coupler.store.output import open_store
 #: Two ranks: the first waits for the second, which uses half an hour.
 COSTS = [
     RankCost(3600.0, {"predict unet": 1800.0, "predict phenology": 360.0, "exchange": 720.0}, 300, None, "a"),
-    RankCost(3600.0, {"allocate": 1440.0, "write restart": 360.0, "something new": 720.0}, 500, None, "a"),
+    RankCost(3600.0, {"wait for allocation": 1440.0, "write restart": 360.0, "something new": 720.0}, 500, None, "a"),
 ]
 
 
