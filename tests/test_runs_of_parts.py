@@ -14,6 +14,7 @@ import xarray as xr
 import yaml
 from click.testing import CliRunner
 from ranks import mpirun
+from stopped_runs import Stop
 
 from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.cli import cli
@@ -177,10 +178,6 @@ def test_maps_follow_the_history_and_the_scenario(raw: dict[str, Any], small_twi
     unmet = data["unmet_area"].sum("group")
     for year in (2010, LAST):
         assert float(unmet.sel(year=year)) < 0.2 * float(asked.sel(year=year))
-
-
-class Stop(Exception):
-    """Stops a run after a year."""
 
 
 def test_a_stopped_run_continues_in_its_part_and_year(

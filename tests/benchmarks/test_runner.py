@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import run_all
+from runner import Pairs, Report, at_least, at_most, pairs, process_cost
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import run_all  # noqa: E402
-from runner import Pairs, Report, at_least, at_most, pairs, process_cost  # noqa: E402
 
 
 @pytest.fixture

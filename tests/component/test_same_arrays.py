@@ -17,6 +17,7 @@ import pytest
 import xarray as xr
 import yaml
 from ranks import environment, launcher, mpirun
+from stopped_runs import run_until
 
 from ai4land_coupler import Simulation
 from ai4land_coupler.config.sections import Config, parse_config
@@ -72,21 +73,6 @@ def reference(twin_config: dict[str, Any], tmp_path: Path) -> dict[str, np.ndarr
     for before, after in pairwise(cover):
         assert (before != after).any()  # without change, any run would give the same
     return found
-
-
-class Stop(Exception):
-    """Stops a run after a year."""
-
-
-def run_until(config: Config, year: int) -> None:
-    """Run, and stop when a year is committed."""
-
-    def stop(done: int, total: int, now: int) -> None:
-        if now == year:
-            raise Stop
-
-    with pytest.raises(Stop):
-        Simulation(config, progress=stop).run()
 
 
 def test_run_twice_and_stopped_after_any_year(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from coupling import PERSISTENCE, PHENOLOGY
 from ranks import mpirun
+from stopped_runs import run_until
 
 from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.config.sections import Config, parse_config
@@ -31,21 +32,6 @@ def config_of(raw: dict[str, Any], store: Path, **parts: Any) -> Config:
 def cover(store: Path) -> np.ndarray:
     values: np.ndarray = open_store(store)["land_cover"].values
     return values
-
-
-class Stop(Exception):
-    """Stops a run after a year."""
-
-
-def run_until(config: Config, year: int) -> None:
-    """Run, and stop when a year is committed."""
-
-    def stop(done: int, total: int, now: int) -> None:
-        if now == year:
-            raise Stop
-
-    with pytest.raises(Stop):
-        Simulation(config, progress=stop).run()
 
 
 @pytest.fixture

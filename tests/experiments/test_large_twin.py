@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from ai4land_coupler.core.grid import Box
 from ai4land_coupler.errors import ConfigError, RunError
 from ai4land_coupler.experiments.twin import TwinOptions, TwinReport, generate
 from ai4land_coupler.experiments.twin.part import parts_of
-from ai4land_coupler.experiments.workers import on_workers
+from ai4land_coupler.experiments.workers import Start, on_workers
 
 #: The coast of the Netherlands and ocean, cells that do not divide a forcing cell; rows for several tiles of a file.
 OPTIONS = TwinOptions(
@@ -118,7 +119,7 @@ def test_a_killed_worker_ends_the_program() -> None:
         on_workers(_run_killed, processes=2)
 
 
-def _run_killed(start):  # type: ignore[no-untyped-def]
+def _run_killed(start: Start) -> list[Any]:
     with start(_nothing) as workers:
         return list(workers.run((os.kill, (0, 0)) if n else (_end, ()) for n in range(4)))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from parallel_program import REGION, _plan
 from ranks import environment, launcher
@@ -24,8 +25,8 @@ def test_one_process_cuts_windows_out_of_its_blocks(seed: int) -> None:
 def test_one_process_holds_no_copies() -> None:
     plan, comm = _plan(REGION, 0.25, 3), Communicator()
     owner = plan.owners(1)
-    blocks = {block.id: None for block in plan.blocks}  # nothing of a block is touched before a window is asked for
-    windows = WindowExchange(comm, plan, owner, [[plan.fine.box]]).collect(blocks, 0, "u1")  # type: ignore[arg-type]
+    blocks = {block.id: np.zeros(block.core.shape, np.uint8) for block in plan.blocks}
+    windows = WindowExchange(comm, plan, owner, [[plan.fine.box]]).collect(blocks, 0, "u1")
     assert windows.own is blocks
     assert not windows.received
 

@@ -153,7 +153,7 @@ def _save_landscape(path: Path, landscape: Landscape) -> None:
     """Store the values of the land cells. The other cells are not used."""
     land = landscape.land
     arrays = {name: values[..., land] for name, values in _arrays(landscape).items() if name != "land"}
-    np.savez(path, land=np.packbits(land, axis=1), **arrays)  # type: ignore[arg-type]
+    np.savez(path, allow_pickle=False, land=np.packbits(land, axis=1), **arrays)
 
 
 def _load_landscape(path: Path, part: Part) -> Landscape:

@@ -32,7 +32,6 @@ class _Mask:
 
     def __init__(self) -> None:
         self._path = data_file("global_land_mask", "global-land-mask", "globe_combined_mask_compressed.npz")
-        self._process = os.getpid()
         self._archive = zipfile.ZipFile(self._path)
         self._open()
 
@@ -52,8 +51,6 @@ class _Mask:
 
     def slab(self, number: int) -> NDArray[np.uint8]:
         """Rows of a slab, one bit per place; (rows, columns / 8)."""
-        if self._process != os.getpid():  # a copy of the process must not move the file that both have open
-            self.__init__()  # type: ignore[misc]
         if number < self._next:
             self._stream.close()
             self._open()
@@ -68,13 +65,14 @@ class _Mask:
 
 
 @cache
-def _mask() -> _Mask:
+def _mask(process: int) -> _Mask:
+    """The mask of a process: a fork would move the position in the file that both processes have open."""
     return _Mask()
 
 
 @lru_cache(maxsize=6)
 def _slab(number: int) -> NDArray[np.uint8]:
-    return _mask().slab(number)
+    return _mask(os.getpid()).slab(number)
 
 
 def _ocean(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.bool_]:
