@@ -261,8 +261,7 @@ class LandModel:
 
         work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
 
-        mean = sum(tile.window.size for tile in own) / max(len(own), 1)
-        threads = self.threads if len(own) > 1 and mean >= SMALL_WINDOW else 0
+        threads = self._threads_of(entry, own)
         measure = self.timers.in_thread if threads else self.timers
 
         def read(tile: Tile) -> Any:
@@ -278,6 +277,18 @@ class LandModel:
                 return finish(tile, outputs)
 
         return run_stream(own, read, predict, finish_tile, threads, self.timers)
+
+    def _threads_of(self, entry: NamedPredictor, tiles: Sequence[Tile]) -> int:
+        """Threads that allocate while this predictor runs; 0 if the calling thread is faster alone. Results do not change.
+
+        That is so for few or small tiles, and if the prediction is too short to hide the allocation, which the times of
+        the steps before tell.
+        """
+        if len(tiles) < 2 or sum(tile.window.size for tile in tiles) < SMALL_WINDOW * len(tiles):
+            return 0
+        allocation = self.timers.seconds.get("allocate", 0.0) + self.timers.busy.get("allocate", 0.0)
+        prediction = self.timers.seconds.get(f"predict {entry.name}", allocation)
+        return 0 if self.threads == 1 and prediction < allocation else self.threads
 
     def _inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> dict[tuple[str, int], LandField]:
         """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective."""

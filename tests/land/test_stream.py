@@ -172,14 +172,27 @@ def test_a_step_does_not_depend_on_threads(component: LandComponent, monkeypatch
     assert not model.timers.busy  # the windows are small
     monkeypatch.setattr(land_model, "SMALL_WINDOW", 0)
     for threads in (1, 3):
-        found = step(component, replace(model, threads=threads))
+        threaded = replace(model, threads=threads, timers=Timers())
+        found = step(component, threaded)
+        assert set(threaded.timers.busy) == {"allocate", "assemble windows"}
         for one, other in ((found.cover, alone.cover), *((found.memory[n], alone.memory[n]) for n in alone.memory)):
             assert list(one) == list(other)
             for block, values in one.items():
                 np.testing.assert_array_equal(values, other[block])
-    assert set(model.timers.busy) == {"allocate", "assemble windows"}
     assert helpers() == []
     assert any((alone.cover[i] != codes).any() for i, codes in component.state.cover.items())
+
+
+def test_one_thread_helps_only_if_the_prediction_takes_longer_than_the_allocation(
+    component: LandComponent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(land_model, "SMALL_WINDOW", 0)
+    (entry,) = component.model.predictors
+    for prediction, threads, used in ((1.0, 1, False), (30.0, 1, True), (1.0, 2, True)):
+        timers = Timers()
+        timers.seconds = {"allocate": 2.0, f"predict {entry.name}": prediction}
+        step(component, replace(component.model, threads=threads, timers=timers))
+        assert bool(timers.busy) == used
 
 
 @pytest.mark.parametrize("part", ["static", "map_maker"])
