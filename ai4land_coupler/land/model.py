@@ -279,7 +279,7 @@ class LandModel:
         return run_stream(own, read, predict, finish_tile, threads, self.timers)
 
     def _threads_of(self, entry: NamedPredictor, tiles: Sequence[Tile]) -> int:
-        """Threads that allocate while this predictor runs; 0 if the calling thread is faster alone. Results do not change.
+        """Threads that allocate while this predictor runs; 0 if the calling thread alone is faster. Same results.
 
         That is so for few or small tiles, and if the prediction is too short to hide the allocation, which the times of
         the steps before tell.
