@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import Request
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import Legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.inputs.adapters import NamedAdapter
@@ -146,9 +147,10 @@ class FirstState:
         if setup.follows_scenario and cover:
             shares = self._forcing.shares(setup.base_year)
         memory: dict[str, dict[int, Any]] = {f"allocation.{name}": {} for name in ALLOCATION_MEMORY}
+        rng = KeyedRng(setup.config.random.seed, setup.config.random.member)
         for block in setup.own_blocks:
             rows, cols = block.forcing.slices()
-            for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
+            for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols], rng).items():
                 memory[f"allocation.{name}"][block.id] = values
         return memory
 
