@@ -26,7 +26,7 @@ predicted: list[Any] = []
 
 
 def faulty(*given: Any) -> Any:
-    """Fail on the last rank. On the others, return when its message is here, so that the number of tiles is exact."""
+    """Fail on the last rank. On the others, return when its message is here: only the first tile may be predicted."""
     if comm.rank == comm.size - 1:
         raise ValueError("a faulty tile")
     give_up = time.monotonic() + 100
@@ -48,6 +48,7 @@ try:
 except Exception as error:
     print(f"<{comm.rank}> {type(error).__name__}: {' '.join(str(error).split())}", flush=True)
 if comm.rank < comm.size - 1:
-    print(f"<{comm.rank}> predicted {len(predicted)} of {'several' if own > 2 else own}", flush=True)
+    told = "at most one" if len(predicted) <= 1 < own else f"{len(predicted)} of {own}"
+    print(f"<{comm.rank}> predicted {told}", flush=True)
 object.__setattr__(entry.predictor, "predict", predict)
 print(f"<{comm.rank}> then {step().year}", flush=True)

@@ -230,4 +230,4 @@ def test_other_ranks_end_after_the_tile_in_which_one_fails(
         error, *rest = (line.split("> ", 1)[1] for line in said if line.startswith(f"<{rank}>"))
         assert error.startswith("PluginError: a predictor failed found: ValueError: a faulty tile")
         assert (f", rank {ranks - 1}" in error) == (rank < ranks - 1)
-        assert rest == [*["predicted 1 of several"] * (rank < ranks - 1), "then 2016"]
+        assert rest == [*["predicted at most one"] * (rank < ranks - 1), "then 2016"]
