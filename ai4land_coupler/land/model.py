@@ -24,6 +24,7 @@ from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import Blocks, LandState
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
+from ai4land_coupler.land.block_size import static_cache
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
@@ -343,7 +344,7 @@ def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -
         setup.legend,
         order_predictors(setup.predictors),
         setup.map_maker,
-        StaticReader(setup.static, setup.grid),
+        StaticReader(setup.static, setup.grid, static_cache(config.parallel.memory)),
         KeyedRng(config.random.seed, config.random.member),
         make_tiling(config.parallel.tiling),
         config.parallel.threads,
