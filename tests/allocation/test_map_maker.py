@@ -283,7 +283,8 @@ def test_each_year_has_the_gross_change_of_the_rates_and_so_has_the_first() -> N
     cover = np.where(np.arange(fine.size).reshape(fine.shape) % 2, 22, 33).astype(np.uint8)
     shares = np.full((5, 20, 20), 0.2)
     memory: Mapping[str, np.ndarray] = maker.begin(plan.blocks[0], cover, shares, RNG)
-    assert 0 <= memory["gross_carry"].min() and memory["gross_carry"].max() < 2
+    assert memory["gross_carry"].min() >= 0
+    assert memory["gross_carry"].max() < 2
     for year in range(2001, 2011):
         at = RNG.at(year=year)
         result = maker.step(plan.blocks[0], cover, np.zeros((7, *fine.shape), np.float32), shares, memory, at)
