@@ -108,7 +108,7 @@ class MapMaker:
 
         Returns
         -------
-        ``base_area`` (m2) and ``base_share`` by group and forcing cell, ``gross_carry`` (cells, at least 0 and less than
+        ``base_area`` (m2) and ``base_share`` by group and forcing cell, ``gross_carry`` (cells, from 0 to less than
         2; 0 without gross change) and ``unmet`` (m2, all zero).
         """
         shape = shares.shape

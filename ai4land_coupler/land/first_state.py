@@ -25,7 +25,7 @@ from ai4land_coupler.land.dealing import deal_blocks
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.identity import compare_with_restart, identity
 from ai4land_coupler.land.model import ALLOCATION_MEMORY
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.setup import LandSetup, with_blocks_of
 from ai4land_coupler.parallel import Block, Communicator
 from ai4land_coupler.store.restart import Restart, read_state
 
@@ -96,6 +96,7 @@ class FirstState:
         if branch and year is None:
             year = setup.config.time.start
         restart = Restart.open(folder, year, direction=setup.clock.direction)
+        setup = self._setup = with_blocks_of(setup, restart.attrs.get("block_plan"))
         if setup.rank == 0:  # one rank reads the inputs for their digests
             for warning in compare_with_restart(restart, setup, self.identity, branch=branch):
                 self.warnings[warning] += 1
