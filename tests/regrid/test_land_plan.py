@@ -288,7 +288,11 @@ def test_a_backend_that_reads_weights_gives_the_same_host_fields() -> None:
 
 
 #: `make test` has three ranks, of which each has two others to exchange with.
-CASES = {1: ["evenly"], 2: ["evenly", "dealt", "together"], 3: ["evenly", "dealt", "apart", "together", "faults"]}
+ON_RANKS = {
+    1: ["evenly"],
+    2: ["evenly", "dealt", "together"],
+    3: ["evenly", "dealt", "apart", "together", "faults"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +302,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     @cache
     def run(ranks: int) -> Path:
         folder = tmp_path_factory.mktemp(f"ranks{ranks}")
-        done = mpirun(ranks, "-m", "mpi4py", PROGRAM, folder, *CASES[ranks])
+        done = mpirun(ranks, "-m", "mpi4py", PROGRAM, folder, *ON_RANKS[ranks])
         assert done.returncode == 0, done.stdout + done.stderr
         return folder
 
