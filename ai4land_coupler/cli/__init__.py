@@ -9,6 +9,7 @@ import click
 from ai4land_coupler.cli import (
     check,
     couple,
+    evaluate,
     export,
     inspect_,
     plan,
@@ -61,6 +62,7 @@ for command in (
     weights.weights,
     regrid.regrid,
     train.train,
+    evaluate.evaluate,
     twin.twin,
     plugins_.plugins,
     schema.schema,

@@ -1,0 +1,34 @@
+"""``ai4land evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ai4land_coupler.cli.options import config_argument, set_option
+from ai4land_coupler.cli.terminal import out, progress_bar
+
+
+@click.command(short_help="Judge predictors and runs against observed maps.")
+@config_argument
+@set_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the results.")
+def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> None:
+    """Judge predictors, baselines and finished runs against observed maps.
+
+    Prints a table of measures with intervals, and the difference to the best baseline.
+    """
+    from ai4land_coupler.experiments.evaluation.config import load_evaluate_config
+    from ai4land_coupler.experiments.evaluation.evaluate import evaluate as run_evaluation
+    from ai4land_coupler.experiments.evaluation.table import tables
+
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=100)
+
+        def advance(done: float, note: str) -> None:
+            bar.update(task, completed=round(100 * done), description=note)
+
+        result = run_evaluation(load_evaluate_config(config, overrides), advance)
+    for table in tables(result):
+        out.print(table)

@@ -1,0 +1,149 @@
+"""The measures of an evaluation: their names, and how each follows from the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.experiments.evaluation import chance, change
+from ai4land_coupler.experiments.evaluation.sums import SCALES
+
+Stacked = Mapping[str, NDArray[np.float64]]
+
+#: The maps of a step, by their short names.
+MAPS = {
+    "amount": "observed amount",
+    "argmax": "most likely class",
+    "scenario": "amount of the scenario",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of an evaluation.
+
+    Parameters
+    ----------
+    key:
+        Name in files.
+    title:
+        Name in tables.
+    best:
+        Whether the largest or the smallest value is best, or the one nearest to one; ``None`` if none is.
+    needs:
+        Name of the sums that it needs.
+    of:
+        Sums, stacked along any leading axes, to values.
+    """
+
+    key: str
+    title: str
+    best: Literal["high", "low", "one"] | None
+    needs: str
+    of: Callable[[Stacked], NDArray[np.float64]]
+
+    def better(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A number that is larger for better values."""
+        return {"high": value, "low": -value, "one": -np.abs(value - 1), None: value}[self.best]
+
+
+def _table(
+    name: str, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> tuple[str, Callable[..., NDArray[np.float64]]]:
+    needs = f"{name}.cells"
+    return needs, lambda sums: function(sums[needs])
+
+
+def of_map(name: str, classes: Sequence[str]) -> list[Measure]:
+    """The measures of one map of a step, or of a rollout; best ones to look at first."""
+    prefix, title = f"{name}.", f", {MAPS.get(name, name)}"
+
+    def table(
+        key: str,
+        label: str,
+        best: Literal["high", "low", "one"] | None,
+        function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    ) -> Measure:
+        needs, of = _table(name, function)
+        return Measure(prefix + key, label + title, best, needs, of)
+
+    def scale(width: int) -> Measure:
+        needs = f"{name}.merit_{width}"
+        return Measure(
+            f"{prefix}merit_{width}",
+            f"figure of merit in windows of {width} cells{title}",
+            "high",
+            needs,
+            lambda sums: change.ratio(sums[needs][..., 0], sums[needs][..., 1]),
+        )
+
+    measures = [
+        table("merit", "figure of merit", "high", change.figure_of_merit),
+        *map(scale, SCALES),
+        table("mean_iou", "mean IoU", "high", change.mean_iou),
+        table("quantity", "quantity disagreement", "low", change.quantity_disagreement),
+        table("allocation", "allocation disagreement", "low", change.allocation_disagreement),
+        Measure(
+            prefix + "coarse",
+            "coarse disagreement" + title,
+            "low",
+            f"{name}.coarse",
+            lambda sums: change.ratio(sums[f"{name}.coarse"][..., 0], change.total(sums[f"{name}.cells"])),
+        ),
+        Measure(
+            prefix + "edge",
+            "edge density relative to the observed one" + title,
+            "one",
+            f"{name}.edge",
+            lambda sums: change.ratio(sums[f"{name}.edge"][..., 1], sums[f"{name}.edge"][..., 0]),
+        ),
+        table("change", "share of change", None, change.predicted_change),
+        table("skill", "skill over persistence", "high", change.skill_over_persistence),
+    ]
+    for key, label, function in (
+        ("iou", "IoU", change.class_iou),
+        ("gain_merit", "figure of merit of gains", change.gain_merit),
+        ("gains_found", "gains found", change.gains_found),
+        ("loss_merit", "figure of merit of losses", change.loss_merit),
+    ):
+        for k, title_of_class in enumerate(classes):
+            one = lambda t, function=function, k=k: function(t)[..., k]  # noqa: E731
+            measures.append(table(f"{key}.{title_of_class}", f"{label} of {title_of_class}", "high", one))
+    return [*measures, table("accuracy", "overall accuracy", "high", change.overall_accuracy)]
+
+
+def of_chance() -> list[Measure]:
+    """The measures of the probabilities."""
+    return [
+        Measure(
+            "merit",
+            "figure of merit, observed amount in all",
+            "high",
+            "gain_bins",
+            lambda s: chance.merit_of_amount(s["gain_bins"]),
+        ),
+        Measure(
+            "average_precision",
+            "average precision of change",
+            "high",
+            "chance_bins",
+            lambda s: chance.average_precision(s["chance_bins"]),
+        ),
+        Measure("brier", "Brier score of change", "low", "chance", lambda s: chance.brier(s["chance"])),
+        Measure("log_loss", "log loss of change", "low", "chance", lambda s: chance.log_loss(s["chance"])),
+        Measure(
+            "class_log_loss", "log loss of the class", "low", "chance", lambda s: chance.class_log_loss(s["chance"])
+        ),
+        Measure(
+            "calibration",
+            "calibration error of change",
+            "low",
+            "chance_bins",
+            lambda s: chance.calibration_error(s["chance_bins"]),
+        ),
+        Measure("change", "expected share of change", None, "chance", lambda s: chance.expected_change(s["chance"])),
+    ]
