@@ -29,6 +29,9 @@ def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> N
         def advance(done: float, note: str) -> None:
             bar.update(task, completed=round(100 * done), description=note)
 
-        result = run_evaluation(load_evaluate_config(config, overrides), advance)
-    for table in tables(result):
-        out.print(table)
+        evaluation = run_evaluation(load_evaluate_config(config, overrides), advance)
+    for table in tables(evaluation.result):
+        out.print(table, crop=False, soft_wrap=True)
+        out.print()
+    if output is not None:
+        out.print(f"results: {evaluation.write_json(output / 'evaluation.json')}", markup=False, soft_wrap=True)

@@ -69,6 +69,12 @@ class EvaluationBlocks:
                 (i0, i1), (j0, j1) = row_group, col_group
                 yield EvaluationTile(self._block(blocks[0].id, rows[i0], rows[i1], cols[j0], cols[j1]), blocks)
 
+    def forcing_cells(self, block: Block) -> NDArray[np.int64]:
+        """Index of the forcing cell of each cell of a block, from 0, (rows, cols)."""
+        row, col = self.plan.forcing_of(block.core)
+        width = int(col.max()) - int(col.min()) + 1
+        return np.asarray((row - row.min())[:, None] * width + (col - col.min()))
+
     def _cuts(self, index: NDArray[np.int64], centre: NDArray[np.float64]) -> list[int]:
         """First fine rows (or columns) of the blocks, and the number of rows.
 

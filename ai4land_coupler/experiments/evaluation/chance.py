@@ -40,13 +40,13 @@ def expected_change(sums: Values) -> Values:
 
 
 def average_precision(bins: Values) -> Values:
-    """Area under the steps of precision against recall of change, from a histogram of scores (..., BINS, 3).
+    """Area under precision against recall of change, from a histogram of scores (..., BINS, 3).
 
-    Cells of one bin count as equal scores. The bins are so narrow that this changes the result by less than 0.001.
+    The precision of the cells of a bin is that in the middle of the bin.
     """
-    changed, kept = bins[..., ::-1, 0], bins[..., ::-1, 1]
-    found, called = changed.cumsum(axis=-1), (changed + kept).cumsum(axis=-1)
-    precision = np.nan_to_num(ratio(found, called))
+    changed, both = bins[..., ::-1, 0], bins[..., ::-1, :2].sum(axis=-1)
+    found, called = changed.cumsum(axis=-1), both.cumsum(axis=-1)
+    precision = np.nan_to_num(ratio(found - changed / 2, called - both / 2))
     return ratio((precision * changed).sum(axis=-1), found[..., -1])
 
 

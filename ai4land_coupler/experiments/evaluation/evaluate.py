@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ai4land_coupler.errors import DataError
-from ai4land_coupler.experiments.evaluation import chance, change
-from ai4land_coupler.experiments.evaluation.bootstrap import Draws
-from ai4land_coupler.experiments.evaluation.config import EvaluateConfig
+import numpy as np
+from numpy.typing import NDArray
+
+from ai4land_coupler.errors import DataError, RunError
+from ai4land_coupler.experiments.evaluation.blocks import EvaluationBlocks
+from ai4land_coupler.experiments.evaluation.config import EvaluateConfig, JudgedSection, RolloutSection
 from ai4land_coupler.experiments.evaluation.groups import Groups
 from ai4land_coupler.experiments.evaluation.judged import (
     Judged,
@@ -18,10 +23,16 @@ from ai4land_coupler.experiments.evaluation.judged import (
     make_predictor,
     with_defaults,
 )
-from ai4land_coupler.experiments.evaluation.measures import MAPS, Measure, of_chance, of_map
-from ai4land_coupler.experiments.evaluation.one_step import STEP, OneStep
-from ai4land_coupler.experiments.evaluation.result import FORMAT, number, part_result
+from ai4land_coupler.experiments.evaluation.maps import ObservedMaps
+from ai4land_coupler.experiments.evaluation.one_step import STEP, OneStep, StepMaps
+from ai4land_coupler.experiments.evaluation.picture import Outcomes
+from ai4land_coupler.experiments.evaluation.result import FORMAT, rollout_results, step_results
+from ai4land_coupler.experiments.evaluation.rollout import Rollouts
+from ai4land_coupler.files.durable import write_durably
+from ai4land_coupler.land.setup import LandSetup, make_setup
 from ai4land_coupler.registry.loading import Plugins, load_plugins
+from ai4land_coupler.store.output import open_store
+from ai4land_coupler.version import __version__
 
 #: Called with the share that is done and a short message.
 Progress = Callable[[float, str], None]
@@ -31,92 +42,154 @@ def _silent(done: float, note: str) -> None:
     """Default of ``progress``: does nothing."""
 
 
-def evaluate(config: EvaluateConfig, progress: Progress = _silent) -> dict[str, Any]:
-    """Judge everything that a configuration names.
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of an evaluation.
 
-    Returns
-    -------
-    The result as plain JSON (see docs/evaluation.md).
+    Parameters
+    ----------
+    result:
+        Plain JSON (see docs/evaluation.md).
+    pictures:
+        Hits, misses and false alarms of the last step by label, uint8 (rows, cols) of :data:`..picture.OUTCOMES`.
+    """
+
+    result: dict[str, Any]
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def write_json(self, path: Path) -> Path:
+        """Write the result to a file.
+
+        Raises
+        ------
+        RunError
+            If writing to disk fails.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(path, (json.dumps(self.result, indent=1, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            raise RunError(
+                "the results could not be written", found=error, where=path, remedy="choose another folder with -o"
+            ) from error
+        return path
+
+
+def evaluate(config: EvaluateConfig, progress: Progress = _silent) -> Evaluation:
+    """Judge everything that a configuration names.
 
     Raises
     ------
     Ai4LandError
         If the configuration and the data do not fit together, or no land is judged.
     """
-    plugins = load_plugins(config.plugins.allow)
-    timing = find_timing(config, plugins)
-    judged, classes = _one_step(config, plugins, timing, progress)
-    result: dict[str, Any] = {"format": FORMAT, "title": config.title, "classes": list(classes)}
-    result |= _settings(config, timing)
-    result |= _step_results(config, judged, step_measures(classes))
-    return result
+    return _Work(config, progress).evaluate()
 
 
-def step_measures(classes: Sequence[str]) -> list[Measure]:
-    """The measures of one step, in the order of the tables."""
-    return [*of_chance(), *(measure for name in MAPS for measure in of_map(name, classes))]
+class _Work:
+    """One evaluation."""
 
+    def __init__(self, config: EvaluateConfig, progress: Progress) -> None:
+        self._config, self._progress = config, progress
+        self._plugins: Plugins = load_plugins(config.plugins.allow)
+        self._timing: Timing = find_timing(config, self._plugins)
+        self._pairs = self._timing.pairs(config.cover.all_years())
+        chosen: list[tuple[Kind, JudgedSection]] = [("predictor", choice) for choice in config.predictors]
+        chosen += [("baseline", choice) for choice in config.baselines]
+        self._chosen = [(kind, with_defaults(choice, self._plugins, config, self._timing)) for kind, choice in chosen]
+        for _, choice in self._chosen:
+            make_predictor(choice, self._plugins, config)
+        self._judged = [Judged(choice.title, kind) for kind, choice in self._chosen]
+        self._stores = [Judged(label, "store") for label in config.stores]
+        self._rollout, self._only_baselines = self._runs()
+        self._pictures: dict[str, NDArray[np.uint8]] = {}
+        self._done, self._units = 0, 1
 
-def _one_step(
-    config: EvaluateConfig, plugins: Plugins, timing: Timing, progress: Progress
-) -> tuple[list[Judged], Sequence[str]]:
-    pairs = timing.pairs(config.cover.all_years())
-    kinds: list[tuple[Kind, Any]] = [("predictor", choice) for choice in config.predictors]
-    kinds += [("baseline", choice) for choice in config.baselines]
-    found, classes, groups = [], (), None
-    for number_of, (kind, choice) in enumerate(kinds):
-        progress(number_of / len(kinds), choice.title)
-        choice = with_defaults(choice, plugins, config, timing)
-        make_predictor(choice, plugins, config)
-        step = OneStep(config, choice, pairs)
-        groups = groups or Groups.make(config, plugins, step.setup.grid)
-        classes = step.setup.legend.classes
-        judged = Judged(choice.title, kind)
-        step.judge(judged, groups, lambda pair, maps: None)
-        if (STEP, "") not in judged.parts:
-            raise DataError(
-                "no land is judged",
-                expected="cells that are land in both maps of a pair, and held out",
-                where=config.where,
-                remedy="check `held_out` and the maps",
-            )
-        found.append(judged)
-    progress(1.0, "intervals")
-    return found, classes
+    def evaluate(self) -> Evaluation:
+        setup = self._frame()
+        self._units = len(self._pairs) * len(self._chosen) + 1
+        if self._pairs:
+            self._one_step(Groups.make(self._config, self._plugins, setup.grid))
+        self._free_runs(setup)
+        self._progress(1.0, "intervals")
+        return Evaluation(self._result(setup.legend.classes), self._pictures)
 
+    def _frame(self) -> LandSetup:
+        """The grids, the legend and the maps of the evaluation."""
+        plain = JudgedSection(name="persistence", options={"legend": self._config.legend, "step": self._timing.step})
+        if self._timing.direction < 0:
+            plain = plain.model_copy(update={"options": plain.options | {"direction": "backward"}})
+        choice = self._chosen[0][1] if self._chosen else plain
+        year = self._config.cover.all_years()[0]
+        return make_setup(self._config.run_of(choice, year, year + self._timing.years, parallel={"block": 1}))
 
-def _settings(config: EvaluateConfig, timing: Timing) -> dict[str, Any]:
-    return {
-        "step": timing.step,
-        "direction": "forward" if timing.direction == 1 else "backward",
-        "pairs": [list(pair) for pair in timing.pairs(config.cover.all_years())],
-        "level": config.bootstrap.level,
-        "weights": config.weights,
-        "config": config.model_dump(mode="json"),
-    }
+    def _runs(self) -> tuple[RolloutSection | None, bool]:
+        """The free runs, and whether only baselines run. To judge a store, baselines run through its years."""
+        if self._config.rollout is not None or not self._config.stores:
+            return self._config.rollout, False
+        years = open_store(self._config.base / next(iter(self._config.stores.values())))["year"].values.tolist()
+        if len(years) < 2:
+            return None, True
+        return RolloutSection(years=abs(years[-1] - years[0]), starts=(years[0],)), True
 
+    def _one_step(self, groups: Groups) -> None:
+        for judged, (_, choice) in zip(self._judged, self._chosen, strict=True):
+            self._note(f"{judged.label}: one step")
+            step = OneStep(self._config, choice, self._pairs)
+            picture = Outcomes(step.setup.grid)
 
-def _step_results(config: EvaluateConfig, judged: Sequence[Judged], measures: Sequence[Measure]) -> dict[str, Any]:
-    first = judged[0].parts[STEP, ""]
-    table = sum(sums["argmax.cells"] for sums in first.values())
-    groups = sorted({group for item in judged for _, group in item.parts})
-    samples, seed = config.bootstrap.samples, config.bootstrap.seed
-    results: dict[str, Any] = {}
-    for group in groups:
-        blocks = sorted({block for item in judged for block in item.parts.get((STEP, group), {})})
-        draws = Draws.make(blocks, samples, seed)
-        results[group] = part_result(judged, STEP, group, draws, measures, config.bootstrap.level)
-    return {
-        "judged": {item.label: item.kind for item in judged},
-        "blocks": len(first),
-        "weight": number(float(change.total(table))),
-        "change": number(float(change.observed_change(table))),
-        "one_step": results.pop(""),
-        "groups": results,
-        "reliability": {item.label: _reliability(item) for item in judged},
-    }
+            def seen(pair: tuple[int, int], maps: StepMaps, picture: Outcomes = picture) -> None:
+                if pair == self._pairs[-1]:
+                    core = maps.tile.whole.core
+                    picture.add(core, maps.before, maps.observed, maps.made["amount"], maps.judged)
 
+            for pair in self._pairs:
+                step.judge(judged, groups, pair, seen)
+                self._note(f"{judged.label}: {pair[0]} to {pair[1]}", 1)
+            if (STEP, "") not in judged.parts:
+                raise DataError(
+                    "no land is judged",
+                    expected="cells that are land in both maps of a pair, and held out",
+                    where=self._config.where,
+                    remedy="check `held_out` and the maps",
+                )
+            self._pictures[judged.label] = picture.values
 
-def _reliability(judged: Judged) -> list[list[float | None]]:
-    bins = sum(sums["chance_bins"] for sums in judged.parts[STEP, ""].values())
-    return [[number(value) for value in row] for row in chance.reliability(bins).tolist()]
+    def _free_runs(self, setup: LandSetup) -> None:
+        if self._rollout is None:
+            return
+        config = self._config.model_copy(update={"rollout": self._rollout})
+        observed = ObservedMaps(setup.initial.adapter, setup.grid, setup.legend)
+        blocks = EvaluationBlocks(setup.plan, config.block)
+        rollouts = Rollouts(config, self._timing, observed, blocks)
+        for judged, (kind, choice) in zip(self._judged, self._chosen, strict=True):
+            if kind == "baseline" or not self._only_baselines:
+                for start, year in rollouts.judge_run(judged, choice):
+                    self._note(f"{judged.label}: free run from {start}, {year}")
+        for judged, path in zip(self._stores, config.stores.values(), strict=True):
+            for _, year in rollouts.judge_store(judged, config.base / path):
+                self._note(f"{judged.label}: {year}")
+
+    def _note(self, text: str, done: int = 0) -> None:
+        self._done += done
+        self._progress(self._done / self._units, text)
+
+    def _result(self, classes: Sequence[str]) -> dict[str, Any]:
+        config, timing, judged = self._config, self._timing, [*self._judged, *self._stores]
+        result: dict[str, Any] = {
+            "format": FORMAT,
+            "version": __version__,
+            "title": config.title,
+            "classes": list(classes),
+            "step": timing.step,
+            "direction": "forward" if timing.direction == 1 else "backward",
+            "pairs": [list(pair) for pair in self._pairs],
+            "level": config.bootstrap.level,
+            "weights": config.weights,
+            "judged": {item.label: item.kind for item in judged},
+        }
+        if self._pairs and self._judged:
+            result |= step_results(config.bootstrap, self._judged, classes)
+        if self._rollout is not None:
+            result |= rollout_results(config.bootstrap, judged, classes)
+        return result | {"config": config.model_dump(mode="json")}

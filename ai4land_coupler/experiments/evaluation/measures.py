@@ -147,3 +147,17 @@ def of_chance() -> list[Measure]:
         ),
         Measure("change", "expected share of change", None, "chance", lambda s: chance.expected_change(s["chance"])),
     ]
+
+
+def of_run() -> list[Measure]:
+    """The measures of all years of a free run together."""
+    return [
+        Measure("flip", "flip-flop rate", None, "flip", lambda s: change.ratio(s["flip"][..., 1], s["flip"][..., 0])),
+        Measure(
+            "flip_observed",
+            "flip-flop rate, observed",
+            None,
+            "flip",
+            lambda s: change.ratio(s["flip"][..., 3], s["flip"][..., 2]),
+        ),
+    ]

@@ -57,7 +57,7 @@ class OneStep:
     """
 
     def __init__(self, config: EvaluateConfig, choice: JudgedSection, pairs: tuple[tuple[int, int], ...]) -> None:
-        self._config, self.pairs = config, pairs
+        self._config = config
         start, stop = pairs[0]
         self.setup: LandSetup = make_setup(config.run_of(choice, start, stop, parallel={"block": 1}))
         setup = self.setup
@@ -68,22 +68,27 @@ class OneStep:
         self._forcing = LandForcing(setup)
         self._entry.predictor.check_years([after for _, after in pairs])
 
-    def judge(self, judged: Judged, groups: Groups, seen: Callable[[tuple[int, int], StepMaps], None]) -> None:
-        """Add the sums of all steps. ``seen`` is called with each tile's maps, once its sums are added."""
-        for pair in self.pairs:
-            for maps in self._tiles(pair):
-                for block in maps.tile.blocks:
-                    inside = block.core.slices(maps.tile.whole.core)
-                    if maps.judged[inside].any():
-                        for group, mask in groups.of(block.core, maps.judged[inside]):
-                            judged.add(STEP, group, block.id, self._sums(maps, block, inside, mask))
-                seen(pair, maps)
+    def judge(
+        self,
+        judged: Judged,
+        groups: Groups,
+        pair: tuple[int, int],
+        seen: Callable[[tuple[int, int], StepMaps], None],
+    ) -> None:
+        """Add the sums of one step. ``seen`` is called with each tile's maps, once its sums are added."""
+        for maps in self._tiles(pair):
+            for block in maps.tile.blocks:
+                inside = block.core.slices(maps.tile.whole.core)
+                if maps.judged[inside].any():
+                    for group, mask in groups.of(block.core, maps.judged[inside]):
+                        judged.add(STEP, group, block.id, self._sums(maps, block, inside, mask))
+            seen(pair, maps)
 
     def _sums(self, maps: StepMaps, block: Block, inside: tuple[slice, slice], mask: NDArray[np.bool_]) -> Sums:
         cells = Cells(self.setup.grid, block.core, mask, self._config.weights == "area")
         before, observed = maps.before[inside], maps.observed[inside]
         sums = chance_sums(cells, before, observed, maps.logits[:, *inside])
-        home, count = forcing_cells(self.setup, block), len(self.setup.legend.view)
+        home, count = self.blocks.forcing_cells(block), len(self.setup.legend.view)
         for name, made in maps.made.items():
             found = map_sums(cells, before, observed, made[inside], home, count)
             sums |= {f"{name}.{key}": values for key, values in found.items()}
@@ -145,10 +150,3 @@ class OneStep:
         if name in self._entry.spec.memory:
             return np.full(tile.window.shape, self._entry.spec.memory[name], np.float32)
         return self.maps.classes(year, tile.window)
-
-
-def forcing_cells(setup: LandSetup, block: Block) -> NDArray[np.int64]:
-    """Index of the forcing cell of each cell of a block, from 0, (rows, cols)."""
-    row, col = setup.plan.forcing_of(block.core)
-    width = int(col.max()) - int(col.min()) + 1
-    return (row - row.min())[:, None] * width + (col - col.min())
