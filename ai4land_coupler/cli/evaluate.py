@@ -13,7 +13,13 @@ from ai4land_coupler.cli.terminal import out, progress_bar
 @click.command(short_help="Judge predictors and runs against observed maps.")
 @config_argument
 @set_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the results.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the results: evaluation.json and the page evaluation.html.",
+)
 def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> None:
     """Judge predictors, baselines and finished runs against observed maps.
 
@@ -21,7 +27,8 @@ def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> N
     """
     from ai4land_coupler.experiments.evaluation.config import load_evaluate_config
     from ai4land_coupler.experiments.evaluation.evaluate import evaluate as run_evaluation
-    from ai4land_coupler.experiments.evaluation.table import tables
+    from ai4land_coupler.experiments.evaluation.table import contents, tables
+    from ai4land_coupler.report.evaluation_page import write_evaluation_page
 
     with progress_bar() as bar:
         task = bar.add_task("reading", total=100)
@@ -34,4 +41,7 @@ def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> N
         out.print(table, crop=False, soft_wrap=True)
         out.print()
     if output is not None:
-        out.print(f"results: {evaluation.write_json(output / 'evaluation.json')}", markup=False, soft_wrap=True)
+        results = evaluation.write_json(output / "evaluation.json")
+        page = output / "evaluation.html"
+        write_evaluation_page(evaluation.result, contents(evaluation.result), evaluation.pictures, page)
+        out.print(f"results: {results}\npage: {page}", markup=False, soft_wrap=True)

@@ -57,92 +57,90 @@ LEAD_ROWS = {
 _LEADS = (1, 2, 5, 10, 20, 30, 50, 75, 100)
 
 
-def tables(result: Mapping[str, Any]) -> Iterator[Table]:
-    """The tables of a result."""
+def contents(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tables of a result, without their form.
+
+    Returns
+    -------
+    For each table: ``title``; ``labels`` of its columns; and ``rows``, a list of headings, each with its rows. A row is
+    a name and, for each label, the entry of the result or ``None``.
+    """
+    found = []
     if "one_step" in result:
         share, pairs = 100 * (result["change"] or 0), result["pairs"]
         maps = "one pair of maps" if len(pairs) == 1 else f"{len(pairs)} pairs of maps"
-        yield _table(
-            f"One step of {result['step']}, {maps}, {share:.3g} % of the land changes",
-            result,
-            STEP_ROWS,
-            result["one_step"],
-        )
+        title = f"One step of {result['step']}, {maps}, {share:.3g} % of the land changes"
+        found.append(_content(title, result, STEP_ROWS, result["one_step"]))
         rows = {
-            title: tuple((f"{key}.{name}", name.replace("_", " / ")) for name in result["classes"])
-            for key, title in CLASS_ROWS.items()
+            heading: tuple((f"{key}.{name}", name.replace("_", " / ")) for name in result["classes"])
+            for key, heading in CLASS_ROWS.items()
         }
-        yield _table("By class", result, rows, result["one_step"])
-        for group, values in result["groups"].items():
-            first = dict(list(STEP_ROWS.items())[:2])
-            yield _table(group, result, first | {"most likely class": STEP_ROWS["most likely class"][:2]}, values)
+        found.append(_content("By class", result, rows, result["one_step"]))
+        some = dict(list(STEP_ROWS.items())[:2]) | {"most likely class": STEP_ROWS["most likely class"][:2]}
+        found += [_content(group, result, some, values) for group, values in result["groups"].items()]
     if "leads" in result:
-        yield _lead_table(result)
+        found.append(_leads(result))
+    return found
 
 
-def _labels(result: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    return [label for label in result["judged"] if label in values]
-
-
-def _table(
-    title: str,
-    result: Mapping[str, Any],
-    rows: Mapping[str, Sequence[tuple[str, str]]],
-    values: Mapping[str, Any],
-) -> Table:
-    """Values with intervals of what is judged, values of the baselines, and the differences to the best of them."""
-    labels = _labels(result, values)
-    table = _empty(title, result, labels)
+def _content(
+    title: str, result: Mapping[str, Any], rows: Mapping[str, Sequence[tuple[str, str]]], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    labels = [label for label in result["judged"] if label in values]
+    filled = []
     for heading, its in rows.items():
-        filled = [(name, [values[label].get(key) for label in labels]) for key, name in its]
-        filled = [(name, entries) for name, entries in filled if any(map(_known, entries))]
-        if filled:
-            table.add_row(f"[bold]{heading}[/]")
-        for name, entries in filled:
-            table.add_row(f"  {name}", *_texts(result, labels, entries))
-    return table
+        entries = [[name, [values[label].get(key) for label in labels]] for key, name in its]
+        filled.append([heading, [row for row in entries if any(map(_known, row[1]))]])
+    return {"title": title, "labels": labels, "rows": [part for part in filled if part[1]]}
 
 
-def _lead_table(result: Mapping[str, Any]) -> Table:
+def _leads(result: Mapping[str, Any]) -> dict[str, Any]:
     leads = [lead for lead in result["leads"] if int(lead) in _LEADS or len(result["leads"]) <= len(_LEADS)]
     labels = [label for label in result["judged"] if any(label in values for values in result["leads"].values())]
-    table = _empty(f"Free runs {result['direction']} in time, by lead", result, labels)
+    rows: list[list[Any]] = []
     for key, heading in LEAD_ROWS.items():
-        table.add_row(f"[bold]{heading}[/]")
-        for lead in leads:
-            entries = [result["leads"][lead].get(label, {}).get(key) for label in labels]
-            table.add_row(f"  {lead} years", *_texts(result, labels, entries))
-    if any("flip" in values for values in result["rollout"].values()):
-        table.add_row("[bold]change that the next step takes back (flip-flop rate)[/]")
-        for key, name in (("flip", "predicted"), ("flip_observed", "observed")):
-            entries = [result["rollout"].get(label, {}).get(key) for label in labels]
-            table.add_row(f"  {name}", *_texts(result, labels, entries))
-    return table
+        its = [[f"{lead} years", [result["leads"][lead].get(label, {}).get(key) for label in labels]] for lead in leads]
+        rows.append([heading, its])
+    flips = (("flip", "predicted"), ("flip_observed", "observed"))
+    its = [[name, [result["rollout"].get(label, {}).get(key) for label in labels]] for key, name in flips]
+    if result["rollout"]:
+        rows.append(["change that the next step takes back (flip-flop rate)", its])
+    return {"title": f"Free runs {result['direction']} in time, by lead", "labels": labels, "rows": rows}
 
 
-def _empty(title: str, result: Mapping[str, Any], labels: Sequence[str]) -> Table:
-    blocks = f"; {100 * result['level']:.0f} % intervals" if labels else ""
-    table = Table(title=f"[bold]{title}[/]{blocks}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for label in labels:
-        table.add_column(label, justify="right", no_wrap=True)
-    if any(result["judged"][label] != "baseline" for label in labels):
-        table.add_column("minus best baseline", no_wrap=True)
-    return table
+def tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    """The tables of a result for the terminal: intervals only of what is no baseline."""
+    for content in contents(result):
+        labels = content["labels"]
+        judged = [label for label in labels if result["judged"][label] != "baseline"]
+        title = f"[bold]{content['title']}[/]; {100 * result['level']:.0f} % intervals"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for label in labels:
+            table.add_column(label, justify="right", no_wrap=True)
+        if judged:
+            table.add_column("minus best baseline", no_wrap=True)
+        for heading, rows in content["rows"]:
+            table.add_row(f"[bold]{heading}[/]")
+            for name, entries in rows:
+                texts = [
+                    with_interval(entry, interval=label in judged) for label, entry in zip(labels, entries, strict=True)
+                ]
+                table.add_row(f"  {name}", *texts, *(["\n".join(differences(labels, entries))] if judged else []))
+        yield table
 
 
-def _texts(
-    result: Mapping[str, Any], labels: Sequence[str], entries: Sequence[Mapping[str, Any] | None]
-) -> Iterator[str]:
-    for label, entry in zip(labels, entries, strict=True):
-        yield with_interval(entry, interval=result["judged"][label] != "baseline")
-    several = sum(entry is not None and "difference" in entry for entry in entries) > 1
-    if any(result["judged"][label] != "baseline" for label in labels):
-        yield "\n".join(
-            f"{label + ': ' if several else ''}{with_interval(entry['difference'])} {entry['baseline']}"
-            for label, entry in zip(labels, entries, strict=True)
-            if entry is not None and _known(entry.get("difference"))
-        )
+def differences(labels: Sequence[str], entries: Sequence[Mapping[str, Any] | None]) -> list[str]:
+    """The differences to the best baseline, with its name."""
+    found = [
+        (label, entry)
+        for label, entry in zip(labels, entries, strict=True)
+        if entry is not None and _known(entry.get("difference"))
+    ]
+    return [
+        f"{label + ': ' if len(found) > 1 else ''}{with_interval(entry['difference'])} {entry['baseline']}"
+        for label, entry in found
+    ]
 
 
 def _known(entry: Mapping[str, Any] | None) -> bool:
