@@ -7,6 +7,7 @@ import sys
 import click
 
 from ai4land_coupler.cli import (
+    benchmark,
     check,
     couple,
     evaluate,
@@ -63,6 +64,7 @@ for command in (
     regrid.regrid,
     train.train,
     evaluate.evaluate,
+    benchmark.benchmark,
     twin.twin,
     plugins_.plugins,
     schema.schema,

@@ -69,14 +69,7 @@ def write_evaluation_page(
         _by_lead(result, colours),
         *(_table(result, content) for content in tables),
     ]
-    text = page_of(str(result["title"]), _lead(result), sections)
-    try:
-        write_durably(target, text.encode())
-    except OSError as error:
-        raise RunError(
-            "the page could not be written", found=error, where=target, remedy="choose another folder with -o"
-        ) from error
-    return target
+    return write_page_text(page_of(str(result["title"]), _lead(result), sections), target)
 
 
 def page_of(title: str, lead: str, sections: Sequence[str]) -> str:
@@ -190,7 +183,7 @@ def _by_lead(result: Mapping[str, Any], colours: Mapping[str, int]) -> str:
                 series.append(Series(label, colours[label], points))
         if series:
             values = [v for one in series for _, *its in one.points for v in its if v is not None and math.isfinite(v)]
-            x = axis_of([px for one in series for px, *_ in one.points], "lead (years)", zero=True)
+            x = axis_of([px for one in series for px, *_ in one.points], "lead (years)", zero=True, whole=True)
             charts.append(figure(title, lines(title, series, x, axis_of(values, ""))))
             shown = series
     body = _names(shown) + f'<div class="pair">{"".join(charts)}</div>' if charts else ""
@@ -218,7 +211,7 @@ def _table(result: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     for heading, its in content["rows"]:
         rows.append(f'<tr class="heading"><th scope="row" colspan="{len(labels) + 2}">{html.escape(heading)}</th></tr>')
         for name, entries in its:
-            cells = "".join(f"<td>{_entry(entry)}</td>" for entry in entries)
+            cells = "".join(f"<td>{entry_of(entry)}</td>" for entry in entries)
             rows.append(f'<tr><th scope="row">{html.escape(name)}</th>{cells}{_difference(labels, entries)}</tr>')
     table = (
         f'<table class="values"><thead><tr><th></th>{heads}<th>minus best baseline</th></tr></thead>'
@@ -228,7 +221,8 @@ def _table(result: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     return section(content["title"], hint, f'<div class="card scroll">{table}</div>')
 
 
-def _entry(entry: Mapping[str, Any] | None) -> str:
+def entry_of(entry: Mapping[str, Any] | None) -> str:
+    """A value and its interval, as HTML."""
     if entry is None or entry["value"] is None:
         return "&ndash;"
     ends = "" if entry["low"] is None else f" <small>{_number(entry['low'])} to {_number(entry['high'])}</small>"
@@ -237,7 +231,7 @@ def _entry(entry: Mapping[str, Any] | None) -> str:
 
 def _difference(labels: Sequence[str], entries: Sequence[Mapping[str, Any] | None]) -> str:
     texts = [
-        f"{html.escape(label)}: {_entry(entry['difference'])} ({html.escape(entry['baseline'])})"
+        f"{html.escape(label)}: {entry_of(entry['difference'])} ({html.escape(entry['baseline'])})"
         for label, entry in zip(labels, entries, strict=True)
         if entry is not None and entry.get("difference") and entry["difference"]["value"] is not None
     ]
@@ -246,3 +240,14 @@ def _difference(labels: Sequence[str], entries: Sequence[Mapping[str, Any] | Non
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def write_page_text(text: str, target: Path) -> Path:
+    """Write a page; ``RunError`` if writing to disk fails."""
+    try:
+        write_durably(target, text.encode())
+    except OSError as error:
+        raise RunError(
+            "the page could not be written", found=error, where=target, remedy="choose another folder with -o"
+        ) from error
+    return target

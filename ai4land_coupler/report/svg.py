@@ -62,14 +62,15 @@ def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def axis_of(values: Sequence[float], label: str, *, zero: bool = False) -> Axis:
-    """An axis that holds all values, with a small margin."""
+def axis_of(values: Sequence[float], label: str, *, zero: bool = False, whole: bool = False) -> Axis:
+    """An axis that holds all values, with a small margin. ``whole``: mark whole numbers only."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = (low if zero and low == 0 else low - margin), high + margin
-    return Axis(low, high, label, nice_ticks(low, high))
+    ticks = nice_ticks(low, high)
+    return Axis(low, high, label, [tick for tick in ticks if not whole or float(tick).is_integer()])
 
 
 def lines(label: str, series: Sequence[Series], x: Axis, y: Axis, *, diagonal: bool = False) -> str:

@@ -83,7 +83,38 @@ def evaluate(config: EvaluateConfig, progress: Progress = _silent) -> Evaluation
     Ai4LandError
         If the configuration and the data do not fit together, or no land is judged.
     """
-    return _Work(config, progress).evaluate()
+    return evaluate_folds([config], progress)
+
+
+def evaluate_folds(configs: Sequence[EvaluateConfig], progress: Progress = _silent) -> Evaluation:
+    """Judge the same predictors on several folds of the land, and put the results together.
+
+    Parameters
+    ----------
+    configs:
+        One configuration for each fold. Labels, maps and measures are the same.
+
+    Returns
+    -------
+    The evaluation of all folds together. With more than one, ``folds`` in the result has the results of one step of
+    each.
+    """
+    works, results = [], []
+    for number, config in enumerate(configs):
+        start = number / len(configs)
+        work = _Work(config, lambda done, note, start=start: progress(start + done / len(configs), note))  # type: ignore[misc]
+        work.run()
+        works.append(work)
+        if len(configs) > 1:
+            results.append(work.result().result["one_step"])
+    first = works[0]
+    for other in works[1:]:
+        first.include(other)
+    progress(1.0, "intervals")
+    found = first.result()
+    if results:
+        found.result["folds"] = results
+    return found
 
 
 class _Work:
@@ -103,16 +134,31 @@ class _Work:
         self._stores = [Judged(label, "store") for label in config.stores]
         self._rollout, self._only_baselines = self._runs()
         self._pictures: dict[str, NDArray[np.uint8]] = {}
+        self._classes: Sequence[str] = ()
         self._done, self._units = 0, 1
 
-    def evaluate(self) -> Evaluation:
+    def run(self) -> None:
+        """Judge everything."""
         setup = self._frame()
+        self._classes = setup.legend.classes
         self._units = len(self._pairs) * len(self._chosen) + 1
         if self._pairs:
             self._one_step(Groups.make(self._config, self._plugins, setup.grid))
         self._free_runs(setup)
-        self._progress(1.0, "intervals")
-        return Evaluation(self._result(setup.legend.classes), self._pictures)
+
+    def result(self) -> Evaluation:
+        """The results so far."""
+        return Evaluation(self._result(self._classes), self._pictures)
+
+    def include(self, other: _Work) -> None:
+        """Add the sums of another fold."""
+        mine, others = ([*work._judged, *work._stores] for work in (self, other))
+        for judged, more in zip(mine, others, strict=True):
+            for (part, group), blocks in more.parts.items():
+                for block, sums in blocks.items():
+                    judged.add(part, group, block, sums)
+        for label, picture in other._pictures.items():
+            np.maximum(self._pictures[label], picture, out=self._pictures[label])
 
     def _frame(self) -> LandSetup:
         """The grids, the legend and the maps of the evaluation."""
