@@ -140,7 +140,8 @@ def _check_maps(report: TwinReport, expected: str) -> None:
     found = ArrayHash()
     pattern = str(report.paths["maps"])
     for year in report.options.years:
-        with open_geotiff(Path(pattern.replace("{year}", str(year)))) as source:
+        path = Path(pattern.replace("{year}", str(year)))
+        with open_geotiff(path, path) as source:
             found.update(np.asarray(source.read(1), np.uint8))
     if found.hex != expected:
         raise DataError(

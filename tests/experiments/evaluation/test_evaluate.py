@@ -59,7 +59,8 @@ def evaluation(raw: dict[str, Any]) -> Evaluation:
 
 
 def maps(raw: dict[str, Any], year: int) -> np.ndarray:
-    with open_geotiff(Path(raw["cover"]["options"]["path"].replace("{year}", str(year)))) as source:
+    path = Path(raw["cover"]["options"]["path"].replace("{year}", str(year)))
+    with open_geotiff(path, path) as source:
         return get_legend(LEGEND).to_view(source.read(1))
 
 
