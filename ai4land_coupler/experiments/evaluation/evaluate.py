@@ -162,10 +162,7 @@ class _Work:
 
     def _frame(self) -> LandSetup:
         """The grids, the legend and the maps of the evaluation."""
-        plain = JudgedSection(name="persistence", options={"legend": self._config.legend, "step": self._timing.step})
-        if self._timing.direction < 0:
-            plain = plain.model_copy(update={"options": plain.options | {"direction": "backward"}})
-        choice = self._chosen[0][1] if self._chosen else plain
+        choice = with_defaults(JudgedSection(name="persistence"), self._plugins, self._config, self._timing)
         year = self._config.cover.all_years()[0]
         return make_setup(self._config.run_of(choice, year, year + self._timing.years, parallel={"block": 1}))
 

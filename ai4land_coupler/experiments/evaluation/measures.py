@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from ai4land_coupler.experiments.evaluation import chance, change
 from ai4land_coupler.experiments.evaluation.sums import SCALES
 
-Stacked = Mapping[str, NDArray[np.float64]]
+Values = NDArray[np.float64]
+Stacked = Mapping[str, Values]
+#: The largest or the smallest value is best, or the one nearest to one; ``None`` if none is.
+Best = Literal["high", "low", "one"] | None
 
 #: The maps of a step, by their short names.
 MAPS = {
@@ -33,7 +36,7 @@ class Measure:
     title:
         Name in tables.
     best:
-        Whether the largest or the smallest value is best, or the one nearest to one; ``None`` if none is.
+        Which value is best.
     needs:
         Name of the sums that it needs.
     of:
@@ -42,65 +45,50 @@ class Measure:
 
     key: str
     title: str
-    best: Literal["high", "low", "one"] | None
+    best: Best
     needs: str
-    of: Callable[[Stacked], NDArray[np.float64]]
+    of: Callable[[Stacked], Values]
 
-    def better(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    def better(self, value: float) -> float:
         """A number that is larger for better values."""
-        return {"high": value, "low": -value, "one": -np.abs(value - 1), None: value}[self.best]
-
-
-def _table(
-    name: str, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> tuple[str, Callable[..., NDArray[np.float64]]]:
-    needs = f"{name}.cells"
-    return needs, lambda sums: function(sums[needs])
+        return {"high": value, "low": -value, "one": -abs(value - 1), None: value}[self.best]
 
 
 def of_map(name: str, classes: Sequence[str]) -> list[Measure]:
-    """The measures of one map of a step, or of a rollout; best ones to look at first."""
-    prefix, title = f"{name}.", f", {MAPS.get(name, name)}"
+    """The measures of one map of a step, or of a free run.
 
-    def table(
-        key: str,
-        label: str,
-        best: Literal["high", "low", "one"] | None,
-        function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    ) -> Measure:
-        needs, of = _table(name, function)
-        return Measure(prefix + key, label + title, best, needs, of)
+    Parameters
+    ----------
+    name:
+        Beginning of the names of its sums, and of the keys of its measures.
+    """
+    title = f", {MAPS.get(name, name)}"
 
-    def scale(width: int) -> Measure:
-        needs = f"{name}.merit_{width}"
+    def table(key: str, label: str, best: Best, function: Callable[[Values], Values]) -> Measure:
+        needs = f"{name}.cells"
+        return Measure(f"{name}.{key}", label + title, best, needs, lambda sums: function(sums[needs]))
+
+    def quotient(key: str, label: str, best: Best, part: int, whole: int) -> Measure:
+        needs = f"{name}.{key}"
         return Measure(
-            f"{prefix}merit_{width}",
-            f"figure of merit in windows of {width} cells{title}",
-            "high",
             needs,
-            lambda sums: change.ratio(sums[needs][..., 0], sums[needs][..., 1]),
+            label + title,
+            best,
+            needs,
+            lambda sums: change.ratio(sums[needs][..., part], sums[needs][..., whole]),
         )
+
+    def coarse(sums: Stacked) -> Values:
+        return change.ratio(sums[f"{name}.coarse"][..., 0], change.total(sums[f"{name}.cells"]))
 
     measures = [
         table("merit", "figure of merit", "high", change.figure_of_merit),
-        *map(scale, SCALES),
+        *(quotient(f"merit_{n}", f"figure of merit in windows of {n} cells", "high", 0, 1) for n in SCALES),
         table("mean_iou", "mean IoU", "high", change.mean_iou),
         table("quantity", "quantity disagreement", "low", change.quantity_disagreement),
         table("allocation", "allocation disagreement", "low", change.allocation_disagreement),
-        Measure(
-            prefix + "coarse",
-            "coarse disagreement" + title,
-            "low",
-            f"{name}.coarse",
-            lambda sums: change.ratio(sums[f"{name}.coarse"][..., 0], change.total(sums[f"{name}.cells"])),
-        ),
-        Measure(
-            prefix + "edge",
-            "edge density relative to the observed one" + title,
-            "one",
-            f"{name}.edge",
-            lambda sums: change.ratio(sums[f"{name}.edge"][..., 1], sums[f"{name}.edge"][..., 0]),
-        ),
+        Measure(f"{name}.coarse", f"coarse disagreement{title}", "low", f"{name}.coarse", coarse),
+        quotient("edge", "edge density relative to the observed one", "one", 1, 0),
         table("change", "share of change", None, change.predicted_change),
         table("skill", "skill over persistence", "high", change.skill_over_persistence),
     ]
@@ -110,10 +98,16 @@ def of_map(name: str, classes: Sequence[str]) -> list[Measure]:
         ("gains_found", "gains found", change.gains_found),
         ("loss_merit", "figure of merit of losses", change.loss_merit),
     ):
-        for k, title_of_class in enumerate(classes):
-            one = lambda t, function=function, k=k: function(t)[..., k]  # noqa: E731
-            measures.append(table(f"{key}.{title_of_class}", f"{label} of {title_of_class}", "high", one))
+        for k, name_of_class in enumerate(classes):
+            measures.append(
+                table(f"{key}.{name_of_class}", f"{label} of {name_of_class}", "high", _of_class(function, k))
+            )
     return [*measures, table("accuracy", "overall accuracy", "high", change.overall_accuracy)]
+
+
+def _of_class(function: Callable[[Values], Values], k: int) -> Callable[[Values], Values]:
+    """One class of a measure by class."""
+    return lambda table: function(table)[..., k]
 
 
 def of_chance() -> list[Measure]:

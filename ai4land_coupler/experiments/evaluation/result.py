@@ -56,7 +56,7 @@ def _best(measure: Measure, baselines: Mapping[str, Mapping[str, Sampled]]) -> s
     if measure.best is None:
         return None
     scores = {
-        label: float(measure.better(np.float64(sampled[measure.key].value)))
+        label: measure.better(sampled[measure.key].value)
         for label, sampled in baselines.items()
         if measure.key in sampled and math.isfinite(sampled[measure.key].value)
     }
