@@ -142,9 +142,11 @@ class _Work:
         setup = self._frame()
         self._classes = setup.legend.classes
         self._units = len(self._pairs) * len(self._chosen) + 1
+        rollouts = self._rollouts(setup)
         if self._pairs:
             self._one_step(Groups.make(self._config, self._plugins, setup.grid))
-        self._free_runs(setup)
+        if rollouts is not None:
+            self._free_runs(rollouts)
 
     def result(self) -> Evaluation:
         """The results so far."""
@@ -198,19 +200,23 @@ class _Work:
                 )
             self._pictures[judged.label] = picture.values
 
-    def _free_runs(self, setup: LandSetup) -> None:
+    def _rollouts(self, setup: LandSetup) -> Rollouts | None:
+        """The judge of free runs; ``None`` if there are none. Checks their first years."""
         if self._rollout is None:
-            return
+            return None
         config = self._config.model_copy(update={"rollout": self._rollout})
         observed = ObservedMaps(setup.initial.adapter, setup.grid, setup.legend)
-        blocks = EvaluationBlocks(setup.plan, config.block)
-        rollouts = Rollouts(config, self._timing, observed, blocks)
+        rollouts = Rollouts(config, self._timing, observed, EvaluationBlocks(setup.plan, config.block))
+        rollouts.starts()
+        return rollouts
+
+    def _free_runs(self, rollouts: Rollouts) -> None:
         for judged, (kind, choice) in zip(self._judged, self._chosen, strict=True):
             if kind == "baseline" or not self._only_baselines:
                 for start, year in rollouts.judge_run(judged, choice):
                     self._note(f"{judged.label}: free run from {start}, {year}")
-        for judged, path in zip(self._stores, config.stores.values(), strict=True):
-            for _, year in rollouts.judge_store(judged, config.base / path):
+        for judged, path in zip(self._stores, self._config.stores.values(), strict=True):
+            for _, year in rollouts.judge_store(judged, self._config.base / path):
                 self._note(f"{judged.label}: {year}")
 
     def _note(self, text: str, done: int = 0) -> None:

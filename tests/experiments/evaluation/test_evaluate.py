@@ -23,6 +23,7 @@ from ai4land_coupler.experiments.twin import TwinReport
 from ai4land_coupler.files.geotiff import open_geotiff
 
 LEGEND = "hilda-v1.0-f"
+CLIMATE = {"variables": {"climate_zone": {"name": "climate_zone", "kind": "category"}}}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,9 @@ def raw(small_twin: TwinReport) -> dict[str, Any]:
         "baselines": [{"name": "persistence"}],
         "weights": "cells",
         "bootstrap": {"samples": 50},
-        "groups": {"zone": {"name": "static", "field": "climate_zone", "options": {"path": paths["climate"]}}},
+        "groups": {
+            "zone": {"name": "static", "field": "climate_zone", "options": CLIMATE | {"path": paths["climate"]}}
+        },
         "rollout": {"years": 2},
     }
 
