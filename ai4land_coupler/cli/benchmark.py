@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ai4land_coupler.cli.evaluate import WIDTH
 from ai4land_coupler.cli.terminal import out, progress_bar
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
@@ -76,7 +77,7 @@ def benchmark(
         work = (data / f"{name}-baselines") if data is not None and chosen.twin is not None else Path(scratch)
         entry, evaluation = run_benchmark(chosen, judged, folder, work, Path.cwd(), advance)
     for table in tables(evaluation.result):
-        out.print(table, crop=False, soft_wrap=True)
+        out.print(table, crop=False, width=WIDTH)
         out.print()
     if output is not None:
         path = write_entry(entry, output)

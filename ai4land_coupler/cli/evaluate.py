@@ -9,6 +9,9 @@ import click
 from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar
 
+#: Columns of text that a table may have. A terminal breaks longer lines.
+WIDTH = 400
+
 
 @click.command(short_help="Judge predictors and runs against observed maps.")
 @config_argument
@@ -38,7 +41,7 @@ def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> N
 
         evaluation = run_evaluation(load_evaluate_config(config, overrides), advance)
     for table in tables(evaluation.result):
-        out.print(table, crop=False, soft_wrap=True)
+        out.print(table, crop=False, width=WIDTH)
         out.print()
     if output is not None:
         results = evaluation.write_json(output / "evaluation.json")

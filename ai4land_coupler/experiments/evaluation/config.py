@@ -20,26 +20,10 @@ from ai4land_coupler.config.sections import (
     parse_config,
     read_yaml,
 )
-
-
-class YearRange(Section):
-    """Years from ``start`` to ``stop``, both included."""
-
-    start: int
-    stop: int
-    every: int = Field(1, ge=1)
-
-
-class ObservedSection(PluginChoice):
-    """The adapter of the observed maps, and their years."""
-
-    years: tuple[int, ...] | YearRange
-
-    def all_years(self) -> tuple[int, ...]:
-        """The years in rising order."""
-        if isinstance(self.years, YearRange):
-            return tuple(range(self.years.start, self.years.stop + 1, self.years.every))
-        return tuple(sorted(set(self.years)))
+from ai4land_coupler.core.grid import LatLonGrid
+from ai4land_coupler.experiments.training import hold_out
+from ai4land_coupler.experiments.training.config import CoverSection, Region
+from ai4land_coupler.experiments.training.split import Split
 
 
 class JudgedSection(PluginChoice):
@@ -56,17 +40,38 @@ class JudgedSection(PluginChoice):
 
 
 class HeldOutSection(Section):
-    """The land that is judged: one fold of square blocks, as in the training (`validation`)."""
+    """The land that is judged: what a training held out. The keys are those of its section ``validation``."""
 
-    block: float = Field(0.5, gt=0, description="side of a block in degrees")
+    method: Literal["blocks", "region", "zones", "file"] = Field(
+        "blocks",
+        description="blocks: one of several folds; region: a rectangle; zones: climate zones; file: a mask, or the "
+        "split that a training wrote",
+    )
+    block: float = Field(0.5, gt=0, description="side of a block in degrees (blocks)")
     folds: int = Field(5, ge=2)
     fold: int = Field(0, ge=0)
+    region: Region | None = None
+    zones: tuple[str, ...] = Field((), description="Koeppen-Geiger zones, such as Cfb, or their beginning, such as C")
+    file: Path | None = Field(None, description="netCDF file with a variable held_out over (lat, lon)")
 
     @model_validator(mode="after")
-    def _known_fold(self) -> HeldOutSection:
+    def _complete(self) -> HeldOutSection:
         if self.fold >= self.folds:
             raise ValueError(f"fold must be below folds ({self.folds})")
+        needed = {"region": self.region, "zones": self.zones, "file": self.file}
+        if self.method in needed and not needed[self.method]:
+            raise ValueError(f"method {self.method} needs the key {self.method}")
         return self
+
+    def split(self, grid: LatLonGrid, base: Path) -> Split:
+        """The held-out land on a land grid. ``base``: folder from which a relative path starts."""
+        if self.file is not None:
+            return Split.read(base / self.file, grid)
+        if self.region is not None:
+            return hold_out.region(grid, self.region.west, self.region.south, self.region.east, self.region.north)
+        if self.zones:
+            return hold_out.climate_zones(grid, self.zones)
+        return hold_out.fold_of_blocks(grid, self.block, self.folds, self.fold)
 
 
 class GroupSection(PluginChoice):
@@ -101,7 +106,7 @@ class EvaluateConfig(Section):
     legend: str
     step: str = Field("P1Y", description="step of the baselines, if no predictor is judged")
     direction: Literal["forward", "backward"] = Field("forward", description="as `step`")
-    cover: ObservedSection
+    cover: CoverSection = Field(description="adapter and years of the observed maps")
     forcing: tuple[ForcingSection, ...] = ()
     static: tuple[PluginChoice, ...] = ()
     quality: QualitySection = QualitySection()

@@ -23,7 +23,7 @@ from ai4land_coupler.experiments.evaluation.judged import (
     make_predictor,
     with_defaults,
 )
-from ai4land_coupler.experiments.evaluation.maps import ObservedMaps
+from ai4land_coupler.experiments.evaluation.maps import Judging, ObservedMaps
 from ai4land_coupler.experiments.evaluation.one_step import STEP, OneStep, StepMaps
 from ai4land_coupler.experiments.evaluation.picture import Outcomes
 from ai4land_coupler.experiments.evaluation.result import FORMAT, rollout_results, step_results
@@ -206,7 +206,8 @@ class _Work:
             return None
         config = self._config.model_copy(update={"rollout": self._rollout})
         observed = ObservedMaps(setup.initial.adapter, setup.grid, setup.legend)
-        rollouts = Rollouts(config, self._timing, observed, EvaluationBlocks(setup.plan, config.block))
+        blocks, judging = EvaluationBlocks(setup.plan, config.block), Judging.make(config, setup.grid)
+        rollouts = Rollouts(config, self._timing, observed, blocks, judging)
         rollouts.starts()
         return rollouts
 

@@ -12,7 +12,8 @@ from ai4land_coupler.api import DataAdapter, Request
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Legend
 from ai4land_coupler.errors import ConfigError
-from ai4land_coupler.experiments.evaluation.config import HeldOutSection
+from ai4land_coupler.experiments.evaluation.config import EvaluateConfig
+from ai4land_coupler.experiments.training.split import Split
 from ai4land_coupler.land.assemble import window_of
 
 #: Bands of rows that are kept in memory.
@@ -66,15 +67,18 @@ class ObservedMaps:
         return band
 
 
-def held_out_cells(section: HeldOutSection | None, grid: LatLonGrid, box: Box) -> NDArray[np.bool_]:
-    """Cells of a box that are judged, by the fold. All if there is none."""
-    from ai4land_coupler.experiments.training.data import held_out_blocks
+@dataclass(frozen=True)
+class Judging:
+    """Which cells are judged: those that are held out, and all cells without ``split``."""
 
-    if section is None:
-        return np.ones(box.shape, bool)
-    return held_out_blocks(grid.sub(box), section.block, section.folds, section.fold)
+    split: Split | None
 
+    @classmethod
+    def make(cls, config: EvaluateConfig, grid: LatLonGrid) -> Judging:
+        """From the section ``held_out``."""
+        return cls(None if config.held_out is None else config.held_out.split(grid, config.base))
 
-def on_land(*maps: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Cells that are land in all maps."""
-    return np.asarray(np.logical_and.reduce([part != OUTSIDE for part in maps]))
+    def cells(self, box: Box, *maps: NDArray[np.int8]) -> NDArray[np.bool_]:
+        """Cells of a box that are held out and are land in all maps, (rows, cols)."""
+        land = np.logical_and.reduce([part != OUTSIDE for part in maps])
+        return np.asarray(land if self.split is None else land & self.split.held_out(box))

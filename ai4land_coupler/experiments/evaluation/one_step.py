@@ -21,7 +21,7 @@ from ai4land_coupler.experiments.evaluation.blocks import EvaluationBlocks, Eval
 from ai4land_coupler.experiments.evaluation.config import EvaluateConfig, JudgedSection
 from ai4land_coupler.experiments.evaluation.groups import Groups
 from ai4land_coupler.experiments.evaluation.judged import Judged
-from ai4land_coupler.experiments.evaluation.maps import ObservedMaps, held_out_cells, on_land
+from ai4land_coupler.experiments.evaluation.maps import Judging, ObservedMaps
 from ai4land_coupler.experiments.evaluation.sums import Cells, Sums, chance_sums, map_sums
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs, assemble
@@ -64,6 +64,7 @@ class OneStep:
         (self._entry,) = setup.predictors
         self.maps = ObservedMaps(setup.initial.adapter, setup.grid, setup.legend)
         self.blocks = EvaluationBlocks(setup.plan, config.block)
+        self._judging = Judging.make(config, setup.grid)
         self._static = StaticReader(setup.static, setup.grid)
         self._forcing = LandForcing(setup)
         self._entry.predictor.check_years([after for _, after in pairs])
@@ -113,7 +114,7 @@ class OneStep:
             core = tile.whole.core
             codes = self.maps.codes(before_year, core)
             before, observed = setup.legend.to_view(codes), self.maps.classes(after_year, core)
-            judged = held_out_cells(self._config.held_out, setup.grid, core) & on_land(before, observed)
+            judged = self._judging.cells(core, before, observed)
             if not judged.any():
                 continue
             window = setup.plan.tile(tile.whole, spec.halo, spec.align)

@@ -21,7 +21,7 @@ from ai4land_coupler.errors import ConfigError, DataError, GridError
 from ai4land_coupler.experiments.evaluation.blocks import EvaluationBlocks
 from ai4land_coupler.experiments.evaluation.config import EvaluateConfig, JudgedSection
 from ai4land_coupler.experiments.evaluation.judged import Judged, Timing
-from ai4land_coupler.experiments.evaluation.maps import ObservedMaps, held_out_cells, on_land
+from ai4land_coupler.experiments.evaluation.maps import Judging, ObservedMaps
 from ai4land_coupler.experiments.evaluation.sums import Cells, map_sums
 from ai4land_coupler.parallel import BlockPlan
 from ai4land_coupler.store.output import open_store
@@ -112,14 +112,15 @@ class Rollouts:
 
     Parameters
     ----------
-    observed, blocks:
-        The observed maps, and the blocks of the evaluation.
+    observed, blocks, judging:
+        The observed maps, the blocks of the evaluation, and the cells that are judged.
     """
 
     config: EvaluateConfig
     timing: Timing
     observed: ObservedMaps
     blocks: EvaluationBlocks
+    judging: Judging
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -203,7 +204,7 @@ class Rollouts:
             core = tile.whole.core
             before, observed = self.observed.classes(start, core), self.observed.classes(year, core)
             predicted = maps.classes(year, core)
-            inside = held_out_cells(self.config.held_out, grid, core) & on_land(before, observed, predicted)
+            inside = self.judging.cells(core, before, observed, predicted)
             if not inside.any():
                 continue
             series = [[s.classes(y, core) for y in last] for s in (maps, self.observed)] if has_three else []

@@ -18,7 +18,7 @@ from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.experiments.evaluation.config import parse_evaluate_config
 from ai4land_coupler.experiments.evaluation.evaluate import Evaluation, evaluate
-from ai4land_coupler.experiments.training.data import held_out_blocks
+from ai4land_coupler.experiments.training.hold_out import fold_of_blocks
 from ai4land_coupler.experiments.twin import TwinReport
 from ai4land_coupler.files.geotiff import open_geotiff
 
@@ -117,11 +117,17 @@ def test_free_runs_are_compared_by_lead(evaluation: Evaluation, raw: dict[str, A
     assert flips["flip"]["value"] == flips["flip_observed"]["value"]
 
 
-def test_only_the_held_out_fold_is_judged(raw: dict[str, Any], small_twin: TwinReport) -> None:
+def test_only_the_held_out_land_is_judged(raw: dict[str, Any], small_twin: TwinReport, tmp_path: Path) -> None:
     result = run(raw, held_out={"block": 0.5, "folds": 5, "fold": 2}, groups={}, rollout=None).result
-    fold = held_out_blocks(small_twin.options.land_grid, 0.5, 5, 2)
+    grid = small_twin.options.land_grid
+    split = fold_of_blocks(grid, 0.5, 5, 2)
+    fold = split.held_out(grid.box)
     assert result["weight"] == 2 * np.count_nonzero(fold & (maps(raw, 2015) != -1))
     assert result["one_step"]["truth"]["argmax.merit"]["value"] == 1
+    split.write(tmp_path / "split.nc")  # as a training writes it
+    held_out = {"method": "file", "file": str(tmp_path / "split.nc")}
+    again = run(raw, held_out=held_out, groups={}, rollout=None).result
+    assert again["one_step"] == result["one_step"]
 
 
 def test_backward_in_time(raw: dict[str, Any]) -> None:
