@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from ai4land_coupler.cli.evaluate import WIDTH
 from ai4land_coupler.cli.terminal import out, progress_bar
@@ -76,9 +77,10 @@ def benchmark(
         folder = _data(chosen.twin is not None, data, Path(scratch))
         work = (data / f"{name}-baselines") if data is not None and chosen.twin is not None else Path(scratch)
         entry, evaluation = run_benchmark(chosen, judged, folder, work, Path.cwd(), advance)
+    wide = Console(highlight=False, width=WIDTH)
     for table in tables(evaluation.result):
-        out.print(table, crop=False, width=WIDTH)
-        out.print()
+        wide.print(table)
+        wide.print()
     if output is not None:
         path = write_entry(entry, output)
         pictures = evaluation.pictures

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar
@@ -40,9 +41,10 @@ def evaluate(config: Path, overrides: tuple[str, ...], output: Path | None) -> N
             bar.update(task, completed=round(100 * done), description=note)
 
         evaluation = run_evaluation(load_evaluate_config(config, overrides), advance)
+    wide = Console(highlight=False, width=WIDTH)
     for table in tables(evaluation.result):
-        out.print(table, crop=False, width=WIDTH)
-        out.print()
+        wide.print(table)
+        wide.print()
     if output is not None:
         results = evaluation.write_json(output / "evaluation.json")
         page = output / "evaluation.html"
