@@ -99,10 +99,10 @@ def evaluate_folds(configs: Sequence[EvaluateConfig], progress: Progress = _sile
     The evaluation of all folds together. With more than one, ``folds`` in the result has the results of one step of
     each.
     """
-    works, results = [], []
+    works: list[_Work] = []
+    results: list[dict[str, Any]] = []
     for number, config in enumerate(configs):
-        start = number / len(configs)
-        work = _Work(config, lambda done, note, start=start: progress(start + done / len(configs), note))  # type: ignore[misc]
+        work = _Work(config, _part_of(progress, number, len(configs)))
         work.run()
         works.append(work)
         if len(configs) > 1:
@@ -115,6 +115,11 @@ def evaluate_folds(configs: Sequence[EvaluateConfig], progress: Progress = _sile
     if results:
         found.result["folds"] = results
     return found
+
+
+def _part_of(progress: Progress, number: int, parts: int) -> Progress:
+    """The progress of one of several equal parts."""
+    return lambda done, note: progress((number + done) / parts, note)
 
 
 class _Work:

@@ -140,7 +140,7 @@ class OneStep:
         """The map that the allocation of a run makes, if its first map is the observed one."""
         maker, (rows, cols) = self.setup.map_maker, block.forcing.slices()
         assert forcing.shares is not None
-        memory = maker.begin(block, codes, shares[:, rows, cols])
+        memory = maker.begin(block, codes, shares[:, rows, cols], rng)
         made = maker.step(block, codes, logits, forcing.shares[:, rows, cols], memory, rng)
         return self.setup.legend.to_view(made.cover)
 
