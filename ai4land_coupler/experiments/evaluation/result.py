@@ -43,7 +43,7 @@ def part_result(
         for label, sampled in found.items():
             if measure.key not in sampled:
                 continue
-            entry = as_json(sampled[measure.key].estimate(level))
+            entry: dict[str, Any] = dict(as_json(sampled[measure.key].estimate(level)))
             if best is not None and label not in baselines:
                 difference = sampled[measure.key].minus(found[best][measure.key])
                 entry |= {"baseline": best, "difference": as_json(difference.estimate(level))}

@@ -81,8 +81,8 @@ def map_sums(
     inside, weight = cells.judged, cells.weight
     was, is_, guess = (part[inside].astype(np.int64) for part in (before, observed, predicted))
     key, its = (was * classes + is_) * classes + guess, weight[inside]
-    table = np.bincount(key, its, classes**3).reshape(classes, classes, classes)
-    sums: Sums = {"cells": table}
+    table = np.bincount(key, its, classes**3).astype(np.float64)
+    sums: Sums = {"cells": table.reshape(classes, classes, classes)}
     for scale in SCALES:
         sums[f"merit_{scale}"] = window_merit(cells, before, observed, predicted, scale, classes)
     sums["edge"] = np.array([edge_length(cells, observed), edge_length(cells, predicted)])
