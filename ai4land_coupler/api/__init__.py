@@ -15,12 +15,9 @@ from ai4land_coupler.api.contract import (
     Predictor,
     Regridder,
     Request,
-    Trainer,
-    TrainingChannel,
-    TrainingData,
-    TrainResult,
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
+from ai4land_coupler.api.training import Trainer, TrainingChannel, TrainingData, TrainingRun, TrainResult
 from ai4land_coupler.config.faults import fault_lines
 from ai4land_coupler.core.fields import Batch, CoarseIndex, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
@@ -101,6 +98,7 @@ __all__ = [
     "Trainer",
     "TrainingChannel",
     "TrainingData",
+    "TrainingRun",
     "attributes_of",
     "convert",
     "count_unwritten",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
@@ -13,14 +13,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, mode
 from ai4land_coupler.config.legends import find_legend
 from ai4land_coupler.core.fields import Batch, FieldInfo, PredictorSpec
 from ai4land_coupler.core.grid import LatLonGrid
-from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.grids.mesh import Mesh
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
-    from numpy.typing import NDArray
 
 
 class Options(BaseModel):
@@ -174,119 +171,6 @@ class DataAdapter(ABC):
         ------
         DataError, FieldError, GridError, TimeError
             The error names the file, the variable and the year.
-        """
-
-
-@dataclass(frozen=True)
-class TrainingChannel:
-    """One input of the training of a predictor.
-
-    Parameters
-    ----------
-    name, units, source, offset:
-        As in :class:`FieldSpec`, for one of its offsets.
-    scaling:
-        The scaling for a network: ``standard`` is (x - mean) / scale; ``log1p`` is the same for log(1 + x); ``cos`` is
-        the cosine of an angle in degrees; or ``none``.
-    mean, scale:
-        Of the training cells, after log1p.
-    fill:
-        The value of missing cells, in the units of the field.
-    missing:
-        As in :class:`FieldSpec`.
-    directional:
-        Whether the values change their meaning if the map is rotated or mirrored (aspect).
-    minus:
-        If the channel is a change: the offset whose value is subtracted before the scaling.
-    """
-
-    name: str
-    units: str
-    source: Literal["cover", "forcing", "static"]
-    offset: int
-    scaling: Literal["none", "standard", "log1p", "cos"] = "none"
-    mean: float = 0.0
-    scale: float = 1.0
-    fill: float = 0.0
-    missing: Literal["error", "fill"] = "error"
-    directional: bool = False
-    minus: int | None = None
-
-
-class TrainingData(Protocol):
-    """Pairs of maps, one step apart, with the inputs of a prediction from the first map to the second.
-
-    ``record`` is the source of the data (files with sha256, pairs of years, region). ``gross_rates`` is the share of
-    the land of each view class that leaves the class in one step.
-    """
-
-    @property
-    def legend(self) -> Legend: ...
-
-    @property
-    def step(self) -> str: ...
-
-    @property
-    def direction(self) -> Literal[1, -1]: ...
-
-    @property
-    def channels(self) -> tuple[TrainingChannel, ...]: ...
-
-    @property
-    def record(self) -> Mapping[str, Any]: ...
-
-    @property
-    def gross_rates(self) -> Mapping[str, float]: ...
-
-    def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
-        """Draw random windows around training cells.
-
-        Returns
-        -------
-        The batch, as in ``Predictor.predict``, and the map to predict (B, Y, X): classes of the view, and -1 for cells
-        that are not land or are held out for validation.
-        """
-        ...
-
-    def evaluate(self, predictor: Predictor) -> dict[str, Any]:
-        """Scores on the cells that are held out for validation. Returns {} if there are none."""
-        ...
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """The result of a training: a bundle, which the predictor of the same plugin loads.
-
-    ``digest`` is the sha256 of the weights. ``metrics`` are the scores on the cells held out for validation.
-    """
-
-    bundle: Path
-    digest: str
-    steps: int
-    seconds: float
-    metrics: Mapping[str, Any]
-
-    def lines(self) -> list[str]:
-        """The lines that ``ai4land train`` prints."""
-        scores = [f"{name.replace('_', ' ')}: {value}" for name, value in self.metrics.items() if value != {}]
-        return [f"{self.steps} steps in {self.seconds:.0f} s; weights sha256 {self.digest}", *scores]
-
-
-class Trainer(ABC):
-    """Trains a predictor and writes it as a bundle. Base class of all trainers."""
-
-    @abstractmethod
-    def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
-        """Train a predictor, compute its scores and write its bundle.
-
-        Parameters
-        ----------
-        data:
-            The training data.
-        folder:
-            The folder of the bundle; created if it does not exist.
-        progress:
-            Call it from time to time, with the share of the training that is done and a short message.
         """
 
 

@@ -7,8 +7,10 @@ import sys
 import click
 
 from ai4land_coupler.cli import (
+    benchmark,
     check,
     couple,
+    evaluate,
     export,
     inspect_,
     plan,
@@ -61,6 +63,8 @@ for command in (
     weights.weights,
     regrid.regrid,
     train.train,
+    evaluate.evaluate,
+    benchmark.benchmark,
     twin.twin,
     plugins_.plugins,
     schema.schema,

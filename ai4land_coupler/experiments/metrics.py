@@ -1,8 +1,7 @@
-"""Measures of the skill of predicted land change.
+"""The figure of merit of predicted land change between maps in memory, and the shares of classes.
 
-Only half a per cent of the land changes in a year, so overall accuracy is not useful. These measures use the change.
-Pontius et al. (2008), https://doi.org/10.1007/s00168-007-0138-2, for the figure of merit; Pontius and Millones
-(2011), https://doi.org/10.1080/01431161.2011.552923, for quantity and allocation disagreement.
+Only half a per cent of the land changes in a year, so overall accuracy is not useful. The figure of merit uses the
+change: Pontius et al. (2008), https://doi.org/10.1007/s00168-007-0138-2. All other measures are in ``evaluation/``.
 """
 
 from __future__ import annotations
@@ -101,49 +100,3 @@ def class_shares(classes: ArrayLike, n_classes: int, weights: ArrayLike | None =
     inside = (flat >= 0) & (flat < n_classes)
     amounts = np.bincount(flat[inside].astype(np.int64), weights=weight[inside], minlength=n_classes)
     return np.asarray(amounts / amounts.sum())
-
-
-def quantity_disagreement(
-    observed: ArrayLike, predicted: ArrayLike, n_classes: int, weights: ArrayLike | None = None
-) -> float:
-    """Half the sum over all classes of the difference in their shares. Moving cells cannot reduce this error.
-
-    Cells without one of the classes 0 .. n-1 in the observed map do not count. The predicted map must have a class in
-    all other cells.
-
-    Raises
-    ------
-    GridError
-        If the shapes differ, or a cell has a class in the observed map only.
-    """
-    p, q, _ = _compared(observed, predicted, n_classes, weights)
-    return float(np.abs(p - q).sum() / 2)
-
-
-def allocation_disagreement(
-    observed: ArrayLike, predicted: ArrayLike, n_classes: int, weights: ArrayLike | None = None
-) -> float:
-    """The share of wrong cells minus the quantity disagreement. Swapping cells could correct this error.
-
-    Arguments and errors as for :func:`quantity_disagreement`.
-    """
-    p, q, error = _compared(observed, predicted, n_classes, weights)
-    return float(error - np.abs(p - q).sum() / 2)
-
-
-def _compared(
-    observed: ArrayLike, predicted: ArrayLike, n_classes: int, weights: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Shares of the classes in both maps, and the share of cells that differ."""
-    truth, guess = _same_shape(observed, predicted)
-    weight = np.ones(truth.shape) if weights is None else np.broadcast_to(np.asarray(weights, np.float64), truth.shape)
-    inside = (truth >= 0) & (truth < n_classes)
-    truth, guess, weight = truth[inside], guess[inside], weight[inside]
-    if not ((guess >= 0) & (guess < n_classes)).all():
-        raise GridError(
-            "the predicted map has no class where the observed one has",
-            expected=f"classes 0 to {n_classes - 1}",
-            found=f"{int(((guess < 0) | (guess >= n_classes)).sum())} cells without",
-        )
-    error = float(weight[truth != guess].sum() / weight.sum())
-    return class_shares(truth, n_classes, weight), class_shares(guess, n_classes, weight), error

@@ -120,13 +120,7 @@ class BlockPlan:
         At the edges of the domain the window ends with the domain rounded up to ``align``; along a periodic
         longitude it wraps, so its columns may be negative or beyond the last.
         """
-        nrow = -(-self.fine.nlat // align) * align
-        ncol = -(-self.fine.nlon // align) * align
-        row0, row1 = _outward(block.core.row0 - halo, block.core.row1 + halo, align)
-        col0, col1 = _outward(block.core.col0 - halo, block.core.col1 + halo, align)
-        if not self.fine.periodic:
-            col0, col1 = max(col0, 0), min(col1, ncol)
-        return Tile(block.id, block.core, Box(max(row0, 0), min(row1, nrow), col0, col1))
+        return tile_around(self.fine, block.core, halo, align, block.id)
 
     def owners(self, workers: int, cost: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
         """Worker of each block: each worker gets a contiguous piece of the order of blocks, of about equal cost.
@@ -174,6 +168,17 @@ def block_plan_hash(fine: LatLonGrid, forcing: LatLonGrid, block: int) -> str:
 def _cuts(group: NDArray[np.int64]) -> NDArray[np.int64]:
     """The indices where a monotonic group index changes, with both ends."""
     return np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [group.size]]).astype(np.int64)
+
+
+def tile_around(fine: LatLonGrid, core: Box, halo: int, align: int, number: int = 0) -> Tile:
+    """A part of the land grid as a tile, as :meth:`BlockPlan.tile`."""
+    nrow = -(-fine.nlat // align) * align
+    ncol = -(-fine.nlon // align) * align
+    row0, row1 = _outward(core.row0 - halo, core.row1 + halo, align)
+    col0, col1 = _outward(core.col0 - halo, core.col1 + halo, align)
+    if not fine.periodic:
+        col0, col1 = max(col0, 0), min(col1, ncol)
+    return Tile(number, core, Box(max(row0, 0), min(row1, nrow), col0, col1))
 
 
 def _outward(low: int, high: int, align: int) -> tuple[int, int]:

@@ -54,13 +54,13 @@ def render(content: PageContent) -> str:
     Everything from the store is inserted as JSON or base64, or escaped. The Content-Security-Policy allows only the
     page's own script and style, by their digests, and no connections. So a store cannot insert code into the page.
     """
-    style = _part("page.css")
-    script = "".join(_part(name) for name in SCRIPTS)
+    style = page_part("page.css")
+    script = "".join(page_part(name) for name in SCRIPTS)
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src '{_digest(script)}'",
-            f"style-src '{_digest(style)}'",
+            f"script-src '{source_of(script)}'",
+            f"style-src '{source_of(style)}'",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -75,14 +75,14 @@ def render(content: PageContent) -> str:
         "facts": _json_in_html(content.facts),
         **{name: base64.b64encode(part).decode() for name, part in content.maps.items()},
     }
-    return SLOT.sub(lambda slot: parts[slot[1]], _part("page.html"))
+    return SLOT.sub(lambda slot: parts[slot[1]], page_part("page.html"))
 
 
-def _part(name: str) -> str:
+def page_part(name: str) -> str:
     return (resources.files("ai4land_coupler.report") / "page" / name).read_text("utf-8")
 
 
-def _digest(text: str) -> str:
+def source_of(text: str) -> str:
     """The source expression of an inline script or style (Content Security Policy Level 3, 2.3.1)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, Trainer, TrainingData, TrainResult
+from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, Trainer, TrainingData, TrainingRun, TrainResult
 from ai4land_unet.bundle import make_spec, save_bundle, sha256
 from ai4land_unet.card import COVER, Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
@@ -43,7 +43,7 @@ class UNetTrainer(Trainer):
     def __init__(self, options: TrainerOptions) -> None:
         self._options = options
 
-    def train(self, data: TrainingData, folder: Path, progress: Callable[[float, str], None]) -> TrainResult:
+    def train(self, data: TrainingData, folder: Path, progress: TrainingRun) -> TrainResult:
         """Train, compute scores on the held-out cells, and write the bundle.
 
         Raises

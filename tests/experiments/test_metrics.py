@@ -12,10 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from ai4land_coupler.errors import GridError
 from ai4land_coupler.experiments.metrics import (
-    allocation_disagreement,
     class_shares,
     figure_of_merit,
-    quantity_disagreement,
 )
 
 BEFORE = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -47,18 +45,8 @@ def test_persistence_has_0_and_truth_has_1() -> None:
     assert math.isnan(figure_of_merit(BEFORE, BEFORE, BEFORE).value)
 
 
-def test_disagreement_by_hand() -> None:
-    # Shares: observed 2/8, 5/8, 1/8; predicted 2/8, 4/8, 2/8. Four of eight cells are wrong.
+def test_shares_by_hand() -> None:
     assert class_shares(OBSERVED, 3) == pytest.approx([2 / 8, 5 / 8, 1 / 8])
-    assert quantity_disagreement(OBSERVED, PREDICTED, 3) == pytest.approx(1 / 8)
-    assert allocation_disagreement(OBSERVED, PREDICTED, 3) == pytest.approx(4 / 8 - 1 / 8)
-
-
-def test_disagreement_ignores_cells_outside() -> None:
-    assert quantity_disagreement([-1, 0, 1, 7], [0, 1, 1, 0], 2) == pytest.approx(0.5)
-    assert allocation_disagreement([0, 1], [1, 0], 2) == pytest.approx(1.0)
-    with pytest.raises(GridError, match="no class where the observed one has"):
-        quantity_disagreement([0, 1], [-1, 1], 2)
 
 
 def test_different_shapes_are_refused() -> None:
@@ -71,12 +59,7 @@ maps = arrays(np.int8, 30, elements=st.integers(0, 3))
 
 @given(maps, maps, maps)
 def test_bounds(before: np.ndarray, observed: np.ndarray, predicted: np.ndarray) -> None:
-    """The four amounts count each cell at most once. The sum of the two disagreements is the error."""
+    """The four amounts count each cell at most once."""
     merit = figure_of_merit(before, observed, predicted)
     assert merit.hits + merit.wrong + merit.misses == (before != observed).sum()
     assert merit.hits + merit.wrong + merit.false_alarms == (before != predicted).sum()
-    quantity = quantity_disagreement(observed, predicted, 4)
-    allocation = allocation_disagreement(observed, predicted, 4)
-    assert quantity >= 0
-    assert allocation >= -1e-12
-    assert quantity + allocation == pytest.approx(np.mean(observed != predicted))

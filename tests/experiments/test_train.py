@@ -10,12 +10,16 @@ import adapter_files
 import numpy as np
 import pytest
 
-from ai4land_coupler.api import OUTSIDE, LatLonGrid, TrainingChannel, get_legend
+from ai4land_coupler.api import OUTSIDE, LatLonGrid, TrainingChannel, TrainingRun, get_legend
 from ai4land_coupler.core.grid import forcing_lattice
 from ai4land_coupler.errors import Ai4LandError, ConfigError, DataError, FieldError
-from ai4land_coupler.experiments.training.data import MapPairs, held_out_blocks
+from ai4land_coupler.experiments.training.data import MapPairs
+from ai4land_coupler.experiments.training.hold_out import fold_of_blocks
+from ai4land_coupler.experiments.training.land import survey
 from ai4land_coupler.experiments.training.reader import read_training_data
 from ai4land_coupler.experiments.training.scores import change_scores, placed_change
+from ai4land_coupler.experiments.training.sources import MemorySource
+from ai4land_coupler.experiments.training.split import Split
 from ai4land_coupler.experiments.training.train import parse_train_config, train
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_unet.bundle import read_bundle
@@ -27,8 +31,12 @@ CROPLAND, PASTURE, FOREST = (LEGEND.classes.index(name) for name in ("cropland",
 EXAMPLE = Path(__file__).parents[2] / "examples" / "british-isles-train.yaml"
 
 
-def silent(done: float, note: str) -> None:
-    assert 0 <= done <= 1
+class Silent(TrainingRun):
+    def __call__(self, done: float, note: str) -> None:
+        assert 0 <= done <= 1
+
+
+silent = Silent()
 
 
 def smooth(shape: tuple[int, int], seed: int) -> np.ndarray:
@@ -51,18 +59,35 @@ def ruled_pairs(**changes: Any) -> MapPairs:
         "step": "P1Y",
         "direction": 1,
         "fine": fine,
-        "forcing": forcing_lattice(fine, LatLonGrid(-180, 0.25, 1440, 90, -0.25, 720)),
         "channels": (
             TrainingChannel("land_cover", "1", "cover", -1),
             TrainingChannel("elevation", "m", "static", 0, "standard", 400.0, 300.0, 400.0),
         ),
         "covers": {2000: before, 2001: after},
         "pairs": ((2000, 2001),),
-        "coarse": {},
         "static": {"elevation": elevation.astype(np.float32)},
-        "held_out": held_out_blocks(fine, 0.5, 5, 0),
+        "split": fold_of_blocks(fine, 0.5, 5, 0),
     }
-    return MapPairs(**(content | changes))
+    return pairs_in_memory(**(content | changes))
+
+
+def pairs_in_memory(**content: Any) -> MapPairs:
+    """A training set of arrays. All pairs are used for the training and the scores."""
+    covers, static, pairs = (content.pop(name) for name in ("covers", "static", "pairs"))
+    fine, split = content["fine"], content["split"]
+    content["forcing"] = forcing = forcing_lattice(fine, LatLonGrid(-180, 0.25, 1440, 90, -0.25, 720))
+    source = MemorySource(fine, covers, static, {})
+    land = survey(source, fine, forcing, split, pairs, pairs, len(LEGEND.view), {}).land()
+    return MapPairs(**content, source=source, pairs=pairs, validation_pairs=pairs, scored_pairs=pairs, land=land)
+
+
+def held_out(data: MapPairs) -> np.ndarray:
+    return data.split.held_out(data.fine.box)
+
+
+def maps(data: MapPairs) -> Any:
+    assert isinstance(data.source, MemorySource)
+    return data.source.covers
 
 
 def options(steps: int, **changes: Any) -> TrainerOptions:
@@ -74,7 +99,7 @@ def options(steps: int, **changes: Any) -> TrainerOptions:
 
 def test_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
     data = ruled_pairs()
-    assert 0.02 < data.held_out.mean() < 0.5
+    assert 0.02 < held_out(data).mean() < 0.5
     result = UNetTrainer(options(150)).train(data, tmp_path / "b", silent)
     metrics = result.metrics
     assert metrics["overall_accuracy_persistence"] < 0.9
@@ -89,7 +114,7 @@ def test_deterministic_rule_is_learnt_on_held_out_land(tmp_path: Path) -> None:
 def test_weighted_change_keeps_probabilities_calibrated(tmp_path: Path, weight: float) -> None:
     data = ruled_pairs()
     chance = np.random.default_rng(5).random(data.fine.shape)
-    before = data.covers[2000]
+    before = maps(data)[2000]
     after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # no input predicts it
     data = ruled_pairs(covers={2000: before, 2001: after})
     metrics = UNetTrainer(options(40, change_weight=weight)).train(data, tmp_path / "b", silent).metrics
@@ -112,11 +137,11 @@ def test_held_out_land_is_never_a_target() -> None:
         batch, target = data.sample(rng, 4, 32)
         for tile, seen, wanted in zip(batch.tiles, batch.fields["land_cover"][:, 0], target, strict=True):
             rows, cols = tile.window.slices()
-            held = data.held_out[rows, cols]
-            land = data.covers[2000][rows, cols] != OUTSIDE
+            held = held_out(data)[rows, cols]
+            land = maps(data)[2000][rows, cols] != OUTSIDE
             np.testing.assert_array_equal(wanted != OUTSIDE, land & ~held)
-            np.testing.assert_array_equal(wanted[land & ~held], data.covers[2001][rows, cols][land & ~held])
-            np.testing.assert_array_equal(seen, data.covers[2000][rows, cols])
+            np.testing.assert_array_equal(wanted[land & ~held], maps(data)[2001][rows, cols][land & ~held])
+            np.testing.assert_array_equal(seen, maps(data)[2000][rows, cols])
 
 
 def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
@@ -124,9 +149,7 @@ def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
     fine = LatLonGrid(0.0, 1.0, 2, 61.0, -30.0, 2)
     before = np.array([[PASTURE, FOREST], [PASTURE, FOREST]], np.int8)
     after = np.array([[FOREST, FOREST], [PASTURE, FOREST]], np.int8)
-    data = ruled_pairs(
-        fine=fine, covers={2000: before, 2001: after}, held_out=np.zeros((2, 2), bool), static={}, channels=()
-    )
+    data = ruled_pairs(fine=fine, covers={2000: before, 2001: after}, split=Split.nothing(fine), static={}, channels=())
     north, south = (np.sin(np.deg2rad(a)) - np.sin(np.deg2rad(b)) for a, b in ((61, 31), (31, 1)))
     assert data.gross_rates["pasture"] == pytest.approx(north / (north + south))
     assert data.gross_rates["forest"] == 0
@@ -135,15 +158,15 @@ def test_gross_rates_are_shares_of_the_area_that_leaves() -> None:
 
 def test_held_out_blocks_are_a_fifth_and_never_touch() -> None:
     grid = LatLonGrid(-5.0, 0.5, 40, 60.0, -0.5, 40)  # one cell per block
-    held = held_out_blocks(grid, 0.5, 5, 2)
+    held = fold_of_blocks(grid, 0.5, 5, 2).held_out(grid.box)
     assert held.mean() == pytest.approx(0.2)
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
         assert not (held & np.roll(held, shift, (0, 1))).any()
-    folds = sum(held_out_blocks(grid, 0.5, 5, fold).astype(int) for fold in range(5))
+    folds = sum(fold_of_blocks(grid, 0.5, 5, fold).held_out(grid.box).astype(int) for fold in range(5))
     assert (folds == 1).all()
     # The position of a block does not depend on the domain.
     part = LatLonGrid(-1.0, 0.5, 10, 50.0, -0.5, 10)
-    np.testing.assert_array_equal(held_out_blocks(part, 0.5, 5, 2), held[20:30, 8:18])
+    np.testing.assert_array_equal(fold_of_blocks(part, 0.5, 5, 2).held_out(part.box), held[20:30, 8:18])
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:
@@ -252,19 +275,22 @@ def test_yearly_series_with_the_published_35_channels(series: dict[str, Any], tm
     assert data.pairs == ((2015, 2016), (2016, 2017))
     assert [c.directional for c in data.channels if c.name in ("aspect", "slope")] == [False, True]
     elevation = next(c for c in data.channels if c.name == "elevation")
-    land = data.covers[2015] != OUTSIDE
-    for year in (2016, 2017):
-        land |= data.covers[year] != OUTSIDE
-    shown = data.static["elevation"][land & ~data.held_out]
+    covers = maps(data)
+    known = [(covers[a] != OUTSIDE) & (covers[b] != OUTSIDE) for a, b in data.pairs]
+    used = (known[0] | known[1]) & ~held_out(data)
+    shown = data.source.statics["elevation"][used]
     assert (elevation.mean, elevation.scale) == pytest.approx((shown.mean(), shown.std()), rel=1e-5)
     change = next(c for c in data.channels if c.name == "primf" and c.offset == 0)
-    primf = [data.coarse["primf", year] for year in (2015, 2016, 2017)]
-    size = np.sqrt(np.nanmean(np.diff(primf, axis=0) ** 2))
+    # each training cell counts with the change of its forcing cell
+    rows, cols = data.forcing.rows_of(data.fine.lat), data.forcing.cols_of(data.fine.lon)
+    primf = [data.source.coarse["primf", year][rows[:, None], cols][used] for year in (2015, 2016, 2017)]
+    size = np.sqrt(np.nanmean(np.diff(primf, axis=0).astype(np.float64) ** 2))
     assert (change.minus, change.mean, change.scale) == (-1, 0.0, pytest.approx(size, rel=1e-5))
     # the second pair's forcing at offset -1 is the first pair's at offset 0
-    earlier, later = (data.inputs(pair) for pair in data.pairs)
-    np.testing.assert_array_equal(earlier.coarse["primf", 0], later.coarse["primf", -1])
-    assert not np.array_equal(earlier.coarse["primf", 0], earlier.coarse["primf", -1])
+    earlier, later = (data.inputs(pair, data.fine.box).coarse for pair in data.pairs)
+    whole = np.arange(data.forcing.nlat)[:, None], np.arange(data.forcing.nlon)
+    np.testing.assert_array_equal(earlier["primf", 0][whole], later["primf", -1][whole])
+    assert not np.array_equal(earlier["primf", 0][whole], earlier["primf", -1][whole])
     result = train(config, tmp_path / "bundle")
     card = read_bundle(result.bundle).card
     assert card.architecture.in_channels == 35
@@ -287,8 +313,8 @@ def test_one_year_of_forcing_can_be_used_for_all_years(series: dict[str, Any], t
     data = read_training_data(
         parse_train_config(series | {"fixed_forcing_year": 2016}, tmp_path, "train.yaml"), load_plugins()
     )
-    coarse = data.inputs((2015, 2016)).coarse
-    np.testing.assert_array_equal(coarse["primf", -1], coarse["primf", 0])
+    coarse = data.inputs((2015, 2016), data.fine.box).coarse
+    np.testing.assert_array_equal(coarse["primf", -1][[0], [0]], coarse["primf", 0][[0], [0]])
 
 
 def test_region_selects_a_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:
@@ -363,11 +389,11 @@ def test_the_example_trains_on_the_united_kingdom(
     short = [f"trainer.options.{setting}" for setting in settings]
     config = load_train_config(EXAMPLE, short)
     data = read_training_data(config, load_plugins())
-    before, after = data.covers[2009], data.covers[2012]
+    before, after = maps(data)[2009], maps(data)[2012]
     both = (before != OUTSIDE) & (after != OUTSIDE)
     assert both.sum() == 331_904  # from the README of the data
     assert (before != after)[both].mean() == pytest.approx(0.095, abs=0.003)  # 9.6 % of native codes, fewer classes
-    assert 0.15 < data.held_out[both].mean() < 0.25
+    assert 0.15 < held_out(data)[both].mean() < 0.25
     result = train(config, tmp_path / "bundle")
     assert result.metrics["overall_accuracy_persistence"] == pytest.approx(0.905, abs=0.02)
     assert read_bundle(result.bundle).card.step == "P3Y"

@@ -63,21 +63,6 @@ class ChannelSection(Section):
         return self
 
 
-class ValidationSection(Section):
-    """The land that is not used for training, but for the scores."""
-
-    block: float = Field(0.5, gt=0, description="side of a block in degrees")
-    folds: int = Field(5, ge=2)
-    fold: int | None = Field(0, ge=0, description="the fold that is held out; null: train on all")
-    pairs: int = Field(1, ge=1, description="number of pairs to score, counted from the last")
-
-    @model_validator(mode="after")
-    def _known_fold(self) -> ValidationSection:
-        if self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold must be below folds ({self.folds})")
-        return self
-
-
 class Region(Section):
     """A rectangular part of the maps, in degrees."""
 
@@ -85,6 +70,56 @@ class Region(Section):
     south: float
     east: float
     north: float
+
+
+class YearsSection(Section):
+    """The years of the training and the years of the scores. A pair belongs to one of them if both of its maps do."""
+
+    train: YearRange = YearRange(start=1960, stop=2000)
+    test: YearRange = YearRange(start=2001, stop=2015)
+
+    @model_validator(mode="after")
+    def _apart(self) -> YearsSection:
+        if self.train.start <= self.test.stop and self.test.start <= self.train.stop:
+            raise ValueError("the years of train and test overlap")
+        return self
+
+
+class ValidationSection(Section):
+    """The land and the years that are not used for training, but for the scores."""
+
+    method: Literal["blocks", "farthest", "region", "zones", "file"] = Field(
+        "blocks",
+        description="blocks: one of several folds; farthest: blocks far from each other; region: a rectangle; "
+        "zones: climate zones; file: a mask",
+    )
+    block: float = Field(0.5, gt=0, description="side of a block in degrees (blocks, farthest)")
+    folds: int = Field(5, ge=2)
+    fold: int | None = Field(0, ge=0, description="the fold that is held out; null: train on all land")
+    share: float = Field(0.2, gt=0, lt=1, description="share of the blocks that is held out (farthest)")
+    seed: int = Field(0, ge=0, description="chooses the first block (farthest)")
+    region: Region | None = Field(None, description="the rectangle that is held out (region)")
+    zones: tuple[str, ...] = Field(
+        (), description="Koeppen-Geiger zones that are held out, such as Cfb, or their beginning, such as C (zones)"
+    )
+    file: Path | None = Field(
+        None,
+        description="netCDF file with a variable held_out over (lat, lon): a mask, or another training's split",
+    )
+    buffer: int = Field(
+        0, ge=0, description="cells around held-out cells that are not used for training: the halo of the network"
+    )
+    years: YearsSection | None = Field(None, description="separate years for training and scores; null: all for both")
+    pairs: int = Field(1, ge=1, description="number of pairs to score, counted from the last")
+
+    @model_validator(mode="after")
+    def _complete(self) -> ValidationSection:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds ({self.folds})")
+        needed = {"region": self.region, "zones": self.zones, "file": self.file}
+        if self.method in needed and not needed[self.method]:
+            raise ValueError(f"method {self.method} needs the key {self.method}")
+        return self
 
 
 class TrainConfig(Section):
@@ -100,6 +135,9 @@ class TrainConfig(Section):
     static: tuple[PluginChoice, ...] = ()
     channels: tuple[ChannelSection, ...] = ()
     validation: ValidationSection = ValidationSection()
+    in_memory: bool | None = Field(
+        None, description="read whole maps into memory; default: not if all inputs are prepared stores"
+    )
     trainer: PluginChoice
     plugins: PluginSection = PluginSection()
 
@@ -159,6 +197,28 @@ class TrainConfig(Section):
                 where=f"{self.where}: cover.years",
             )
         return pairs
+
+    def pairs_of(self, part: Literal["train", "test"]) -> tuple[tuple[int, int], ...]:
+        """The pairs of the training, or of the scores (without ``validation.years``: all).
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        if self.validation.years is None:
+            return self.pairs()
+        span: YearRange = getattr(self.validation.years, part)
+        found = tuple(pair for pair in self.pairs() if span.start <= min(pair) and max(pair) <= span.stop)
+        if not found:
+            raise ConfigError(
+                f"no pair of maps lies in the years {part}",
+                expected=f"two maps that are {self.step} apart, from {span.start} to {span.stop}",
+                found=self.cover.all_years(),
+                where=f"{self.where}: validation.years.{part}",
+                remedy="add these years to cover.years, or change validation.years",
+            )
+        return found
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -1,14 +1,15 @@
-"""Pairs of maps in memory, with the inputs for predicting the second map from the first.
+"""Pairs of maps, with the inputs for predicting the second map from the first.
 
-Maps are int8, and forcing is on its own grid. Windows are assembled by the same function as in a run.
+Windows are assembled by the same function as in a run. A window is read when it is asked for, from memory or from a
+store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,22 @@ from ai4land_coupler.core.fields import Batch, FieldSpec, PredictorSpec, Tile
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import OUTSIDE, Legend
 from ai4land_coupler.core.rng import KeyedRng
+from ai4land_coupler.experiments.training.land import TrainingLand, boxes_of
 from ai4land_coupler.experiments.training.scores import change_scores
-from ai4land_coupler.land.assemble import TileInputs, assemble, window_of
-from ai4land_coupler.land.tiling import predict_tiles
-from ai4land_coupler.parallel.block_plan import BlockPlan
+from ai4land_coupler.experiments.training.sources import MapSource
+from ai4land_coupler.experiments.training.split import Split
+from ai4land_coupler.land.assemble import TileInputs, assemble
+from ai4land_coupler.land.tiling import predict_tile
+from ai4land_coupler.parallel.block_plan import BlockPlan, tile_around
+
+Classes = NDArray[np.int8]
 
 #: Side of the cores that are predicted at once to compute scores (cells).
 _CORE = 512
+#: Cells that are scored at most: every n-th core is taken, so that the scores need a bounded memory.
+_SCORED = 8 << 20
+#: How often a window is drawn again if it has no cell to predict.
+_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,18 @@ class MapPairs:
         The land grid and the forcing grid.
     channels:
         Inputs of the predictor.
-    covers:
-        Classes of the view by year, (rows, cols), int8.
+    source:
+        The maps and fields.
     pairs:
-        (year of the previous map, year of the map to predict).
-    coarse:
-        Fields by (name, year of the map), (rows, cols) of the forcing grid, NaN where missing.
-    static:
-        Fields by name, (rows, cols) of the land grid, NaN where missing.
-    held_out:
-        True for cells that are not used for training (rows, cols).
+        (year of the previous map, year of the map to predict) of the training.
+    validation_pairs:
+        The pairs of the training years whose held-out land is used to compare weights during the training.
     scored_pairs:
-        Number of pairs to score, counted from the last.
+        The pairs whose held-out land is scored at the end.
+    split:
+        The land that is held out.
+    land:
+        Where the training land and the held-out land lie, and how it changes.
     record:
         Provenance of the data.
     """
@@ -61,12 +71,12 @@ class MapPairs:
     fine: LatLonGrid
     forcing: LatLonGrid
     channels: tuple[TrainingChannel, ...]
-    covers: Mapping[int, NDArray[np.int8]]
+    source: MapSource
     pairs: tuple[tuple[int, int], ...]
-    coarse: Mapping[tuple[str, int], NDArray[np.float32]]
-    static: Mapping[str, NDArray[np.float32]]
-    held_out: NDArray[np.bool_]
-    scored_pairs: int = 1
+    validation_pairs: tuple[tuple[int, int], ...]
+    scored_pairs: tuple[tuple[int, int], ...]
+    split: Split
+    land: TrainingLand
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -81,106 +91,148 @@ class MapPairs:
         outputs = (FieldSpec(LOGITS, "1", source="output"),)
         return PredictorSpec(tuple(inputs), outputs, self.legend.name, self.step, self.direction)
 
-    def inputs(self, pair: tuple[int, int]) -> TileInputs:
-        """The inputs of a step from the first to the second year of a pair."""
-        before, after = pair
-        year_of = {-1: before, 0: after}
-        coarse = {
-            (c.name, c.offset): self.coarse[c.name, year_of[c.offset]] for c in self.channels if c.source == "forcing"
-        }
-
-        def land(name: str, offset: int, tile: Tile) -> NDArray[np.generic]:
-            if name in self.static:
-                return window_of(self.static[name], tile.window, periodic=self.fine.periodic, fill=np.nan)
-            return window_of(self.covers[year_of[offset]], tile.window, periodic=self.fine.periodic)
-
-        return TileInputs(self.fine, self.forcing, land, coarse)
-
-    def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, NDArray[np.int8]]:
-        """Draw windows around random training cells. All pairs are equally likely."""
-        batches, targets = [], []
-        for _ in range(count):
-            pair = self.pairs[rng.integers(len(self.pairs))]
-            cells = self._training_cells[pair]
-            row, col = divmod(int(cells[rng.integers(cells.size)]), self.fine.nlon)
-            row0 = _clamped(row - int(rng.integers(window)), self.fine.nlat - window)
-            col0 = col - int(rng.integers(window))
-            if not self.fine.periodic:
-                col0 = _clamped(col0, self.fine.nlon - window)
-            box = Box(row0, row0 + window, col0, col0 + window)
-            batches.append(assemble(self.spec, [Tile(0, box, box)], self.inputs(pair), (pair[1], 0)))
-            target = window_of(self.covers[pair[1]], box, periodic=self.fine.periodic)
-            hidden = window_of(self.held_out, box, periodic=self.fine.periodic, fill=True)
-            known = batches[-1].fields["land_cover"][0, 0] != OUTSIDE
-            targets.append(np.where(known & np.logical_not(hidden), target, np.int8(OUTSIDE)))
-        first = batches[0]
-        fields = {name: np.concatenate([b.fields[name] for b in batches]) for name in first.fields}
-        tiles = tuple(b.tiles[0] for b in batches)
-        return Batch(tiles, first.time, fields, self.fine), np.stack(targets)
-
-    @cached_property
+    @property
     def gross_rates(self) -> dict[str, float]:
         """Share of the area of each class that leaves the class in one step, over the training cells of all pairs."""
-        area = np.broadcast_to(self.fine.row_area[:, None], self.fine.shape).ravel()
-        count = len(self.legend.classes)
-        held, left = np.zeros(count), np.zeros(count)
-        for pair, cells in self._training_cells.items():
-            before, after = (self.covers[year].ravel()[cells] for year in pair)
-            held += np.bincount(before, area[cells], count)
-            left += np.bincount(before, area[cells] * (before != after), count)
-        rates = np.divide(left, held, out=np.zeros(count), where=held > 0)
-        return dict(zip(self.legend.classes, rates.tolist(), strict=True))
+        return dict(zip(self.legend.classes, self.land.gross_rates.tolist(), strict=True))
+
+    @property
+    def has_held_out(self) -> bool:
+        """Whether any land of the training years is held out."""
+        return bool(self.land.held_out.any())
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    # ---- windows -----------------------------------------------------------------------------------------------
+
+    def inputs(self, pair: tuple[int, int], window: Box) -> TileInputs:
+        """The inputs of a step from the first to the second year of a pair, in one window."""
+        year_of = {-1: pair[0], 0: pair[1]}
+        static = [c.name for c in self.channels if c.source == "static"]
+        fields = self.source.static(static, window) if static else {}
+
+        def land(name: str, offset: int, tile: Tile) -> NDArray[np.generic]:
+            return fields[name].copy() if name in fields else self.source.cover(year_of[offset], tile.window)
+
+        coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
+        inputs = TileInputs(self.fine, self.forcing, land, coarse)
+        rows, cols, _ = inputs.index(window)
+        under = Box(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+        for offset, year in year_of.items():
+            names = [c.name for c in self.channels if c.source == "forcing" and c.offset == offset]
+            if names:
+                for name, values in self.source.forcing(names, year, under).items():
+                    coarse[name, offset] = cast(NDArray[np.float32], _Part(values, under))
+        return inputs
+
+    def target(self, pair: tuple[int, int], box: Box, *, held_out: bool = False) -> Classes:
+        """The map to predict in a box (rows, cols); -1 in cells that are not used."""
+        before, after = (self.source.cover(year, box) for year in pair)
+        used = self.split.held_out(box) if held_out else ~self.split.unused(box)
+        return np.where(used & (before != OUTSIDE) & (after != OUTSIDE), after, np.int8(OUTSIDE))
+
+    def window(
+        self, number: int, side: int, *, seed: int = 0, held_out: bool = False, spec: PredictorSpec | None = None
+    ) -> tuple[Batch, Classes]:
+        """One random window; it depends on the arguments alone (see :class:`ai4land_coupler.api.TrainingData`)."""
+        return self._draw(np.random.default_rng((seed, int(held_out), number)), side, held_out, spec)
+
+    def sample(self, rng: np.random.Generator, count: int, window: int) -> tuple[Batch, Classes]:
+        """Draw windows around random training cells. All pairs are equally likely."""
+        drawn = [self._draw(rng, window, False, None) for _ in range(count)]
+        first = drawn[0][0]
+        fields = {name: np.concatenate([batch.fields[name] for batch, _ in drawn]) for name in first.fields}
+        tiles = tuple(batch.tiles[0] for batch, _ in drawn)
+        return Batch(tiles, first.time, fields, self.fine), np.stack([target for _, target in drawn])
+
+    def each_window(
+        self, side: int, *, held_out: bool = False, spec: PredictorSpec | None = None
+    ) -> Iterator[tuple[Batch, Classes]]:
+        """All training cells, or all held-out cells, of all their pairs, as cores that lie next to each other."""
+        spec = spec or self.spec
+        for box in boxes_of(self.fine, side):
+            if not self.land.any_in(box, held_out=held_out):
+                continue
+            tile = tile_around(self.fine, box, spec.halo, spec.align)
+            for pair in self.validation_pairs if held_out else self.pairs:
+                target = self.target(pair, box, held_out=held_out)
+                if (target != OUTSIDE).any():
+                    yield assemble(spec, [tile], self.inputs(pair, tile.window), (pair[1], 0)), target
+
+    def _draw(
+        self, rng: np.random.Generator, side: int, held_out: bool, spec: PredictorSpec | None
+    ) -> tuple[Batch, Classes]:
+        pairs = self.validation_pairs if held_out else self.pairs
+        for _ in range(_TRIES):
+            pair = pairs[rng.integers(len(pairs))]
+            box = self._box(rng, side, held_out)
+            target = self.target(pair, box, held_out=held_out)
+            if (target != OUTSIDE).any():
+                break
+        return self._assemble(pair, box, spec), target
+
+    def _box(self, rng: np.random.Generator, side: int, held_out: bool) -> Box:
+        """A window over a random cell of the land. It stays on the map as far as the map is large enough."""
+        row, col = self.land.cell(rng, held_out=held_out)
+        row0 = _clamped(row - int(rng.integers(side)), self.fine.nlat - side)
+        col0 = col - int(rng.integers(side))
+        if not self.fine.periodic:
+            col0 = _clamped(col0, self.fine.nlon - side)
+        return Box(row0, row0 + side, col0, col0 + side)
+
+    def _assemble(self, pair: tuple[int, int], box: Box, spec: PredictorSpec | None) -> Batch:
+        return assemble(spec or self.spec, [Tile(0, box, box)], self.inputs(pair, box), (pair[1], 0))
+
+    # ---- scores ------------------------------------------------------------------------------------------------
 
     def evaluate(self, predictor: Predictor) -> dict[str, Any]:
-        """Scores (:func:`change_scores`) on the held-out cells of the last pairs. Predicts by tiles, like a run."""
-        if not self.held_out.any():
+        """Scores (:func:`change_scores`) on the held-out cells of the last pairs. Predicts by tiles, like a run.
+
+        If the test years are other years than those of the training and no land is held out, all land is scored. Of
+        large domains, every n-th core of 512 cells is scored.
+        """
+        whole = not self.has_held_out and self.scored_pairs != self.validation_pairs
+        if not (whole or self.has_held_out):
             return {}
         side = max(1, round(_CORE * abs(self.fine.dlat / self.forcing.dlat)))
         plan = BlockPlan(self.fine, self.forcing, side)
-        blocks = [block for block in plan.blocks if self.held_out[block.core.slices()].any()]
+        blocks = [b for b in plan.blocks if self.land.any_in(b.core, held_out=not whole)]
+        count = sum(self.land.count_in(b.core, held_out=not whole) for b in blocks) * len(self.scored_pairs)
+        blocks = blocks[:: max(1, -(-count // _SCORED))]
         tiles = [plan.tile(block, predictor.spec.halo, predictor.spec.align) for block in blocks]
         previous, observed, logits = [], [], []
-        for pair in self.pairs[-self.scored_pairs :]:
-            before, after = (self.covers[year] for year in pair)
-            judged = self.held_out & (before != OUTSIDE) & (after != OUTSIDE)
+        for pair in self.scored_pairs:
             rng = KeyedRng(0, year=pair[1])
-            for tile, answer in predict_tiles("trained", predictor, tiles, self.inputs(pair), (pair[1], 0), rng):
-                place = tile.core.slices()
-                mask = judged[place]
-                previous.append(before[place][mask])
-                observed.append(after[place][mask])
+            for tile in tiles:
+                before, after = (self.source.cover(year, tile.core) for year in pair)
+                mask = (before != OUTSIDE) & (after != OUTSIDE)
+                if not whole:
+                    mask &= self.split.held_out(tile.core)
+                if not mask.any():
+                    continue
+                batch = assemble(predictor.spec, [tile], self.inputs(pair, tile.window), (pair[1], 0))
+                answer = predict_tile("trained", predictor, batch, rng)
+                previous.append(before[mask])
+                observed.append(after[mask])
                 logits.append(answer[LOGITS][:, mask].T)
-        if not sum(part.size for part in previous):
+        if not previous:
             return {}
         return change_scores(
             np.concatenate(previous), np.concatenate(observed), np.concatenate(logits), self.legend.classes
         )
 
-    @cached_property
-    def _training_cells(self) -> dict[tuple[int, int], NDArray[np.int64]]:
-        return {
-            pair: np.flatnonzero((self.covers[pair[0]] != OUTSIDE) & (self.covers[pair[1]] != OUTSIDE) & ~self.held_out)
-            for pair in self.pairs
-        }
 
+class _Part:
+    """A part of a forcing field that is indexed like the whole field."""
 
-def held_out_blocks(grid: LatLonGrid, degrees: float, folds: int, fold: int) -> NDArray[np.bool_]:
-    """Cells of one fold: square blocks in a pattern of knight's moves, so that with five folds no two blocks touch.
+    def __init__(self, values: NDArray[np.float32], box: Box) -> None:
+        self._values, self._box = values, box
 
-    Parameters
-    ----------
-    degrees:
-        Side of a block. Blocks are counted from 0 N, 0 E, so that they do not depend on the domain.
-    folds, fold:
-        Number of folds, and the fold to hold out: every ``folds``-th block in each row.
-
-    Returns
-    -------
-    (rows, cols), true for cells that are held out.
-    """
-    row = np.floor(grid.lat / degrees).astype(np.int64)
-    col = np.floor(grid.lon / degrees).astype(np.int64)
-    return np.asarray((row[:, None] + 2 * col[None, :]) % folds == fold)
+    def __getitem__(self, place: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
+        rows, cols = place
+        return self._values[rows - self._box.row0, cols - self._box.col0]
 
 
 def _clamped(start: int, last: int) -> int:

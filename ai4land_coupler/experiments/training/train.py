@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ai4land_coupler.api import Trainer, TrainResult
+from ai4land_coupler.api import Trainer, TrainingRun, TrainResult
 from ai4land_coupler.experiments.training.config import TrainConfig, load_train_config, parse_train_config
 from ai4land_coupler.experiments.training.reader import read_training_data
 from ai4land_coupler.registry.loading import load_plugins
 
 __all__ = ["TrainConfig", "TrainResult", "load_train_config", "parse_train_config", "train"]
+
+
+class _Run(TrainingRun):
+    def __init__(self, progress: Callable[[float, str], None]) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def __call__(self, done: float, note: str) -> None:
+        self._progress(done, note)
 
 
 def _silent(done: float, note: str) -> None:
@@ -39,4 +48,4 @@ def train(config: TrainConfig, folder: Path, progress: Callable[[float, str], No
         "trainer", config.trainer.name, config.trainer.options, f"{config.where}: trainer", base=config.base
     )
     progress(0.0, "reading")
-    return trainer.train(read_training_data(config, plugins), folder, progress)
+    return trainer.train(read_training_data(config, plugins), folder, _Run(progress))

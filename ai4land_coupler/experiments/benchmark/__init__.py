@@ -1,0 +1,1 @@
+"""Benchmarks: any predictor on frozen data, against the same baselines (``ai4land benchmark``)."""
