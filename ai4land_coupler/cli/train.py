@@ -8,7 +8,7 @@ import click
 
 from ai4land_coupler.cli.options import config_argument, set_option
 from ai4land_coupler.cli.terminal import out, progress_bar, world
-from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.errors import ConfigError, RunError
 
 
 @click.command(short_help="Train a predictor on pairs of maps.")
@@ -61,19 +61,25 @@ def train(
             remedy=f"torchrun --nproc-per-node {comm.size} --no-python ai4land train {config} -o {output}",
         )
     with progress_bar() as bar:
-        task = bar.add_task("reading", total=100)
+        task = bar.add_task("reading", total=100, visible=launched()[0] == 0)
 
         def advance(done: float, note: str) -> None:
             bar.update(task, completed=round(100 * done), description=note)
 
-        result = train_predictor(
-            load_train_config(config, overrides),
-            output,
-            advance,
-            resume=resume,
-            checkpoint_minutes=checkpoint_minutes,
-            workers=workers,
-        )
+        try:
+            result = train_predictor(
+                load_train_config(config, overrides),
+                output,
+                advance,
+                resume=resume,
+                checkpoint_minutes=checkpoint_minutes,
+                workers=workers,
+            )
+        except KeyboardInterrupt:  # before the first step, or the second Ctrl-C
+            raise RunError(
+                "the training was interrupted",
+                remedy="start it again; with --resume it continues from the last checkpoint, if there is one",
+            ) from None
     if launched()[0] > 0:
         return
     for line in result.lines():

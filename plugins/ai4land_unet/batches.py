@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ai4land_coupler.api import OUTSIDE, CoarseIndex, TrainingData
+from ai4land_coupler.api import OUTSIDE, Ai4LandError, CoarseIndex, RunError, TrainingData
 from ai4land_unet.bundle import make_spec
 from ai4land_unet.card import COVER, Channel
 from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
@@ -108,7 +108,7 @@ def read_ahead(windows: StepWindows, first: int, last: int | None, workers: int)
         return (windows[step] for step in steps)
     # Spawn, because libraries of this process (threads of torch and zarr) do not survive a fork.
     loader = DataLoader(
-        windows,
+        _Sent(windows),
         sampler=steps,
         batch_size=None,
         num_workers=workers,
@@ -119,10 +119,40 @@ def read_ahead(windows: StepWindows, first: int, last: int | None, workers: int)
     # Ctrl-C in a terminal reaches all processes. The workers must go on until this process ends them.
     before = _ignore_interrupts()
     try:
-        return iter(loader)
+        return _received(iter(loader))
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)
+
+
+class _Sent(Dataset[list[Window] | Ai4LandError]):
+    """Windows in a worker process, which sends an error as it is. PyTorch would make its traceback the message."""
+
+    def __init__(self, windows: StepWindows) -> None:
+        self._windows = windows
+
+    def __getitem__(self, step: int) -> list[Window] | Ai4LandError:
+        try:
+            return self._windows[step]
+        except Ai4LandError as error:
+            return error
+
+
+def _received(items: Iterator[list[Window] | Ai4LandError]) -> Iterator[list[Window]]:
+    """Raise the errors that workers send."""
+    try:
+        for item in items:
+            if isinstance(item, Ai4LandError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError(
+            "a process that reads ahead ended before its time",
+            found=str(error).splitlines()[0],
+            remedy="it was killed, most often for want of memory: continue with --resume and fewer --workers",
+        ) from error
 
 
 def _ignore_interrupts() -> Any:
@@ -132,8 +162,8 @@ def _ignore_interrupts() -> Any:
         return None
 
 
-def _unchanged(windows: list[Window]) -> list[Window]:
-    return windows
+def _unchanged(item: Any) -> Any:
+    return item
 
 
 def to_tensors(channels: tuple[Channel, ...], classes: int, windows: Iterable[Window], device: torch.device) -> Tensors:

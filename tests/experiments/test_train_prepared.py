@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from ai4land_coupler.config.sections import parse_config
+from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare import prepare
 from ai4land_coupler.experiments.training.reader import read_training_data
 from ai4land_coupler.experiments.training.train import parse_train_config, train
 from ai4land_coupler.registry.loading import load_plugins
+from ai4land_unet.batches import StepWindows, read_ahead
+from ai4land_unet.card import Channel
+from ai4land_unet.options import TrainerOptions
 
 YEARS = range(2015, 2018)
 
@@ -73,3 +77,15 @@ def test_weights_do_not_depend_on_memory_and_workers(stored: dict[str, Any], tmp
     )
     assert memory.digest == ahead.digest
     assert memory.metrics == ahead.metrics
+
+
+def test_error_of_a_worker_keeps_its_message(stored: dict[str, Any], tmp_path: Path) -> None:
+    data = read_training_data(parse_train_config(stored, tmp_path, "t"), load_plugins())
+    for file in (tmp_path / "in.zarr" / "maps" / "land_cover" / "c" / "0").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    channels = tuple(Channel.of(c, "one_hot") for c in data.channels)
+    options = TrainerOptions.model_validate(stored["trainer"]["options"]).optimisation
+    with pytest.raises(DataError, match=r"^a prepared store has lost a file\n  expected") as error:
+        list(read_ahead(StepWindows(data, channels, options), 0, 20, workers=1))
+    assert "Traceback" not in str(error.value)

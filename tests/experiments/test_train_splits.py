@@ -126,3 +126,9 @@ def test_a_method_needs_its_key() -> None:
     for method in ("region", "zones", "file"):
         with pytest.raises(ValidationError, match=f"needs the key {method}"):
             ValidationSection(method=method)
+
+
+def test_blocks_of_the_globe_must_divide_it() -> None:
+    with pytest.raises(ConfigError, match="beyond a pole"):
+        hold_out.fold_of_blocks(GLOBE, 4.0, 5, 0)
+    assert hold_out.fold_of_blocks(GLOBE, 4.5, 5, 0).table.shape == (40, 80)
