@@ -47,6 +47,7 @@ def fingerprint(options: TrainerOptions, data: TrainingData) -> str:
         options.model_dump(mode="json"),
         data.record,
         [vars(c) for c in data.channels],
+        dict(data.gross_rates),
         data.step,
         data.direction,
     ]
