@@ -38,6 +38,7 @@ LONG = (
     "apply.py",
     "c_interface.py",
     "prepare.py",
+    "train.py",
     "globe.py",
     "global_year.py",
     "huge.py",

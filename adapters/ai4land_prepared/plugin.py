@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from ai4land_coupler.api import (
     nearest,
     register,
 )
+from ai4land_prepared.chunks import MOST, ChunkedArray
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,6 +155,10 @@ class PreparedAdapter(DataAdapter):
                 file = where.joinpath("c", *map(str, (*at, *key)))
                 if not file.is_file():
                     raise DataError("a prepared store has lost a file", expected=file, where=where, remedy=_REMEDY)
+            if array.shards is not None:
+                chunked = ChunkedArray(where, array)
+                if math.prod(map(len, chunked.touches(rows, cols))) <= MOST:
+                    return chunked.read(at, rows, cols)
             return np.asarray(array[(*at, rows, cols)])
         except DataError:
             raise

@@ -69,6 +69,12 @@ class Optimisation(Options):
         Rotate and mirror windows. Not done if an input has a direction (aspect).
     threads:
         Number of torch threads during training. The last bits of the weights depend on it.
+    validations, validation_windows:
+        How often the loss on held-out land is computed, and over how many windows.
+    keep:
+        The weights of the bundle: those with the smallest loss on held-out land, or the last ones.
+    dtype:
+        Type of the layers during training. With float32, one and several processes give nearly the same losses.
     """
 
     steps: int | None = Field(None, ge=1)
@@ -84,6 +90,10 @@ class Optimisation(Options):
     augment: bool = True
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
+    validations: int = Field(10, ge=0)
+    validation_windows: int = Field(32, ge=1)
+    keep: Literal["best", "last"] = "best"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from ai4land_coupler.api import OUTSIDE, Batch, ConfigError, Trainer, TrainingData, TrainingRun, TrainResult
+from ai4land_coupler.api import ConfigError, RunError, Trainer, TrainingData, TrainingRun, TrainResult
 from ai4land_unet.bundle import make_spec, save_bundle, sha256
 from ai4land_unet.card import COVER, Architecture, Card, Channel, Training, in_channels
-from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
-from ai4land_unet.losses import map_loss
+from ai4land_unet.checkpoint import fingerprint
 from ai4land_unet.network import UNet
+from ai4land_unet.optimise import Optimiser
 from ai4land_unet.predictor import UNetPredictor, choose_device
+from ai4land_unet.processes import joined, share_normalisation
 from ai4land_unet.weights import serialise
 from ai4land_unet.window import alignment, halo
 
 if TYPE_CHECKING:
     from ai4land_unet.options import Optimisation, TrainerOptions
 
-#: Share of the training during which the learning rate rises to its maximum.
-_WARM_UP = 0.05
-#: Largest norm of the gradients.
-_CLIP = 1.0
-#: Number of batches that are drawn before the training to estimate how much land changes.
-_SAMPLED = 10
-#: Steps between two progress messages.
-_REPORT = 20
-
 
 class UNetTrainer(Trainer):
     """Trains one network; see :class:`ai4land_unet.options.TrainerOptions`."""
+
+    distributed = True
 
     def __init__(self, options: TrainerOptions) -> None:
         self._options = options
@@ -49,7 +38,9 @@ class UNetTrainer(Trainer):
         Raises
         ------
         ConfigError
-            If the channels lack the previous map, or the GPU is not available.
+            If the channels lack the previous map, the GPU is not available, or the batch cannot be shared.
+        RunError
+            If the training diverged or was interrupted. The folder is as it was.
         """
         options, run = self._options, self._options.optimisation
         channels = tuple(Channel.of(c, options.architecture.cover) for c in data.channels)
@@ -61,18 +52,31 @@ class UNetTrainer(Trainer):
             in_channels=in_channels(channels, classes), width=options.architecture.width, depth=depth, classes=classes
         )
         device = choose_device(run.device)
-        with _settings(run):
+        with _settings(run), joined(device) as processes:
+            _check_shares(run.batch, processes.size)
             network = UNet(shape.in_channels, shape.width, depth, classes, run.dropout)
+            if processes.size > 1:
+                share_normalisation(network)
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            steps, seconds = _optimise(network, channels, data, run, progress)
+            mark = fingerprint(options, data)
+            done = Optimiser(network, channels, data, run, progress, processes, mark).train()
             threads = torch.get_num_threads()
             network.cpu().eval()
+            if not all(torch.isfinite(values).all() for values in network.state_dict().values()):
+                raise RunError(
+                    "the training diverged: the weights are not finite",
+                    where="optimisation",
+                    remedy="take a smaller learning_rate. No bundle was written; an older one is as it was",
+                )
+            if processes.rank > 0:  # rank 0 alone scores and writes
+                processes.barrier()
+                return TrainResult(folder, sha256(serialise(network)), done.step, done.seconds, {})
             spec = make_spec(
                 channels, data.legend.name, data.step, data.direction, align=alignment(depth), halo=halo(depth)
             )
             progress(1.0, "scoring")
-            predictor = UNetPredictor(network, channels, spec, device=run.device)
-            metrics = data.evaluate(predictor)
+            metrics = data.evaluate(UNetPredictor(network, channels, spec, device=run.device))
+            processes.barrier()
         weights = serialise(network)
         card = Card(
             name=options.name,
@@ -92,16 +96,16 @@ class UNetTrainer(Trainer):
             training=Training(
                 record=dict(data.record),
                 options=options.model_dump(mode="json"),
-                steps=steps,
-                windows=steps * run.batch,
-                seconds=round(seconds, 1),
+                steps=done.step,
+                windows=done.step * run.batch,
+                seconds=round(done.seconds, 1),
                 torch=torch.__version__,
                 device=str(device),
                 threads=threads,
             ),
         )
         save_bundle(folder, card, weights)
-        return TrainResult(folder, card.weights_sha256, steps, seconds, metrics)
+        return TrainResult(folder, card.weights_sha256, done.step, done.seconds, metrics)
 
 
 @contextmanager
@@ -120,107 +124,11 @@ def _settings(run: Optimisation) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic)
 
 
-def _optimise(
-    network: UNet,
-    channels: tuple[Channel, ...],
-    data: TrainingData,
-    run: Optimisation,
-    progress: Callable[[float, str], None],
-) -> tuple[int, float]:
-    """Train with AdamW, warm-up and cosine decay, in bfloat16 where this is safe. Returns steps and seconds."""
-    rng = np.random.default_rng(run.seed)
-    rotate = run.augment and not any(c.directional for c in data.channels)
-    device = next(network.parameters()).device
-    optimiser = torch.optim.AdamW(network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay)
-    network.start_from_persistence(_changed_share(channels, data, run, rng))
-    network.train()
-    began, step, mean = time.monotonic(), 0, math.nan
-    while (done := _share(run, step, time.monotonic() - began)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = run.learning_rate * schedule(done)
-        batch, target = data.sample(rng, run.batch, run.window)
-        x, hot, classes, previous = _tensors(channels, network.head.out_channels, batch, target, run, rng, rotate)
-        with torch.autocast(device.type, torch.bfloat16):
-            logits = network(x.to(device), hot.to(device))
-        loss = map_loss(logits, classes.to(device), previous.to(device), run.change_weight)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        optimiser.step()
-        step += 1
-        value = loss.item()
-        mean = value if math.isnan(mean) else 0.95 * mean + 0.05 * value
-        if step % _REPORT == 0:
-            progress(_share(run, step, time.monotonic() - began), f"step {step}, loss {mean:.4f}")
-    network.prior.data += math.log(run.change_weight)  # see map_loss
-    return step, time.monotonic() - began
-
-
-def _changed_share(
-    channels: tuple[Channel, ...], data: TrainingData, run: Optimisation, rng: np.random.Generator
-) -> float:
-    """Share of the cells of a few batches that change, with weighted change. Never exactly 0 or 1."""
-    changed = known = 1.0
-    for _ in range(_SAMPLED):
-        batch, target = data.sample(rng, run.batch, run.window)
-        land = target != OUTSIDE
-        known += np.count_nonzero(land)
-        changed += np.count_nonzero(land & (target != previous_map(channels, batch.fields)))
-    odds = run.change_weight * changed / (known - changed + 1)
-    return odds / (1 + odds)
-
-
-def _share(run: Optimisation, step: int, seconds: float) -> float:
-    """Share of the training that is done."""
-    if run.steps is not None:
-        return step / run.steps
-    assert run.minutes is not None  # the options require exactly one of both
-    return min(seconds / (60 * run.minutes), 1.0)
-
-
-def schedule(done: float) -> float:
-    """Learning rate relative to its maximum, after this share of the training."""
-    if done < _WARM_UP:
-        return (done + 0.1 * _WARM_UP) / (1.1 * _WARM_UP)
-    return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def _tensors(
-    channels: tuple[Channel, ...],
-    classes: int,
-    batch: Batch,
-    target: NDArray[np.int8],
-    run: Optimisation,
-    rng: np.random.Generator,
-    rotate: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Input, one-hot previous map, target, and previous map with hidden cells, of a batch."""
-    fields = dict(batch.fields)
-    if run.mask_share > 0:
-        fields[COVER] = _hide(fields[COVER], run, rng)
-    shown = previous_map(channels, fields)
-    arrays: list[Tensor] = [
-        encode(channels, classes, fields),
-        one_hot(classes, torch.from_numpy(shown)),
-        torch.from_numpy(target.astype(np.int64)),
-        torch.from_numpy(shown.astype(np.int64)),
-    ]
-    if rotate:
-        quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        arrays = [_turned(array, quarter, mirror) for array in arrays]
-    x, hot, wanted, previous = arrays
-    return x.contiguous(memory_format=torch.channels_last), hot, wanted, previous
-
-
-def _turned(array: Tensor, quarter: int, mirror: bool) -> Tensor:
-    turned = torch.rot90(array, quarter, (-2, -1))
-    return turned.flip(-1) if mirror else turned
-
-
-def _hide(cover: NDArray[np.int8], run: Optimisation, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Hide square patches of the land in maps (B, T, Y, X)."""
-    count, _, rows, cols = cover.shape
-    size = run.mask_patch
-    patches = rng.random((count, 1, -(-rows // size), -(-cols // size))) < run.mask_share
-    hidden = patches.repeat(size, 2).repeat(size, 3)[..., :rows, :cols]
-    return np.where(hidden & (cover != OUTSIDE), np.int8(HIDDEN), cover)
+def _check_shares(batch: int, processes: int) -> None:
+    if batch % processes:
+        raise ConfigError(
+            "the windows of a step cannot be shared equally",
+            expected=f"a multiple of {processes}, the number of processes",
+            found=batch,
+            where="optimisation.batch",
+        )

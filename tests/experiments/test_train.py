@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import adapter_files
 import numpy as np
 import pytest
+from training_series import training_series
 
 from ai4land_coupler.api import OUTSIDE, LatLonGrid, TrainingChannel, TrainingRun, get_legend
 from ai4land_coupler.core.grid import forcing_lattice
@@ -23,8 +22,9 @@ from ai4land_coupler.experiments.training.split import Split
 from ai4land_coupler.experiments.training.train import parse_train_config, train
 from ai4land_coupler.registry.loading import load_plugins
 from ai4land_unet.bundle import read_bundle
+from ai4land_unet.optimise import schedule
 from ai4land_unet.options import Optimisation, TrainerOptions
-from ai4land_unet.training import UNetTrainer, schedule
+from ai4land_unet.training import UNetTrainer
 
 LEGEND = get_legend("hilda-v1.0-f")
 CROPLAND, PASTURE, FOREST = (LEGEND.classes.index(name) for name in ("cropland", "pasture", "forest"))
@@ -212,61 +212,8 @@ def test_placed_change_has_the_requested_amount() -> None:
 
 
 @pytest.fixture
-def files() -> ModuleType:
-    """The functions that write small files for the tests of the adapters."""
-    return adapter_files
-
-
-@pytest.fixture
-def series(files: ModuleType, tmp_path: Path) -> dict[str, Any]:
-    """Maps and states of three years and six static fields, and the configuration of their training."""
-    rng = np.random.default_rng(0)
-    lat, lon = files.LAT, files.LON
-    states = files.fractions(years=3)
-    shape = next(iter(states.values())).shape
-    states |= {name: rng.uniform(1, 50, shape).astype(np.float32) for name in ("secma", "secmb")}
-    files.write_states(tmp_path / "states.nc", states)
-    fields = {
-        "elevation": (rng.normal(300, 100, shape[1:]), {"units": "m"}),
-        "clay": (0.5 * rng.random(shape[1:]), {"units": "1"}),
-        "sand": (0.5 * rng.random(shape[1:]), {"units": "1"}),
-        "organic_carbon": (rng.uniform(0, 90, shape[1:]), {"units": "g kg-1"}),
-    }
-    files.write_fields(tmp_path / "static.nc", fields, lat, lon)
-    for year in (2015, 2016, 2017):
-        codes = rng.choice([11, 22, 33, 41, 55, 66, 77, 0], (60, 90)).astype(np.uint8)
-        files.write_map(
-            tmp_path / f"hilda_plus_{year}_states_X-v1-0-f.tif", codes, west=-3.3, north=59.9, steps=(0.01, 0.01)
-        )
-    return {
-        "legend": "hilda-v1.0-f",
-        "cover": {
-            "name": "hilda",
-            "options": {"path": "hilda_plus_{year}_states_X-v1-0-f.tif", "legend": "hilda-v1.0-f"},
-            "years": {"start": 2015, "stop": 2017},
-        },
-        "forcing": [{"name": "luh2", "options": {"states": "states.nc"}}],
-        "static": [{"name": "static", "options": {"path": "static.nc"}}],
-        "channels": [
-            {"names": list(files.STATES), "source": "forcing", "offsets": [-1, 0], "change": True},
-            {"names": ["secma"], "source": "forcing", "units": "year", "offsets": [-1, 0], "scaling": "log1p"},
-            {"names": ["secmb"], "source": "forcing", "units": "kg m-2", "offsets": [-1, 0], "scaling": "log1p"},
-            {"names": ["elevation"], "source": "static", "units": "m", "scaling": "standard"},
-            {"names": ["slope"], "source": "static", "units": "degree", "scaling": "log1p"},
-            {"names": ["aspect"], "source": "static", "units": "degree", "scaling": "cos"},
-            {"names": ["clay", "sand"], "source": "static", "scaling": "standard"},
-            {"names": ["organic_carbon"], "source": "static", "units": "g kg-1", "scaling": "log1p"},
-        ],
-        "validation": {"block": 0.1},
-        "trainer": {
-            "name": "unet",
-            "options": {
-                "name": "series",
-                "architecture": {"width": 4, "depth": 1, "cover": "index"},
-                "optimisation": {"steps": 2, "batch": 2, "window": 16, "threads": 1},
-            },
-        },
-    }
+def series(tmp_path: Path) -> dict[str, Any]:
+    return training_series(tmp_path)
 
 
 def test_yearly_series_with_the_published_35_channels(series: dict[str, Any], tmp_path: Path) -> None:
@@ -314,7 +261,8 @@ def test_one_year_of_forcing_can_be_used_for_all_years(series: dict[str, Any], t
         parse_train_config(series | {"fixed_forcing_year": 2016}, tmp_path, "train.yaml"), load_plugins()
     )
     coarse = data.inputs((2015, 2016), data.fine.box).coarse
-    np.testing.assert_array_equal(coarse["primf", -1][[0], [0]], coarse["primf", 0][[0], [0]])
+    whole = np.arange(data.forcing.nlat)[:, None], np.arange(data.forcing.nlon)
+    np.testing.assert_array_equal(coarse["primf", -1][whole], coarse["primf", 0][whole])
 
 
 def test_region_selects_a_part_of_the_maps(series: dict[str, Any], tmp_path: Path) -> None:

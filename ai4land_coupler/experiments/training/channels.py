@@ -37,7 +37,8 @@ def make_channels(config: TrainConfig, source: MapSource, found: Survey, pairs: 
                 channels += _channels(group, name, found.static[name], Moments())
             else:
                 curved = group.scaling == "log1p"
-                moments = forcing_moments(source, found.cells, name, years, pairs, curved=curved)
+                changes = pairs if group.change else ()
+                moments = forcing_moments(source, found.cells, name, years, changes, curved=curved)
                 channels += _channels(group, name, *moments)
     return tuple(channels)
 

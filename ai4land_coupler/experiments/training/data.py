@@ -107,14 +107,21 @@ class MapPairs:
 
     # ---- windows -----------------------------------------------------------------------------------------------
 
-    def inputs(self, pair: tuple[int, int], window: Box) -> TileInputs:
-        """The inputs of a step from the first to the second year of a pair, in one window."""
+    def inputs(self, pair: tuple[int, int], window: Box, covers: Mapping[int, Classes] | None = None) -> TileInputs:
+        """The inputs of a step from the first to the second year of a pair, in one window.
+
+        ``covers``: maps of the window that were read before, by year.
+        """
+        known = covers or {}
         year_of = {-1: pair[0], 0: pair[1]}
         static = [c.name for c in self.channels if c.source == "static"]
         fields = self.source.static(static, window) if static else {}
 
         def land(name: str, offset: int, tile: Tile) -> NDArray[np.generic]:
-            return fields[name].copy() if name in fields else self.source.cover(year_of[offset], tile.window)
+            if name in fields:
+                return fields[name].copy()
+            year = year_of[offset]
+            return known[year].copy() if year in known else self.source.cover(year, tile.window)
 
         coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
         inputs = TileInputs(self.fine, self.forcing, land, coarse)
@@ -127,9 +134,12 @@ class MapPairs:
                     coarse[name, offset] = cast(NDArray[np.float32], _Part(values, under))
         return inputs
 
-    def target(self, pair: tuple[int, int], box: Box, *, held_out: bool = False) -> Classes:
+    def _covers(self, pair: tuple[int, int], box: Box) -> dict[int, Classes]:
+        return {year: self.source.cover(year, box) for year in pair}
+
+    def _target(self, pair: tuple[int, int], box: Box, covers: Mapping[int, Classes], *, held_out: bool) -> Classes:
         """The map to predict in a box (rows, cols); -1 in cells that are not used."""
-        before, after = (self.source.cover(year, box) for year in pair)
+        before, after = (covers[year] for year in pair)
         used = self.split.held_out(box) if held_out else ~self.split.unused(box)
         return np.where(used & (before != OUTSIDE) & (after != OUTSIDE), after, np.int8(OUTSIDE))
 
@@ -157,7 +167,7 @@ class MapPairs:
                 continue
             tile = tile_around(self.fine, box, spec.halo, spec.align)
             for pair in self.validation_pairs if held_out else self.pairs:
-                target = self.target(pair, box, held_out=held_out)
+                target = self._target(pair, box, self._covers(pair, box), held_out=held_out)
                 if (target != OUTSIDE).any():
                     yield assemble(spec, [tile], self.inputs(pair, tile.window), (pair[1], 0)), target
 
@@ -168,10 +178,12 @@ class MapPairs:
         for _ in range(_TRIES):
             pair = pairs[rng.integers(len(pairs))]
             box = self._box(rng, side, held_out)
-            target = self.target(pair, box, held_out=held_out)
+            covers = self._covers(pair, box)
+            target = self._target(pair, box, covers, held_out=held_out)
             if (target != OUTSIDE).any():
                 break
-        return self._assemble(pair, box, spec), target
+        tile, inputs = Tile(0, box, box), self.inputs(pair, box, covers)
+        return assemble(spec or self.spec, [tile], inputs, (pair[1], 0)), target
 
     def _box(self, rng: np.random.Generator, side: int, held_out: bool) -> Box:
         """A window over a random cell of the land. It stays on the map as far as the map is large enough."""
@@ -181,9 +193,6 @@ class MapPairs:
         if not self.fine.periodic:
             col0 = _clamped(col0, self.fine.nlon - side)
         return Box(row0, row0 + side, col0, col0 + side)
-
-    def _assemble(self, pair: tuple[int, int], box: Box, spec: PredictorSpec | None) -> Batch:
-        return assemble(spec or self.spec, [Tile(0, box, box)], self.inputs(pair, box), (pair[1], 0))
 
     # ---- scores ------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,15 @@ def block_grid(fine: LatLonGrid, degrees: float) -> LatLonGrid:
     rows, cols = (np.floor(axis[[0, -1]] / degrees).astype(int) for axis in (fine.lat, fine.lon))
     nlat, nlon = int(abs(rows[1] - rows[0])) + 1, int(cols[1] - cols[0]) + 1
     nlon = min(nlon, max(1, round(360 / degrees)))
-    return LatLonGrid(float(cols[0]) * degrees, degrees, nlon, float(rows.min()) * degrees, degrees, nlat)
+    south = float(rows.min()) * degrees
+    if max(-south, south + nlat * degrees) > 90 + 0.1 * degrees:
+        raise ConfigError(
+            "blocks reach beyond a pole",
+            expected="a side that divides 90 degrees",
+            found=degrees,
+            where="validation.block",
+        )
+    return LatLonGrid(float(cols[0]) * degrees, degrees, nlon, south, degrees, nlat)
 
 
 def fold_of_blocks(fine: LatLonGrid, degrees: float, folds: int, fold: int) -> Split:

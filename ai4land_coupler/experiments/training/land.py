@@ -215,9 +215,9 @@ def _count(counts: NDArray[np.int64], cells: NDArray[np.bool_], box: Box) -> Non
 
 
 def forcing_moments(
-    source: MapSource, cells: NDArray[np.int64], name: str, years: Iterable[int], pairs: Pairs, *, curved: bool
+    source: MapSource, cells: NDArray[np.int64], name: str, years: Iterable[int], changes: Pairs, *, curved: bool
 ) -> tuple[Moments, Moments]:
-    """Moments of a forcing field over the training land, and of its change from the first to the second year of a pair.
+    """Moments of a forcing field over the training land, and of its change from the first to the second year of pairs.
 
     A cell of the forcing grid counts as often as it has training cells.
 
@@ -227,27 +227,24 @@ def forcing_moments(
         Number of training cells in each cell of the forcing grid.
     years:
         The years whose values the channels use.
+    changes:
+        The pairs whose change a channel uses; their years are among ``years``.
     curved:
         Whether the first moments are those of log(1 + x).
     """
-    wanted = set(years)
     values_of, change = Moments(), Moments()
     box = Box(0, cells.shape[0], 0, cells.shape[1])
     shown = cells > 0
     weight = cells[shown].astype(np.float64)
     kept: dict[int, NDArray[np.float32]] = {}
-
-    def read(year: int) -> NDArray[np.float32]:
-        if year not in kept:
-            kept[year] = source.forcing((name,), year, box)[name][shown]
-            if year in wanted:
-                values_of.add(np.log1p(np.maximum(kept[year], 0)) if curved else kept[year], weight)
-        return kept[year]
-
-    for before, after in sorted(pairs):
-        change.add(read(after) - read(before), weight)
-        for year in [year for year in kept if year < min(before, after)]:
-            del kept[year]
+    reach = max((abs(after - before) for before, after in changes), default=0)
+    for year in sorted(set(years)):
+        values = source.forcing((name,), year, box)[name][shown]
+        values_of.add(np.log1p(np.maximum(values, 0)) if curved else values, weight)
+        kept = {y: v for y, v in kept.items() if y >= year - reach} | {year: values}
+        for before, after in changes:
+            if max(before, after) == year:
+                change.add(kept[after] - kept[before], weight)
     return values_of, change
 
 

@@ -57,8 +57,8 @@ class Split:
             col = col % self.fine.nlon
         else:
             within = (col >= 0) & (col < self.fine.nlon)
-        rows = self.grid.rows_of(self.fine.lat0 + self.fine.dlat * (row + 0.5))
-        cols = self.grid.cols_of(self.fine.lon0 + self.fine.dlon * (col + 0.5))
+        rows = self.grid.rows_of(np.asarray(self.fine.lat0 + self.fine.dlat * (row + 0.5), np.float64))
+        cols = self.grid.cols_of(np.asarray(self.fine.lon0 + self.fine.dlon * (col + 0.5), np.float64))
         inside &= (rows >= 0) & (rows < self.grid.nlat)
         within &= (cols >= 0) & (cols < self.grid.nlon)
         found = self.table[np.clip(rows, 0, self.grid.nlat - 1)[:, None], np.clip(cols, 0, self.grid.nlon - 1)]

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from ai4land_coupler.api import Trainer, TrainingRun, TrainResult
+from ai4land_coupler.api import Trainer, TrainResult
+from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.training.config import TrainConfig, load_train_config, parse_train_config
 from ai4land_coupler.experiments.training.reader import read_training_data
+from ai4land_coupler.experiments.training.run import SPLIT, LoggedRun, launched, signals_to
 from ai4land_coupler.registry.loading import load_plugins
 
-__all__ = ["TrainConfig", "TrainResult", "load_train_config", "parse_train_config", "train"]
+__all__ = ["TrainConfig", "TrainResult", "load_train_config", "parse_train_config", "train", "work_folder"]
 
-
-class _Run(TrainingRun):
-    def __init__(self, progress: Callable[[float, str], None]) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def __call__(self, done: float, note: str) -> None:
-        self._progress(done, note)
+#: Processes that read ahead, if the caller does not say.
+_WORKERS = 4
 
 
 def _silent(done: float, note: str) -> None:
     """Default of ``progress``: does nothing."""
 
 
-def train(config: TrainConfig, folder: Path, progress: Callable[[float, str], None] = _silent) -> TrainResult:
+def work_folder(folder: Path) -> Path:
+    """The folder of the curves and checkpoints of a training, beside the folder of its bundle."""
+    return folder.with_name(folder.name + ".training")
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    progress: Callable[[float, str], None] = _silent,
+    *,
+    resume: bool = False,
+    checkpoint_minutes: float = 10.0,
+    workers: int | None = None,
+) -> TrainResult:
     """Read the data, train, compute scores on the held-out cells, and write the bundle.
+
+    The folder ``FOLDER.training`` beside the bundle gets the curves, the split and the checkpoints.
 
     Parameters
     ----------
@@ -37,15 +50,46 @@ def train(config: TrainConfig, folder: Path, progress: Callable[[float, str], No
         Folder of the new bundle.
     progress:
         Called with the share that is done and a short message.
+    resume:
+        Whether to continue from the last checkpoint. Without a checkpoint, the training starts from the beginning.
+    checkpoint_minutes:
+        Minutes between two checkpoints.
+    workers:
+        Processes that read ahead if the inputs are prepared stores. Default: one for each processor, at most 4, shared
+        by the processes of ``torchrun``.
 
     Raises
     ------
     Ai4LandError
-        If the configuration and the data do not fit together.
+        If the configuration and the data do not fit together, or if the training diverged or was interrupted. An older
+        bundle in the folder is then as it was.
     """
     plugins = load_plugins(config.plugins.allow)
     trainer: Trainer = plugins.create(
         "trainer", config.trainer.name, config.trainer.options, f"{config.where}: trainer", base=config.base
     )
-    progress(0.0, "reading")
-    return trainer.train(read_training_data(config, plugins), folder, _Run(progress))
+    rank, size = launched()
+    if size > 1 and not trainer.distributed:
+        raise ConfigError(
+            f"the trainer {config.trainer.name!r} cannot use several processes",
+            expected="one process",
+            found=f"{size} processes of torchrun",
+            remedy="start it without torchrun",
+        )
+    if rank == 0:
+        progress(0.0, "reading")
+    data = read_training_data(config, plugins)
+    if workers is None:
+        workers = max(1, min(_WORKERS, (os.cpu_count() or 1) // size))
+    run = LoggedRun(
+        work_folder(folder),
+        progress,
+        resume=resume,
+        every=60 * checkpoint_minutes,
+        workers=0 if data.in_memory else workers,
+        writes=rank == 0,
+    )
+    if rank == 0:
+        data.split.write(work_folder(folder) / SPLIT)
+    with signals_to(run), closing(run):
+        return trainer.train(data, folder, run)
