@@ -3,12 +3,15 @@
 #   PYTHON=/path/to/python3.12 make test   chooses the interpreter
 #   PIP_TORCH="..." make test              further arguments for the installation of torch, such as the index of
 #                                          its CPU-only wheels, where the registry would send gigabytes of CUDA
+#   PROCESSES=4 make test                  so many tests at once; each may need 2 GB of memory. PROCESSES=0 runs them in one
+#                                          process, which `PYTEST="--pdb"` and `PYTEST=-s` need
 #   make test-esmf ESMF=/path/to/environment
 #                                          the tests of ESMF, in another Python environment that has esmpy and this
 #                                          package, such as the one of environment.yml (docs/regridding.md)
 
 VENV ?= .venv
 THREADS ?= 2
+PROCESSES ?= 2
 PIP_TORCH ?=
 
 BIN := $(VENV)/bin
@@ -45,9 +48,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
-# The same in every run: examples of properties (tests/conftest.py), and the order of sets.
+# The same in every run: examples of properties (tests/conftest.py), and the order of sets. The processes share the cores,
+# so each has one thread. Tests start hundreds of processes: compiled modules are kept, whatever the machine's variables say.
+test: export OMP_NUM_THREADS := 1
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m 'not soak' $(PYTEST)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -m 'not soak' -n $(PROCESSES) --dist worksteal $(PYTEST)
 
 # After a change of results that is meant; see docs/reliability.md.
 references: $(STAMP)

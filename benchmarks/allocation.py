@@ -87,7 +87,7 @@ def problem(size: int, **options: float) -> tuple[MapMaker, Mapping[str, Any]]:
         "cover": cover,
         "logits": logits,
         "shares": 0.99 * shares + 0.01 * other,
-        "memory": maker.begin(block, cover, shares),
+        "memory": maker.begin(block, cover, shares, KeyedRng(1)),
         "rng": KeyedRng(1, year=2001),
     }
     return maker, step

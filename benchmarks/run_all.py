@@ -39,6 +39,7 @@ LONG = (
     "c_interface.py",
     "prepare.py",
     "globe.py",
+    "global_year.py",
     "huge.py",
 )
 

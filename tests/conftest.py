@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +87,11 @@ def host_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def twin_config(small_twin: TwinReport, host_grid: Path, tmp_path: Path) -> dict[str, Any]:
-    """A run of the small twin from 2015 to 2021 with the shipped network, as the mapping that YAML would give."""
+@pytest.fixture(scope="session")
+def run_of_twin(small_twin: TwinReport, host_grid: Path) -> Callable[[Path], dict[str, Any]]:
+    """Make ``twin_config`` with the store in any folder, for fixtures that live longer than a test."""
     paths = {name: str(path) for name, path in small_twin.paths.items()}
-    return {
+    return lambda folder: {
         "title": "small twin",
         "legend": "hilda-v1.0-f",
         "time": {"start": 2015, "stop": 2021},
@@ -105,6 +106,12 @@ def twin_config(small_twin: TwinReport, host_grid: Path, tmp_path: Path) -> dict
         ],
         "predictors": [{"name": "unet", "options": {"bundle": "twin"}}],
         "hosts": {"host": {"grid": str(host_grid)}},
-        "output": {"store": str(tmp_path / "run.zarr"), "shard": 64},
+        "output": {"store": str(folder / "run.zarr"), "shard": 64},
         "parallel": {"block": 3},
     }
+
+
+@pytest.fixture
+def twin_config(run_of_twin: Callable[[Path], dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
+    """A run of the small twin from 2015 to 2021 with the shipped network, as the mapping that YAML would give."""
+    return run_of_twin(tmp_path)

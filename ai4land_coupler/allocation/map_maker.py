@@ -19,8 +19,8 @@ from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.errors import ConfigError, nearest
 from ai4land_coupler.parallel.block_plan import Block, BlockPlan
 
-#: Stream of the keyed random numbers for the method ``sample``.
-SAMPLE = 1
+#: Streams of the keyed random numbers: for the method ``sample``, and for the first remainder of gross change.
+SAMPLE, REMAINDER = 1, 2
 #: Rounding to whole cells ignores that cells shrink towards the poles; a second pass corrects the rest.
 PASSES = 3
 
@@ -90,9 +90,13 @@ class MapMaker:
             self.allowed[before, after] = False
 
     def begin(
-        self, block: Block, cover: NDArray[np.uint8], shares: NDArray[np.float64]
+        self, block: Block, cover: NDArray[np.uint8], shares: NDArray[np.float64], rng: KeyedRng
     ) -> dict[str, NDArray[np.float64]]:
         """The memory of the allocation in the base year.
+
+        Pairs of cells exchange their classes, so each forcing cell carries a remainder of less than two cells of gross
+        change from step to step. It begins at a random number: if all began at zero, the gross change of the first
+        step would be too small.
 
         Parameters
         ----------
@@ -104,8 +108,8 @@ class MapMaker:
 
         Returns
         -------
-        ``base_area`` (m2) and ``base_share`` by group and forcing cell, ``gross_carry`` (cells) and ``unmet``
-        (m2), all zero at the start.
+        ``base_area`` (m2) and ``base_share`` by group and forcing cell, ``gross_carry`` (cells, from 0 to less than
+        2; 0 without gross change) and ``unmet`` (m2, all zero).
         """
         shape = shares.shape
         base_area = np.zeros(shape)
@@ -113,10 +117,12 @@ class MapMaker:
             land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
             area = sum_by_cell(land.forcing, land.group, land.area, land.n_forcing, shape[0])
             base_area[:, coarse] = area.T.reshape(shape[0], *part.forcing.shape)
+        rows, cols = (np.arange(span.start, span.stop) for span in block.forcing.slices())
+        ids = rows[:, None] * self.plan.forcing.nlon + cols
         return {
             "base_area": base_area,
             "base_share": shares.copy(),
-            "gross_carry": np.zeros(shape[1:]),
+            "gross_carry": 2 * rng.at(stream=REMAINDER).uniform(ids) if self.rates.any() else np.zeros(ids.shape),
             "unmet": np.zeros(shape),
         }
 
@@ -144,7 +150,7 @@ class MapMaker:
         values = logits.reshape(logits.shape[0], -1)
         codes, kept, sums = cover.copy(), dict(memory), LandSums(len(self.legend.view))
         if allocate:
-            kept |= {name: np.zeros_like(memory[name]) for name in ("gross_carry", "unmet")}
+            kept |= {"gross_carry": memory["gross_carry"].copy(), "unmet": np.zeros_like(memory["unmet"])}
         for part, fine, coarse in parts_of(self.plan, block):
             land = LandCells(self.plan, part, self._class_of_code[cover[fine]], self.group_of_class)
             if land.index.size == 0:

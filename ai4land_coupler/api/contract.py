@@ -69,12 +69,16 @@ class Predictor(ABC):
     bytes_per_cell:
         Memory that ``predict`` needs for each cell of a window, in bytes. The component sizes windows with it. 0 if the
         predictor does not know it.
+    advice:
+        Sentences for the user, which ``load`` may set: what is slow or large on this machine, and what to do. Runs,
+        ``ai4land check`` and ``ai4land plan`` print them as warnings.
     """
 
     spec: PredictorSpec
     gross: GrossChangeModel | None = None
     identity: str = ""
     bytes_per_cell: float = 0.0
+    advice: tuple[str, ...] = ()
 
     def load(self) -> None:  # noqa: B027 - most predictors have nothing to load
         """Prepare for predictions. Called once, on the ranks that predict.

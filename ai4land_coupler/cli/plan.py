@@ -47,3 +47,5 @@ def _print_cost(settings: Config, ranks: int) -> None:
     table.add_row("disk", f"about {size(estimate.disk)} for the store")
     table.add_row("time", f"about {duration(estimate.seconds)}, after the start and the regrid weights")
     out.print(table)
+    for text in estimate.advice:
+        out.print(f"warning: {text}", markup=False, soft_wrap=True)

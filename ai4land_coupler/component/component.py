@@ -147,6 +147,7 @@ class LandComponent:
             forcing = self._forcing = LandForcing(setup, field_table.pass_through_inputs)
         check_same(setup.regrid_backend, self.comm.mpi)
         first = self._first = FirstState(setup, forcing)
+        first.warnings.update(setup.advice)
         with self.comm.guard():
             source = None if restart is None else first.open_restart(Path(restart), restart_year, branch=branch)
         refuse_different_parts(setup, {} if source is None else source.identity, self.comm)
@@ -390,7 +391,7 @@ class LandComponent:
 
     @property
     def warnings(self) -> Counter[str]:
-        """What a user should know, with counts: differences from the run that wrote the restart, filled land cells."""
+        """What a user should know, with counts: advice of predictors, differences from the restart, filled land."""
         return self._first.warnings
 
     @property

@@ -208,7 +208,10 @@ class ParallelSection(Section):
         "1000 land cells along each side, or fewer if `memory` is set",
     )
     memory: float | None = Field(
-        None, gt=0, description="gigabytes of a rank for the windows of the predictors; sizes blocks with `block: auto`"
+        None,
+        gt=0,
+        description="gigabytes of a rank for the windows of the predictors, which size the blocks with `block: auto`; "
+        "an eighth of it is for static fields that are kept (default: 0.27)",
     )
     workers: Literal["all"] | int = Field("all", description="number of ranks that predict")
     threads: int = Field(

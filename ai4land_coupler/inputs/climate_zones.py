@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from ai4land_coupler.errors import DataError
 
@@ -76,6 +75,8 @@ def zone_at(lon: Axis, lat: Axis) -> NDArray[np.uint8]:
     The coast of the climate map differs from that of the land mask. A place that is ocean in the climate map gets the
     nearest zone within one degree, else a zone by its latitude.
     """
+    from scipy.ndimage import distance_transform_edt
+
     rows = np.clip(np.floor((90 - lat) * 36), 0, _ROWS - 1).astype(int)
     cols = np.floor((lon + 180) * 36).astype(int) % _COLS
     row0, row1 = max(rows.min() - _BORROW, 0), min(rows.max() + 1 + _BORROW, _ROWS)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import Request
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import Legend
+from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.inputs.adapters import NamedAdapter
@@ -24,7 +25,7 @@ from ai4land_coupler.land.dealing import deal_blocks
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.identity import compare_with_restart, identity
 from ai4land_coupler.land.model import ALLOCATION_MEMORY
-from ai4land_coupler.land.setup import LandSetup
+from ai4land_coupler.land.setup import LandSetup, with_blocks_of
 from ai4land_coupler.parallel import Block, Communicator
 from ai4land_coupler.store.restart import Restart, read_state
 
@@ -95,6 +96,7 @@ class FirstState:
         if branch and year is None:
             year = setup.config.time.start
         restart = Restart.open(folder, year, direction=setup.clock.direction)
+        setup = self._setup = with_blocks_of(setup, restart.attrs.get("block_plan"))
         if setup.rank == 0:  # one rank reads the inputs for their digests
             for warning in compare_with_restart(restart, setup, self.identity, branch=branch):
                 self.warnings[warning] += 1
@@ -146,9 +148,10 @@ class FirstState:
         if setup.follows_scenario and cover:
             shares = self._forcing.shares(setup.base_year)
         memory: dict[str, dict[int, Any]] = {f"allocation.{name}": {} for name in ALLOCATION_MEMORY}
+        rng = KeyedRng(setup.config.random.seed, setup.config.random.member)
         for block in setup.own_blocks:
             rows, cols = block.forcing.slices()
-            for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols]).items():
+            for name, values in setup.map_maker.begin(block, cover[block.id], shares[:, rows, cols], rng).items():
                 memory[f"allocation.{name}"][block.id] = values
         return memory
 

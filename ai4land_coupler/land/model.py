@@ -24,6 +24,7 @@ from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import Blocks, LandState
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs
+from ai4land_coupler.land.block_size import static_cache
 from ai4land_coupler.land.forcing import StepForcing
 from ai4land_coupler.land.predictors import NamedPredictor, order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
@@ -170,8 +171,9 @@ class LandModel:
             return tile, {name: values for name, values in outputs.items() if name != LOGITS}, made
 
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
-        with self.comm.guard():
-            for tile, outputs, made in self._predict(entry, windows, coarse, (new.year, 0), allocate):
+        with self.comm.guard() as end_if_another_failed:
+            results = self._predict(entry, windows, coarse, (new.year, 0), allocate, end_if_another_failed)
+            for tile, outputs, made in results:
                 if made is not None:
                     cover[tile.id] = made.cover
                     diagnostics[tile.id] = made.diagnostics
@@ -198,9 +200,10 @@ class LandModel:
         for month in range(12):
             coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
             remembered, memory = self._memories(entry, new), _copy(new.memory)
-            with self.comm.guard():
-                time = (new.year, month + 1)
-                for tile, outputs in self._predict(entry, windows | remembered, coarse, time, lambda *result: result):
+            with self.comm.guard() as end_if_another_failed:
+                time, given = (new.year, month + 1), windows | remembered
+                results = self._predict(entry, given, coarse, time, lambda *result: result, end_if_another_failed)
+                for tile, outputs in results:
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
                             memory[entry.memory_name(name)][tile.id] = self._on_block(tile, values)
@@ -246,6 +249,7 @@ class LandModel:
         coarse: Mapping[tuple[str, int], NDArray[np.float32]],
         time: tuple[int, int],
         finish: Callable[[Tile, Outputs], T],
+        end_if_another_failed: Callable[[], None],
     ) -> list[T]:
         """Predict the tiles of this rank one by one. Returns what ``finish`` made of the tiles and their outputs."""
         own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
@@ -269,6 +273,7 @@ class LandModel:
                 return work.read(tile)
 
         def predict(window: Any) -> Outputs:
+            end_if_another_failed()
             with self.timers(f"predict {entry.name}"):
                 return work.predict(window)
 
@@ -339,7 +344,7 @@ def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -
         setup.legend,
         order_predictors(setup.predictors),
         setup.map_maker,
-        StaticReader(setup.static, setup.grid),
+        StaticReader(setup.static, setup.grid, static_cache(config.parallel.memory)),
         KeyedRng(config.random.seed, config.random.member),
         make_tiling(config.parallel.tiling),
         config.parallel.threads,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ai4land_coupler.land.block_size import choose_block
 from ai4land_coupler.land.predictors import NamedPredictor
 from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, BlockPlan
+from ai4land_coupler.parallel.block_plan import block_plan_hash
 from ai4land_coupler.registry.loading import Plugins, load_plugins
 from ai4land_coupler.regrid.auto import resolve
 
@@ -89,6 +91,11 @@ class LandSetup:
         time = self.config.time
         return time.start if time.base_year is None else time.base_year
 
+    @property
+    def advice(self) -> list[str]:
+        """What the predictors advise on this rank: sentences for the user."""
+        return [f"predictor {entry.name!r}: {text}" for entry in self.predictors for text in entry.predictor.advice]
+
     def input_files(self) -> dict[str, Path]:
         """The files that the adapters read: path or URL -> local path."""
         found = dict(self.initial.input_files([self.initial_year]))
@@ -128,7 +135,6 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
     plan = _block_plan(config, grid, _forcing_grid(config, grid, forcing), predictors)
     for entry in predictors:
         make_tiling(config.parallel.tiling).check(grid, entry.spec)
-    rates = next((entry.predictor.gross.rates() for entry in predictors if entry.predictor.gross is not None), None)
     setup = LandSetup(
         config=config,
         rank=rank,
@@ -143,7 +149,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         owner=workers[plan.owners(len(workers))],
         predictors=predictors,
         clock=_clock(config, predictors),
-        map_maker=MapMaker(plan, legend, crosswalk, config.allocation, rates),
+        map_maker=MapMaker(plan, legend, crosswalk, config.allocation, _gross_rates(predictors)),
         regrid_backend=regrid_backend,
     )
     if setup.predicts:
@@ -177,10 +183,35 @@ def _forcing_grid(config: Config, grid: LatLonGrid, forcing: Catalogue) -> LatLo
 def _block_plan(
     config: Config, grid: LatLonGrid, forcing: LatLonGrid, predictors: tuple[NamedPredictor, ...]
 ) -> BlockPlan:
-    block = config.parallel.block
+    parallel = config.parallel
+    block = parallel.block
     if block == "auto":
-        block = choose_block(config.parallel.memory, grid, forcing, [entry.predictor for entry in predictors])
+        tiling = make_tiling(parallel.tiling)
+        block = choose_block(parallel.memory, grid, forcing, [entry.predictor for entry in predictors], tiling)
     return BlockPlan(grid, forcing, block)
+
+
+def with_blocks_of(setup: LandSetup, plan_hash: str | None) -> LandSetup:
+    """The setup with the blocks of a restart, if ``parallel.block: auto`` would now choose others.
+
+    Another version, or other memory, may have chosen them. If the restart has other grids, nothing changes.
+
+    Parameters
+    ----------
+    plan_hash:
+        The hash of the restart's block plan.
+    """
+    if setup.config.parallel.block != "auto" or plan_hash == setup.plan.hash:
+        return setup
+    for block in range(1, max(setup.plan.forcing.shape) + 1):
+        if block_plan_hash(setup.plan.fine, setup.plan.forcing, block) == plan_hash:
+            plan = replace(setup.plan, block=block)
+            owner = setup.workers[plan.owners(len(setup.workers))]
+            map_maker = MapMaker(
+                plan, setup.legend, setup.map_maker.crosswalk, setup.config.allocation, _gross_rates(setup.predictors)
+            )
+            return replace(setup, plan=plan, owner=owner, map_maker=map_maker)
+    return setup
 
 
 def _predictors(config: Config, plugins: Plugins, legend: Legend) -> tuple[NamedPredictor, ...]:
@@ -199,6 +230,10 @@ def _predictors(config: Config, plugins: Plugins, legend: Legend) -> tuple[Named
             )
         made.append(NamedPredictor(choice.name, predictor))
     return tuple(made)
+
+
+def _gross_rates(predictors: tuple[NamedPredictor, ...]) -> Mapping[str, float] | None:
+    return next((entry.predictor.gross.rates() for entry in predictors if entry.predictor.gross is not None), None)
 
 
 def _clock(config: Config, predictors: tuple[NamedPredictor, ...]) -> Clock:

@@ -14,6 +14,7 @@ the results on land depend neither on blocks nor on ranks.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,11 @@ class ExactTiling:
         """A block, with the window of all inputs that its results depend on."""
         return plan.tile(block, spec.halo, spec.align)
 
+    def window_bytes(self, core: float, spec: PredictorSpec, read: float, predicted: float) -> float:
+        """Bytes that windows need at most. ``core``: cells along a side of a core. The others: bytes of a cell."""
+        side = math.ceil((core + 2 * spec.halo) / spec.align + 1) * spec.align
+        return side * side * (read + predicted)
+
     def work(
         self,
         name: str,
@@ -115,6 +121,16 @@ class GaussianTiling:
         first, last = windows[0], windows[-1]
         return Tile(block.id, block.core, Box(first.row0, last.row1, first.col0, last.col1))
 
+    def window_bytes(self, core: float, spec: PredictorSpec, read: float, predicted: float) -> float:
+        """Bytes that windows need at most. ``core``: cells along a side of a core. The others: bytes of a cell.
+
+        Inputs are read for all windows that overlap the core, which reach almost a window beyond it on each side. One
+        of them is predicted at a time.
+        """
+        size = self._size(spec)
+        outer = math.ceil(core) + 2 * (size - 1)
+        return outer * outer * read + size * size * predicted + _KEPT_BYTES
+
     def work(
         self,
         name: str,
@@ -150,9 +166,11 @@ class GaussianTiling:
         return TileWork(lambda tile: (tile, _cut(inputs, tile, spec)), predict)
 
     def _windows(self, grid: LatLonGrid, spec: PredictorSpec) -> Windows:
-        size = -(-self.window // spec.align) * spec.align
         stride = max(int(self.window * (1 - self.overlap)) // spec.align, 1) * spec.align
-        return Windows(grid, size, stride, spec.align)
+        return Windows(grid, self._size(spec), stride, spec.align)
+
+    def _size(self, spec: PredictorSpec) -> int:
+        return -(-self.window // spec.align) * spec.align
 
 
 #: The choice of a configuration.

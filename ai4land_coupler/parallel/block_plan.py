@@ -157,8 +157,12 @@ class BlockPlan:
     @property
     def hash(self) -> str:
         """Identifies the plan in restarts, because the last bits of results depend on it."""
-        text = f"{self.fine.hash} {self.forcing.hash} {self.block}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return block_plan_hash(self.fine, self.forcing, self.block)
+
+
+def block_plan_hash(fine: LatLonGrid, forcing: LatLonGrid, block: int) -> str:
+    """The hash of a block plan, without making it."""
+    return hashlib.sha256(f"{fine.hash} {forcing.hash} {block}".encode()).hexdigest()[:16]
 
 
 def _cuts(group: NDArray[np.int64]) -> NDArray[np.int64]:

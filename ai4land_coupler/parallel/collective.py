@@ -22,15 +22,24 @@ def rank_and_size(comm: Any) -> tuple[int, int]:
 
 def agree(error: BaseException | None, comm: Any) -> None:
     """Raise on every rank if any rank has an error: its own error, or else the error of the first such rank."""
-    if comm is not None:
-        failures = comm.allgather(None if error is None else error_facts(error))
-        first = next((rank for rank, facts in enumerate(failures) if facts is not None), None)
-        if error is None and first is not None:
-            kind, facts = failures[first]
-            facts["where"] = f"rank {first}" if facts["where"] is None else f"{facts['where']}, rank {first}"
-            raise getattr(errors, kind)(**facts)
+    raise_first(error, gather_failures(error, comm))
+
+
+def gather_failures(error: BaseException | None, comm: Any) -> list[tuple[str, dict[str, str | None]] | None]:
+    """The facts of the error of each rank, ``None`` for ranks without one. Collective."""
+    own = None if error is None else error_facts(error)
+    return [own] if comm is None else list(comm.allgather(own))
+
+
+def raise_first(error: BaseException | None, failures: Sequence[tuple[str, dict[str, str | None]] | None]) -> None:
+    """Raise this rank's error, or else the first of the failures; nothing if there are none."""
     if error is not None:
         raise error
+    for rank, failure in enumerate(failures):
+        if failure is not None:
+            kind, facts = failure
+            where = f"rank {rank}" if facts["where"] is None else f"{facts['where']}, rank {rank}"
+            raise getattr(errors, kind)(**facts | {"where": where})
 
 
 def error_facts(error: BaseException) -> tuple[str, dict[str, str | None]]:

@@ -5,7 +5,7 @@ Memory and time of the estimate do not depend on the size of the land grid, but 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ai4land_coupler.component.performance import peak_memory
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.inputs.readers import STATIC_CACHE
+from ai4land_coupler.land.block_size import static_cache
 from ai4land_coupler.land.dealing import block_costs
 from ai4land_coupler.land.forcing import static_needs
 from ai4land_coupler.land.setup import make_setup
@@ -23,7 +24,10 @@ from ai4land_coupler.preflight.measure import Measured, count_land, measure, typ
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """``useful``: cells of the cores over cells of the windows. ``memory``: bytes per rank. ``disk``: bytes."""
+    """``useful``: cells of the cores over cells of the windows. ``memory``: bytes per rank. ``disk``: bytes.
+
+    ``advice``: what the predictors advise on this machine.
+    """
 
     grid: LatLonGrid
     blocks: int
@@ -35,6 +39,7 @@ class CostEstimate:
     memory: float
     disk: float
     seconds: float
+    advice: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Work:
         Bytes of the static fields of a cell.
     every:
         Steps between restarts.
+    cache:
+        Bytes of static fields that a rank keeps.
     """
 
     cost: NDArray[np.float64]
@@ -58,6 +65,7 @@ class Work:
     land_cells: int
     static: float
     every: int = 1
+    cache: int = STATIC_CACHE
 
 
 def step_seconds(found: Measured, work: Work, ranks: int) -> float:
@@ -90,7 +98,7 @@ def rank_memory(found: Measured, work: Work, ranks: int, measured_cells: int) ->
         Cells whose state and static fields were in memory when the peak was measured.
     """
     cells = max(0.0, work.land_cells / ranks - measured_cells)
-    static = min(work.static * work.land_cells / ranks, STATIC_CACHE) - work.static * measured_cells
+    static = min(work.static * work.land_cells / ranks, work.cache) - work.static * measured_cells
     return found.peak + 2 * found.held * cells + max(0.0, static)
 
 
@@ -114,6 +122,7 @@ def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
             sum(block.core.size for block in with_land),
             4.0 * len(static_needs(setup)),
             config.restart.every,
+            static_cache(config.parallel.memory),
         )
         found = measure(setup, typical_blocks(land))
         seconds = steps * step_seconds(found, work, ranks)
@@ -130,4 +139,5 @@ def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
         memory,
         compressed * (steps + 1) * 1.05,
         seconds,
+        setup.advice,
     )

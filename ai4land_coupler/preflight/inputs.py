@@ -55,6 +55,7 @@ def check_inputs(
     except Ai4LandError as error:
         report.add_fault(error)
         return report
+    report.warnings += setup.advice
     report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
     entries = [("initial", setup.initial)]
     for catalogue in (setup.forcing, setup.static):

@@ -1,8 +1,9 @@
 """Restarts: all data that a run needs to continue exactly from 1 January of a year.
 
-A restart is a folder ``<folder>/<year>`` with one safetensors file
-(https://huggingface.co/docs/safetensors) for each block of the land decomposition, and ``manifest.json``, which
-lists every file with its size and SHA-256. Values that a host gave on its own cells are in further files, each for a
+A restart is a folder ``<folder>/<year>`` with safetensors files (https://huggingface.co/docs/safetensors) for the
+blocks of the land decomposition, and ``manifest.json``, which names the file of each block with its size and SHA-256.
+Blocks of a rank with the same content, as many blocks of ocean have, share a file: to synchronise thousands of files
+takes long. Values that a host gave on its own cells are in further files, each for a
 range of cell ids. Blocks and ranges do not depend on the number of ranks, so a restart does not either. File names
 contain a part of the digest: if a restart is written again, the old files stay until the new manifest replaces the old
 one, so there is a valid restart at every moment.
@@ -47,7 +48,7 @@ _COVER = "cover"
 
 
 class RestartFile(NamedTuple):
-    """One file of a restart; ``block`` numbers the block, or the range of a host's cells."""
+    """One file of a restart; ``block`` numbers the block, or the range of a host's cells. Blocks may share a file."""
 
     block: int
     file: str
@@ -61,13 +62,14 @@ class RestartWriter:
     Attributes
     ----------
     entries:
-        The files that this rank has written; gather them on rank 0 for :meth:`finish`.
+        The file of each block that this rank has written; gather them on rank 0 for :meth:`finish`.
     """
 
     def __init__(self, folder: Path | str, year: int) -> None:
         self.year = year
         self.path = _year_path(Path(folder), year)
         self.entries: list[RestartFile] = []
+        self._written: dict[str, str] = {}
         with disk_errors("a restart could not be written", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
@@ -105,9 +107,13 @@ class RestartWriter:
                 )
         content = save(ready)
         digest = hashlib.sha256(content).hexdigest()
+        name = self._written.get(digest)
+        if name is not None:
+            return RestartFile(number, name, len(content), digest)
         entry = RestartFile(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
         with disk_errors("a restart could not be written", self.path / entry.file):
             write_durably(self.path / entry.file, content, sync_folder=False)
+        self._written[digest] = entry.file
         return entry
 
     def finish(

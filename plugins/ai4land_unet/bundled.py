@@ -56,6 +56,7 @@ class BundledUNet(Predictor):
             self._predictor = UNetPredictor(
                 network, card.channels, self.spec, self._options.dtype, self._options.device
             )
+            self.advice = self._predictor.advice
         return self._predictor
 
     def predict(self, batch: Batch, rng: KeyedRng) -> Mapping[str, Any]:

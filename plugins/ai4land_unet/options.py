@@ -20,7 +20,8 @@ class UNetOptions(Options):
     legend:
         Legend of the run. A bundle with another legend is refused. Default: the legend of the bundle.
     dtype:
-        Type of the layers; logits are always float32. bfloat16 is two to four times faster on recent CPUs.
+        Type of the layers; logits are always float32. bfloat16 is two to four times faster on recent CPUs, and ten
+        times slower on CPUs without instructions for it (AVX2 only).
     device:
         ``auto`` uses a GPU if one is available.
     """

@@ -29,6 +29,19 @@ def choose_device(name: Device) -> torch.device:
     return torch.device("cuda" if found and name != "cpu" else "cpu")
 
 
+def advice_on_dtype(dtype: torch.dtype, device: torch.device) -> tuple[str, ...]:
+    """What a user should know about a type of layers on a device."""
+    if dtype != torch.bfloat16 or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return ()
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ()
+    processor = torch.backends.cpu.get_cpu_capability()
+    return (
+        "dtype bfloat16 takes about ten times the time of float32 and five times the memory that windows are sized "
+        f"for: this processor ({processor}) has no instructions for it; set `dtype: float32`",
+    )
+
+
 class UNetPredictor(Predictor):
     """Predicts land-cover logits with a trained U-Net.
 
@@ -48,6 +61,7 @@ class UNetPredictor(Predictor):
         self._classes, self._in_channels = network.head.out_channels, in_channels(channels, network.head.out_channels)
         self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         self._device = choose_device(device)
+        self.advice = advice_on_dtype(self._dtype, self._device)
         self._memory = torch.empty(0, dtype=self._dtype, device=self._device)
         folded = to_dtype(fold_batchnorm(network), self._dtype)
         self._network = folded.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

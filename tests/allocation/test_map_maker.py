@@ -95,7 +95,7 @@ def world(seed: int, fine: LatLonGrid = FINE, missing: float = 0.0, **options: A
     maker = maker_of(fine, **options)
     cover, shares = random_cover(rng, fine.shape), random_shares(rng, maker.plan.forcing.shape, missing)
     frozen(cover, shares)
-    memory = maker.begin(maker.plan.blocks[0], cover, shares)
+    memory = maker.begin(maker.plan.blocks[0], cover, shares, RNG)
     frozen(*memory.values())
     return World(maker, cover, shares, memory)
 
@@ -175,7 +175,7 @@ def test_a_hand_worked_block() -> None:
     new = np.array([0.1, 0.55, 0.1, 0.15, 0.1]).reshape(5, 1, 1)
     logits = np.zeros((7, 4, 4), np.float32)
     logits[1] = np.arange(16).reshape(4, 4)  # cropland is likeliest in the last cells
-    memory = maker.begin(maker.plan.blocks[0], cover, shares)
+    memory = maker.begin(maker.plan.blocks[0], cover, shares, RNG)
     cell = fine.row_area[0]
     np.testing.assert_allclose(memory["base_area"].ravel() / cell, [2, 0, 0, 12, 0], rtol=1e-6)
     result = maker.step(maker.plan.blocks[0], cover, logits, new, memory, RNG)
@@ -194,7 +194,7 @@ def test_a_demand_beyond_the_land_is_recorded_and_asked_again() -> None:
     cover[0] = 44  # the map has 4 cells of forest of 16, the scenario takes 8 of 16 away
     shares = np.array([0, 0.2, 0.1, 0.7, 0.0]).reshape(5, 1, 1)
     new = np.array([0, 0.7, 0.1, 0.2, 0.0]).reshape(5, 1, 1)
-    memory = maker.begin(plan.blocks[0], cover, shares)
+    memory = maker.begin(plan.blocks[0], cover, shares, RNG)
     logits = np.zeros((7, 4, 4), np.float32)
     result = maker.step(plan.blocks[0], cover, logits, new, memory, RNG)
     assert (result.cover == 22).sum() == 4
@@ -256,7 +256,7 @@ def test_the_gross_rate_is_that_of_the_rates_while_the_net_is_met() -> None:
     maker = maker_of(fine)
     cover = rng.choice(np.array([11, 22, 33, 40, 55, 66, 77, 0], np.uint8), fine.shape)
     shares = random_shares(rng, maker.plan.forcing.shape)
-    at = World(maker, cover, shares, maker.begin(maker.plan.blocks[0], cover, shares))
+    at = World(maker, cover, shares, maker.begin(maker.plan.blocks[0], cover, shares, RNG))
     other = random_shares(rng, maker.plan.forcing.shape)
     changed = expected = 0.0
     for year in range(1, 31):
@@ -272,6 +272,30 @@ def test_the_gross_rate_is_that_of_the_rates_while_the_net_is_met() -> None:
             assert np.abs(left).max() <= 1.5
         at = at.then(result)
     assert changed / expected == pytest.approx(1, abs=0.02)
+
+
+def test_each_year_has_the_gross_change_of_the_rates_and_so_has_the_first() -> None:
+    """400 forcing cells that each lose less than a cell a year: they change in turn, from the first year on."""
+    fine = LatLonGrid(0.0, 0.0625, 80, 20.0, -0.0625, 80)
+    plan = BlockPlan(fine, LatLonGrid(0.0, 0.25, 20, 20.0, -0.25, 20), 20)
+    rates = {"cropland": 1 / 32, "pasture": 1 / 32}
+    maker = MapMaker(plan, LEGEND, CROSSWALK, AllocationOptions(gross=rates), None)
+    cover = np.where(np.arange(fine.size).reshape(fine.shape) % 2, 22, 33).astype(np.uint8)
+    shares = np.full((5, 20, 20), 0.2)
+    memory: Mapping[str, np.ndarray] = maker.begin(plan.blocks[0], cover, shares, RNG)
+    assert memory["gross_carry"].min() >= 0
+    assert memory["gross_carry"].max() < 2
+    for year in range(2001, 2011):
+        at = RNG.at(year=year)
+        result = maker.step(plan.blocks[0], cover, np.zeros((7, *fine.shape), np.float32), shares, memory, at)
+        # half a cell a year: a forcing cell has its pair with a probability of 1/4, so the pairs vary by 8.7
+        assert (result.cover != cover).sum() / 2 == pytest.approx(100, abs=4 * 8.7)
+        cover, memory = result.cover, result.memory
+
+
+def without_remainder(memory: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A memory in which the gross change begins at zero."""
+    return {**memory, "gross_carry": np.zeros_like(memory["gross_carry"])}
 
 
 def test_without_gross_change_only_the_net_moves() -> None:
@@ -296,7 +320,7 @@ def test_fractions_of_a_pair_wait_for_later_steps() -> None:
     maker = MapMaker(plan, LEGEND, CROSSWALK, AllocationOptions(gross={"cropland": 1 / 64, "pasture": 1 / 64}), RATES)
     cover = np.where(np.arange(16).reshape(4, 4) % 2, 22, 33).astype(np.uint8)
     shares = np.full((5, 1, 1), 0.2)
-    memory: Mapping[str, np.ndarray] = maker.begin(plan.blocks[0], cover, shares)
+    memory: Mapping[str, np.ndarray] = without_remainder(maker.begin(plan.blocks[0], cover, shares, RNG))
     changes = []
     for _ in range(40):
         result = maker.step(plan.blocks[0], cover, np.zeros((7, 4, 4), np.float32), shares, memory, RNG)
@@ -311,7 +335,7 @@ def test_what_finds_no_partner_is_counted_and_dropped() -> None:
     maker = MapMaker(plan, LEGEND, CROSSWALK, AllocationOptions(gross={"pasture": 0.25}), None)
     cover = np.full((4, 4), 33, np.uint8)  # one class only: nobody to exchange with
     shares = np.full((5, 1, 1), 0.2)
-    memory = maker.begin(plan.blocks[0], cover, shares)
+    memory: Mapping[str, np.ndarray] = without_remainder(maker.begin(plan.blocks[0], cover, shares, RNG))
     for _ in range(3):
         result = maker.step(plan.blocks[0], cover, np.zeros((7, 4, 4), np.float32), shares, memory, RNG)
         assert result.diagnostics["unpaired_cells"].tolist() == [4]
@@ -344,7 +368,7 @@ def step_blocks(maker: MapMaker, cover: np.ndarray, logits: np.ndarray, *, backw
     for block in maker.plan.blocks[:: -1 if backwards else 1]:
         part = block.core.slices()
         shares = np.full((GROUPS, *block.forcing.shape), np.nan)
-        memory = maker.begin(block, cover[part], shares)
+        memory = maker.begin(block, cover[part], shares, RNG)
         new[part] = maker.step(block, cover[part], logits[(slice(None), *part)], shares, memory, RNG).cover
     return new
 
@@ -384,6 +408,7 @@ def test_samples_differ_by_year_and_member_and_repeat_by_key() -> None:
 @pytest.mark.parametrize(("temperature", "gross_temperature"), [(0, 0), (0, 0.5), (0.5, 0), (0.5, 1)])
 def test_chance_has_the_part_that_it_is_given(temperature: float, gross_temperature: float) -> None:
     at = world(6, temperature=temperature, gross_temperature=gross_temperature)
+    at = World(at.maker, at.cover, at.shares, without_remainder(at.memory))
     rng = np.random.default_rng(6)
     logits = random_logits(rng, at.cover)
     other = random_shares(rng, at.plan.forcing.shape)
@@ -402,7 +427,7 @@ def test_at_temperature_one_equal_cells_have_equal_chances() -> None:
     logits = np.zeros((7, 100, 100), np.float32)
     for temperature, spread in ((0.0, False), (1.0, True)):
         maker = MapMaker(plan, LEGEND, CROSSWALK, AllocationOptions(temperature=temperature), None)
-        memory = maker.begin(plan.blocks[0], cover, base)
+        memory = maker.begin(plan.blocks[0], cover, base, RNG)
         made = maker.step(plan.blocks[0], cover, logits, new, memory, RNG).cover == 22
         assert made.sum() == 2000
         quarters = [made[:50, :50].sum(), made[:50, 50:].sum(), made[50:, :50].sum(), made[50:, 50:].sum()]
@@ -451,7 +476,7 @@ def test_a_block_of_sea_passes_through() -> None:
     cover = np.full(FINE.shape, 0, np.uint8)
     cover[3:6] = 77
     shares = random_shares(np.random.default_rng(1), maker.plan.forcing.shape)
-    memory = maker.begin(maker.plan.blocks[0], cover, shares)
+    memory = maker.begin(maker.plan.blocks[0], cover, shares, RNG)
     result = maker.step(maker.plan.blocks[0], cover, np.zeros((7, *FINE.shape), np.float32), shares[::-1], memory, RNG)
     np.testing.assert_array_equal(result.cover, cover)
     assert result.diagnostics["land_cells"].tolist() == [0]
@@ -508,7 +533,7 @@ def test_blocks_add_up_to_the_whole() -> None:
         made = np.full_like(cover, 255)
         for block in maker.plan.blocks:
             part, coarse = block.core.slices(), (slice(None), *block.forcing.slices())
-            memory = maker.begin(block, cover[part], base[coarse])
+            memory = maker.begin(block, cover[part], base[coarse], RNG)
             made[part] = maker.step(block, cover[part], logits[(slice(None), *part)], new[coarse], memory, RNG).cover
         return made
 

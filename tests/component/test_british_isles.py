@@ -33,8 +33,8 @@ def configure(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> An
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AI4LAND_SAMPLE_DATA", str(sample_data))
         patch.setenv("AI4LAND_BUNDLE", str(folder / "bundle"))
-        settings = ["steps=40", "batch=4"]
-        overrides = [f"trainer.options.optimisation.{s}" for s in settings] + ["trainer.options.architecture.width=8"]
+        settings = ["steps=4", "batch=2"]
+        overrides = [f"trainer.options.optimisation.{s}" for s in settings] + ["trainer.options.architecture.width=4"]
         train(load_train_config(EXAMPLES / "british-isles-train.yaml", overrides), folder / "bundle")
 
         def configure(name: str, *overrides: str) -> Config:
@@ -155,6 +155,7 @@ def test_net_change_is_met_in_each_forcing_cell(configure: Any, sample_data: Pat
         assert np.abs(change * land).max() > 10 * area.max()  # there was something to meet
 
 
+@pytest.mark.soak  # as test_same_arrays.py on the small twin, with a larger land
 def test_the_same_arrays_again(run: Any, configure: Any) -> None:
     config = configure("again", "hosts={}")
     Simulation(config).run()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import needs
 import numpy as np
@@ -63,43 +65,54 @@ def assert_same(store: Path, reference: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-@pytest.fixture
-def reference(twin_config: dict[str, Any], tmp_path: Path) -> dict[str, np.ndarray]:
-    store = tmp_path / "reference.zarr"
-    Simulation(config_of(twin_config, store)).run()
+class Reference(NamedTuple):
+    """The arrays of a run on one process that was never stopped, and its last restart."""
+
+    arrays: dict[str, np.ndarray]
+    blocks: Any
+
+
+@pytest.fixture(scope="module")
+def reference(run_of_twin: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    store = tmp_path_factory.mktemp("same") / "reference.zarr"
+    Simulation(config_of(run_of_twin(store.parent), store)).run()
     found = arrays(store)
     cover = found["None/land_cover"]
     assert cover.shape[0] == len(YEARS)
     for before, after in pairwise(cover):
         assert (before != after).any()  # without change, any run would give the same
-    return found
+    return Reference(found, blocks_of_restart(store))
 
 
-def test_run_twice_and_stopped_after_any_year(
-    twin_config: dict[str, Any], reference: dict[str, np.ndarray], tmp_path: Path
-) -> None:
+def test_run_twice(twin_config: dict[str, Any], reference: Reference, tmp_path: Path) -> None:
     again = tmp_path / "again.zarr"
     Simulation(config_of(twin_config, again)).run()
-    assert_same(again, reference)
+    assert_same(again, reference.arrays)
+
+
+def test_stopped_after_every_year(twin_config: dict[str, Any], reference: Reference, tmp_path: Path) -> None:
+    """Each year is made by a run that starts from the restart of the year before."""
+    store = tmp_path / "stopped.zarr"
+    config = config_of(twin_config, store)
     for year in YEARS[1:-1]:
-        store = tmp_path / f"stopped{year}.zarr"
-        config = config_of(twin_config, store)
-        run_until(config, year)
+        run_until(config, year, restart=year > YEARS[1])
         assert len(open_store(store)["year"]) == year - 2014
-        Simulation(config).run(restart=True)
-        assert_same(store, reference)
+    Simulation(config).run(restart=True)
+    assert_same(store, reference.arrays)
+    assert blocks_of_restart(store) == reference.blocks
 
 
 @pytest.mark.mpi
-def test_ranks_and_workers(twin_config: dict[str, Any], reference: dict[str, np.ndarray], tmp_path: Path) -> None:
-    for ranks, workers in ((2, "all"), (3, 1)):
-        store = tmp_path / f"ranks{ranks}.zarr"
-        config = write(twin_config, store, parallel={"block": 3, "workers": workers})
-        done = mpirun(ranks, *COMMAND, config)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert_same(store, reference)
-        # Restarts do not depend on the owners of blocks either, so those of other versions can be read.
-        assert blocks_of_restart(store) == blocks_of_restart(tmp_path / "reference.zarr")
+@pytest.mark.soak
+@pytest.mark.parametrize(("ranks", "workers"), [(2, "all"), (3, 1), (4, "all")])
+def test_ranks_and_workers(
+    twin_config: dict[str, Any], reference: Reference, tmp_path: Path, ranks: int, workers: str | int
+) -> None:
+    store = tmp_path / "ranks.zarr"
+    done = mpirun(ranks, *COMMAND, write(twin_config, store, parallel={"block": 3, "workers": workers}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same(store, reference.arrays)
+    assert blocks_of_restart(store) == reference.blocks
 
 
 @pytest.mark.mpi
@@ -116,20 +129,21 @@ def test_automatic_blocks_on_ranks(twin_config: dict[str, Any], tmp_path: Path) 
 
 
 @pytest.mark.mpi
-def test_restarted_on_the_other_number_of_ranks(
-    twin_config: dict[str, Any], reference: dict[str, np.ndarray], tmp_path: Path
+def test_killed_on_two_ranks_and_continued_on_three_and_on_one(
+    twin_config: dict[str, Any], reference: Reference, tmp_path: Path
 ) -> None:
-    store = tmp_path / "wider.zarr"
-    run_until(config_of(twin_config, store), 2018)
-    done = mpirun(4, *COMMAND, write(twin_config, store), "--restart")
+    two, three = tmp_path / "two.zarr", tmp_path / "three.zarr"
+    kill_after(two, 2016, [*COMMAND, write(twin_config, two)], ranks=2)
+    for suffix in ("zarr", "zarr.restart"):
+        shutil.copytree(two.with_suffix(f".{suffix}"), three.with_suffix(f".{suffix}"))
+    config = write(twin_config, three, parallel={"block": 3, "workers": 1})
+    done = mpirun(3, *COMMAND, config, "--restart")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_same(store, reference)
-
-    store = tmp_path / "narrower.zarr"
-    config = write(twin_config, store)
-    kill_after(store, 2016, [*COMMAND, config], ranks=3)
-    Simulation(config_of(twin_config, store)).run(restart=True)
-    assert_same(store, reference)
+    Simulation(config_of(twin_config, two)).run(restart=True)
+    for store in (two, three):
+        assert_same(store, reference.arrays)
+        # Restarts do not depend on the owners of blocks either, so those of other versions can be read.
+        assert blocks_of_restart(store) == reference.blocks
 
 
 def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:

@@ -71,7 +71,7 @@ def test_blocks_give_the_same_twin_as_at_once(once: TwinReport, blocks: TwinRepo
 
 
 def test_files_do_not_depend_on_blocks_and_processes(blocks: TwinReport, tmp_path: Path) -> None:
-    other = generate(OPTIONS, tmp_path / "other", side=3, processes=3)
+    other = generate(OPTIONS, tmp_path / "other", side=3, processes=2)
     assert digests(other) == digests(blocks)
     assert sorted(p.name for p in other.folder.iterdir()) == ["hilda", "luh2", "scenario", "static", "twin.json"]
 

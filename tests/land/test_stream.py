@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from coupling import PERSISTENCE
+from ranks import mpirun
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.config.sections import parse_config
@@ -209,3 +213,21 @@ def test_an_error_in_a_thread_ends_the_step(
     with pytest.raises(OSError, match="a disk is gone"):
         step(component, replace(component.model, **{part: Broken()}))
     assert helpers() == []
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("ranks", "threads"), [(2, 0), (3, 1)])
+def test_other_ranks_end_after_the_tile_in_which_one_fails(
+    ranks: int, threads: int, twin_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """And they do the next step together."""
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(twin_config | {"hosts": {}, "predictors": [PERSISTENCE], "parallel": {"block": 1}}))
+    done = mpirun(ranks, Path(__file__).with_name("failing_rank_program.py"), path, threads)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = sorted(line for line in done.stdout.splitlines() if line.startswith("<"))
+    for rank in range(ranks):
+        error, *rest = (line.split("> ", 1)[1] for line in said if line.startswith(f"<{rank}>"))
+        assert error.startswith("PluginError: a predictor failed found: ValueError: a faulty tile")
+        assert (f", rank {ranks - 1}" in error) == (rank < ranks - 1)
+        assert rest == [*["predicted at most one"] * (rank < ranks - 1), "then 2016"]

@@ -69,7 +69,8 @@ def test_one_process_guards_by_raising_what_it_caught() -> None:
         raise ValueError("cannot broadcast")
     with pytest.raises(SystemExit), comm.guard():
         sys.exit(4)
-    with comm.guard():
+    with comm.guard() as end_if_another_failed:
+        end_if_another_failed()
         value = 1
     assert value == 1
     assert (comm.rank, comm.size, comm.mpi) == (0, 1, None)
@@ -166,6 +167,18 @@ def test_all_of_three_ranks_are_told_by_the_one_that_failed(three: Path) -> None
     kinds = [facts["foreign"][0] for facts in told(three)]
     assert kinds == ["RemoteError", "RemoteError", "ValueError"]
     assert all("rank 2" in facts["foreign"][1] for facts in told(three)[:2])
+
+
+@pytest.mark.mpi
+def test_long_work_ends_when_another_rank_fails(two: Path, three: Path) -> None:
+    """Without the message of the failed rank, the program would take minutes and be killed."""
+    one, zero = "rank 1", "rank 0"
+    assert [facts["long"] for facts in told(three)] == [
+        ["done", one, one, "own", "done", "own", "done"],
+        ["done", "own", "own", "own", "done", zero, "done"],
+        ["done", one, one, zero, "done", zero, "done"],
+    ]
+    assert [facts["long"] for facts in told(two)] == [facts["long"] for facts in told(three)][:2]
 
 
 @pytest.mark.mpi

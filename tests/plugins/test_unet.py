@@ -239,6 +239,14 @@ def test_bfloat16_layers_give_fine_ranking() -> None:
     assert 0 < np.abs(fast - exact).mean() < 0.05 * np.abs(exact).mean()
 
 
+def test_advice_where_bfloat16_has_no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for supported in (False, True):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
+        assert predictor(random_network()).advice == ()
+        advice = predictor(random_network(), dtype="bfloat16").advice
+        assert [("set `dtype: float32`" in text) for text in advice] == [True] * (not supported)
+
+
 def test_predicting_does_not_change_threads_of_the_host() -> None:
     threads = torch.get_num_threads()
     REGIONAL.tiled(predictor(random_network()), block=4)

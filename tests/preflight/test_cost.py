@@ -12,7 +12,6 @@ import pytest
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.land import first_state
 from ai4land_coupler.land.setup import make_setup
-from ai4land_coupler.preflight import cost
 from ai4land_coupler.preflight.cost import Work, estimate_cost, rank_memory, step_seconds
 from ai4land_coupler.preflight.measure import Measured, count_land, typical_blocks
 
@@ -43,11 +42,10 @@ def test_one_tile_alone() -> None:
     assert step_seconds(found, replace(TEN, cost=np.array([10.0])), 1) == pytest.approx(1 + 2 + 2 + 0.5)
 
 
-def test_memory_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_a_rank() -> None:
     """500 cells, of which 200 were measured: 300 old and 300 new ones of 3 bytes, and static fields of 8 bytes."""
     assert rank_memory(FOUND, TEN, 2, 200) == 100 + 1800 + 2400
-    monkeypatch.setattr(cost, "STATIC_CACHE", 3000)
-    assert rank_memory(FOUND, TEN, 2, 200) == 100 + 1800 + 3000 - 1600
+    assert rank_memory(FOUND, replace(TEN, cache=3000), 2, 200) == 100 + 1800 + 3000 - 1600
     assert rank_memory(FOUND, TEN, 10, 200) == 100  # all of it was measured
 
 

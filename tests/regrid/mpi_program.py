@@ -24,9 +24,12 @@ from ai4land_coupler.regrid.backends.yac import YacRegridder, YacRegridOptions
 @cache
 def grids(case: str) -> tuple[Mesh, Mesh, np.ndarray, int]:
     """Source, destination, codes and number of codes."""
-    if case == "united kingdom":
+    if case in ("united kingdom", "south of england"):
         data = Path(os.environ["AI4LAND_SAMPLE_DATA"])
         source, codes, n_codes = uk_land(data)
+        if case == "south of england":
+            south = np.flatnonzero(source.corner_lat[:, 0] < 51.2)
+            source, codes = source.take(south), codes[south]
         return source, read_mesh(data / "grids" / "icon_extpar_0010_R02B04_G.nc"), codes, n_codes
     source, host = latlon_mesh(LatLonGrid(-180, 5, 72, 90, -5, 36), "source"), octahedral_mesh(3)
     if case == "closed form":
@@ -62,6 +65,7 @@ def regrid(case: str, comm: MPI.Comm, folder: Path) -> None:
         "apart",
         "sub-communicator",
         "united kingdom",
+        "south of england",
     ):  # as in a coupled model, whose ranks hold other cells than those of the land
         land = np.arange(rank, source.size, size)
     elif case == "apart":

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import needs
@@ -27,6 +29,7 @@ METHODS = [
 ]
 
 PROGRAM = Path(__file__).with_name("mpi_program.py")
+Runs = Callable[[int], Path]
 
 
 def mpirun(ranks: int, folder: Path, cases: list[str], **variables: str) -> Path:
@@ -43,16 +46,23 @@ def mpirun(ranks: int, folder: Path, cases: list[str], **variables: str) -> Path
     return folder
 
 
+#: One start for all cases of a number of ranks: starting costs more than running.
+CASES = {
+    1: ["blocks", *METHODS],
+    2: ["blocks", "dealt"],
+    3: ["blocks", "dealt", "apart", "sub-communicator", "faults", *METHODS],
+    4: ["dealt", *METHODS],
+}
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> dict[int, Path]:
-    """The folder of answers by number of ranks. One start for all cases: starting costs more than running."""
-    cases = {
-        1: ["blocks", *METHODS],
-        2: ["blocks", "dealt", "faults"],
-        3: ["blocks", "dealt", "apart", "sub-communicator", *METHODS],
-        4: ["dealt", *METHODS],
-    }
-    return {ranks: mpirun(ranks, tmp_path_factory.mktemp(f"ranks{ranks}"), names) for ranks, names in cases.items()}
+def runs(tmp_path_factory) -> Runs:
+    """The folder of answers of a number of ranks, which run when the first test asks for them."""
+    return cache(lambda ranks: mpirun(ranks, tmp_path_factory.mktemp(f"ranks{ranks}"), CASES[ranks]))
+
+
+#: `make test` has three ranks, of which each has two others to exchange with.
+RANKS = [3, pytest.param(4, marks=pytest.mark.soak)]
 
 
 APPLIED = ("aggregate", "fields", "single", "holes")
@@ -86,33 +96,34 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 
 @pytest.mark.parametrize(
     ("ranks", "case"),
-    [(2, "blocks"), (2, "dealt"), (3, "blocks"), (3, "dealt"), (3, "apart"), (3, "sub-communicator"), (4, "dealt")],
+    [
+        *((3, case) for case in ("blocks", "dealt", "apart", "sub-communicator")),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in ((2, "blocks"), (2, "dealt"), (4, "dealt"))),
+    ],
 )
 def test_any_decomposition_has_the_bits_of_one_rank(runs, ranks, case):
-    one = answers(runs[1], "blocks")
+    one = answers(runs(1), "blocks")
     assert one["fields"].std() > 0.1
     assert one["row_lengths"].min() > 0
-    assert_same(one, answers(runs[ranks], case))
+    assert_same(one, answers(runs(ranks), case))
 
 
 @pytest.mark.parametrize("case", METHODS)
-@pytest.mark.parametrize("ranks", [3, 4])
+@pytest.mark.parametrize("ranks", RANKS)
 def test_every_method_has_the_bits_of_one_rank(runs, ranks, case):
-    one = answers(runs[1], case)
+    one = answers(runs(1), case)
     assert one["fields"].std() > 0.1
     assert (one["destination_fraction"] > 1 - 1e-12).all()
     assert 0 < np.isnan(one["holes"]).mean() < 1
     assert (one["aggregate"] > 0).any(axis=1).all(), "each code somewhere"
-    assert_same(one, answers(runs[ranks], case))
+    assert_same(one, answers(runs(ranks), case))
 
 
 @pytest.mark.real_data
-def test_the_united_kingdom_on_two_ranks(tmp_path_factory, sample_data):
+@pytest.mark.parametrize("case", ["south of england", pytest.param("united kingdom", marks=pytest.mark.soak)])
+def test_real_land_on_two_ranks(tmp_path_factory, sample_data, case):
     one, two = (
-        answers(
-            mpirun(ranks, tmp_path_factory.mktemp("uk"), ["united kingdom"], AI4LAND_SAMPLE_DATA=str(sample_data)),
-            "united kingdom",
-        )
+        answers(mpirun(ranks, tmp_path_factory.mktemp("uk"), [case], AI4LAND_SAMPLE_DATA=str(sample_data)), case)
         for ranks in (1, 2)
     )
     assert_same(one, two)
@@ -132,11 +143,11 @@ def test_the_united_kingdom_on_two_ranks(tmp_path_factory, sample_data):
     ],
 )
 def test_every_rank_raises_the_error_of_one_rank(runs, case, message):
-    told = [json.loads((runs[2] / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(2)]
-    assert [text.startswith(message) for text in told] == [True, True], told
+    told = [json.loads((runs(3) / f"faults.{rank}.json").read_text()).get(case, "nothing") for rank in range(3)]
+    assert [text.startswith(message) for text in told] == [True] * 3, told
 
 
 def test_the_error_names_the_rank_that_failed(runs):
-    told = [json.loads((runs[2] / f"faults.{rank}.json").read_text())["clockwise"] for rank in range(2)]
-    assert "where: source, cell 1296, rank 1" in told[0]
-    assert "where: source, cell 1296\n" in told[1]
+    told = [json.loads((runs(3) / f"faults.{rank}.json").read_text())["clockwise"] for rank in range(3)]
+    assert all("where: source, cell 1728, rank 2" in text for text in told[:2]), told
+    assert "where: source, cell 1728\n" in told[2]

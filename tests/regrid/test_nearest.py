@@ -46,7 +46,7 @@ def test_a_point_in_a_source_cell_always_has_a_value(seed):
     rng = np.random.default_rng(seed)
     source = octahedral_mesh(3)
     source = replace(source, mask=rng.random(512) < 0.5)
-    host = latlon_mesh(LatLonGrid(rng.uniform(-180, 180), 3, 120, -90, 3, 60), "host")
+    host = latlon_mesh(LatLonGrid(rng.uniform(-180, 180), 5, 72, -90, 5, 36), "host")
     found = YacRegridder().build(source, host, method="nearest").destination_fraction
     points, corners = value_points(host), unit_vectors(source.corner_lon, source.corner_lat)
     inward = np.cross(corners, np.roll(corners, -1, axis=1))

@@ -284,7 +284,7 @@ def test_damaged_files_are_refused(tmp_path, layout):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [3, *(pytest.param(n, marks=pytest.mark.soak) for n in (2, 4))])
 def test_any_number_of_ranks_gives_the_same_bits_and_every_rank_raises_errors(tmp_path, ranks):
     """Weights from a file, and from the cache, whatever ranks wrote it; one faulty rank is every rank's error."""
     program = Path(__file__).with_name("weight_file_program.py")

@@ -79,6 +79,23 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(part.memory) == ["phenology/carry", "remainder"]
 
 
+def test_equal_blocks_share_a_file(tmp_path: Path) -> None:
+    """The list of files has an entry for each block, as older versions read it."""
+    writer = RestartWriter(tmp_path, 2015)
+    ocean, land = np.zeros((3, 4), np.uint8), np.arange(12, dtype=np.uint8).reshape(3, 4)
+    # a view of one value, as runs hold ocean, is the same content; another shape is not
+    blocks = {0: ocean, 1: land, 2: np.broadcast_to(np.uint8(0), (3, 4)), 3: ocean.reshape(4, 3), 4: ocean}
+    for block, codes in blocks.items():
+        writer.write_block(block, {"cover": codes})
+    writer.finish({}, writer.entries, range(5))
+    restart = Restart.open(tmp_path)
+    assert len(list(restart.path.glob("*.safetensors"))) == 3
+    assert {restart.files[block]._replace(block=0) for block in (0, 2, 4)} == {restart.files[0]}
+    state = read_state(restart, range(5))
+    for block, codes in blocks.items():
+        np.testing.assert_array_equal(state.cover[block], codes)
+
+
 arrays = st.sampled_from(TYPES).flatmap(lambda t: hnp.arrays(np.dtype(t), hnp.array_shapes(min_dims=0, min_side=0)))
 
 

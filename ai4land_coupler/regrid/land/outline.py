@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.grids.mesh import Mesh, at_pole, lon_difference, merge_corners, next_corners, unit_vectors
@@ -198,6 +197,8 @@ class _Balls:
     """A spatial search for balls of very different sizes."""
 
     def __init__(self, centre: Floats, radius: Floats) -> None:
+        from scipy.spatial import cKDTree
+
         self._radius, self._centre = radius, centre
         octave = np.ceil(np.log2(np.maximum(radius, 1e-12))).astype(np.int64)
         self._groups = []
