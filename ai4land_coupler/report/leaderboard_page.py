@@ -59,6 +59,9 @@ def _board(board: Mapping[str, Any]) -> str:
         for row in board["rows"]
         if row["kind"] == "predictor"
     )
-    hashes = "; ".join(f"{key} {value[:16]}" for key, value in board["hashes"].items())
+    hint = "Data: " + "; ".join(f"{key} {value[:16]}" for key, value in board["hashes"].items())
+    if board["oracle"]:
+        leads = ", ".join(f"{value:.3f} after {lead} years" for lead, value in board["oracle"].items())
+        hint += f". Figure of merit of the oracle, which knows the rules and the amounts: {leads}."
     charts = f'<div class="pair">{figure(board["columns"][0], chart)}</div>' if rows else ""
-    return section(board["title"], f"Data: {hashes}", charts + f'<div class="card scroll">{table}</div>{facts}')
+    return section(board["title"], hint, charts + f'<div class="card scroll">{table}</div>{facts}')

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ai4land_baselines.boosting import Boosting
 from ai4land_baselines.bundle import Card, Input, describe, score_and_save, serialise
 from ai4land_baselines.features import Features, WindowFeatures
 from ai4land_baselines.options import BoostingTrainerOptions, TreeOptions
-from ai4land_baselines.parts import core_of, make_spec, previous_map
+from ai4land_baselines.parts import Direction, core_of, make_spec, previous_map
 from ai4land_baselines.trees import Trees, from_sklearn, spread
 from ai4land_coupler.api import OUTSIDE, ConfigError, Trainer, TrainingChannel, TrainingData, TrainResult
 
@@ -38,7 +38,7 @@ class BoostingTrainer(Trainer):
             If scikit-learn is missing, or no training cell changes.
         """
         began, options = time.monotonic(), self._options
-        grow = _grower(options.seed)
+        grow = _Grower(options.seed)
         inputs = tuple(_input(channel) for channel in data.channels if channel.source != "cover")
         features = Features(len(data.legend.view), options.radii, options.distance, inputs)
         progress(0.0, "reading")
@@ -89,7 +89,7 @@ def choose_cells(data: TrainingData, features: Features, options: BoostingTraine
     ConfigError
         If no training cell changes.
     """
-    direction: Literal["forward", "backward"] = "forward" if data.direction == 1 else "backward"
+    direction: Direction = "forward" if data.direction == 1 else "backward"
     plain = make_spec(data.legend.name, data.step, direction)
     spec = make_spec(data.legend.name, data.step, direction, features.fields(), features.halo)
     total = changed = 0
@@ -138,7 +138,7 @@ def _input(channel: TrainingChannel) -> Input:
     )
 
 
-class _grower:
+class _Grower:
     """Grows trees with scikit-learn.
 
     Raises
@@ -178,7 +178,7 @@ class _grower:
 
 
 def _target(
-    grow: _grower, options: TreeOptions, cells: TrainingCells, changed: NDArray[np.bool_], classes: int
+    grow: _Grower, options: TreeOptions, cells: TrainingCells, changed: NDArray[np.bool_], classes: int
 ) -> Trees:
     """The trees of the new class of cells that change."""
     after = cells.after[changed]

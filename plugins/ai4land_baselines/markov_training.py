@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ai4land_baselines.bundle import Card, describe, score_and_save, serialise
 from ai4land_baselines.markov import Markov, regions_of
 from ai4land_baselines.options import MarkovTrainerOptions
-from ai4land_baselines.parts import core_of, make_spec, previous_map
+from ai4land_baselines.parts import Direction, core_of, make_spec, previous_map
 from ai4land_coupler.api import OUTSIDE, ConfigError, Trainer, TrainingData, TrainResult
 
 #: Side of the windows that are read (cells).
@@ -71,7 +71,7 @@ class MarkovTrainer(Trainer):
 
 def count_transitions(data: TrainingData, side: float | None) -> dict[tuple[int, int], Counts]:
     """Transitions of all training cells of all pairs, by region (row, column); without ``side`` all in one region."""
-    direction = "forward" if data.direction == 1 else "backward"
+    direction: Direction = "forward" if data.direction == 1 else "backward"
     spec, classes = make_spec(data.legend.name, data.step, direction), len(data.legend.view)
     counts: dict[tuple[int, int], Counts] = {}
     for batch, target in data.each_window(_WINDOW, spec=spec):

@@ -56,7 +56,7 @@ class Trees:
 
     def _add(self, root: int, features: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
         """Add one tree: all cells start at the root, and each node divides its cells between the two below."""
-        waiting = [(root, np.arange(features.shape[1]))]
+        waiting: list[tuple[int, NDArray[Any]]] = [(root, np.arange(features.shape[1]))]
         while waiting:
             node, cells = waiting.pop()
             feature = self.feature[node]
@@ -66,7 +66,7 @@ class Trees:
             goes_left = features[feature].take(cells) <= self.threshold[node]
             for below, its in ((self.left[node], cells[goes_left]), (self.right[node], cells[~goes_left])):
                 if its.size:
-                    waiting.append((below, its))
+                    waiting.append((int(below), its))
 
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays by name, for a bundle."""
@@ -127,7 +127,8 @@ def from_sklearn(model: Any) -> Trees:
     Thresholds are rounded down to float32: for features in float32 the comparison is then the same.
     """
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
-    roots, nodes = [], 0
+    roots: list[list[int]] = []
+    nodes = 0
     for trees in model._predictors:
         roots.append([])
         for tree in trees:

@@ -131,6 +131,7 @@ def entry(benchmark: str, label: str, merit: float | None, **judged: float) -> d
         "format": FORMAT,
         "benchmark": benchmark,
         "hashes": {"maps": "abc"},
+        "oracle": {"20": 0.391},
         "label": label,
         "predictor": {"name": label, "options": {}},
         "card": {"name": label, "weights_sha256": "0123"},
@@ -155,6 +156,7 @@ def test_leaderboards_are_sorted_and_show_baselines_once(tmp_path: Path) -> None
     assert (second["title"], len(second["rows"])) == ("uk", 1)
     page = write_leaderboard([first, second], tmp_path / "page.html").read_text()
     assert "&lt;yours&gt;" in page
+    assert "0.391 after 20 years" in page
     assert "<yours>" not in page
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -69,11 +69,14 @@ class Sources:
         ``channels`` of a training: the inputs of the trained baselines.
     hashes:
         What was checked.
+    oracle:
+        Figure of merit of the oracle of a twin by lead (docs/twin.md): a predictor can hardly be better.
     """
 
     sections: dict[str, Any]
     channels: list[dict[str, Any]]
     hashes: dict[str, str]
+    oracle: dict[str, float] = field(default_factory=dict)
 
 
 @cache
@@ -132,7 +135,7 @@ def open_sources(benchmark: Benchmark, data: Path, progress: Callable[[int, int]
         {"names": ["organic_carbon"], "source": "static", "units": "g kg-1", "scaling": "standard"},
     ]
     hashes = {"edition": edition.edition, "maps": edition.maps_sha256, "states": edition.states_sha256}
-    return Sources(sections, channels, hashes)
+    return Sources(sections, channels, hashes, {str(lead): skill[0] for lead, skill in edition.skill.items()})
 
 
 def _check_maps(report: TwinReport, expected: str) -> None:

@@ -64,6 +64,7 @@ def run_benchmark(
         "format": FORMAT,
         "benchmark": benchmark.name,
         "hashes": sources.hashes,
+        "oracle": sources.oracle,
         "label": None if predictor is None else predictor["label"],
         "predictor": None if predictor is None else {key: predictor[key] for key in ("name", "options")},
         "card": None if predictor is None else _card(predictor, base),

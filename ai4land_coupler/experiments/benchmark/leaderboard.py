@@ -23,9 +23,9 @@ def boards(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns
     -------
-    For each benchmark: ``title``, ``hashes``, ``columns``, ``level`` and ``rows``, best first. A row has ``label``,
-    ``kind``, ``values`` (entries of the result, or ``None``), ``lead`` (years) and ``late`` (the merit at that
-    lead), and ``facts`` (predictor, versions, seeds). Baselines are in every entry, and are shown once.
+    For each benchmark: ``title``, ``hashes``, ``oracle``, ``columns``, ``level`` and ``rows``, best first. A row has
+    ``label``, ``kind``, ``values`` (entries of the result, or ``None``), ``lead`` (years) and ``late`` (the merit at
+    that lead), and ``facts`` (predictor, versions, seeds). Baselines are in every entry, and are shown once.
     """
     found = []
     for name in sorted({entry["benchmark"] for entry in entries}):
@@ -40,6 +40,7 @@ def boards(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {
                 "title": name,
                 "hashes": its[0]["hashes"],
+                "oracle": its[0].get("oracle", {}),
                 "columns": [title for _, title in COLUMNS],
                 "level": its[0]["result"]["level"],
                 "rows": ordered,
