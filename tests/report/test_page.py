@@ -346,4 +346,4 @@ def test_page_of_a_single_year(browser: Browser, tmp_path: Path) -> None:
 
 def test_all_parts_of_the_page_are_used() -> None:
     folder = Path(web_page.__file__).parent / "page"
-    assert {path.name for path in folder.iterdir()} == {"page.html", "page.css", *web_page.SCRIPTS}
+    assert {path.name for path in folder.iterdir()} == {"page.html", "page.css", "evaluation.css", *web_page.SCRIPTS}
