@@ -41,7 +41,7 @@ from ai4land_coupler.host.imports import HostImports
 from ai4land_coupler.host.restart import HostRestart, write_host_restart
 from ai4land_coupler.host.time import HostTime
 from ai4land_coupler.inputs.catalogue import Mended, total
-from ai4land_coupler.land.dealing import predicted_part
+from ai4land_coupler.land.dealing import predicted_cores
 from ai4land_coupler.land.first_state import FirstState
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
 from ai4land_coupler.land.gaps import find_gaps, refuse_large_gaps
@@ -547,6 +547,6 @@ class LandComponent:
 
     def _make_model(self) -> LandModel:
         setup = self._setup
-        own = {i: predicted_part(setup, setup.plan.blocks[i], codes)[0] for i, codes in self.state.cover.items()}
-        parts = {i: core for part in self.comm.allgather(own) for i, core in part.items() if core is not None}
-        return make_model(setup, parts, self.comm)
+        own = {i: predicted_cores(setup, setup.plan.blocks[i], codes)[0] for i, codes in self.state.cover.items()}
+        cores = {i: boxes for part in self.comm.allgather(own) for i, boxes in part.items() if boxes}
+        return make_model(setup, cores, self.comm)

@@ -1,7 +1,4 @@
-"""The size of blocks and tiles with ``parallel.block: auto``.
-
-Blocks are as large as the memory of a rank allows. A tile is the part of its block that has land. On the grid of HILDA+
-with blocks of 1000 cells and a halo of 96, this leaves out 23 % of the cells of all windows.
+"""The size of blocks with ``parallel.block: auto``: as large as the memory of a rank allows.
 
 The size depends on the configuration, the grids and the predictors alone: results depend on the blocks, but not on the
 number of ranks or on the machine.
@@ -12,12 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ai4land_coupler.api import Predictor
 from ai4land_coupler.core.fields import FieldSpec
-from ai4land_coupler.core.grid import Box, LatLonGrid
+from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.inputs.readers import STATIC_CACHE
 from ai4land_coupler.land.sliding import ExactTiling, Tiling
 
@@ -29,8 +23,6 @@ FEWEST = 8
 STATIC_SHARE = 1 / 8
 #: Windows whose inputs are in memory: one is predicted while the next one is read.
 IN_FLIGHT = 2
-#: Parts of a block along each side: a tile is made of whole parts, so that few shapes of windows occur.
-PARTS = 4
 #: The tiling of a run that chooses none.
 EXACT = ExactTiling()
 #: Bytes of a value of an input on the land grid: classes are int8, all others float32.
@@ -80,24 +72,3 @@ def _cell_bytes(field: FieldSpec) -> int:
     if field.grid != "land":
         return 0
     return len(field.offsets) * (_CLASS if field.source == "cover" else _VALUE)
-
-
-def part_with_land(core: Box, land: NDArray[np.bool_]) -> Box:
-    """The smallest box of whole parts of a block that holds its land.
-
-    Parameters
-    ----------
-    core:
-        The cells of the block.
-    land:
-        Which of them are land, (rows, cols); at least one.
-    """
-    rows, cols = (_parts_with_land(np.asarray(land.any(axis=axis))) for axis in (1, 0))
-    return Box(core.row0 + rows[0], core.row0 + rows[1], core.col0 + cols[0], core.col0 + cols[1])
-
-
-def _parts_with_land(land: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last edge of the parts of an axis that have land."""
-    edges = np.arange(PARTS + 1) * land.size // PARTS
-    first, last = np.flatnonzero(land)[[0, -1]]
-    return int(edges[edges <= first].max()), int(edges[edges > last].min())

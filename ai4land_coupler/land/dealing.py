@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import OUTSIDE
-from ai4land_coupler.land.block_size import part_with_land
 from ai4land_coupler.land.setup import LandSetup
-from ai4land_coupler.land.sliding import make_tiling
+from ai4land_coupler.land.sliding import ExactTiling, make_tiling
+from ai4land_coupler.land.tile_cores import cores_with_land, part_with_land
 from ai4land_coupler.parallel import Block, Communicator
 
 #: Reads the native codes of blocks, one block after the other.
@@ -39,31 +39,30 @@ def deal_blocks(setup: LandSetup, read: ReadCover, comm: Communicator) -> LandSe
 
 def block_cost(setup: LandSetup, block: Block, codes: NDArray[np.uint8]) -> int:
     """The work of a block in a step, from its native codes."""
-    core, land = predicted_part(setup, block, codes)
-    return block.core.size if core is None else _predicted(setup, replace(block, core=core), land)
+    return cost_of_cores(setup, block, *predicted_cores(setup, block, codes))
 
 
-def block_costs(setup: LandSetup, land: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The work of each block, estimated from its number of land cells alone, as if all of it were predicted."""
-    pairs = zip(setup.plan.blocks, land.tolist(), strict=True)
-    return np.array([_predicted(setup, block, n) if n else block.core.size for block, n in pairs], np.float64)
-
-
-def _predicted(setup: LandSetup, part: Block, land: int) -> int:
-    """The work of the part of a block that is predicted."""
+def cost_of_cores(setup: LandSetup, block: Block, cores: Iterable[Box], land: int) -> int:
+    """The work of a block in a step, from its :func:`predicted_cores` and its number of land cells."""
+    if not land:
+        return block.core.size
     tiling = make_tiling(setup.config.parallel.tiling)
-    windows = (tiling.tile(setup.plan, part, entry.spec).window.size for entry in setup.predictors)
+    parts = [replace(block, core=core) for core in cores]
+    windows = (tiling.tile(setup.plan, part, entry.spec).window.size for entry in setup.predictors for part in parts)
     return PREDICTED * (sum(windows) + land)
 
 
-def predicted_part(setup: LandSetup, block: Block, codes: NDArray[np.uint8]) -> tuple[Box | None, int]:
-    """The part of a block that is predicted, and the number of its land cells; ``None`` if it has no land.
-
-    It is the whole block, but with ``parallel.block: auto`` the part that has land.
-    """
+def predicted_cores(setup: LandSetup, block: Block, codes: NDArray[np.uint8]) -> tuple[tuple[Box, ...], int]:
+    """The cores of the tiles of a block, and the number of its land cells; no cores if it has no land."""
     land = setup.legend.to_view(codes) != OUTSIDE
     count = int(np.count_nonzero(land))
     if not count:
-        return None, 0
-    auto = setup.config.parallel.block == "auto"
-    return (part_with_land(block.core, land) if auto else block.core), count
+        return (), 0
+    if setup.cores == "block":
+        return (block.core,), count
+    if setup.cores == "quarters":
+        return (part_with_land(block.core, land),), count
+    spec = max((entry.spec for entry in setup.predictors), key=lambda spec: spec.halo)
+    # blended windows have fixed places: a cut would not make them fewer
+    halo = spec.halo if isinstance(make_tiling(setup.config.parallel.tiling), ExactTiling) else 0
+    return cores_with_land(block.core, land, halo, spec.align), count

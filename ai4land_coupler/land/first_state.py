@@ -96,7 +96,7 @@ class FirstState:
         if branch and year is None:
             year = setup.config.time.start
         restart = Restart.open(folder, year, direction=setup.clock.direction)
-        setup = self._setup = with_blocks_of(setup, restart.attrs.get("block_plan"))
+        setup = self._setup = with_blocks_of(setup, restart.attrs)
         if setup.rank == 0:  # one rank reads the inputs for their digests
             for warning in compare_with_restart(restart, setup, self.identity, branch=branch):
                 self.warnings[warning] += 1

@@ -63,10 +63,12 @@ def identity(setup: LandSetup) -> dict[str, Any]:
     for section, catalogue in (("forcing", setup.forcing), ("static", setup.static)):
         for number, entry in enumerate(catalogue.adapters):
             inputs[f"{section}[{number}]"] = contents(entry.input_files().values())
+    cores = {"cores": setup.cores} if setup.cores == "land" else {}  # as older versions, where it is as there
     return {
         "grid": setup.grid.hash,
         "legend": setup.legend.name,
         "block_plan": setup.plan.hash,
+        **cores,
         "predictors": [entry.identity for entry in setup.predictors],
         "settings": settings,
         "inputs": inputs,

@@ -6,10 +6,10 @@ static fields it reads no files. It does not change its arguments. Inputs may co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +17,24 @@ from numpy.typing import NDArray
 from ai4land_coupler.allocation import BlockResult, MapMaker
 from ai4land_coupler.api import LOGITS
 from ai4land_coupler.core.clock import Clock
-from ai4land_coupler.core.fields import FieldSpec, Tile
+from ai4land_coupler.core.fields import Tile
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
-from ai4land_coupler.core.state import Blocks, LandState
+from ai4land_coupler.core.state import LandState
 from ai4land_coupler.inputs.readers import StaticReader
-from ai4land_coupler.land.assemble import TileInputs
 from ai4land_coupler.land.block_size import static_cache
 from ai4land_coupler.land.forcing import StepForcing
+from ai4land_coupler.land.input_windows import InputWindows
+from ai4land_coupler.land.prediction import Prediction
 from ai4land_coupler.land.predictors import NamedPredictor, order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.land.sliding import ExactTiling, Outputs, Tiling, make_tiling
-from ai4land_coupler.land.stream import run_stream
 from ai4land_coupler.land.timers import Timers
-from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
+from ai4land_coupler.parallel import BlockPlan, Communicator
 
 #: Names of the arrays that the allocation carries from step to step (see ``MapMaker.begin``).
 ALLOCATION_MEMORY = ("base_area", "base_share", "gross_carry", "unmet")
-#: Cells of windows that are read and allocated in the calling thread. Python's lock makes threads slower for them.
-SMALL_WINDOW = 1 << 17
-
-#: Gives a window of a field on the land grid.
-LandField = Callable[[Box], NDArray[Any]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,8 +57,8 @@ class LandModel:
         Ids of the blocks of all ranks that have land. Only these are predicted.
     predictors:
         In the order of a step (see :func:`order_predictors`).
-    parts:
-        The part of a block that is predicted, by id; the whole block where there is none. The rest has no land.
+    cores:
+        The cores of the tiles of a block, by id; the whole block where there are none. The rest has no land.
     threads:
         Threads that allocate while the next tiles are predicted.
     """
@@ -80,7 +74,7 @@ class LandModel:
     rng: KeyedRng
     tiling: Tiling = field(default_factory=ExactTiling)
     threads: int = 1
-    parts: Mapping[int, Box] = field(default_factory=dict)
+    cores: Mapping[int, Sequence[Box]] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
 
     @cached_property
@@ -91,7 +85,7 @@ class LandModel:
     @cached_property
     def _tiles(self) -> dict[str, list[Tile]]:
         whole = (self.plan.blocks[i] for i in self.land_blocks)
-        blocks = [replace(block, core=self.parts.get(block.id, block.core)) for block in whole]
+        blocks = [replace(block, core=core) for block in whole for core in self.cores.get(block.id, (block.core,))]
         return {
             entry.name: [self.tiling.tile(self.plan, block, entry.spec) for block in blocks]
             for entry in self.predictors
@@ -164,7 +158,7 @@ class LandModel:
     ) -> LandState:
         """Run a predictor with yearly (or longer) steps on this rank's tiles."""
         coarse = dict(forcing.fields) | {(name, 0): values.mean(axis=0) for name, values in imports.items()}
-        windows = self._inputs(entry, state, new) | self._memories(entry, new)
+        windows = self._windows.inputs(entry, state, new) | self._windows.memories(entry, new)
 
         def allocate(tile: Tile, outputs: Outputs) -> tuple[Tile, Outputs, BlockResult | None]:
             made = self._allocate(tile, outputs[LOGITS], state, new, forcing) if LOGITS in outputs else None
@@ -172,7 +166,9 @@ class LandModel:
 
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
         with self.comm.guard() as end_if_another_failed:
-            results = self._predict(entry, windows, coarse, (new.year, 0), allocate, end_if_another_failed)
+            results = self._prediction.run(
+                entry, self._own_tiles(entry), windows, coarse, (new.year, 0), allocate, end_if_another_failed
+            )
             for tile, outputs, made in results:
                 if made is not None:
                     cover[tile.id] = made.cover
@@ -196,13 +192,15 @@ class LandModel:
     ) -> LandState:
         """Run a monthly predictor for the twelve months before 1 January of the new year."""
         months: dict[str, dict[int, list[NDArray[np.float32]]]] = {}
-        windows = self._inputs(entry, state, new)
+        windows = self._windows.inputs(entry, state, new)
         for month in range(12):
             coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
-            remembered, memory = self._memories(entry, new), _copy(new.memory)
+            given, memory = windows | self._windows.memories(entry, new), _copy(new.memory)
             with self.comm.guard() as end_if_another_failed:
-                time, given = (new.year, month + 1), windows | remembered
-                results = self._predict(entry, given, coarse, time, lambda *result: result, end_if_another_failed)
+                own, time = self._own_tiles(entry), (new.year, month + 1)
+                results = self._prediction.run(
+                    entry, own, given, coarse, time, lambda *result: result, end_if_another_failed
+                )
                 for tile, outputs in results:
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
@@ -242,105 +240,26 @@ class LandModel:
         whole[(..., *tile.core.slices(core))] = values
         return whole
 
-    def _predict(
-        self,
-        entry: NamedPredictor,
-        windows: Mapping[tuple[str, int], LandField],
-        coarse: Mapping[tuple[str, int], NDArray[np.float32]],
-        time: tuple[int, int],
-        finish: Callable[[Tile, Outputs], T],
-        end_if_another_failed: Callable[[], None],
-    ) -> list[T]:
-        """Predict the tiles of this rank one by one. Returns what ``finish`` made of the tiles and their outputs."""
-        own = [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
-        land = {field.name: field for field in entry.spec.inputs if field.source == "static"}
-        inputs = TileInputs(
-            self.plan.fine,
-            self.plan.forcing,
-            lambda name, offset, tile: (
-                self.static.read(land[name], tile.window) if name in land else windows[name, offset](tile.window)
-            ),
-            coarse,
-        )
-
-        work = self.tiling.work(entry.name, entry.predictor, own, inputs, time, self.rng.at(year=time[0]))
-
-        threads = self._threads_of(entry, own)
-        measure = self.timers.in_thread if threads else self.timers
-
-        def read(tile: Tile) -> Any:
-            with measure("assemble windows"):
-                return work.read(tile)
-
-        def predict(window: Any) -> Outputs:
-            end_if_another_failed()
-            with self.timers(f"predict {entry.name}"):
-                return work.predict(window)
-
-        def finish_tile(tile: Tile, outputs: Outputs) -> T:
-            with measure("allocate"):
-                return finish(tile, outputs)
-
-        return run_stream(own, read, predict, finish_tile, threads, self.timers)
-
-    def _threads_of(self, entry: NamedPredictor, tiles: Sequence[Tile]) -> int:
-        """Threads that allocate while this predictor runs; 0 if the calling thread alone is faster. Same results.
-
-        That is so for few or small tiles, and if the prediction is too short to hide the allocation, which the times of
-        the steps before tell.
-        """
-        if len(tiles) < 2 or sum(tile.window.size for tile in tiles) < SMALL_WINDOW * len(tiles):
-            return 0
-        allocation = self.timers.seconds.get("allocate", 0.0) + self.timers.busy.get("allocate", 0.0)
-        prediction = self.timers.seconds.get(f"predict {entry.name}", allocation)
-        return 0 if self.threads == 1 and prediction < allocation else self.threads
-
-    def _inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> dict[tuple[str, int], LandField]:
-        """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective."""
-        windows: dict[tuple[str, int], LandField] = {}
-        with self.timers("exchange"):
-            for field in entry.spec.inputs:
-                for offset in field.offsets:
-                    source = new if offset == 0 else state
-                    if field.source == "cover":
-                        windows[field.name, offset] = self._classes(entry, source.cover)
-                    elif field.source == "output":
-                        windows[field.name, offset] = self._values(entry, _last(source, field))
-        return windows
-
-    def _memories(self, entry: NamedPredictor, new: LandState) -> dict[tuple[str, int], LandField]:
-        """Exchange the halos of the memories of a predictor. Collective."""
-        with self.timers("exchange"):
-            return {(name, -1): self._values(entry, new.memory[entry.memory_name(name)]) for name in entry.spec.memory}
-
-    def _classes(self, entry: NamedPredictor, cover: Blocks) -> LandField:
-        """Windows of a map. Native codes are held and sent; each window is converted when it is read."""
-        codes = self._exchanges[entry.name].collect(cover, self.legend.ocean[0], np.uint8)
-        return lambda window: self.legend.to_view(codes.window(window))
-
-    def _values(self, entry: NamedPredictor, blocks: Blocks) -> LandField:
-        return self._exchanges[entry.name].collect(blocks, np.nan, np.float32).window
+    @cached_property
+    def _windows(self) -> InputWindows:
+        return InputWindows(self.comm, self.plan, self.owner, self.legend, self._tiles, self.timers)
 
     @cached_property
-    def _exchanges(self) -> dict[str, WindowExchange]:
-        """What the ranks exchange for each predictor; the same in all steps."""
-        made = {}
-        for name, tiles in self._tiles.items():
-            wanted: list[list[Box]] = [[] for _ in range(self.comm.size)]
-            for tile in tiles:
-                wanted[int(self.owner[tile.id])].append(tile.window)
-            made[name] = WindowExchange(self.comm, self.plan, self.owner, wanted)
-        return made
+    def _prediction(self) -> Prediction:
+        return Prediction(self.plan, self.static, self.rng, self.tiling, self.threads, self.timers)
+
+    def _own_tiles(self, entry: NamedPredictor) -> list[Tile]:
+        return [tile for tile in self._tiles[entry.name] if self.owner[tile.id] == self.comm.rank]
 
 
-def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -> LandModel:
-    """The model of a run on the blocks that have land. ``parts``: the box of each of them that is predicted, by id."""
+def make_model(setup: LandSetup, cores: Mapping[int, Sequence[Box]], comm: Communicator) -> LandModel:
+    """The model of a run on the blocks that have land. ``cores``: the cores of the tiles of each of them, by id."""
     config = setup.config
     return LandModel(
         comm,
         setup.plan,
         setup.owner,
-        sorted(parts),
+        sorted(cores),
         setup.legend,
         order_predictors(setup.predictors),
         setup.map_maker,
@@ -348,14 +267,9 @@ def make_model(setup: LandSetup, parts: Mapping[int, Box], comm: Communicator) -
         KeyedRng(config.random.seed, config.random.member),
         make_tiling(config.parallel.tiling),
         config.parallel.threads,
-        parts,
+        cores,
     )
 
 
 def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:
     return {name: dict(values) for name, values in blocks.items()}
-
-
-def _last(state: LandState, field: FieldSpec) -> dict[int, NDArray[np.float32]]:
-    """The last sample of the year of another predictor's output. Empty if it does not exist yet, or without land."""
-    return {block: values[-1] for block, values in state.fields.get(field.name, {}).items()}

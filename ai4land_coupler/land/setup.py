@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ from ai4land_coupler.parallel.block_plan import block_plan_hash
 from ai4land_coupler.registry.loading import Plugins, load_plugins
 from ai4land_coupler.regrid.auto import resolve
 
+#: Which part of a block its tiles cover.
+Cores = Literal["block", "quarters", "land"]
+
 
 @dataclass(frozen=True)
 class LandSetup:
@@ -39,6 +43,9 @@ class LandSetup:
         Rank of this process in the communicator of the run.
     legend, grid, plan:
         The legend of the maps, the land grid, and its blocks.
+    cores:
+        Which part of a block its tiles cover: all of it, or with ``parallel.block: auto`` its land (``tile_cores.py``).
+        ``quarters`` for runs that an older version began with ``auto``.
     initial:
         The adapter of the initial map.
     forcing, static:
@@ -62,6 +69,7 @@ class LandSetup:
     forcing: Catalogue
     static: Catalogue
     plan: BlockPlan
+    cores: Cores
     workers: NDArray[np.int64]
     owner: NDArray[np.int64]
     predictors: tuple[NamedPredictor, ...]
@@ -145,6 +153,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         forcing=forcing,
         static=static,
         plan=plan,
+        cores="land" if config.parallel.block == "auto" else "block",
         workers=workers,
         owner=workers[plan.owners(len(workers))],
         predictors=predictors,
@@ -191,20 +200,23 @@ def _block_plan(
     return BlockPlan(grid, forcing, block)
 
 
-def with_blocks_of(setup: LandSetup, plan_hash: str | None) -> LandSetup:
-    """The setup with the blocks of a restart, if ``parallel.block: auto`` would now choose others.
+def with_blocks_of(setup: LandSetup, restart: Mapping[str, Any]) -> LandSetup:
+    """The setup with the blocks and the cores of a restart, if ``parallel.block: auto`` would now choose others.
 
-    Another version, or other memory, may have chosen them. If the restart has other grids, nothing changes.
+    Another version, or other memory, may have chosen them. If the restart has other grids, its blocks are not known.
 
     Parameters
     ----------
-    plan_hash:
-        The hash of the restart's block plan.
+    restart:
+        The attributes of the restart (``land/identity.py``).
     """
-    if setup.config.parallel.block != "auto" or plan_hash == setup.plan.hash:
+    if setup.config.parallel.block != "auto":
+        return setup
+    setup = replace(setup, cores="land" if restart.get("cores") == "land" else "quarters")
+    if restart.get("block_plan") == setup.plan.hash:
         return setup
     for block in range(1, max(setup.plan.forcing.shape) + 1):
-        if block_plan_hash(setup.plan.fine, setup.plan.forcing, block) == plan_hash:
+        if restart.get("block_plan") == block_plan_hash(setup.plan.fine, setup.plan.forcing, block):
             plan = replace(setup.plan, block=block)
             owner = setup.workers[plan.owners(len(setup.workers))]
             map_maker = MapMaker(

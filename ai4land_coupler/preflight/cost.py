@@ -5,7 +5,7 @@ Memory and time of the estimate do not depend on the size of the land grid, but 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.inputs.readers import STATIC_CACHE
 from ai4land_coupler.land.block_size import static_cache
-from ai4land_coupler.land.dealing import block_costs
+from ai4land_coupler.land.dealing import cost_of_cores
 from ai4land_coupler.land.forcing import static_needs
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.land.sliding import make_tiling
@@ -110,14 +110,17 @@ def estimate_cost(config: Config, ranks: int = 1) -> CostEstimate:
     """
     setup = make_setup(config)
     plan, tiling = setup.plan, make_tiling(config.parallel.tiling)
-    land, compressed = count_land(setup)
+    land, cores, compressed = count_land(setup)
     with_land = [block for block in plan.blocks if land[block.id]]
-    tiles = [tiling.tile(plan, block, entry.spec) for entry in setup.predictors for block in with_land]
+    parts = [replace(block, core=core) for block in with_land for core in cores[block.id]]
+    tiles = [tiling.tile(plan, part, entry.spec) for entry in setup.predictors for part in parts]
     steps = len(setup.clock.years()) - 1
     seconds, memory = 0.0, float(peak_memory())
     if steps and with_land:
         work = Work(
-            block_costs(setup, land),
+            np.array(
+                [cost_of_cores(setup, block, cores[block.id], int(land[block.id])) for block in plan.blocks], float
+            ),
             setup.grid.size,
             sum(block.core.size for block in with_land),
             4.0 * len(static_needs(setup)),

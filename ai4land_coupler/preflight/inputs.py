@@ -66,18 +66,18 @@ def check_inputs(
             report.warnings += long_chunks(entry)
     checker = _Checker(setup, LandForcing(setup, field_table.pass_through_inputs), report)
     try:
-        land = checker.land()
+        checker.land()
     except Ai4LandError as error:
         report.add_fault(error)
         return report
-    checker.forcing(land, years, progress)
-    checker.statics(land, progress)
+    checker.forcing(years, progress)
+    checker.statics(progress)
     checker.finish()
     return report
 
 
 class _Checker:
-    """Reads the inputs and fills a report."""
+    """Reads the inputs and fills a report. Holds one row of blocks of the land grid, but no field of it."""
 
     def __init__(self, setup: LandSetup, forcing: LandForcing, report: InputReport) -> None:
         self.config, self.setup, self.report = setup.config, setup, report
@@ -85,23 +85,25 @@ class _Checker:
         self._no_data: dict[Mended, int] = {}
         self._mending_setup: LandSetup | None = None
         self._gaps: dict[tuple[str, str], LandGaps] = {}
+        #: Number of land cells in each forcing cell, and whether all of its cells are land.
+        self._land_cells = np.zeros(setup.plan.forcing.shape, np.int64)
+        self._full = np.zeros(setup.plan.forcing.shape, bool)
 
-    def land(self) -> dict[int, NDArray[np.bool_]]:
-        """Which cells are land, by block."""
-        setup = self.setup
-        land = {}
-        for block, codes in read_blocks(setup, setup.plan.blocks):
-            self._no_data |= count_no_data(setup, {block.id: codes})
-            land[block.id] = setup.legend.to_view(codes) != OUTSIDE
-        return land
-
-    def forcing(self, land: Mapping[int, NDArray[np.bool_]], years: str, progress: Progress) -> None:
+    def land(self) -> None:
+        """Count the land of the initial map, and its cells without data."""
         plan = self.setup.plan
-        weight = np.zeros(plan.forcing.shape, np.int64)
-        full = np.zeros(plan.forcing.shape, bool)
-        for block in plan.blocks:
-            np.add.at(weight, np.ix_(*plan.forcing_of(block.core)), land[block.id])
-            full[block.forcing.slices()] = land_share(self.setup, block, land[block.id]) == 1
+        for block, codes in read_blocks(self.setup, plan.blocks):
+            self._no_data |= count_no_data(self.setup, {block.id: codes})
+            land = self._is_land(codes)
+            np.add.at(self._land_cells, np.ix_(*plan.forcing_of(block.core)), land)
+            self._full[block.forcing.slices()] = land_share(self.setup, block, land) == 1
+
+    def _is_land(self, codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        return np.asarray(self.setup.legend.to_view(codes) != OUTSIDE)
+
+    def forcing(self, years: str, progress: Progress) -> None:
+        """Read the forcing of each year. After :meth:`land`."""
+        plan, weight = self.setup.plan, self._land_cells
         try:
             needs = self._forcing.needs()
             self._forcing.check_years()
@@ -126,18 +128,20 @@ class _Checker:
             self._add_sums(read)
             self._check_states(read, units, year)
             if number == 0:
-                self._compare_with_map(read, weight, full)
+                self._compare_with_map(read, weight, self._full)
 
-    def statics(self, land: Mapping[int, NDArray[np.bool_]], progress: Progress) -> None:
+    def statics(self, progress: Progress) -> None:
+        """Read the static fields, and the initial map again, block by block."""
         setup = self.setup
         wanted = {name: spec.units for name, spec in static_needs(setup).items()}
         if not wanted:
             return
-        for number, block in enumerate(setup.plan.blocks):
+        for number, (block, codes) in enumerate(read_blocks(setup, setup.plan.blocks)):
+            land = self._is_land(codes)
             progress(number / len(setup.plan.blocks), "static fields")
             read = self._read("static", wanted, setup.grid.sub(block.core), None)
             for name, values in read.items():
-                gaps = gaps_on_land(name, values, land[block.id], wanted[name])
+                gaps = gaps_on_land(name, values, land, wanted[name])
                 self._line("static", name, wanted[name]).add(values, gaps)
                 old = self._gaps.get(("static", name))
                 self._gaps["static", name] = gaps if old is None else old + gaps

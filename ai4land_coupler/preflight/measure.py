@@ -16,12 +16,12 @@ from ai4land_coupler.component.output import RunOutput
 from ai4land_coupler.component.performance import peak_memory
 from ai4land_coupler.component.threads import torch_threads
 from ai4land_coupler.core.calendar import HostCalendar, HostDate
-from ai4land_coupler.core.legend import OUTSIDE
+from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.host.grids import HostGrids
 from ai4land_coupler.host.imports import HostImports
-from ai4land_coupler.land.dealing import predicted_part
+from ai4land_coupler.land.dealing import predicted_cores
 from ai4land_coupler.land.first_state import FirstState, read_blocks
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.model import LandModel, make_model
@@ -68,13 +68,16 @@ class Measured:
     held: float
 
 
-def count_land(setup: LandSetup) -> tuple[NDArray[np.int64], int]:
-    """Land cells of each block of the initial map, and its compressed size (bytes). Holds one row of blocks."""
-    land, compressed = np.zeros(len(setup.plan.blocks), np.int64), 0
+def count_land(setup: LandSetup) -> tuple[NDArray[np.int64], dict[int, tuple[Box, ...]], int]:
+    """Land cells of each block of the initial map, the cores of its tiles, and the map's compressed size (bytes).
+
+    Holds one row of blocks.
+    """
+    land, cores, compressed = np.zeros(len(setup.plan.blocks), np.int64), {}, 0
     for block, codes in read_blocks(setup, setup.plan.blocks):
-        land[block.id] = np.count_nonzero(setup.legend.to_view(codes) != OUTSIDE)
+        cores[block.id], land[block.id] = predicted_cores(setup, block, codes)
         compressed += len(Zstd(level=3).encode(codes))
-    return land, compressed
+    return land, cores, compressed
 
 
 def typical_blocks(land: NDArray[np.int64], count: int = TILES) -> tuple[int, ...]:
@@ -102,8 +105,8 @@ def measure(setup: LandSetup, sample: tuple[int, ...]) -> Measured:
     begin = time.perf_counter()
     forcing.of_step(clock if clock.done else clock.next())
     read = time.perf_counter() - begin
-    parts = {i: predicted_part(setup, setup.plan.blocks[i], state.cover[i])[0] for i in sample}
-    model = make_model(setup, {i: part for i, part in parts.items() if part is not None}, comm)
+    cores = {i: predicted_cores(setup, setup.plan.blocks[i], state.cover[i])[0] for i in sample}
+    model = make_model(setup, {i: boxes for i, boxes in cores.items() if boxes}, comm)
 
     def advance(part: LandModel) -> tuple[float, LandState]:
         begin = time.perf_counter()

@@ -107,9 +107,8 @@ class RestartWriter:
                 )
         content = save(ready)
         digest = hashlib.sha256(content).hexdigest()
-        same = self._written.get(digest)
-        if same is not None:
-            return RestartFile(number, same, len(content), digest)
+        if digest in self._written:
+            return RestartFile(number, self._written[digest], len(content), digest)
         entry = RestartFile(number, f"{stem}.{digest[:12]}.safetensors", len(content), digest)
         with disk_errors("a restart could not be written", self.path / entry.file):
             write_durably(self.path / entry.file, content, sync_folder=False)

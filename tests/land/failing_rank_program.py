@@ -12,10 +12,10 @@ from mpi4py import MPI
 
 from ai4land_coupler import LandComponent
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.land import model as land_model
+from ai4land_coupler.land import prediction
 
 faulthandler.dump_traceback_later(200, exit=True)  # where a rank hangs
-land_model.SMALL_WINDOW = 0
+prediction.SMALL_WINDOW = 0
 component = LandComponent(sys.argv[1], MPI.COMM_WORLD, online=False)
 component.initialize()
 model = replace(component.model, threads=int(sys.argv[2]))

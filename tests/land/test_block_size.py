@@ -14,9 +14,8 @@ from stopped_runs import run_until
 from ai4land_coupler import Simulation
 from ai4land_coupler.api import FieldSpec, Predictor, PredictorSpec
 from ai4land_coupler.config.sections import Config, parse_config
-from ai4land_coupler.core.grid import Box, LatLonGrid, forcing_lattice
-from ai4land_coupler.land import block_size
-from ai4land_coupler.land.block_size import choose_block, part_with_land, static_cache, window_bytes
+from ai4land_coupler.core.grid import LatLonGrid, forcing_lattice
+from ai4land_coupler.land.block_size import choose_block, static_cache, window_bytes
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.land.sliding import GaussianTiling
 from ai4land_coupler.parallel import BlockPlan
@@ -91,57 +90,6 @@ def test_the_predictor_with_the_largest_needs_counts() -> None:
 @pytest.mark.parametrize("memory", [0.5, 2.0, 8.0])
 def test_more_memory_gives_larger_blocks(memory: float) -> None:
     assert choose_block(memory, LAND, QUARTER, [Network()]) >= choose_block(memory / 2, LAND, QUARTER, [Network()])
-
-
-@pytest.mark.parametrize(
-    ("cells", "part"),
-    [  # a block of 10 x 8 cells: rows are cut at 0, 2, 5, 7, 10 and columns at 0, 2, 4, 6, 8
-        ([(0, 0)], Box(100, 102, 200, 202)),
-        ([(9, 7)], Box(107, 110, 206, 208)),
-        ([(2, 3), (6, 3)], Box(102, 107, 202, 204)),
-        ([(1, 5), (2, 2)], Box(100, 105, 202, 206)),
-        ([(0, 7), (9, 0)], Box(100, 110, 200, 208)),
-    ],
-)
-def test_the_part_with_land_by_hand(cells: list[tuple[int, int]], part: Box) -> None:
-    land = np.zeros((10, 8), bool)
-    for cell in cells:
-        land[cell] = True
-    assert part_with_land(Box(100, 110, 200, 208), land) == part
-
-
-def test_tiles_of_land_alone_give_the_same_maps(
-    twin_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A predictor without a network predicts the same on the part of a block that has land."""
-    monkeypatch.setattr(block_size, "PARTS", 32)  # the blocks of the small twin have land nearly everywhere
-    months = {"values": [2, 3, 6, 9, 13, 17, 19, 18, 15, 10, 6, 3], "units": "degC"}
-    legend = {"legend": "hilda-v1.0-f"}
-    every = {
-        "predictors": [{"name": name, "options": legend} for name in ("persistence", "phenology")],
-        "allocation": {"temperature": 1.0},
-        "time": {"start": 2015, "stop": 2017},
-        "imports": {"air_temperature": months},
-    }
-    found = []
-    for name, parallel in (("whole", {"block": 8}), ("land", {"block": "auto", "memory": 1e-6})):
-        store = tmp_path / f"{name}.zarr"
-        raw = {**twin_config, **every, "output": {"store": str(store), "shard": 64}, "parallel": parallel}
-        simulation = Simulation(parse_config(raw, tmp_path, name))
-        simulation.run()
-        setup, model = simulation.component.setup, simulation.component.model
-        assert [block.forcing.shape for block in setup.plan.blocks] == [(8, 8), (8, 4)]
-        cores = [tile.core.size for tile in model.tiles(model.predictors[0])]
-        found.append((sum(cores), open_store(store).load(), simulation.component.state))
-    (all_cells, whole, _), (cells, land, state) = found
-    assert cells < all_cells
-    assert (whole["land_cover"][-1] != whole["land_cover"][0]).any()
-    for name in set(whole.data_vars) - {"lai"}:
-        np.testing.assert_array_equal(land[name].values, whole[name].values, err_msg=name)
-    for name, blocks in state.fields.items():
-        on_land = {i: setup.legend.to_view(codes) >= 0 for i, codes in state.cover.items()}
-        for block, values in blocks.items():
-            assert np.isfinite(values[:, on_land[block]]).all(), name
 
 
 def test_a_run_keeps_its_blocks_when_auto_would_choose_others(twin_config: dict[str, Any], tmp_path: Path) -> None:

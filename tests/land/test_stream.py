@@ -17,7 +17,7 @@ from ranks import mpirun
 from ai4land_coupler import LandComponent
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.core.state import LandState
-from ai4land_coupler.land import model as land_model
+from ai4land_coupler.land import prediction
 from ai4land_coupler.land.model import LandModel
 from ai4land_coupler.land.stream import AHEAD, run_stream
 from ai4land_coupler.land.timers import Timers
@@ -174,7 +174,7 @@ def test_a_step_does_not_depend_on_threads(component: LandComponent, monkeypatch
     model = component.model
     alone = step(component, model)
     assert not model.timers.busy  # the windows are small
-    monkeypatch.setattr(land_model, "SMALL_WINDOW", 0)
+    monkeypatch.setattr(prediction, "SMALL_WINDOW", 0)
     for threads in (1, 3):
         threaded = replace(model, threads=threads, timers=Timers())
         found = step(component, threaded)
@@ -190,11 +190,11 @@ def test_a_step_does_not_depend_on_threads(component: LandComponent, monkeypatch
 def test_one_thread_helps_only_if_the_prediction_takes_longer_than_the_allocation(
     component: LandComponent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(land_model, "SMALL_WINDOW", 0)
+    monkeypatch.setattr(prediction, "SMALL_WINDOW", 0)
     (entry,) = component.model.predictors
-    for prediction, threads, used in ((1.0, 1, False), (30.0, 1, True), (1.0, 2, True)):
+    for seconds, threads, used in ((1.0, 1, False), (30.0, 1, True), (1.0, 2, True)):
         timers = Timers()
-        timers.seconds = {"allocate": 2.0, f"predict {entry.name}": prediction}
+        timers.seconds = {"allocate": 2.0, f"predict {entry.name}": seconds}
         step(component, replace(component.model, threads=threads, timers=timers))
         assert bool(timers.busy) == used
 
@@ -209,7 +209,7 @@ def test_an_error_in_a_thread_ends_the_step(
 
         step = read
 
-    monkeypatch.setattr(land_model, "SMALL_WINDOW", 0)
+    monkeypatch.setattr(prediction, "SMALL_WINDOW", 0)
     with pytest.raises(OSError, match="a disk is gone"):
         step(component, replace(component.model, **{part: Broken()}))
     assert helpers() == []

@@ -77,9 +77,10 @@ def test_the_estimate_reads_the_map_by_rows_of_blocks_and_knows_its_land(
 
     first_state_read = first_state.read_cover
     monkeypatch.setattr(first_state, "read_cover", spy)
-    land, compressed = count_land(setup)
+    land, cores, compressed = count_land(setup)
     assert land.sum() == (setup.legend.to_view(whole) >= 0).sum()
     assert 0 < compressed < whole.size
+    assert cores == {block.id: (block.core,) if land[block.id] else () for block in setup.plan.blocks}
     assert max(read) < whole.size / 2
     found = estimate_cost(config, ranks=2)
     assert max(read) < whole.size / 2

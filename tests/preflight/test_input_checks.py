@@ -19,6 +19,7 @@ from ai4land_coupler.cli import cli
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import Ai4LandError
 from ai4land_coupler.experiments.twin import TwinReport
+from ai4land_coupler.land import first_state
 from ai4land_coupler.preflight.inputs import check_inputs
 
 Raw = dict[str, Any]
@@ -282,3 +283,32 @@ def test_a_chunk_of_many_years_is_told(raw: Raw, small_twin: TwinReport, tmp_pat
     done = CliRunner(env={"COLUMNS": "200"}).invoke(cli, ["check", str(run_file)])
     assert re.search(r"warning: \S*long\.nc: a chunk spans 12", done.stdout)
     assert "the inputs are good, with one warning" in done.stdout
+
+
+def test_the_map_is_read_by_rows_of_blocks(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice, for the forcing and for the static fields. The report is the one from whole fields."""
+    raw["predictors"] = [{"name": "unet", "options": {"bundle": "twin"}}]
+    read, reports = [], []
+    real = first_state.read_cover
+
+    def spy(*given: Any) -> Any:
+        codes = real(*given)
+        read[-1].append(codes.size)
+        return codes
+
+    monkeypatch.setattr(first_state, "read_cover", spy)
+    for block in (3, 64):
+        read.append([])
+        config = parse_config({**raw, "parallel": {"block": block}}, Path(), "run.yaml")
+        reports.append(check_inputs(config, years="ends"))
+    by_rows, whole = reports
+    cells = 67 * 100
+    assert sum(read[0]) == sum(read[1]) == 2 * cells
+    assert max(read[1]) == cells > 2 * max(read[0])
+    static = [line for line in by_rows.variables if line.kind == "static"]
+    assert len(static) > 2
+    assert all(np.isfinite([line.low, line.high, line.missing]).all() for line in static)
+    assert by_rows.variables == whole.variables
+    assert by_rows.closure.keys() == whole.closure.keys()
+    for name, ends in whole.closure.items():
+        assert by_rows.closure[name] == pytest.approx(ends)
