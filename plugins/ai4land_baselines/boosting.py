@@ -65,4 +65,4 @@ class Boosting(api.Predictor):
         target -= np.log(np.exp(target).sum(axis=0))
         target -= np.logaddexp(0, -change)
         target[current, cell] = -np.logaddexp(0, change)
-        return np.maximum(target, target.max(axis=0) - _LARGEST).astype(np.float32)
+        return np.asarray(np.maximum(target, target.max(axis=0) - _LARGEST), np.float32)

@@ -95,8 +95,8 @@ def choose_cells(data: TrainingData, features: Features, options: BoostingTraine
     total = changed = 0
     for batch, target in data.each_window(_WINDOW, spec=plain):
         known = target != OUTSIDE
-        total += np.count_nonzero(known)
-        changed += np.count_nonzero(known & (target != previous_map(batch, 0)[core_of(batch, 0)]))
+        total += int(np.count_nonzero(known))
+        changed += int(np.count_nonzero(known & (target != previous_map(batch, 0)[core_of(batch, 0)])))
     if not changed:
         raise ConfigError(
             "no training cell changes its class",

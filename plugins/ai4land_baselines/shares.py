@@ -51,7 +51,7 @@ def counts_around(
     counts -= flat.take(top + right, axis=1)
     counts -= flat.take(bottom + left, axis=1)
     counts += flat.take(top + left, axis=1)
-    return counts
+    return np.asarray(counts)
 
 
 def distances(
