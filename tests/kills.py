@@ -19,7 +19,7 @@ FORKS.set_forkserver_preload(["zarr", "xarray", "rasterio", "netCDF4", "ai4land_
 #: Operations that change files; ``open`` also reads.
 OPERATIONS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"})
 #: Seconds after which a child hangs.
-PATIENCE = 300
+PATIENCE = 600
 
 
 def _text(path: Any) -> str:
@@ -116,5 +116,5 @@ def kill_at_operation(
             children = process.children(recursive=True)
             process.send_signal(signal.SIGKILL)
     child.join(PATIENCE)
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert psutil.wait_procs(children, timeout=600)[1] == []
     return child.exitcode == -signal.SIGKILL

@@ -36,8 +36,8 @@ def launcher() -> str:
     return str(beside) if beside.exists() else needs.program("mpiexec")
 
 
-def mpirun(ranks: int, *command: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    """Run a Python program on ranks; a hang is a failure."""
+def mpirun(ranks: int, *command: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """Run a Python program on ranks; a hang is a failure. The limit is far above what a busy machine takes."""
     return subprocess.run(
         [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, *map(str, command)],
         env=environment(),

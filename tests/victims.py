@@ -91,4 +91,4 @@ class Victim:
             os.kill(self._process.pid, signal.SIGKILL)
         self._process.join()
         assert self._process.exitcode == -signal.SIGKILL or (after is not None and self._process.exitcode == 0)
-        assert psutil.wait_procs(workers, timeout=120)[1] == []
+        assert psutil.wait_procs(workers, timeout=6000)[1] == []

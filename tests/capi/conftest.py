@@ -151,7 +151,7 @@ def run_host(small_python: str, tmp_path: Path) -> Callable[..., list[Line]]:
             text=True,
             cwd=tmp_path,
             env=environment,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -234,7 +234,7 @@ assert handle.value == 20
 import small_component
 """
     command = [small_python, "-c", program, str(c_interface / "lib/liba4l.so")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
 
 

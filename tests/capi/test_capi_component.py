@@ -171,7 +171,7 @@ class TestExample:
     def run_model(self, mpi: Mpi, model: Path, ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [mpi.launcher, "--oversubscribe", "-n", str(ranks), str(model), *arguments]
         environment = os.environ | launch_settings()
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
     @pytest.mark.parametrize("ranks", [1, 3])
     def test_class_areas_are_those_of_the_map(
@@ -206,7 +206,7 @@ def test_fortran_example(
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         words = [str(word) for word in (*launch, *arguments)]
-        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120, check=False)
+        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
     done = run(config, "2000", "2002")
     assert done.returncode == 0, done.stdout + done.stderr

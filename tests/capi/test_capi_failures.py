@@ -200,7 +200,7 @@ def test_host_that_writes_netcdf_with_its_own_library(
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
     command = [str(program), "run.yaml", "out.nc", *grid]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     with netCDF4.Dataset(tmp_path / "out.nc") as file:
         assert file.done == "yes"

@@ -84,7 +84,7 @@ class Host:
             env=os.environ | launch_settings(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -44,7 +44,7 @@ def test_c_host_and_simulation_agree_to_the_bit(
             env=os.environ | launch_settings(),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

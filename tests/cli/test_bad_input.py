@@ -253,11 +253,11 @@ def test_predictor_that_raises_on_one_rank_of_two(raw: Raw, tmp_path: Path, monk
         "except Exception as error:\n"
         "    print(f'<{MPI.COMM_WORLD.rank}> ' + ' / '.join(str(error).splitlines()), flush=True)\n"
     )
-    done = mpirun(2, program, path, timeout=120)
+    done = mpirun(2, program, path, timeout=600)
     for rank in (0, 1):
         (line,) = (part for part in done.stdout.splitlines() if f"<{rank}>" in part)
         assert "the ice is too thin" in line
-    ended = mpirun(2, "-m", "ai4land_coupler.cli", "run", path, "--set", "output.overwrite=true", timeout=120)
+    ended = mpirun(2, "-m", "ai4land_coupler.cli", "run", path, "--set", "output.overwrite=true", timeout=600)
     assert ended.returncode == 2
     assert "the ice is too thin" in ended.stderr
     assert "Traceback" not in ended.stderr

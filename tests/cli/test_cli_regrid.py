@@ -347,7 +347,7 @@ def test_two_ranks_write_the_same_file_as_one(tmp_path):
     command = [launcher(), "--oversubscribe", "-n", "2", sys.executable, "-m", "ai4land_coupler.cli", "weights"]
     done = subprocess.run(
         [*command, "r36x18", "ico1", "-o", str(tmp_path / "two.nc"), "--norm", "fraction"],
-        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+        env=environment(), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     files = [read_weights(tmp_path / f"{name}.nc") for name in ("one", "two")]
@@ -358,7 +358,7 @@ def test_two_ranks_write_the_same_file_as_one(tmp_path):
     # The second time, the file exists: one message about bad input, and no rank waits for ever.
     again = subprocess.run(
         [*command, "r36x18", "ico1", "-o", str(tmp_path / "two.nc")],
-        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+        env=environment(), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert again.returncode == 2
     assert again.stderr.count("the output exists") == 1

@@ -155,7 +155,7 @@ def kill_after(store: Path, year: int, command: list[Any], ranks: int) -> None:
         stderr=subprocess.DEVNULL,
     )
     marker = store / "year" / "commits.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (marker.exists() and f"{year}" in marker.read_text()):
         assert job.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline

@@ -19,7 +19,7 @@ from ai4land_coupler.parallel.same import describe, differences, ranks_text
 needs.yac()
 PROGRAM = Path(__file__).with_name("same_ranks_program.py")
 #: Seconds for all trials; a hang of one of them is a failure.
-PATIENCE = 240
+PATIENCE = 600
 
 
 @pytest.fixture

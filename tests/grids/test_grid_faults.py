@@ -29,7 +29,7 @@ def told(tmp_path_factory) -> dict[int, list[dict]]:
             env=environment() | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
             capture_output=True,
             text=True,
-            timeout=180,  # a hang is a failure
+            timeout=600,  # a hang is a failure
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -179,6 +179,6 @@ def test_a_surface_on_one_rank_only(raw: dict[str, Any], tmp_path: Path):
         "    except GridError as error:\n"
         "        print('refused', error.what, flush=True)\n"
     )
-    done = mpirun(2, program, path, timeout=120)
+    done = mpirun(2, program, path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("refused ranks gave different host grids, calendars or surfaces") == 6, done.stdout

@@ -75,7 +75,7 @@ def test_bmi_tester_passes(plain: Path):
     # pytest does not look for the tester's conftest.py above the folders that the tester names
     options = {"PYTEST_ADDOPTS": "--confcutdir=/ -p no:cacheprovider"}
     ended = subprocess.run(
-        command, env=os.environ | options, cwd=plain.parent, capture_output=True, text=True, timeout=300, check=False
+        command, env=os.environ | options, cwd=plain.parent, capture_output=True, text=True, timeout=600, check=False
     )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
     assert "passed" in ended.stdout

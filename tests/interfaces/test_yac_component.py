@@ -42,7 +42,7 @@ def coupled(
     """Land and atmosphere, each on its own ranks."""
     command = [launcher(), "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "ai4land_coupler.cli", "couple"]
     command += [str(run_file), *land, ":", "-n", "2", sys.executable, str(MODEL), "--start", "2015", *model]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
 
 
 def in_process(run_file: Path, years: list[int]) -> np.ndarray:

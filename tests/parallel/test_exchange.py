@@ -87,7 +87,7 @@ def run_on(ranks: int, folder: Path) -> Path:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,  # a hang is a failure
+        timeout=600,  # a hang is a failure
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

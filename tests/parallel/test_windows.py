@@ -38,7 +38,7 @@ def test_windows_and_failures_on_one_to_four_ranks() -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,  # a hang is a failure
+        timeout=600,  # a hang is a failure
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def mpirun(ranks: int, folder: Path, cases: list[str], **variables: str) -> Path
         env=environment() | variables,
         capture_output=True,
         text=True,
-        timeout=180,  # a hang is a failure
+        timeout=600,  # a hang is a failure
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -294,7 +294,7 @@ def test_any_number_of_ranks_gives_the_same_bits_and_every_rank_raises_errors(tm
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
