@@ -161,7 +161,7 @@ class Optimiser:
         loss = summed / totals[0].clamp_min(1.0)
         self.adamw.zero_grad(set_to_none=True)
         # Gradients are averaged over the processes, but the loss is a sum over them.
-        (loss * self.processes.size).backward()  # type: ignore[no-untyped-call]
+        (loss * self.processes.size).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self.adamw.step()
         value = float(self.processes.total(loss.detach().clone()))

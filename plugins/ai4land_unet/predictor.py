@@ -31,7 +31,7 @@ def choose_device(name: Device) -> torch.device:
 
 def advice_on_dtype(dtype: torch.dtype, device: torch.device) -> tuple[str, ...]:
     """What a user should know about a type of layers on a device."""
-    if dtype != torch.bfloat16 or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if dtype != torch.bfloat16 or device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return ()
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return ()

@@ -81,7 +81,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         wide = x.float()
         count = torch.tensor([float(x.numel() // x.shape[1])], device=x.device)
-        sums = all_reduce(torch.cat([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), count]))  # type: ignore[no-untyped-call]
+        sums = all_reduce(torch.cat([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), count]))
         n = sums[-1]
         mean, squares = sums[: self.num_features] / n, sums[self.num_features : -1] / n
         variance = (squares - mean.square()).clamp_min(0)
