@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import click
 import pluggy
+
+from ai4land_coupler.api.contract import Predictor
 
 hookspec = pluggy.HookspecMarker("ai4land")
 hookimpl = pluggy.HookimplMarker("ai4land")
@@ -34,6 +37,23 @@ class Registry(Protocol):
 
     def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
         """Register a regridding backend. ``factory(options) -> Regridder``."""
+        ...
+
+    def make_predictor(self, name: str, options: Mapping[str, Any], base: Path | None = None) -> Predictor:
+        """Make a predictor that any plugin registered, for a predictor that uses others. Call it in a factory.
+
+        Parameters
+        ----------
+        name, options:
+            As in the section ``predictors`` of a run.
+        base:
+            The folder for relative paths in the options.
+
+        Raises
+        ------
+        ConfigError, PluginError
+            As for a predictor that the configuration names.
+        """
         ...
 
 

@@ -162,14 +162,16 @@ def load_plugins(allow: Sequence[str] | None = None) -> Plugins:
     manager.add_hookspecs(HookSpecs)
     offers: dict[tuple[Kind, str], Offer] = {}
     failures: list[Failure] = []
+    collectors: list[Collector] = []
     for source in _sources(allow):
         try:
-            added = _load(manager, source)
+            collector = _load(manager, source)
         except (Exception, SystemExit) as error:
             failures.append(Failure(source, _reason(error)))
             _log.warning("not used: %s", failures[-1])
             continue
-        for offer in added:
+        collectors.append(collector)
+        for offer in collector.offers:
             first = offers.setdefault((offer.kind, offer.name), offer)
             if first is not offer:
                 raise PluginError(
@@ -178,7 +180,10 @@ def load_plugins(allow: Sequence[str] | None = None) -> Plugins:
                     found=f"{first.source}, and {source}",
                     remedy="uninstall one of them, or list the distributions you want in `plugins.allow`",
                 )
-    return Plugins(manager, offers.values(), failures)
+    plugins = Plugins(manager, offers.values(), failures)
+    for collector in collectors:
+        collector.create = plugins.create
+    return plugins
 
 
 def _sources(allow: Sequence[str] | None) -> list[PluginSource]:
@@ -208,7 +213,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _load(manager: pluggy.PluginManager, source: PluginSource) -> list[Offer]:
+def _load(manager: pluggy.PluginManager, source: PluginSource) -> Collector:
     """Import a plugin, register its hooks and collect its offers. If this fails, none of its hooks stay registered."""
     module = metadata.EntryPoint(source.plugin, source.module, GROUP).load()
     if not isinstance(module, ModuleType):
@@ -226,7 +231,7 @@ def _load(manager: pluggy.PluginManager, source: PluginSource) -> list[Offer]:
         if manager.is_registered(module):
             manager.unregister(module)
         raise
-    return collector.offers
+    return collector
 
 
 def _check_marks(manager: pluggy.PluginManager, module: ModuleType) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from ai4land_coupler.api.contract import Predictor
 from ai4land_coupler.api.hooks import Registry
 from ai4land_coupler.errors import PluginError
 
 Kind = Literal["predictor", "trainer", "adapter", "regridder"]
+#: Creates an object from a kind, a name, its options, the place in the configuration and the folder for paths.
+Create = Callable[[Kind, str, Mapping[str, Any], str, Path | None], Any]
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Collector(Registry):
 
     def __init__(self, source: PluginSource) -> None:
         self.offers: list[Offer] = []
+        #: Creates what other plugins offer; set when all plugins are loaded.
+        self.create: Create | None = None
         self._source = source
 
     def predictor(self, name: str, factory: Callable[..., Any], options: type) -> None:
@@ -94,6 +100,17 @@ class Collector(Registry):
 
     def regridder(self, name: str, factory: Callable[..., Any], options: type) -> None:
         self._offer("regridder", name, factory, options)
+
+    def make_predictor(self, name: str, options: Mapping[str, Any], base: Path | None = None) -> Predictor:
+        if self.create is None:
+            raise PluginError(
+                "a plugin asks for a predictor before all plugins are loaded",
+                found=name,
+                where=str(self._source),
+                remedy="call make_predictor in a factory",
+            )
+        made: Predictor = self.create("predictor", name, options, f"{self._source}: {name}", base)
+        return made
 
     def _offer(self, kind: Kind, name: str, factory: Callable[..., Any], options: type) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):

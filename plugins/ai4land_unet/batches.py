@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from ai4land_coupler.api import OUTSIDE, Ai4LandError, CoarseIndex, RunError, TrainingData
 from ai4land_unet.bundle import make_spec
 from ai4land_unet.card import COVER, Channel
-from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map
+from ai4land_unet.encoding import HIDDEN, encode, one_hot, previous_map, turned
 
 if TYPE_CHECKING:
     from ai4land_unet.options import Optimisation
@@ -184,12 +184,7 @@ def _encoded(channels: tuple[Channel, ...], classes: int, window: Window, device
         window.target[None].to(device).long(),
         shown.long(),
     )
-    return tuple(_turned(array, window.quarter, window.mirror) for array in arrays)
-
-
-def _turned(array: Tensor, quarter: int, mirror: bool) -> Tensor:
-    turned = torch.rot90(array, quarter, (-2, -1)) if quarter else array
-    return turned.flip(-1) if mirror else turned
+    return tuple(turned(array, window.quarter, window.mirror) for array in arrays)
 
 
 def _hide(cover: NDArray[np.int8], run: Optimisation, rng: np.random.Generator) -> NDArray[np.int8]:

@@ -38,9 +38,13 @@ class BundledUNet(Predictor):
         self.spec = spec_of(card)
         self.gross = ObservedRates(card.gross_rates)
         self.identity = f"{card.weights_sha256[:16]}:{options.dtype}"
+        if options.symmetries > 1:
+            self.identity += f":{options.symmetries}"
         shape = card.architecture
         value = 2 if options.dtype == "bfloat16" else 4
         self.bytes_per_cell = bytes_per_cell(shape.in_channels, shape.width, value)
+        if options.symmetries > 1:  # a turned copy of the input, and logits of the whole window and their sum
+            self.bytes_per_cell += value * shape.in_channels + 8 * shape.classes
         self._predictor: UNetPredictor | None = None
 
     def load(self) -> None:
@@ -54,7 +58,12 @@ class BundledUNet(Predictor):
 
             network, card = load_network(self._bundle), self._bundle.card
             self._predictor = UNetPredictor(
-                network, card.channels, self.spec, self._options.dtype, self._options.device
+                network,
+                card.channels,
+                self.spec,
+                self._options.dtype,
+                self._options.device,
+                self._options.symmetries,
             )
             self.advice = self._predictor.advice
         return self._predictor

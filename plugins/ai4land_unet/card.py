@@ -68,6 +68,7 @@ class Architecture(_CardPart):
     width: int = Field(ge=1)
     depth: int = Field(ge=1, le=8)
     classes: int = Field(ge=2)
+    heads: Literal["one", "two"] = "one"
 
 
 class Training(_CardPart):

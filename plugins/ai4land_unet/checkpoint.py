@@ -31,6 +31,8 @@ class Progress:
         Running mean of the loss.
     best_loss, best_step, best:
         Smallest loss on held-out land, and the step and the weights that had it.
+    averaged:
+        Running mean of the weights, if the training keeps one.
     """
 
     step: int = 0
@@ -39,6 +41,7 @@ class Progress:
     best_loss: float = float("inf")
     best_step: int = 0
     best: dict[str, torch.Tensor] | None = None
+    averaged: dict[str, torch.Tensor] | None = None
 
 
 def fingerprint(options: TrainerOptions, data: TrainingData) -> str:

@@ -90,6 +90,12 @@ def one_hot(classes: int, cover: Tensor) -> Tensor:
     return (cover[..., None] == torch.arange(classes, dtype=cover.dtype, device=cover.device)).permute(0, 3, 1, 2)
 
 
+def turned(array: Tensor, quarter: int, mirror: bool) -> Tensor:
+    """Windows (..., Y, X), rotated by quarters of a turn and then mirrored."""
+    rotated = torch.rot90(array, quarter, (-2, -1)) if quarter else array
+    return rotated.flip(-1) if mirror else rotated
+
+
 def previous_map(channels: tuple[Channel, ...], fields: Mapping[str, Any]) -> NDArray[np.int8]:
     """The map of the step before, (B, Y, X)."""
     previous: NDArray[np.int8] = fields[COVER][:, layers(channels)[COVER, -1]]

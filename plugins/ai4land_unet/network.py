@@ -41,16 +41,22 @@ class UNet(nn.Module):
         Channels of the first level, doubled at each pooling; number of poolings.
     dropout:
         Share of feature maps that are dropped during training, at the deepest level and before the head.
+    two_heads:
+        Whether one more output tells if a cell changes. The logits of the classes then tell only to which other class.
+        By default one softmax answers both.
     """
 
-    def __init__(self, in_channels: int, width: int, depth: int, classes: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, in_channels: int, width: int, depth: int, classes: int, dropout: float = 0.0, *, two_heads: bool = False
+    ) -> None:
         super().__init__()
+        self.classes, self.two_heads = classes, two_heads
         widths = [width * 2**level for level in range(depth + 1)]
         self.depth = depth
         self.down = nn.ModuleList(_block(i, o) for i, o in zip([in_channels, *widths], widths, strict=False))
         self.up = nn.ModuleList(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2) for i in range(depth))
         self.merge = nn.ModuleList(_block(2 * widths[i], widths[i]) for i in range(depth))
-        self.head = nn.Conv2d(width, classes, 1)
+        self.head = nn.Conv2d(width, classes + two_heads, 1)
         self.dropout = nn.Dropout2d(dropout)
         # Most land does not change: the network starts from persistence and learns the changes.
         self.prior = nn.Parameter(torch.tensor(3.0))
@@ -60,7 +66,8 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
-        self.prior.data.fill_(math.log((1 - changed) * (self.head.out_channels - 1) / changed))
+        others = 1 if self.two_heads else self.classes - 1  # logits that stand against that of the previous class
+        self.prior.data.fill_(math.log((1 - changed) * others / changed))
 
     def forward(self, x: Tensor, previous: Tensor, core: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
         """Logits.
@@ -70,7 +77,7 @@ class UNet(nn.Module):
         x:
             (B, in_channels, Y, X), Y and X multiples of ``alignment(depth)``.
         previous:
-            One-hot previous map of the core (B, classes, Yc, Xc); zero for all classes where it is unknown.
+            One-hot previous map of the core, bool (B, classes, Yc, Xc); false for all classes where it is unknown.
         core:
             The part of the window whose logits are wanted; default: all.
 
@@ -98,8 +105,12 @@ class UNet(nn.Module):
         return out
 
     def _logits(self, x: Tensor, previous: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.float()) + self.prior * previous
-        return logits
+        logits: Tensor = self.head(x.float())
+        if not self.two_heads:
+            return logits + self.prior * previous
+        target, change = logits[:, : self.classes], logits[:, self.classes :]
+        others = functional.log_softmax(target.masked_fill(previous, -torch.inf), 1)
+        return torch.where(previous, self.prior - change, others)
 
 
 def fold_batchnorm(network: UNet) -> UNet:

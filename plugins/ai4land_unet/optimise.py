@@ -57,7 +57,7 @@ class Optimiser:
     def __post_init__(self) -> None:
         options = self.options
         self.device = next(self.network.parameters()).device
-        self.classes = self.network.head.out_channels
+        self.classes = self.network.classes
         self.adamw = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
@@ -101,6 +101,8 @@ class Optimiser:
                 raise self._interrupted()
         if options.keep == "best" and self.progress.best is not None:
             self.network.load_state_dict(self.progress.best)
+        elif self.progress.averaged is not None:
+            self.network.load_state_dict(self.progress.averaged)
         self.network.prior.data += math.log(options.change_weight)  # see weighted_entropy
         return self.progress
 
@@ -167,6 +169,7 @@ class Optimiser:
         value = float(self.processes.total(loss.detach().clone()))
         progress = self.progress
         progress.step += 1
+        self._average()
         progress.mean = value if math.isnan(progress.mean) else 0.95 * progress.mean + 0.05 * value
         self.run.record(progress.step, {"loss": value, "learning_rate": rate})
         return value, bool(totals[1] > 0)
@@ -176,10 +179,28 @@ class Optimiser:
             logits = network(batch.x, batch.hot)
         return weighted_entropy(logits, batch.target, batch.previous, change_weight)
 
+    def _average(self) -> None:
+        """Add the weights of this step to their running mean, which counts the first steps alike."""
+        options, progress, state = self.options, self.progress, self.network.state_dict()
+        if not options.average:
+            return
+        if progress.averaged is None:
+            progress.averaged = {name: values.clone() for name, values in state.items()}
+        share = max(1 - options.average, 1 / progress.step)
+        for name, mean in progress.averaged.items():
+            if mean.is_floating_point():
+                mean.lerp_(state[name], share)
+            else:
+                mean.copy_(state[name])
+
     def _validate(self) -> None:
         """Compute the loss on held-out land, and remember the weights if they are the best so far."""
         if not self.held_out:
             return
+        last = None
+        if self.progress.averaged is not None:
+            last = {name: values.clone() for name, values in self.network.state_dict().items()}
+            self.network.load_state_dict(self.progress.averaged)
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.eval()
         with torch.no_grad():
@@ -196,6 +217,8 @@ class Optimiser:
         if loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
             progress.best = {name: values.detach().clone() for name, values in self.network.state_dict().items()}
+        if last is not None:
+            self.network.load_state_dict(last)
 
     def _share(self, seconds: float) -> float:
         """Share of the training that is done."""

@@ -24,12 +24,16 @@ class UNetOptions(Options):
         times slower on CPUs without instructions for it (AVX2 only).
     device:
         ``auto`` uses a GPU if one is available.
+    symmetries:
+        Mean of the logits of so many views of each window: its four rotations, or these and their mirror images.
+        Takes as many times as long. Only for networks that were trained with ``augment``.
     """
 
     bundle: str
     legend: LegendName | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    symmetries: Literal[1, 4, 8] = 1
 
     @field_validator("bundle")
     @classmethod
@@ -41,11 +45,23 @@ class UNetOptions(Options):
 
 
 class ArchitectureOptions(Options):
-    """Shape of the network: channels of the first level, number of poolings, encoding of the previous map."""
+    """Shape of the network.
+
+    Parameters
+    ----------
+    width, depth:
+        Channels of the first level; number of poolings.
+    cover:
+        Encoding of the previous map.
+    heads:
+        With ``two``, one output tells whether a cell changes, and the others to which class. With ``one``, a softmax
+        over all classes answers both.
+    """
 
     width: int = Field(16, ge=1)
     depth: int = Field(4, ge=1, le=8)
     cover: Literal["one_hot", "index"] = "one_hot"
+    heads: Literal["one", "two"] = "one"
 
 
 class Optimisation(Options):
@@ -65,6 +81,9 @@ class Optimisation(Options):
         change are corrected afterwards, so that probabilities stay calibrated.
     mask_share, mask_patch:
         Share of the previous map that is hidden during training, and side of the square patches (cells).
+    average:
+        The weights of the bundle are a running mean over steps, in which the last step counts by 1 - ``average``
+        (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046); 0: those of one step.
     augment:
         Rotate and mirror windows. Not done if an input has a direction (aspect).
     threads:
@@ -87,6 +106,7 @@ class Optimisation(Options):
     change_weight: float = Field(1.0, gt=0)
     mask_share: float = Field(0.0, ge=0, lt=1)
     mask_patch: int = Field(8, ge=1)
+    average: float = Field(0.0, ge=0, lt=1)
     augment: bool = True
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)

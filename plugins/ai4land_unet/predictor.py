@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ai4land_coupler.api import LOGITS, OUTSIDE, Batch, CoarseIndex, ConfigError, KeyedRng, Predictor, PredictorSpec
 from ai4land_unet.card import Channel, in_channels
-from ai4land_unet.encoding import encode, one_hot, previous_map, to_device
+from ai4land_unet.encoding import encode, one_hot, previous_map, to_device, turned
 from ai4land_unet.network import UNet, fold_batchnorm, to_dtype
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -55,10 +55,12 @@ class UNetPredictor(Predictor):
         spec: PredictorSpec,
         dtype: Literal["float32", "bfloat16"] = "float32",
         device: Device = "auto",
+        symmetries: int = 1,
     ) -> None:
         self.spec = spec
         self._channels = channels
-        self._classes, self._in_channels = network.head.out_channels, in_channels(channels, network.head.out_channels)
+        self._symmetries = symmetries
+        self._classes, self._in_channels = network.classes, in_channels(channels, network.classes)
         self._dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         self._device = choose_device(device)
         self.advice = advice_on_dtype(self._dtype, self._device)
@@ -93,9 +95,23 @@ class UNetPredictor(Predictor):
         with torch.inference_mode():
             previous = previous_map(self._channels, fields)
             x = encode(self._channels, self._classes, fields, coarse, self._input(previous.shape))
-            hot = one_hot(self._classes, to_device(previous[:, *core], self._device))
-            values: NDArray[np.float32] = self._network(x, hot, core).cpu().numpy()
+            if self._symmetries == 1:
+                hot = one_hot(self._classes, to_device(previous[:, *core], self._device))
+                logits = self._network(x, hot, core)
+            else:
+                hot = one_hot(self._classes, to_device(previous, self._device))
+                logits = self._mean_of_views(x, hot)[..., *core]
+            values: NDArray[np.float32] = logits.cpu().numpy()
         return values
+
+    def _mean_of_views(self, x: Tensor, hot: Tensor) -> Tensor:
+        """Mean of the logits of a window, predicted after each rotation and mirroring."""
+        total = torch.zeros(hot.shape, dtype=torch.float32, device=self._device)
+        for view in range(self._symmetries):
+            quarter, mirror = view % 4, view >= 4
+            logits = self._network(turned(x, quarter, mirror), turned(hot, quarter, mirror))
+            total += torch.rot90(logits.flip(-1) if mirror else logits, -quarter, (-2, -1))
+        return total / self._symmetries
 
     def _input(self, shape: tuple[int, ...]) -> Tensor:
         """Memory for the encoded input of windows (B, Y, X), kept because new memory takes time."""

@@ -49,12 +49,17 @@ class UNetTrainer(Trainer):
             raise ConfigError("a U-Net needs the previous map", expected=f"{COVER} at offset -1", found=found)
         classes, depth = len(data.legend.view), options.architecture.depth
         shape = Architecture(
-            in_channels=in_channels(channels, classes), width=options.architecture.width, depth=depth, classes=classes
+            in_channels=in_channels(channels, classes),
+            width=options.architecture.width,
+            depth=depth,
+            classes=classes,
+            heads=options.architecture.heads,
         )
         device = choose_device(run.device)
         with _settings(run), joined(device) as processes:
             _check_shares(run.batch, processes.size)
-            network = UNet(shape.in_channels, shape.width, depth, classes, run.dropout)
+            two = shape.heads == "two"
+            network = UNet(shape.in_channels, shape.width, depth, classes, run.dropout, two_heads=two)
             if processes.size > 1:
                 share_normalisation(network)
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -27,7 +27,7 @@ def load_network(bundle: Bundle) -> UNet:
         If the weights are not in safetensors format, or do not fit the network on the card.
     """
     shape, path = bundle.card.architecture, bundle.folder / WEIGHTS
-    network = UNet(shape.in_channels, shape.width, shape.depth, shape.classes)
+    network = UNet(shape.in_channels, shape.width, shape.depth, shape.classes, two_heads=shape.heads == "two")
     try:
         tensors = safetensors.torch.load(bundle.weights)
     except SafetensorError as error:
