@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,7 +169,9 @@ class Optimiser:
         value = float(self.processes.total(loss.detach().clone()))
         progress = self.progress
         progress.step += 1
-        self._average()
+        if options.average:  # the first steps count alike
+            share = max(1 - options.average, 1 / progress.step)
+            progress.averaged = running_mean(progress.averaged, self.network.state_dict(), share)
         progress.mean = value if math.isnan(progress.mean) else 0.95 * progress.mean + 0.05 * value
         self.run.record(progress.step, {"loss": value, "learning_rate": rate})
         return value, bool(totals[1] > 0)
@@ -178,20 +180,6 @@ class Optimiser:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = network(batch.x, batch.hot)
         return weighted_entropy(logits, batch.target, batch.previous, change_weight)
-
-    def _average(self) -> None:
-        """Add the weights of this step to their running mean, which counts the first steps alike."""
-        options, progress, state = self.options, self.progress, self.network.state_dict()
-        if not options.average:
-            return
-        if progress.averaged is None:
-            progress.averaged = {name: values.clone() for name, values in state.items()}
-        share = max(1 - options.average, 1 / progress.step)
-        for name, mean in progress.averaged.items():
-            if mean.is_floating_point():
-                mean.lerp_(state[name], share)
-            else:
-                mean.copy_(state[name])
 
     def _validate(self) -> None:
         """Compute the loss on held-out land, and remember the weights if they are the best so far."""
@@ -284,6 +272,18 @@ class _Clock:
         """``count`` by the seconds since the last call."""
         before, self._reported = self._reported, self._now()
         return count / max(self._reported - before, 1e-9)
+
+
+def running_mean(mean: dict[str, Tensor] | None, state: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """A running mean of the weights of a network, after a state that counts by ``share``. Counters are the last ones."""
+    if mean is None:
+        return {name: values.clone() for name, values in state.items()}
+    for name, values in mean.items():
+        if values.is_floating_point():
+            values.lerp_(state[name], share)
+        else:
+            values.copy_(state[name])
+    return mean
 
 
 def schedule(done: float) -> float:

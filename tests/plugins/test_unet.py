@@ -24,6 +24,7 @@ from ai4land_unet.card import Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode
 from ai4land_unet.losses import weighted_entropy
 from ai4land_unet.network import UNet, fold_batchnorm
+from ai4land_unet.optimise import running_mean
 from ai4land_unet.predictor import UNetPredictor
 from ai4land_unet.weights import load_network, serialise
 from ai4land_unet.window import alignment, bytes_per_cell, halo, reach
@@ -174,12 +175,71 @@ def test_folding_batchnorm_keeps_results() -> None:
         torch.testing.assert_close(folded(x, previous), network(x, previous), rtol=1e-5, atol=1e-5)
 
 
+def two_heads(changed: float = 0.25) -> UNet:
+    """A network whose heads are random, for a share ``changed`` of change before training."""
+    torch.manual_seed(1)
+    network = UNet(in_channels(CHANNELS, CLASSES), 4, 2, CLASSES, two_heads=True).eval()
+    network.start_from_persistence(changed)
+    return network
+
+
+def test_two_heads_by_hand() -> None:
+    network = two_heads()
+    assert network.head.out_channels == CLASSES + 1
+    network.head.weight.data.normal_(0, 0.5)
+    x, cover = torch.randn(1, 11, 8, 8), torch.randint(-1, CLASSES, (8, 8))
+    previous = torch.stack([cover == k for k in range(CLASSES)])[None]
+    values: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: values.append(output))
+    with torch.no_grad():
+        network.train()  # logits of all rows at once
+        probability = torch.softmax(network(x, previous), 1)[0].double()
+    target, change = values[0][0, :CLASSES].double(), values[0][0, CLASSES].double()
+    for row in range(8):
+        for col in range(8):
+            k, likely = int(cover[row, col]), target[:, row, col].exp()
+            if k < 0:
+                expected = likely / likely.sum()
+            else:
+                changes = 1 / (1 + torch.exp(network.prior.double() - change[row, col]))
+                likely[k] = 0
+                expected = changes * likely / likely.sum()
+                expected[k] = 1 - changes
+            torch.testing.assert_close(probability[:, row, col], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("network", [two_heads(0.25), random_network()], ids=["two", "one"])
+def test_a_new_network_expects_the_given_change(network: UNet) -> None:
+    network.start_from_persistence(0.25)
+    previous = torch.zeros(1, CLASSES, 8, 8, dtype=torch.bool)
+    previous[:, 3] = True
+    with torch.no_grad():
+        probability = torch.softmax(network(torch.randn(1, 11, 8, 8), previous), 1)
+    torch.testing.assert_close(1 - probability[:, 3], torch.full((1, 8, 8), 0.25))
+
+
 # --- tiles and one pass
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_tiles_equal_one_pass(depth: int) -> None:
-    network = predictor(random_network(depth=depth))
+@pytest.mark.parametrize("heads", ["one", "two"])
+def test_a_bundle_keeps_its_heads(bundle: Path, heads: str, tmp_path: Path) -> None:
+    card = read_bundle(bundle).card
+    network = two_heads() if heads == "two" else random_network()
+    network.head.weight.data.normal_()
+    shape = card.architecture.model_copy(update={"heads": heads})
+    weights = serialise(network)
+    new = card.model_copy(update={"architecture": shape, "weights_sha256": sha256(weights)})
+    save_bundle(tmp_path / "bundle", new, weights)
+    loaded = load_network(read_bundle(tmp_path / "bundle"))
+    x, previous = torch.randn(1, 11, 16, 16), torch.zeros(1, CLASSES, 16, 16, dtype=torch.bool)
+    previous[:, 0] = True
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(x, previous), network.eval()(x, previous), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("depth", "symmetries"), [(1, 1), (2, 1), (2, 8), (3, 1)])
+def test_tiles_equal_one_pass(depth: int, symmetries: int) -> None:
+    network = predictor(random_network(depth=depth), symmetries=symmetries)
     rows, cols = {1: (98, 118), 2: (100, 120), 3: (104, 120)}[depth]  # the domain rounded up to the alignment
     whole = REGIONAL.one_pass(network, Box(0, rows, 0, cols))
     tiled = REGIONAL.tiled(network, block=2)
@@ -202,6 +262,27 @@ def test_tiles_wrap_around_the_globe_as_one_pass_over_wrapped_columns() -> None:
     np.testing.assert_allclose(world.tiled(network, 2), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
     flat = Domain(LatLonGrid(-180, 2.4, 144, 30, -2.5, 24), LatLonGrid(-180, 12, 30, 30, -13, 5)).tiled(network, 2)
     assert np.abs(flat[:, :, 0] - whole[:, :, 0]).max() > 1e-2
+
+
+@pytest.mark.parametrize(("symmetries", "mirror"), [(4, False), (8, False), (8, True)])
+def test_the_mean_of_all_views_turns_with_the_window(symmetries: int, mirror: bool) -> None:
+    network = predictor(random_network(), symmetries=symmetries)
+    rng = np.random.default_rng(2)
+    fields = {
+        "land_cover": rng.integers(-1, CLASSES, (1, 1, 32, 32)).astype(np.int8),
+        "crop": rng.random((1, 2, 32, 32)).astype(np.float32),
+        "elevation": rng.normal(300, 200, (1, 1, 32, 32)).astype(np.float32),
+    }
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        rotated = np.rot90(values, axes=(-2, -1))
+        return np.ascontiguousarray(rotated[..., ::-1] if mirror else rotated)
+
+    plain = network.predict(Batch((), (2000, 0), fields), RNG)["land_cover_logits"]
+    other = network.predict(Batch((), (2000, 0), {k: turned(v) for k, v in fields.items()}), RNG)["land_cover_logits"]
+    np.testing.assert_allclose(other, turned(plain), rtol=0, atol=1e-5 * np.abs(plain).max())
+    one = predictor(random_network()).predict(Batch((), (2000, 0), fields), RNG)["land_cover_logits"]
+    assert np.abs(one - plain).max() > 1e-2 * np.abs(plain).max()
 
 
 def test_results_do_not_depend_on_other_windows_in_a_batch() -> None:
@@ -291,6 +372,17 @@ def test_encoding_by_hand() -> None:
 def mean_entropy(*given: Any) -> float:
     total, weight = weighted_entropy(*given)
     return (total / weight).item()
+
+
+def test_running_mean_of_weights_by_hand() -> None:
+    mean = None
+    for step, value in enumerate([1.0, 2.0, 6.0, 4.0], start=1):
+        state = {"weight": torch.tensor([value, -value]), "steps": torch.tensor(step)}
+        mean = running_mean(mean, state, max(0.5, 1 / step))
+    # 1; the mean of 1 and 2; then each step counts by a half: (1.5 + 6) / 2 = 3.75, (3.75 + 4) / 2
+    assert mean is not None
+    torch.testing.assert_close(mean["weight"], torch.tensor([3.875, -3.875]))
+    assert mean["steps"] == 4
 
 
 def test_loss_by_hand() -> None:

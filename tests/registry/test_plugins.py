@@ -374,7 +374,7 @@ def test_every_hook_and_every_way_to_register_is_documented() -> None:
     hooks = [name for name in vars(HookSpecs) if name.startswith("ai4land_")]
     ways = [f"registry.{name}" for name in vars(Registry) if not name.startswith("_")]
     assert sorted(hooks) == sorted(HOOKS)
-    assert len(ways) == 4
+    assert len(ways) == 5
     assert [name for name in hooks + ways if f"`{name}(" not in page] == []
 
 
