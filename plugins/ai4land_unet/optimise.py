@@ -275,7 +275,7 @@ class _Clock:
 
 
 def running_mean(mean: dict[str, Tensor] | None, state: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """A running mean of the weights of a network, after a state that counts by ``share``. Counters are the last ones."""
+    """A running mean of the weights of a network, after a state that counts by ``share``."""
     if mean is None:
         return {name: values.clone() for name, values in state.items()}
     for name, values in mean.items():
