@@ -15,6 +15,9 @@ from ai4land_coupler.cli.terminal import out, progress_bar
 from ai4land_coupler.core.yaml_text import parse_yaml
 from ai4land_coupler.errors import ConfigError
 
+#: Stands for ``{fold}`` while YAML is read, in which braces have a meaning.
+_FOLD = "__fold__"
+
 
 @click.command(short_help="Compare a predictor with baselines on frozen data.")
 @click.argument("name", metavar="[BENCHMARK]", required=False)
@@ -67,7 +70,7 @@ def benchmark(
     chosen = find_benchmark(name)
     judged: dict[str, Any] | None = None
     if predictor is not None:
-        judged = {"name": predictor, "label": label or predictor, "options": dict(map(_option, options))}
+        judged = {"name": predictor, "label": label or predictor, "options": dict(map(parse_option, options))}
     with tempfile.TemporaryDirectory() as scratch, progress_bar() as bar:
         task = bar.add_task("reading", total=100)
 
@@ -89,12 +92,15 @@ def benchmark(
         _write_board(output)
 
 
-def _option(text: str) -> tuple[str, Any]:
-    """Key and value of ``--option``; values are YAML, but ``{fold}`` stays a text."""
+def parse_option(text: str) -> tuple[str, Any]:
+    """Key and value of ``--option``; values are YAML, in which ``{fold}`` is a text."""
+    from ai4land_coupler.experiments.benchmark.entry import FOLD, replace_in_texts
+
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError("an option is malformed", expected="KEY=VALUE", found=text, where="--option")
-    return key, value if "{" in value else parse_yaml(value, f"--option {text}", "the option")
+    parsed = parse_yaml(value.replace(FOLD, _FOLD), f"--option {text}", "the option")
+    return key, replace_in_texts(parsed, _FOLD, FOLD)
 
 
 def _data(is_twin: bool, given: Path | None, scratch: Path) -> Path:

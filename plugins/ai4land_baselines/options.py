@@ -88,8 +88,8 @@ class BoostingTrainerOptions(CardOptions):
 
     radii: tuple[int, ...] = Field((1, 2, 4, 8, 16, 32), min_length=1)
     distance: int = Field(32, ge=0)
-    change: TreeOptions = TreeOptions(rounds=150, leaves=31)
-    target: TreeOptions = TreeOptions(rounds=60, leaves=15)
+    change: TreeOptions = TreeOptions(rounds=400, learning_rate=0.03, leaves=31, least_leaf=100, l2=5.0, features=0.3)
+    target: TreeOptions = TreeOptions(rounds=150, learning_rate=0.03, leaves=15, least_leaf=50, l2=5.0, features=0.3)
     cells: int = Field(1_000_000, ge=100)
     seed: int = Field(0, ge=0)
 

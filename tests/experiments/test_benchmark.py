@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ai4land_coupler.cli.benchmark import parse_option
 from ai4land_coupler.errors import ConfigError, DataError
 from ai4land_coupler.experiments.benchmark import baselines, editions
 from ai4land_coupler.experiments.benchmark.editions import Benchmark, benchmark_list, find_benchmark, open_sources
-from ai4land_coupler.experiments.benchmark.entry import FORMAT, read_entries, run_benchmark, write_entry
+from ai4land_coupler.experiments.benchmark.entry import FORMAT, read_cards, read_entries, run_benchmark, write_entry
 from ai4land_coupler.experiments.benchmark.leaderboard import boards
 from ai4land_coupler.experiments.twin import BenchmarkEdition, TwinReport, benchmark_names
 from ai4land_coupler.report.leaderboard_page import write_leaderboard
@@ -134,7 +135,7 @@ def entry(benchmark: str, label: str, merit: float | None, **judged: float) -> d
         "oracle": {"20": 0.391},
         "label": label,
         "predictor": {"name": label, "options": {}},
-        "card": {"name": label, "weights_sha256": "0123"},
+        "cards": [{"name": label, "weights_sha256": "0123"}],
         "versions": {},
         "seeds": {"run": 0},
         "seconds": 1.0,
@@ -166,3 +167,24 @@ def test_a_folder_without_entries_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         read_entries(tmp_path)
+
+
+def test_an_option_of_the_command_line_is_yaml_in_which_the_fold_stays_a_text(tmp_path: Path) -> None:
+    key, value = parse_option("members=[{name: unet, options: {bundle: 'b/u-{fold}'}, weight: 2}, {name: persistence}]")
+    assert key == "members"
+    assert value == [{"name": "unet", "options": {"bundle": "b/u-{fold}"}, "weight": 2}, {"name": "persistence"}]
+    assert parse_option("bundle=b/u-{fold}") == ("bundle", "b/u-{fold}")
+    assert parse_option("radii=[1, 2]") == ("radii", [1, 2])
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        parse_option("bundle")
+
+
+def test_an_entry_has_the_cards_of_all_members(tmp_path: Path) -> None:
+    replay = {"name": "replay", "options": {"path": "maps"}}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(json.dumps({"name": name}))
+    assert read_cards({"bundle": "a"}, tmp_path) == [{"name": "a"}]
+    assert read_cards({"path": "a"}, tmp_path) == []
+    members = [{"name": "unet", "options": {"bundle": "a"}}, replay, {"name": "unet", "options": {"bundle": "b"}}]
+    assert [card["name"] for card in read_cards({"members": members}, tmp_path)] == ["a", "b"]

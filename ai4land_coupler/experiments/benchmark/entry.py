@@ -67,7 +67,7 @@ def run_benchmark(
         "oracle": sources.oracle,
         "label": None if predictor is None else predictor["label"],
         "predictor": None if predictor is None else {key: predictor[key] for key in ("name", "options")},
-        "card": None if predictor is None else _card(predictor, base),
+        "cards": [] if predictor is None else read_cards(predictor["options"], base),
         "versions": software() | {"python": platform.python_version(), "revision": revision()},
         "platform": f"{platform.system()} {platform.machine()}",
         "seeds": {"run": 0, "bootstrap": config["bootstrap"]["seed"]},
@@ -92,7 +92,7 @@ def _config(
         "step": benchmark.step,
         "cover": sections["cover"]
         | {"years": sorted({first, last}) if fold is not None else list(range(first, last + 1))},
-        "predictors": [] if predictor is None else [_of_fold(dict(predictor), fold)],
+        "predictors": [] if predictor is None else [_of_fold(predictor, fold)],
         "baselines": baselines,
         "block": benchmark.block,
     }
@@ -103,25 +103,32 @@ def _config(
     return parse_evaluate_config(raw, base, f"benchmark {benchmark.name}")
 
 
-def _of_fold(value: Any, fold: int | None) -> Any:
-    """Replace ``{fold}`` in all texts."""
+def _of_fold(predictor: Mapping[str, Any], fold: int | None) -> Any:
+    return dict(predictor) if fold is None else replace_in_texts(dict(predictor), FOLD, str(fold))
+
+
+def replace_in_texts(value: Any, old: str, new: str) -> Any:
+    """Replace a part of all texts in dictionaries and lists."""
     if isinstance(value, dict):
-        return {key: _of_fold(item, fold) for key, item in value.items()}
+        return {key: replace_in_texts(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_of_fold(item, fold) for item in value]
-    return value.replace(FOLD, str(fold)) if isinstance(value, str) and fold is not None else value
+        return [replace_in_texts(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value
 
 
-def _card(predictor: Mapping[str, Any], base: Path) -> Any:
-    """The card of the bundle that the options name; of the first fold if there are several. ``None`` without one."""
-    bundle = predictor["options"].get("bundle")
-    path = base / _of_fold(str(bundle), 0) / "card.json"
-    if bundle is None or not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError("the card of a bundle cannot be read", found=error, where=path) from None
+def read_cards(options: Mapping[str, Any], base: Path) -> list[Any]:
+    """The cards of the bundles that the options of a predictor or of its members name; of several folds the first."""
+    cards = []
+    bundle = options.get("bundle")
+    path = base / str(bundle).replace(FOLD, "0") / "card.json"
+    if bundle is not None and path.is_file():
+        try:
+            cards.append(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise DataError("the card of a bundle cannot be read", found=error, where=path) from None
+    for member in options.get("members", ()):
+        cards += read_cards(member.get("options", {}), base)
+    return cards
 
 
 def write_entry(entry: Mapping[str, Any], folder: Path) -> Path:

@@ -54,12 +54,12 @@ def _row(entry: Mapping[str, Any], label: str, kind: str) -> dict[str, Any]:
     leads = result.get("leads", {})
     last = max(leads, key=int) if leads else None
     late = None if last is None else leads[last].get(label, {}).get("map.merit")
-    card = entry["card"] or {}
+    cards = entry["cards"]
     versions = entry["versions"]
     facts = {
         "predictor": f"{entry['predictor']['name']} {entry['predictor']['options']}" if kind == "predictor" else label,
-        "card": card.get("description") or card.get("name") or "",
-        "weights": str(card.get("weights_sha256", ""))[:16],
+        "card": "; ".join(card.get("description") or card.get("name", "") for card in cards),
+        "weights": ", ".join(str(card.get("weights_sha256", card.get("numbers_sha256", "")))[:16] for card in cards),
         "version": f"{versions.get('ai4land_coupler', '')} {versions.get('revision') or ''}".strip(),
         "seeds": ", ".join(f"{name} {seed}" for name, seed in entry["seeds"].items()),
         "seconds": str(entry["seconds"]),
