@@ -89,7 +89,7 @@ class LogProgress(Progress):
         line = f"{task.description}: {task.completed:.0f} of {task.total:.0f}"
         if line != shown and (first or task.finished or time.monotonic() - before >= self.EVERY):
             self._printed[task_id] = time.monotonic(), line
-            left = "" if task.time_remaining is None else f", about {duration(task.time_remaining)} left"
+            left = "" if task.finished or task.time_remaining is None else f", about {duration(task.time_remaining)} left"
             err.print(f"{line}, {duration(task.elapsed or 0.0)}{left}", markup=False, soft_wrap=True)
 
 

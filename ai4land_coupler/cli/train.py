@@ -83,5 +83,5 @@ def train(
     if launched()[0] > 0:
         return
     for line in result.lines():
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
     out.print(f"the bundle is in {output}", markup=False, soft_wrap=True)

@@ -99,7 +99,7 @@ def _land_of_blocks(source: MapSource, inputs: TrainingInputs, year: int, degree
     for part in boxes_of(fine, _BOX):
         rows = grid.rows_of(fine.lat[part.row0 : part.row1])
         cols = grid.cols_of(fine.lon[part.col0 : part.col1])
-        np.add.at(land, (rows[:, None], cols), source.cover(year, part) != OUTSIDE)
+        np.add.at(land, (rows[:, None], cols), source.covers((year,), part)[year] != OUTSIDE)
     return land
 
 

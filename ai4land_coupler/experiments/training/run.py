@@ -92,11 +92,13 @@ def _event_writer(folder: Path, step: int) -> Any:
 
 @contextmanager
 def signals_to(run: TrainingRun) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run after the present step. A second Ctrl-C ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run: after the present step if it ``waits``, else at once (``KeyboardInterrupt``).
+    A second one always ends it at once."""
 
     def stop(number: int, frame: object) -> None:
+        if run.stopped or not run.waits:
+            raise KeyboardInterrupt
         run.stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before: dict[int, Any] = {}
     try:
