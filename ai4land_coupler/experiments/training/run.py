@@ -15,6 +15,7 @@ from ai4land_coupler.files.durable import disk_errors, new_path
 
 CURVES = "curves.csv"
 SPLIT = "split.nc"
+STATISTICS = "statistics.npz"
 _HEAD = ("step", "curve", "value")
 _FAILED = "the curves of a training could not be written"
 
@@ -34,10 +35,8 @@ class LoggedRun(TrainingRun):
         Whether this process writes; of several processes only one does.
     """
 
-    def __init__(
-        self, work: Path, progress: Report, *, resume: bool, every: float, workers: int, writes: bool = True
-    ) -> None:
-        super().__init__(work, resume=resume, every=every, workers=workers)
+    def __init__(self, work: Path, progress: Report, *, resume: bool, every: float, writes: bool = True) -> None:
+        super().__init__(work, resume=resume, every=every)
         self._folder, self._progress, self._writes = work, progress, writes
         self._events: Any = None
 
