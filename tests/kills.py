@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["zarr", "xarray", "rasterio", "netCDF4", "ai4land_coupler.experiments.prepare"])
+#: Modules that take seconds to import; torch imports ``_dynamo`` in the first step of a training.
+_SLOW = ["torch", "torch._dynamo", "zarr", "xarray", "rasterio", "netCDF4", "ai4land_coupler.experiments.prepare"]
+FORKS.set_forkserver_preload(_SLOW)
 #: Operations that change files; ``open`` also reads.
 OPERATIONS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"})
 #: Seconds after which a child hangs.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from ai4land_coupler.api import (
     nearest,
     register,
 )
-from ai4land_prepared.chunks import MOST, ChunkedArray
+from ai4land_prepared.chunks import ChunkedArray
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,7 +78,7 @@ class PreparedAdapter(DataAdapter):
         # A run plans its blocks on the grid of the original files, to have the same blocks as with these files.
         self._lattice = LatLonGrid(*content["lattice"]) if options.part == "forcing" else self._grid
         self._years = sorted({year for v in self._variables.values() for year in v["years"] or ()})
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[str, tuple[Any, ChunkedArray | None]] = {}
 
     def fields(self) -> dict[str, FieldInfo]:
         return {name: _info(v) for name, v in self._variables.items()}
@@ -108,26 +107,27 @@ class PreparedAdapter(DataAdapter):
                 )
             missing, dtype = (self._legend.ocean[0], np.uint8) if self._part == "maps" else (np.nan, np.float32)
             variable = self._variables[name]
+            attrs = {"units": variable["units"], "long_name": variable["long_name"]}
+            if self._part == "maps":
+                attrs["legend"] = self._legend.name
             if variable["years"] is None:
-                data[name] = (("lat", "lon"), place.gather(partial(self._window, name, ()), missing, dtype))
+                data[name] = (("lat", "lon"), place.gather(partial(self._window, name, ()), missing, dtype), attrs)
                 continue
             maps = np.empty((len(request.years), *request.grid.shape), dtype)
             for index, year in enumerate(request.years):
                 at = self._index(variable, year)
                 maps[index] = place.gather(partial(self._window, name, (at,)), missing, dtype)
-            data[name] = (("year", "lat", "lon"), maps)
-        timed = any(len(dims) == 3 for dims, _ in data.values())
-        dataset = xr.Dataset(
+            data[name] = (("year", "lat", "lon"), maps, attrs)
+        timed = any(len(dims) == 3 for dims, *_ in data.values())
+        coords = {"lat": ("lat", request.grid.lat), "lon": ("lon", request.grid.lon)}
+        if timed:
+            coords["year"] = ("year", np.array(request.years))
+        return xr.Dataset(
             data,
-            {"lat": request.grid.lat, "lon": request.grid.lon, **({"year": list(request.years)} if timed else {})},
+            # Without indexes, which take longer to make than a small window takes to read.
+            xr.Coordinates(coords, indexes={}),
             attrs={"source": self._store.name, "quality": {"outside": place.outside}},
         )
-        for name in request.variables:
-            info = _info(self._variables[name])
-            dataset[name].attrs = {"units": info.units, "long_name": info.long_name}
-            if self._part == "maps":
-                dataset[name].attrs["legend"] = self._legend.name
-        return dataset
 
     def _index(self, variable: dict[str, Any], year: int) -> int:
         if year not in variable["years"]:
@@ -147,18 +147,20 @@ class PreparedAdapter(DataAdapter):
         where = self._store / self._part / name
         try:
             if name not in self._arrays:
-                self._arrays[name] = zarr.open_array(where, mode="r")
-            array = self._arrays[name]
+                array = zarr.open_array(where, mode="r")
+                self._arrays[name] = array, None if array.shards is None else ChunkedArray(where, array)
+            array, chunked = self._arrays[name]
+            if chunked is not None and chunked.is_small(rows, cols):
+                try:
+                    return np.asarray(chunked.read(at, rows, cols))
+                except FileNotFoundError as error:
+                    raise _lost(error.filename, where) from None
             grid = array.shards or array.chunks
             touched = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip((rows, cols), grid[-2:], strict=True)]
             for key in itertools.product(*touched):
                 file = where.joinpath("c", *map(str, (*at, *key)))
                 if not file.is_file():
-                    raise DataError("a prepared store has lost a file", expected=file, where=where, remedy=_REMEDY)
-            if array.shards is not None:
-                chunked = ChunkedArray(where, array)
-                if math.prod(map(len, chunked.touches(rows, cols))) <= MOST:
-                    return chunked.read(at, rows, cols)
+                    raise _lost(file, where)
             return np.asarray(array[(*at, rows, cols)])
         except DataError:
             raise
@@ -169,6 +171,10 @@ class PreparedAdapter(DataAdapter):
                 where=where,
                 remedy=_REMEDY,
             ) from error
+
+
+def _lost(file: object, where: Path) -> DataError:
+    return DataError("a prepared store has lost a file", expected=file, where=where, remedy=_REMEDY)
 
 
 def _info(variable: dict[str, Any]) -> FieldInfo:

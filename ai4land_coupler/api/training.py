@@ -157,6 +157,9 @@ class TrainingRun:
         Seconds between two checkpoints.
     workers:
         Number of processes that read ahead.
+    waits:
+        Whether Ctrl-C and SIGTERM wait for the trainer, which looks at ``stopped``. Set it while you do. Default: they
+        end the training at once.
     stopped:
         Whether the user or the scheduler asked to end. Look at it after each step: write a checkpoint, and raise
         ``RunError``.
@@ -166,7 +169,7 @@ class TrainingRun:
         self, work: Path | None = None, *, resume: bool = False, every: float = 600.0, workers: int = 0
     ) -> None:
         self.work, self.resume, self.every, self.workers = work, resume, every, workers
-        self.stopped = False
+        self.waits = self.stopped = False
 
     def __call__(self, done: float, note: str) -> None:
         """Report progress: the share of the training that is done, and a short message."""
@@ -193,8 +196,15 @@ class TrainResult:
 
     def lines(self) -> list[str]:
         """The lines that ``ai4land train`` prints."""
-        scores = [f"{name.replace('_', ' ')}: {value}" for name, value in self.metrics.items() if value != {}]
+        scores = [f"{name.replace('_', ' ')}: {_text(value)}" for name, value in self.metrics.items() if value != {}]
         return [f"{self.steps} steps in {self.seconds:.0f} s; weights sha256 {self.digest}", *scores]
+
+
+def _text(value: Any) -> str:
+    """A score, or scores by name, in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    return "undefined" if value is None else str(value)
 
 
 class Trainer(ABC):

@@ -89,7 +89,8 @@ class LogProgress(Progress):
         line = f"{task.description}: {task.completed:.0f} of {task.total:.0f}"
         if line != shown and (first or task.finished or time.monotonic() - before >= self.EVERY):
             self._printed[task_id] = time.monotonic(), line
-            left = "" if task.time_remaining is None else f", about {duration(task.time_remaining)} left"
+            seconds = None if task.finished else task.time_remaining
+            left = "" if seconds is None else f", about {duration(seconds)} left"
             err.print(f"{line}, {duration(task.elapsed or 0.0)}{left}", markup=False, soft_wrap=True)
 
 

@@ -64,7 +64,7 @@ def train(
         task = bar.add_task("reading", total=100, visible=launched()[0] == 0)
 
         def advance(done: float, note: str) -> None:
-            bar.update(task, completed=round(100 * done), description=note)
+            bar.update(task, completed=100 * done, description=note)
 
         try:
             result = train_predictor(
@@ -83,5 +83,5 @@ def train(
     if launched()[0] > 0:
         return
     for line in result.lines():
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
     out.print(f"the bundle is in {output}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from ai4land_coupler.errors import GridError
 
 #: Cell centres may differ by this share of a cell. This allows for rounding of coordinates, not for a shift.
 REGISTRATION = 1e-3
+
+#: Positions of a run of consecutive rows or columns in the result, and their indices in the data.
+Run = tuple[slice, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Registration:
         """
         shape = (self.rows.size, self.cols.size)
         out = None
-        for out_rows, rows in _runs(self.rows):
-            for out_cols, cols in _runs(self.cols):
+        for out_rows, rows in self._row_runs:
+            for out_cols, cols in self._col_runs:
                 block = _oriented(read, rows, cols)
                 if block.shape == shape:  # the data cover all cells
                     return np.ascontiguousarray(block, dtype)
@@ -60,8 +64,16 @@ class Registration:
                 out[out_rows, out_cols] = block
         return np.full(shape, missing, dtype) if out is None else out
 
+    @cached_property
+    def _row_runs(self) -> tuple[Run, ...]:
+        return tuple(_runs(self.rows))
 
-def _runs(index: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    @cached_property
+    def _col_runs(self) -> tuple[Run, ...]:
+        return tuple(_runs(self.cols))
+
+
+def _runs(index: NDArray[np.int64]) -> Iterator[Run]:
     """Positions and values of runs of consecutive (rising or falling) indices. Skips -1."""
     steps = np.diff(index)
     breaks = np.flatnonzero((np.abs(steps) != 1) | (index[1:] < 0) | (index[:-1] < 0)) + 1

@@ -34,12 +34,12 @@ _AHEAD = 2
 class Window:
     """The inputs of one window before they are encoded, its target (Y, X), and how it is rotated and mirrored.
 
-    Fields are tensors, because worker processes send tensors in shared memory.
+    They are arrays of numpy. For each tensor, torch would open a connection to the worker process that sends it.
     """
 
-    fields: Mapping[str, Tensor]
+    fields: Mapping[str, NDArray[np.generic]]
     coarse: tuple[CoarseIndex, ...]
-    target: Tensor
+    target: NDArray[np.int8]
     quarter: int = 0
     mirror: bool = False
 
@@ -91,8 +91,7 @@ class StepWindows(Dataset[list[Window]]):
         if run.mask_share > 0 and not self._held_out:
             fields[COVER] = _hide(fields[COVER], run, rng)
         quarter, mirror = (int(rng.integers(4)), bool(rng.integers(2))) if self._rotate else (0, False)
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in fields.items()}
-        return Window(tensors, batch.coarse, torch.from_numpy(target), quarter, mirror)
+        return Window(fields, batch.coarse, target, quarter, mirror)
 
 
 def read_ahead(windows: StepWindows, first: int, last: int | None, workers: int) -> Iterator[list[Window]]:
@@ -174,14 +173,13 @@ def to_tensors(channels: tuple[Channel, ...], classes: int, windows: Iterable[Wi
 
 
 def _encoded(channels: tuple[Channel, ...], classes: int, window: Window, device: torch.device) -> tuple[Tensor, ...]:
-    fields = {name: values.numpy() for name, values in window.fields.items()}
-    shown = torch.from_numpy(previous_map(channels, fields)).to(device)
+    shown = torch.from_numpy(previous_map(channels, window.fields)).to(device)
     rows, cols = shown.shape[-2:]
     out = torch.empty((1, rows, cols, sum(c.width(classes) for c in channels)), device=device)
     arrays = (
-        encode(channels, classes, fields, window.coarse, out),
+        encode(channels, classes, window.fields, window.coarse, out),
         one_hot(classes, shown),
-        window.target[None].to(device).long(),
+        torch.from_numpy(window.target)[None].to(device).long(),
         shown.long(),
     )
     return tuple(turned(array, window.quarter, window.mirror) for array in arrays)

@@ -74,11 +74,26 @@ class Optimiser:
         RunError
             If the training diverged, or was interrupted.
         """
-        run, options = self.run, self.options
+        options = self.options
         self._start()
         if self.data.has_held_out and options.validations:
             held_out = self._step_windows(held_out=True)
             self.held_out = [held_out[step] for step in range(-(-options.validation_windows // options.batch))]
+        self.run.waits = True
+        try:
+            self._take_steps()
+        finally:
+            self.run.waits = False
+        if options.keep == "best" and self.progress.best is not None:
+            self.network.load_state_dict(self.progress.best)
+        elif self.progress.averaged is not None:
+            self.network.load_state_dict(self.progress.averaged)
+        self.network.prior.data += math.log(options.change_weight)  # see weighted_entropy
+        return self.progress
+
+    def _take_steps(self) -> None:
+        """All steps that are left, with validations and checkpoints."""
+        run, options = self.run, self.options
         self.network.train()
         wrapped = self.processes.wrap(self.network)
         source = read_ahead(self.windows, self.progress.step, options.steps, run.workers)
@@ -99,12 +114,6 @@ class Optimiser:
                 self._save()
             if stopped:
                 raise self._interrupted()
-        if options.keep == "best" and self.progress.best is not None:
-            self.network.load_state_dict(self.progress.best)
-        elif self.progress.averaged is not None:
-            self.network.load_state_dict(self.progress.averaged)
-        self.network.prior.data += math.log(options.change_weight)  # see weighted_entropy
-        return self.progress
 
     # ---- before the first step ---------------------------------------------------------------------------------
 
@@ -230,7 +239,7 @@ class Optimiser:
         raise RunError(
             "the training diverged",
             expected=f"a loss that falls below {math.log(self.classes):.3g}, that of equally likely classes",
-            found=f"a loss of {loss:.4g}, and {self.progress.mean:.4g} in the mean, at step {self.progress.step}",
+            found=f"a loss of {loss:.4g} at step {self.progress.step}, and a running mean of {self.progress.mean:.4g}",
             where="optimisation",
             remedy="take a smaller learning_rate. No bundle was written; an older one is as it was",
         )

@@ -87,7 +87,7 @@ def held_out(data: MapPairs) -> np.ndarray:
 
 def maps(data: MapPairs) -> Any:
     assert isinstance(data.source, MemorySource)
-    return data.source.covers
+    return data.source.maps
 
 
 def options(steps: int, **changes: Any) -> TrainerOptions:

@@ -6,6 +6,7 @@ import copy
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from kills import count_operations, kill_at_operation
+from kills import FORKS, count_operations, kill_at_operation
 from ranks import environment, mpirun
 from training_series import training_series
 
@@ -23,8 +24,9 @@ from ai4land_coupler.cli import cli
 from ai4land_coupler.errors import ConfigError, RunError
 from ai4land_coupler.experiments.training.run import CURVES, read_curves
 from ai4land_coupler.experiments.training.train import parse_train_config, train, work_folder
+from ai4land_unet.bundle import read_bundle
 
-STEPS = 25
+STEPS = 10
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def short(tmp_path: Path) -> dict[str, Any]:
 
 
 def run(raw: dict[str, Any], folder: Path, bundle: Path, resume: bool = False) -> str:
+    """Train with a checkpoint after each step. Returns the digest of the weights."""
     return train(parse_train_config(raw, folder, "train.yaml"), bundle, resume=resume, checkpoint_minutes=0).digest
 
 
@@ -59,8 +62,8 @@ def optimisation(raw: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def check_kills(raw: dict[str, Any], folder: Path, count: int) -> None:
     """Kill a training at some moments, and compare what it ends with after ``--resume``."""
-    digest = run(raw, folder, folder / "whole")
-    number = count_operations(work_folder(folder / "counted"), run, raw, folder, folder / "counted")
+    number = count_operations(work_folder(folder / "whole"), run, raw, folder, folder / "whole")
+    digest = read_bundle(folder / "whole").card.weights_sha256
     rng = random.Random(0)
     for moment in sorted(rng.sample(range(1, number), count)):
         bundle = folder / f"killed-{moment}"
@@ -80,6 +83,7 @@ def test_a_training_killed_at_many_moments_ends_with_the_same_weights(short: dic
 
 
 def test_interrupted_training_continues(short: dict[str, Any], tmp_path: Path) -> None:
+    short = optimisation(short, steps=25)  # the first message comes after 20 steps
     config = parse_train_config(short, tmp_path, "train.yaml")
     digest = run(short, tmp_path, tmp_path / "whole")
     before = contents(tmp_path / "whole")
@@ -99,6 +103,22 @@ def test_interrupted_training_continues(short: dict[str, Any], tmp_path: Path) -
     result = train(config, tmp_path / "whole", lambda done, note: notes.append(note), resume=True)
     assert any(note.startswith("continuing after step 2") for note in notes)
     assert result.digest == digest
+
+
+@pytest.mark.parametrize("moment", ["reading", "scoring"])
+def test_ctrl_c_outside_of_the_steps_ends_at_once(short: dict[str, Any], tmp_path: Path, moment: str) -> None:
+    config = parse_train_config(short, tmp_path, "train.yaml")
+    run(short, tmp_path, tmp_path / "bundle")
+    before = contents(tmp_path / "bundle")
+
+    def interrupt(done: float, note: str) -> None:
+        if note == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the training went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "bundle", interrupt)
+    assert contents(tmp_path / "bundle") == before
 
 
 def test_checkpoint_of_another_training_is_refused(short: dict[str, Any], tmp_path: Path) -> None:
@@ -143,7 +163,7 @@ def test_best_weights_are_those_with_the_smallest_loss(short: dict[str, Any], tm
         for keep in ("best", "last")
     }
     losses = {n: v for n, name, v in read_curves(work_folder(tmp_path / "best") / CURVES) if name == "validation_loss"}
-    assert sorted(losses) == [5, 10, 15, 20, 25]
+    assert sorted(losses) == [2, 4, 6, 8, 10]
     best = min(losses, key=lambda step: losses[step])
     assert (digests["best"] == digests["last"]) == (best == STEPS)
 
@@ -160,7 +180,38 @@ def test_mpiexec_is_refused(short: dict[str, Any], tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+def train_as_rank(rank: int, port: int, raw: dict[str, Any], folder: Path, bundle: Path) -> None:
+    """Train in one of two processes, with the variables that torchrun sets."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    run(raw, folder, bundle)
+
+
+def check_equal_losses(one: Path, two: Path) -> None:
+    points, others = (read_curves(work_folder(bundle) / CURVES) for bundle in (one, two))
+    assert [point[:2] for point in points] == [point[:2] for point in others]
+    np.testing.assert_allclose([p[2] for p in others], [p[2] for p in points], rtol=1e-4, atol=1e-4)
+    assert (two / "card.json").is_file()
+
+
 def test_two_processes_have_the_losses_of_one(short: dict[str, Any], tmp_path: Path) -> None:
+    raw = optimisation(short, dropout=0.0, batch=4, dtype="float32")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [(rank, port, raw, tmp_path, tmp_path / "two") for rank in range(2)]
+    ranks = [FORKS.Process(target=train_as_rank, args=each) for each in arguments]
+    for process in ranks:
+        process.start()
+    run(raw, tmp_path, tmp_path / "one")
+    for process in ranks:
+        process.join(300)
+        assert process.exitcode == 0
+    check_equal_losses(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.soak
+def test_torchrun_starts_a_training_of_two_processes(short: dict[str, Any], tmp_path: Path) -> None:
     raw = optimisation(short, dropout=0.0, batch=4, dtype="float32")
     run(raw, tmp_path, tmp_path / "one")
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(raw))
@@ -171,7 +222,4 @@ def test_two_processes_have_the_losses_of_one(short: dict[str, Any], tmp_path: P
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("the bundle is in") == 1
-    one, two = (read_curves(work_folder(tmp_path / name) / CURVES) for name in ("one", "two"))
-    assert [point[:2] for point in one] == [point[:2] for point in two]
-    np.testing.assert_allclose([p[2] for p in two], [p[2] for p in one], rtol=1e-4, atol=1e-4)
-    assert (tmp_path / "two" / "card.json").is_file()
+    check_equal_losses(tmp_path / "one", tmp_path / "two")

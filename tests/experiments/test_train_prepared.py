@@ -12,6 +12,8 @@ import pytest
 from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.errors import DataError
 from ai4land_coupler.experiments.prepare import prepare
+from ai4land_coupler.experiments.training import reader
+from ai4land_coupler.experiments.training.data import MapPairs
 from ai4land_coupler.experiments.training.reader import read_training_data
 from ai4land_coupler.experiments.training.train import parse_train_config, train
 from ai4land_coupler.registry.loading import load_plugins
@@ -77,6 +79,29 @@ def test_weights_do_not_depend_on_memory_and_workers(stored: dict[str, Any], tmp
     )
     assert memory.digest == ahead.digest
     assert memory.metrics == ahead.metrics
+
+
+def test_statistics_are_kept_for_the_same_data_and_split(
+    stored: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "work" / "statistics.npz"
+
+    def read(**changes: Any) -> MapPairs:
+        return read_training_data(parse_train_config(stored | changes, tmp_path, "t"), load_plugins(), kept)
+
+    first = read()
+    monkeypatch.setattr(reader, "survey", lambda *given: pytest.fail("went through the maps again"))
+    again = read(trainer={"name": "markov", "options": {"name": "other"}})
+    assert again.channels == first.channels
+    assert again.gross_rates == first.gross_rates
+    for number in range(3):
+        np.testing.assert_array_equal(again.window(number, 48)[1], first.window(number, 48)[1])
+    for changes in ({"validation": {"block": 0.5, "buffer": 5}}, {"channels": stored["channels"][:1]}):
+        with pytest.raises(pytest.fail.Exception, match="went through the maps again"):
+            read(**changes)
+    kept.write_bytes(kept.read_bytes()[:-100])  # a damaged file is no reason to stop
+    with pytest.raises(pytest.fail.Exception, match="went through the maps again"):
+        read()
 
 
 def test_error_of_a_worker_keeps_its_message(stored: dict[str, Any], tmp_path: Path) -> None:

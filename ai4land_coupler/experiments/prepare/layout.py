@@ -34,8 +34,9 @@ COORDINATES = ("lat", "lon", "year", "time")
 Part = Literal["maps", "forcing", "static"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-#: Rows and columns of the chunks inside a shard. A reader decompresses one chunk at once.
-CHUNK: Mapping[Part, int] = {"maps": 256, "forcing": 256, "static": 512}
+#: Rows and columns of the chunks inside a shard. A reader decompresses whole chunks, so large chunks make the small
+#: windows of a training slow (256 land cells, 11 forcing cells).
+CHUNK: Mapping[Part, int] = {"maps": 256, "forcing": 128, "static": 256}
 #: Largest number of cells of a shard (at least one row of chunks). For forcing, of all variables of a piece together.
 #: Making a piece needs about 30 bytes of memory per cell.
 CELLS: Mapping[Part, int] = {"maps": 8 << 20, "forcing": 16 << 20, "static": 8 << 20}

@@ -121,21 +121,18 @@ class MapPairs:
             if name in fields:
                 return fields[name].copy()
             year = year_of[offset]
-            return known[year].copy() if year in known else self.source.cover(year, tile.window)
+            return known[year].copy() if year in known else self.source.covers((year,), tile.window)[year]
 
         coarse: dict[tuple[str, int], NDArray[np.float32]] = {}
         inputs = TileInputs(self.fine, self.forcing, land, coarse)
-        rows, cols, _ = inputs.index(window)
-        under = Box(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
-        for offset, year in year_of.items():
-            names = [c.name for c in self.channels if c.source == "forcing" and c.offset == offset]
-            if names:
-                for name, values in self.source.forcing(names, year, under).items():
-                    coarse[name, offset] = cast(NDArray[np.float32], _Part(values, under))
+        wanted = [(c.name, c.offset) for c in self.channels if c.source == "forcing"]
+        if wanted:
+            rows, cols, _ = inputs.index(window)
+            under = Box(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+            values = self.source.forcing([(name, year_of[offset]) for name, offset in wanted], under)
+            for name, offset in wanted:
+                coarse[name, offset] = cast(NDArray[np.float32], _Part(values[name, year_of[offset]], under))
         return inputs
-
-    def _covers(self, pair: tuple[int, int], box: Box) -> dict[int, Classes]:
-        return {year: self.source.cover(year, box) for year in pair}
 
     def _target(self, pair: tuple[int, int], box: Box, covers: Mapping[int, Classes], *, held_out: bool) -> Classes:
         """The map to predict in a box (rows, cols); -1 in cells that are not used."""
@@ -167,7 +164,7 @@ class MapPairs:
                 continue
             tile = tile_around(self.fine, box, spec.halo, spec.align)
             for pair in self.validation_pairs if held_out else self.pairs:
-                target = self._target(pair, box, self._covers(pair, box), held_out=held_out)
+                target = self._target(pair, box, self.source.covers(pair, box), held_out=held_out)
                 if (target != OUTSIDE).any():
                     yield assemble(spec, [tile], self.inputs(pair, tile.window), (pair[1], 0)), target
 
@@ -178,7 +175,7 @@ class MapPairs:
         for _ in range(_TRIES):
             pair = pairs[rng.integers(len(pairs))]
             box = self._box(rng, side, held_out)
-            covers = self._covers(pair, box)
+            covers = self.source.covers(pair, box)
             target = self._target(pair, box, covers, held_out=held_out)
             if (target != OUTSIDE).any():
                 break
@@ -215,7 +212,7 @@ class MapPairs:
         for pair in self.scored_pairs:
             rng = KeyedRng(0, year=pair[1])
             for tile in tiles:
-                before, after = (self.source.cover(year, tile.core) for year in pair)
+                before, after = self.source.covers(pair, tile.core).values()
                 mask = (before != OUTSIDE) & (after != OUTSIDE)
                 if not whole:
                     mask &= self.split.held_out(tile.core)

@@ -200,10 +200,10 @@ def _maps_of(
     """The two maps of each pair, and whether it is a pair of the training and of the validation. Reads a map once."""
     kept: dict[int, NDArray[np.int8]] = {}
     for pair in sorted({*pairs, *validation_pairs}):
-        needed = {year: kept[year] if year in kept else source.cover(year, box) for year in pair}
         # A map of a later pair may be kept too: maps of one step are few.
-        kept = {year: values for year, values in (kept | needed).items() if year >= min(pair)}
-        yield (needed[pair[0]], needed[pair[1]]), pair in pairs, pair in validation_pairs
+        kept = {year: values for year, values in kept.items() if year >= min(pair)}
+        kept |= source.covers([year for year in pair if year not in kept], box)
+        yield (kept[pair[0]], kept[pair[1]]), pair in pairs, pair in validation_pairs
 
 
 def _count(counts: NDArray[np.int64], cells: NDArray[np.bool_], box: Box) -> None:
@@ -239,7 +239,7 @@ def forcing_moments(
     kept: dict[int, NDArray[np.float32]] = {}
     reach = max((abs(after - before) for before, after in changes), default=0)
     for year in sorted(set(years)):
-        values = source.forcing((name,), year, box)[name][shown]
+        values = source.forcing([(name, year)], box)[name, year][shown]
         values_of.add(np.log1p(np.maximum(values, 0)) if curved else values, weight)
         kept = {y: v for y, v in kept.items() if y >= year - reach} | {year: values}
         for before, after in changes:

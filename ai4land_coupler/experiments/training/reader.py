@@ -16,6 +16,7 @@ from ai4land_coupler.experiments.training.channels import make_channels, static_
 from ai4land_coupler.experiments.training.config import TrainConfig
 from ai4land_coupler.experiments.training.data import MapPairs
 from ai4land_coupler.experiments.training.inputs import TrainingInputs
+from ai4land_coupler.experiments.training.kept import Found, found_key, load_found, save_found
 from ai4land_coupler.experiments.training.land import boxes_of, survey
 from ai4land_coupler.experiments.training.sources import MapSource
 from ai4land_coupler.experiments.training.split import Split
@@ -25,10 +26,18 @@ from ai4land_coupler.registry.loading import Plugins
 _BOX = 1024
 
 
-def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
+def read_training_data(
+    config: TrainConfig, plugins: Plugins, kept: Path | None = None, *, keep: bool = True
+) -> MapPairs:
     """Open the inputs, and count and describe the training land.
 
     Prepared stores are read by window, other inputs into memory.
+
+    Parameters
+    ----------
+    kept:
+        File of the counts and statistics of prepared stores. If it belongs to this training, it is used; else it is
+        replaced (with ``keep``).
 
     Raises
     ------
@@ -40,17 +49,16 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
     inputs = TrainingInputs.of(config, plugins)
     source, count = inputs.source(), config.validation.pairs
     split = make_split(config, inputs, source)
-    found = survey(
-        source,
-        inputs.fine,
-        inputs.grid,
-        split,
-        train_pairs,
-        train_pairs[-count:],
-        len(inputs.legend.view),
-        static_scalings(config),
-    )
-    _check_land(config, split, int(found.training.sum()), int(found.held_out.sum()))
+    record = _record(config, plugins, inputs)
+    if source.in_memory:
+        kept = None
+    key = found_key(config, record, split)
+    found = None if kept is None else load_found(kept, key, inputs.fine)
+    if found is None:
+        found = _describe(config, inputs, source, split)
+        if kept is not None and keep:
+            save_found(kept, key, found)
+    channels, land = found
     mended = dict(inputs.forcing.mended_counts + inputs.static.mended_counts)
     return MapPairs(
         legend=inputs.legend,
@@ -58,15 +66,32 @@ def read_training_data(config: TrainConfig, plugins: Plugins) -> MapPairs:
         direction=config.sign,
         fine=inputs.fine,
         forcing=inputs.grid,
-        channels=make_channels(config, source, found, train_pairs),
+        channels=channels,
         source=source,
         pairs=train_pairs,
         validation_pairs=train_pairs[-count:],
         scored_pairs=test_pairs[-count:],
         split=split,
-        land=found.land(),
-        record=_record(config, plugins, inputs) | {"mended": mended},
+        land=land,
+        record=record | {"mended": mended},
     )
+
+
+def _describe(config: TrainConfig, inputs: TrainingInputs, source: MapSource, split: Split) -> Found:
+    """The channels with their statistics, and where the land lies; goes through all maps."""
+    pairs = config.pairs_of("train")
+    found = survey(
+        source,
+        inputs.fine,
+        inputs.grid,
+        split,
+        pairs,
+        pairs[-config.validation.pairs :],
+        len(inputs.legend.view),
+        static_scalings(config),
+    )
+    _check_land(config, split, int(found.training.sum()), int(found.held_out.sum()))
+    return make_channels(config, source, found, pairs), found.land()
 
 
 def make_split(config: TrainConfig, inputs: TrainingInputs, source: MapSource) -> Split:
@@ -99,7 +124,7 @@ def _land_of_blocks(source: MapSource, inputs: TrainingInputs, year: int, degree
     for part in boxes_of(fine, _BOX):
         rows = grid.rows_of(fine.lat[part.row0 : part.row1])
         cols = grid.cols_of(fine.lon[part.col0 : part.col1])
-        np.add.at(land, (rows[:, None], cols), source.cover(year, part) != OUTSIDE)
+        np.add.at(land, (rows[:, None], cols), source.covers((year,), part)[year] != OUTSIDE)
     return land
 
 

@@ -15,6 +15,7 @@ from ai4land_coupler.files.durable import disk_errors, new_path
 
 CURVES = "curves.csv"
 SPLIT = "split.nc"
+STATISTICS = "statistics.npz"
 _HEAD = ("step", "curve", "value")
 _FAILED = "the curves of a training could not be written"
 
@@ -34,10 +35,8 @@ class LoggedRun(TrainingRun):
         Whether this process writes; of several processes only one does.
     """
 
-    def __init__(
-        self, work: Path, progress: Report, *, resume: bool, every: float, workers: int, writes: bool = True
-    ) -> None:
-        super().__init__(work, resume=resume, every=every, workers=workers)
+    def __init__(self, work: Path, progress: Report, *, resume: bool, every: float, writes: bool = True) -> None:
+        super().__init__(work, resume=resume, every=every)
         self._folder, self._progress, self._writes = work, progress, writes
         self._events: Any = None
 
@@ -92,11 +91,13 @@ def _event_writer(folder: Path, step: int) -> Any:
 
 @contextmanager
 def signals_to(run: TrainingRun) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run after the present step. A second Ctrl-C ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run: after the present step if it ``waits``, else at once (``KeyboardInterrupt``).
+    A second one always ends it at once."""
 
     def stop(number: int, frame: object) -> None:
+        if run.stopped or not run.waits:
+            raise KeyboardInterrupt
         run.stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before: dict[int, Any] = {}
     try:

@@ -17,6 +17,7 @@ from ai4land_coupler.land.assemble import window_of
 
 COVER = "land_cover"
 T = TypeVar("T", np.int8, np.float32)
+Y = TypeVar("Y", int, None)
 
 
 class MapSource(ABC):
@@ -26,16 +27,16 @@ class MapSource(ABC):
     in_memory: ClassVar[bool]
 
     @abstractmethod
-    def cover(self, year: int, box: Box) -> NDArray[np.int8]:
-        """Classes of the view of one year (rows, cols), -1 outside of the land and of the map."""
+    def covers(self, years: Sequence[int], box: Box) -> dict[int, NDArray[np.int8]]:
+        """Classes of the view by year, each (rows, cols), -1 outside of the land and of the map."""
 
     @abstractmethod
     def static(self, names: Sequence[str], box: Box) -> dict[str, NDArray[np.float32]]:
         """Static fields over a box of the land grid (rows, cols), NaN where missing."""
 
     @abstractmethod
-    def forcing(self, names: Sequence[str], year: int, box: Box) -> dict[str, NDArray[np.float32]]:
-        """Forcing of a year of the maps over a box of the forcing grid (rows, cols), NaN where missing."""
+    def forcing(self, wanted: Sequence[tuple[str, int]], box: Box) -> dict[tuple[str, int], NDArray[np.float32]]:
+        """Forcing by (name, year of the map) over a box of the forcing grid (rows, cols), NaN where missing."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class MemorySource(MapSource):
     ----------
     fine:
         The land grid.
-    covers:
+    maps:
         Classes of the view by year, (rows, cols), int8.
     statics:
         Fields by name, (rows, cols) of the land grid.
@@ -56,12 +57,13 @@ class MemorySource(MapSource):
 
     in_memory = True
     fine: LatLonGrid
-    covers: Mapping[int, NDArray[np.int8]]
+    maps: Mapping[int, NDArray[np.int8]]
     statics: Mapping[str, NDArray[np.float32]]
     coarse: Mapping[tuple[str, int], NDArray[np.float32]]
 
-    def cover(self, year: int, box: Box) -> NDArray[np.int8]:
-        return np.asarray(window_of(self.covers[year], box, periodic=self.fine.periodic), np.int8)
+    def covers(self, years: Sequence[int], box: Box) -> dict[int, NDArray[np.int8]]:
+        periodic = self.fine.periodic
+        return {year: np.asarray(window_of(self.maps[year], box, periodic=periodic), np.int8) for year in years}
 
     def static(self, names: Sequence[str], box: Box) -> dict[str, NDArray[np.float32]]:
         periodic = self.fine.periodic
@@ -70,8 +72,8 @@ class MemorySource(MapSource):
             for name in names
         }
 
-    def forcing(self, names: Sequence[str], year: int, box: Box) -> dict[str, NDArray[np.float32]]:
-        return {name: self.coarse[name, year][box.slices()] for name in names}
+    def forcing(self, wanted: Sequence[tuple[str, int]], box: Box) -> dict[tuple[str, int], NDArray[np.float32]]:
+        return {key: self.coarse[key][box.slices()] for key in wanted}
 
 
 @dataclass(frozen=True)
@@ -111,24 +113,57 @@ class StoreSource(MapSource):
     coarse: Mapping[tuple[str, int], StoredField]
     fixed_year: int | None = None
 
-    def cover(self, year: int, box: Box) -> NDArray[np.int8]:
+    def covers(self, years: Sequence[int], box: Box) -> dict[int, NDArray[np.int8]]:
         part = self._on_map(box)
-        codes = self.maps.read(Request((COVER,), self.fine.sub(part), (year,)))[COVER].values[0]
-        return _padded(self.legend.to_view(codes), part, box, OUTSIDE)
+        codes = self.maps.read(Request((COVER,), self.fine.sub(part), tuple(years))).variables[COVER].values
+        return {
+            year: _padded(self.legend.to_view(layer), part, box, OUTSIDE)
+            for year, layer in zip(years, codes, strict=True)
+        }
 
     def static(self, names: Sequence[str], box: Box) -> dict[str, NDArray[np.float32]]:
         part = self._on_map(box)
-        read = _read({name: self.statics[name] for name in names}, self.fine.sub(part), ())
-        return {name: _padded(values, part, box, np.nan) for name, values in read.items()}
+        grid = self.fine.sub(part)
+        found: dict[str, NDArray[np.float32]] = {}
+        for (adapter, _), together in _together({(name, None): self.statics[name] for name in names}).items():
+            data = adapter.read(Request(together, grid, ()))
+            for name in together:
+                values = _scaled(data.variables[name].values, self.statics[name].factor)
+                found[name] = _padded(values, part, box, np.nan)
+        return found
 
     def _on_map(self, box: Box) -> Box:
         """The part of a box that lies on the map. Columns go on across the last column of a globe."""
         part = box.intersect(self.fine.box)
         return Box(part.row0, part.row1, box.col0, box.col1) if self.fine.periodic else part
 
-    def forcing(self, names: Sequence[str], year: int, box: Box) -> dict[str, NDArray[np.float32]]:
-        data_year = year if self.fixed_year is None else self.fixed_year
-        return _read({name: self.coarse[name, year] for name in names}, self.grid.sub(box), (data_year,))
+    def forcing(self, wanted: Sequence[tuple[str, int]], box: Box) -> dict[tuple[str, int], NDArray[np.float32]]:
+        grid = self.grid.sub(box)
+        found: dict[tuple[str, int], NDArray[np.float32]] = {}
+        for (adapter, years), names in _together({key: self.coarse[key] for key in wanted}).items():
+            data = adapter.read(Request(names, grid, years if self.fixed_year is None else (self.fixed_year,)))
+            for name in names:
+                layers = data.variables[name].values
+                for index, year in enumerate(years):
+                    layer = layers[index if self.fixed_year is None else 0]
+                    found[name, year] = _scaled(layer, self.coarse[name, year].factor)
+        return found
+
+
+def _together(fields: Mapping[tuple[str, Y], StoredField]) -> dict[tuple[DataAdapter, tuple[Y, ...]], tuple[str, ...]]:
+    """The names that one call of an adapter reads, by adapter and years. Few calls are fast."""
+    years: dict[tuple[DataAdapter, str], list[Y]] = {}
+    for (name, year), field in fields.items():
+        years.setdefault((field.adapter, name), []).append(year)
+    names: dict[tuple[DataAdapter, tuple[Y, ...]], list[str]] = {}
+    for (adapter, name), of_name in years.items():
+        names.setdefault((adapter, tuple(of_name)), []).append(name)
+    return {key: tuple(together) for key, together in names.items()}
+
+
+def _scaled(values: NDArray[np.generic], scale: float) -> NDArray[np.float32]:
+    found = np.asarray(values, np.float32)
+    return found if scale == 1 else found * np.float32(scale)
 
 
 def _padded(values: NDArray[T], part: Box, box: Box, fill: float) -> NDArray[T]:
@@ -138,18 +173,3 @@ def _padded(values: NDArray[T], part: Box, box: Box, fill: float) -> NDArray[T]:
     whole = np.full(box.shape, fill, values.dtype)
     whole[part.slices(box)] = values
     return whole
-
-
-def _read(
-    fields: Mapping[str, StoredField], grid: LatLonGrid, years: tuple[int, ...]
-) -> dict[str, NDArray[np.float32]]:
-    """Read fields in one call of each adapter."""
-    found: dict[str, NDArray[np.float32]] = {}
-    for adapter in {id(field.adapter): field.adapter for field in fields.values()}.values():
-        names = tuple(name for name, field in fields.items() if field.adapter is adapter)
-        data = adapter.read(Request(names, grid, years))
-        for name in names:
-            values = np.asarray(data[name].values, np.float32).reshape(grid.shape)
-            scale = fields[name].factor
-            found[name] = values if scale == 1 else values * np.float32(scale)
-    return found

@@ -11,7 +11,7 @@ from ai4land_coupler.api import Trainer, TrainResult
 from ai4land_coupler.errors import ConfigError
 from ai4land_coupler.experiments.training.config import TrainConfig, load_train_config, parse_train_config
 from ai4land_coupler.experiments.training.reader import read_training_data
-from ai4land_coupler.experiments.training.run import SPLIT, LoggedRun, launched, signals_to
+from ai4land_coupler.experiments.training.run import SPLIT, STATISTICS, LoggedRun, launched, signals_to
 from ai4land_coupler.registry.loading import load_plugins
 
 __all__ = ["TrainConfig", "TrainResult", "load_train_config", "parse_train_config", "train", "work_folder"]
@@ -76,20 +76,13 @@ def train(
             found=f"{size} processes of torchrun",
             remedy="start it without torchrun",
         )
-    if rank == 0:
-        progress(0.0, "reading")
-    data = read_training_data(config, plugins)
-    if workers is None:
-        workers = max(1, min(_WORKERS, (os.cpu_count() or 1) // size))
-    run = LoggedRun(
-        work_folder(folder),
-        progress,
-        resume=resume,
-        every=60 * checkpoint_minutes,
-        workers=0 if data.in_memory else workers,
-        writes=rank == 0,
-    )
-    if rank == 0:
-        data.split.write(work_folder(folder) / SPLIT)
+    work = work_folder(folder)
+    run = LoggedRun(work, progress, resume=resume, every=60 * checkpoint_minutes, writes=rank == 0)
     with signals_to(run), closing(run):
+        run(0.0, "reading")
+        data = read_training_data(config, plugins, work / STATISTICS, keep=rank == 0)
+        if rank == 0:
+            data.split.write(work / SPLIT)
+        if not data.in_memory:
+            run.workers = max(1, min(_WORKERS, (os.cpu_count() or 1) // size)) if workers is None else workers
         return trainer.train(data, folder, run)
