@@ -57,6 +57,9 @@ def _refuse_months(entry: NamedPredictor, clock: Clock) -> None:
 
 
 def _refuse_units(entry: NamedPredictor, field: FieldSpec) -> None:
+    rule = field_rule(field.name)
+    if rule is not None and rule.units == field.units:
+        return
     if not is_known(field.units):
         raise FieldError(
             f"{field.name!r} of a predictor has units that nobody knows",
@@ -64,7 +67,6 @@ def _refuse_units(entry: NamedPredictor, field: FieldSpec) -> None:
             found=field.units,
             where=_where(entry),
         )
-    rule = field_rule(field.name)
     if rule is not None and rule.units is not None and not is_convertible(rule.units, field.units):
         raise FieldError(
             f"{field.name!r} of a predictor has units of something else",

@@ -118,7 +118,8 @@ def measure(setup: LandSetup, sample: tuple[int, ...]) -> Measured:
         one = min(advance(model.only(sample[:1]))[0] for _ in range(2))
         several, new = advance(model)
     write, commit, restart = _output_cost(setup, new, sample[0], RunOutput(setup, table.exports, {}, comm))
-    arrays = [array for blocks in (new.memory, new.fields) for array in blocks.values() if sample[0] in array]
+    earlier = (blocks for states in new.history.values() for blocks in states)
+    arrays = [b for b in (*new.memory.values(), *new.fields.values(), *earlier) if sample[0] in b]
     cells = setup.plan.blocks[sample[0]].core.size
     held = 1 + sum(blocks[sample[0]].nbytes for blocks in arrays) / cells
     return Measured(read, one, several, sample, write, restart, commit, peak_memory(), held)

@@ -307,3 +307,31 @@ def test_a_restart_of_the_earlier_format(site: Path, tmp_path: Path) -> None:
         earlier("months", recorder("t", "P1M")).run(restart=True)
     with pytest.raises(DataError, match="'land_cover'"):
         earlier("history", recorder("t", "P1Y", field("land_cover", "cover", -2))).run(restart=True)
+
+
+def test_steps_of_several_years_and_back_in_time(site: Path, tmp_path: Path) -> None:
+    """Offsets count in the steps of the run: of three years, and towards later years in a backward run."""
+    inputs = (
+        field("land_cover", "cover", 0, -1, -3),
+        field("when", "forcing", 0, -2),
+        field("t", "output", -1, -2),
+        field("sunshine", "import", -1, -2),
+    )
+    raw = run_of(recorder("t", "P3Y", *inputs), start=2012, stop=2021)
+    raw["predictors"][0] = {"name": "calendar", "options": {"step": "P3Y"}}
+    record = recorded(lambda: host(raw, 2021, given_from=2009).finalize())
+    assert sorted(time for _, time in record) == [(2015, 0), (2018, 0), (2021, 0)]
+    got = record["t", (2021, 0)]
+    assert got["land_cover"] == tuple(YEAR_CLASSES[year % 4] for year in (2021, 2018, 2012))
+    assert got["when"] == (2021, 2015)
+    assert got["t"] == (2018, 2015)
+    years = 12 * np.array([2018, 2019, 2020]) + 5.5
+    assert got["sunshine"] == pytest.approx((years.mean(), years.mean() - 36), abs=0.01)
+
+    back = run_of(start=2005, stop=2002, imports={})
+    back["predictors"] = [recorder("t", "P1Y", *inputs[1:3], field("land_cover", "cover", -1, -3), direction=-1)]
+    record = recorded(simulation(back, tmp_path / "back.zarr").run)
+    assert sorted(time for _, time in record) == [(2002, 0), (2003, 0), (2004, 0)]
+    # without a predictor of land cover the map stays that of 2005; the two maps before the run are those of later years
+    assert record["t", (2004, 0)]["land_cover"] == (YEAR_CLASSES[2005 % 4], YEAR_CLASSES[2007 % 4])
+    assert record["t", (2002, 0)] == {"when": (2002, 2004), "t": (2003, 2004), "land_cover": (YEAR_CLASSES[1],) * 2}
