@@ -63,7 +63,8 @@ class Predictor(ABC):
     spec:
         Its inputs, its outputs, its step and the size of its windows.
     gross:
-        The gross change, beyond the net change of the scenario; ``None`` if the predictor does not know it.
+        The gross change, beyond the net change of the scenario; ``None`` if the predictor does not know it. A predictor
+        of land cover should: else ``allocate`` makes the net change only, and the run warns.
     identity:
         A text that identifies the weights; empty if there are none. A restart with another identity is refused.
     bytes_per_cell:

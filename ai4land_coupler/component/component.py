@@ -52,7 +52,7 @@ from ai4land_coupler.parallel import Communicator
 from ai4land_coupler.parallel.calls import Call, CallCheck
 from ai4land_coupler.regrid.auto import check_same
 from ai4land_coupler.store.output import OutputStore, StoreLayout
-from ai4land_coupler.store.restart import RestartWriter, block_arrays
+from ai4land_coupler.store.restart import HISTORY, RestartWriter, block_arrays
 
 
 class Status(enum.Enum):
@@ -311,7 +311,10 @@ class LandComponent:
             if gathered is not None:
                 entries, host = ([entry for part in gathered for entry in part[i]] for i in (0, 1))
                 writer.finish(
-                    self._first.identity | {"host": attrs}, entries, range(len(self._setup.plan.blocks)), host
+                    self._first.identity | {"host": attrs, HISTORY: self.model.history},
+                    entries,
+                    range(len(self._setup.plan.blocks)),
+                    host,
                 )
 
     def finalize(self) -> None:

@@ -15,7 +15,7 @@ from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.grids.hash import grid_hash
 from ai4land_coupler.host.exchange import HostGrid
-from ai4land_coupler.host.field_info import ExportInfo
+from ai4land_coupler.host.field_info import MONTHS_WINDOW, ExportInfo
 from ai4land_coupler.inputs.adapters import texts_in
 from ai4land_coupler.land.setup import LandSetup
 from ai4land_coupler.parallel import Communicator, exchange_windows
@@ -59,7 +59,7 @@ class RunOutput:
             hosts=self._host_layouts(),
             host_fields=tuple(_host_field(info) for info in self._exports.values() if info.grid == "host"),
             land_fields=tuple(
-                LandField(info.name, info.units, max(1, len(info.types)))
+                LandField(info.name, info.units, max(1, len(info.types)), behind=int(info.window == MONTHS_WINDOW))
                 for info in self._exports.values()
                 if info.grid == "land"
             ),
@@ -72,8 +72,10 @@ class RunOutput:
         """Write a state: each rank writes its shards. Readers see it after :meth:`OutputStore.commit`."""
         state, year = run_state.state, run_state.state.year
         self._write_shards(store, year, LandField("land_cover", "1"), state.cover, self._setup.legend.ocean[0])
-        for item in store.land_fields:  # The first year has no values: no predictor has run.
-            self._write_shards(store, year, item, state.fields.get(item.name, {}), np.nan)
+        for item in store.land_fields:
+            own = store.year_of(item.name, year)
+            if own is not None:  # the first state has no values: no predictor has run
+                self._write_shards(store, own, item, state.fields.get(item.name, {}), np.nan)
         hosts = {name: self._host_fields(name, store.host_fields, run_state) for name in self._hosts}
         area = self._class_area(state.cover)
         with self._comm.guard():

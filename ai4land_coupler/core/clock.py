@@ -35,6 +35,14 @@ class Step:
         """Length in whole years. Zero if the step is shorter than a year."""
         return self.months // 12
 
+    def shift(self, time: tuple[int, int], steps: int) -> tuple[int, int]:
+        """The (year, month) that is some steps later. The month is 0 for steps of years, and stays 0."""
+        year, month = time
+        if month == 0:
+            return year + self.years * steps, 0
+        months = 12 * year + month - 1 + self.months * steps
+        return months // 12, months % 12 + 1
+
     def __str__(self) -> str:
         return f"P{self.years}Y" if self.months % 12 == 0 else f"P{self.months}M"
 

@@ -35,11 +35,13 @@ class FieldSpec:
         ``coarse``: values on the forcing cells under the window; ``Batch.coarse`` tells in which of them each land cell
         lies. Only for the sources ``forcing`` and ``import``. It needs far less memory than ``land``.
     offsets:
-        Steps relative to the predicted step: 0 is the predicted step, -1 the step before. A monthly predictor
-        counts in months. Ignored for static fields.
+        Steps of the predictor relative to the predicted one: 0 is the predicted step, -1 the step before. A predictor
+        with steps of months counts in months, one with steps of years in its steps, in the direction of the run. A
+        static field is the same at all offsets. ``docs/plugins.md`` says which offsets each source has.
     missing:
-        ``error``: the run stops if no adapter has the variable. ``fill``: the predictor gets the value ``fill``
-        instead, and the provenance records this. Single missing cells always get the value ``fill``.
+        ``error``: the run stops if no adapter, host or predictor has the variable. ``fill``: the predictor gets the
+        value ``fill`` instead, and the provenance records this. Single missing cells, and outputs of predictors before
+        the first step, always get the value ``fill``.
     """
 
     name: str
@@ -84,12 +86,22 @@ class PredictorSpec:
     memory: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        Step.parse(self.step)
+        if self.interval.months != 1 and self.interval.months % 12:
+            raise PluginError(
+                "a predictor has a step that the component does not take",
+                expected="P1M, or whole years",
+                found=self.step,
+            )
         if self.align < 1 or self.halo < 0:
             raise PluginError("a predictor declares an impossible window", found=(self.align, self.halo))
         names = [f.name for f in self.outputs]
         if not names or len(set(names)) != len(names):
             raise PluginError("a predictor must declare outputs of distinct names", found=names)
+        read = [*(f.name for f in self.inputs), *self.memory]
+        if len(set(read)) != len(read):
+            raise PluginError("a predictor must declare inputs and memories of distinct names", found=read)
+        for item in self.inputs:
+            _check_offsets(item)
         wrong = [f.name for f in self.inputs if f.grid == "coarse" and f.source not in ("forcing", "import")]
         if wrong:
             raise PluginError(
@@ -102,6 +114,26 @@ class PredictorSpec:
     @property
     def interval(self) -> Step:
         return Step.parse(self.step)
+
+    @property
+    def monthly(self) -> bool:
+        """Whether it predicts months. All others predict the state of a year."""
+        return self.interval.months == 1
+
+
+def _check_offsets(item: FieldSpec) -> None:
+    """Refuse an input that no step can have."""
+    what = f"input {item.name!r} of a predictor"
+    if item.source == "memory":
+        raise PluginError(f"{what} is a memory", remedy="declare it in spec.memory, and not as an input")
+    if not item.offsets or any(int(offset) != offset for offset in item.offsets):
+        raise PluginError(f"{what} has no offsets", expected="offsets: at least one whole number", found=item.offsets)
+    if item.source not in ("forcing", "static") and max(item.offsets) > 0:
+        raise PluginError(
+            f"{what} has an offset after the predicted step",
+            expected="offsets of 0 or less; forcing alone is known ahead",
+            found=item.offsets,
+        )
 
 
 @dataclass(frozen=True)
@@ -135,9 +167,10 @@ class Batch:
     """The input of ``Predictor.predict``.
 
     ``fields`` maps names to float32 numpy arrays (B, T, Y, X). T has the offsets of the field's spec (length 1 for
-    static fields and memory). Land cover is ``land_cover``: int8 classes of the view, -1 outside. Fields with
+    memory). Land cover is ``land_cover``: int8 classes of the view, -1 outside. Fields with
     ``grid="forcing"`` and ``"coarse"`` have the rows and columns of forcing cells instead of Y and X. ``time`` is the
-    predicted (year, month), with month 0 for yearly steps. ``grid`` is the land grid, to which the rows and columns
+    (year, month) that is predicted. Steps of years predict the state that holds from 1 January of the year, and the
+    month is 0. ``grid`` is the land grid, to which the rows and columns
     of the tiles' boxes refer. It is ``None`` only if a predictor is tested outside the component. ``coarse`` has one
     index for each tile.
     """

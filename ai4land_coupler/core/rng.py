@@ -85,18 +85,23 @@ def _first_words(one: _Words, two: _Words, key: tuple[int, int]) -> NDArray[np.u
 
 @dataclass(frozen=True)
 class KeyedRng:
-    """Uniform random numbers for global cells, for one seed, member, year and stream."""
+    """Uniform random numbers for global cells, for one seed, member, year, month and stream.
+
+    The month is 0 for numbers of a whole year.
+    """
 
     seed: int
     member: int = 0
     year: int = 0
     stream: int = 0
+    month: int = 0
 
-    def at(self, *, year: int | None = None, stream: int | None = None) -> KeyedRng:
-        """The same key for another year or another use (stream)."""
+    def at(self, *, year: int | None = None, month: int | None = None, stream: int | None = None) -> KeyedRng:
+        """The same key for another year, month or use (stream)."""
         return replace(
             self,
             year=self.year if year is None else year,
+            month=self.month if month is None else month,
             stream=self.stream if stream is None else stream,
         )
 
@@ -126,7 +131,8 @@ class KeyedRng:
             ids = cells[start : start + strip].astype(np.uint64)
             words = _first_words(
                 ids << _HALF | ids >> _HALF,
-                np.uint64(self.year & 0xFFFFFFFF) << _HALF | stream,
+                # years have less than 28 bits, so the upper four are free for the month; it is 0 in numbers of a year
+                np.uint64((self.year ^ self.month << 28) & 0xFFFFFFFF) << _HALF | stream,
                 (self.seed & 0xFFFFFFFF, self.member & 0xFFFFFFFF),
             )
             # 27 bits of the one word and 26 bits of the other make one whole number of 53 bits, which a float holds

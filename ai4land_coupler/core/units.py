@@ -77,6 +77,18 @@ def convert(
     return np.asarray(values.astype(target) if scale == 1 else values.astype(np.float64) * scale, target)
 
 
+def is_known(units: str) -> bool:
+    """Whether a spelling is a unit."""
+    spelling = _SPELLINGS.get(units.strip(), units.strip())
+    return spelling == "1" or _parse(spelling) is not None
+
+
+def is_convertible(found: str, wanted: str) -> bool:
+    """Whether :func:`convert` converts units into others."""
+    spellings = [_SPELLINGS.get(s.strip(), s.strip()) for s in (found, wanted)]
+    return _factor(*spellings) is not None or _same_quantity(*spellings)
+
+
 @cache
 def _factor(found: str, wanted: str) -> float | None:
     """The factor between two spellings. ``None`` if no factor converts them."""

@@ -153,7 +153,7 @@ class HostGrid:
             return np.asarray(np.where(covered > 0, sums / covered, np.nan))
 
     def import_to_forcing(self, values: NDArray[np.float64], plan: BlockPlan, name: str) -> NDArray[np.float32]:
-        """Regrid a host field (12, cells) to the whole forcing grid, float32 (12, rows, cols).
+        """Regrid a host field (months, cells) to the whole forcing grid, float32 (months, rows, cols).
 
         Forcing cells outside of the host's cells are NaN. Partly covered cells get the mean of the covered part.
         """

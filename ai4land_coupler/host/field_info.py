@@ -79,6 +79,10 @@ class ImportInfo:
         One value or twelve in ``units``, used if the host gives none. If this is ``None``, the run stops.
     missing:
         What happens to months that the host gave only in part: ``stop`` or ``fill``.
+    optional:
+        Whether predictors do without months that nobody gives (``missing="fill"`` in their specs).
+    months, history:
+        How many months before 1 January a step reads, and how many of them earlier steps have read too.
     """
 
     name: str
@@ -88,3 +92,6 @@ class ImportInfo:
     missing: str = "stop"
     long_name: str = ""
     standard_name: str = ""
+    optional: bool = False
+    months: int = 12
+    history: int = 0

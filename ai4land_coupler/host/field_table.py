@@ -18,6 +18,7 @@ from ai4land_coupler.host.field_info import MONTHS_WINDOW, STATE_WINDOW, STEP_WI
 from ai4land_coupler.host.pass_through import PassedVariable, passed_variables
 from ai4land_coupler.host.profiles import HostProfile, get_profile, profile_exports
 from ai4land_coupler.host.values import check_range, missing_values
+from ai4land_coupler.land.moments import import_months
 from ai4land_coupler.land.predictors import order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
 
@@ -70,21 +71,27 @@ def make_field_table(setup: LandSetup) -> FieldTable:
 
 
 def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
-    """The value of the configuration for an import, float32 (12, rows, cols) on the forcing grid.
+    """The value of the configuration for an import, float32 (months, rows, cols) on the forcing grid.
+
+    The months are those before 1 January that a step reads; the last one is December.
 
     Raises
     ------
     FieldError
         The configuration has no value for it.
     """
-    section, spec = setup.config.imports.get(name), _import_specs(setup)[name]
+    section, info = setup.config.imports.get(name), _imports(setup)[name]
+    if section is None and info.optional:
+        return np.broadcast_to(np.float32(np.nan), (info.months, *setup.plan.forcing.shape))
+    spec = _import_specs(setup)[name]
     if section is None:
         raise FieldError(
             f"import {name!r} was never set",
             expected=f"values in {spec.units} from every rank of the host",
             remedy=f"give the import before the step, or set imports.{name} with `missing: fill` in the configuration",
         )
-    return np.broadcast_to(_monthly(section, spec)[:, None, None], (12, *setup.plan.forcing.shape))
+    months = _monthly(section, spec)[np.arange(-info.months, 0) % 12]
+    return np.broadcast_to(months[:, None, None], (info.months, *setup.plan.forcing.shape))
 
 
 def _exports(
@@ -116,7 +123,12 @@ def _imports(setup: LandSetup) -> dict[str, ImportInfo]:
     specs = _import_specs(setup)
     sections = {name: setup.config.imports[name] for name in specs if name in setup.config.imports}
     defaults = {n: tuple(float(v) for v in _monthly(s, specs[n])) for n, s in sections.items()}
-    return imports_of(specs.values(), defaults, {name: s.missing for name, s in sections.items()})
+    table = imports_of(specs.values(), defaults, {name: s.missing for name, s in sections.items()})
+    for name, (months, history) in import_months(setup.predictors).items():
+        fields = [f for entry in setup.predictors for f in entry.spec.inputs if (f.source, f.name) == ("import", name)]
+        optional = all(field.missing == "fill" for field in fields)
+        table[name] = replace(table[name], optional=optional, months=months, history=history)
+    return table
 
 
 def _refuse_lookahead(setup: LandSetup) -> None:

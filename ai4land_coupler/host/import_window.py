@@ -87,39 +87,41 @@ class ImportWindow:
         self.last, self.refused = until, None
 
     def means(self, year: int, cells: int, calendar: HostCalendar) -> NDArray[np.float64]:
-        """The twelve monthly means before 1 January of ``year``, (12, cells).
+        """The monthly means before 1 January of ``year`` that a step reads, (months, cells); the last is December.
 
         Raises
         ------
         FieldError
             A month is incomplete and the configuration has no default for it, or the number of cells is wrong.
         """
+        info, first = self.info, 12 * year - self.info.months
+        wanted = [divmod(month, 12) for month in range(first, 12 * year)]
         if self.fixed is not None:
-            months = self.fixed
-            if months.shape[-1] != cells:
-                raise wrong_size(self.info.name, cells, months.shape[-1])
-            return months
-        months = np.empty((12, cells))
+            if self.fixed.shape[-1] != cells:
+                raise wrong_size(info.name, cells, self.fixed.shape[-1])
+            return self.fixed[[month for _, month in wanted]]
+        means = np.full((len(wanted), cells), np.nan)
         lacking = []
-        for month in range(1, 13):
-            total, weight = self.months.get((year - 1, month), (None, 0.0))
-            turn = HostDate(year - 1 + month // 12, month % 12 + 1)
-            whole = calendar.seconds_between(HostDate(year - 1, month), turn)
+        for index, (own, month) in enumerate(wanted):
+            total, weight = self.months.get((own, month + 1), (None, 0.0))
+            turn = HostDate(own + (month + 1) // 12, (month + 1) % 12 + 1)
+            whole = calendar.seconds_between(HostDate(own, month + 1), turn)
             if total is not None and weight > 0:
-                months[month - 1] = total / weight
-            elif self.info.default is not None:
-                months[month - 1] = self.info.default[(month - 1) % len(self.info.default)]
-            if weight < whole - SLACK:
-                lacking.append(f"{year - 1}-{month:02d} ({weight / DAY:.8g} of {whole / DAY:g} days)")
-        if lacking and (self.info.missing == "stop" or self.info.default is None):
+                means[index] = total / weight
+            elif info.missing == "fill" and info.default is not None:
+                means[index] = info.default[month % len(info.default)]
+            if weight < whole - SLACK and not (info.optional and weight == 0):
+                lacking.append(f"{own}-{month + 1:02d} ({weight / DAY:.8g} of {whole / DAY:g} days)")
+        if lacking and (info.missing == "stop" or info.default is None):
+            begin = f"{first // 12}-{first % 12 + 1:02d}-01"
             raise FieldError(
-                f"import {self.info.name!r} was not given for the whole year",
-                expected=f"values from {year - 1}-01-01 to {year}-01-01",
+                f"import {info.name!r} was not given for the whole year",
+                expected=f"values from {begin} to {year}-01-01",
                 found=f"in part or not at all: {', '.join(lacking)}",
-                remedy=f"give it at each time step, or set imports.{self.info.name} in the configuration with "
-                "`missing: fill`",
+                remedy=f"give it at each time step, or set imports.{info.name} in the configuration with "
+                "`missing: fill`; months before the run are given with `since`",
             )
-        return months
+        return means
 
     def leave_out(self, cells: NDArray[np.bool_]) -> None:
         """Set the values of masked cells to 0: their weights are 0, but 0 x NaN is NaN."""
@@ -132,8 +134,9 @@ class ImportWindow:
                 self.months[month] = np.where(cells, 0.0, total), weight
 
     def forget(self, year: int) -> None:
-        """Drop the months before 1 January of a year, which the last step has used."""
-        self.months = {month: sums for month, sums in self.months.items() if month[0] >= year}
+        """Drop the months before 1 January of a year that no later step reads."""
+        first = 12 * year - self.info.history
+        self.months = {(y, m): sums for (y, m), sums in self.months.items() if 12 * y + m > first}
 
 
 class ImportWindows:

@@ -92,7 +92,10 @@ class HostImports:
         self.windows.check()
 
     def read(self, clock: Clock, calendar: HostCalendar) -> dict[str, NDArray[np.float32]]:
-        """All fields for the step that ends in the year of ``clock``, float32 (12, rows, cols). Collective."""
+        """All fields for the step that ends in the year of ``clock``, float32 (months, rows, cols). Collective.
+
+        The months are those before 1 January that predictors read; the last one is December.
+        """
         return {name: self._read(name, clock, calendar) for name in sorted(self.table)}
 
     def _read(self, name: str, clock: Clock, calendar: HostCalendar) -> NDArray[np.float32]:
@@ -100,11 +103,13 @@ class HostImports:
         cells = 0 if mesh is None else mesh.size
         if not any(self._comm.allgather(window.has_values)):
             with self._comm.guard():
-                values = configured_import(self._setup, name)
-                if self._online and self.table[name].missing == "stop":
+                info, values = self.table[name], configured_import(self._setup, name)
+                if self._online and info.missing == "stop" and info.optional:
+                    values = np.broadcast_to(np.float32(np.nan), values.shape)
+                elif self._online and info.missing == "stop":
                     raise FieldError(
                         f"import {name!r} was never set",
-                        expected=f"values in {self.table[name].units} from every rank of the host",
+                        expected=f"values in {info.units} from every rank of the host",
                         found="values in the configuration, which a run with a host uses with `missing: fill` only",
                         where=f"imports.{name}",
                         remedy=f"give the import before the step, or set imports.{name}.missing: fill",
@@ -119,5 +124,5 @@ class HostImports:
                     found="none",
                 )
             # a rank without cells needs no values
-            means = window.means(clock.now, cells, calendar) if cells else np.empty((12, 0))
+            means = window.means(clock.now, cells, calendar) if cells else np.empty((self.table[name].months, 0))
         return host.import_to_forcing(means, self._setup.plan, name)

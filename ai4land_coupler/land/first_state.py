@@ -17,17 +17,18 @@ from ai4land_coupler.api import Request
 from ai4land_coupler.core.grid import Box, LatLonGrid
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
-from ai4land_coupler.core.state import LandState
-from ai4land_coupler.errors import ConfigError, DataError
+from ai4land_coupler.core.state import Blocks, LandState
+from ai4land_coupler.errors import ConfigError, DataError, TimeError
 from ai4land_coupler.inputs.adapters import NamedAdapter
 from ai4land_coupler.inputs.catalogue import Mended
 from ai4land_coupler.land.dealing import deal_blocks
 from ai4land_coupler.land.forcing import LandForcing
 from ai4land_coupler.land.identity import compare_with_restart, identity
 from ai4land_coupler.land.model import ALLOCATION_MEMORY
+from ai4land_coupler.land.moments import COVER, history_depths
 from ai4land_coupler.land.setup import LandSetup, with_blocks_of
 from ai4land_coupler.parallel import Block, Communicator
-from ai4land_coupler.store.restart import Restart, read_state
+from ai4land_coupler.store.restart import HISTORY, Restart, read_state
 
 
 class FirstState:
@@ -75,7 +76,23 @@ class FirstState:
         memory = self._first_allocation(cover)
         for entry in setup.predictors:
             memory.update(entry.first_memory(cover))
-        return LandState(setup.config.time.start, cover, {}, memory)
+        return LandState(setup.config.time.start, cover, {}, memory, self._earlier_maps())
+
+    def _earlier_maps(self) -> dict[str, tuple[Blocks, ...]]:
+        """The maps before the initial one that predictors read, from the same data set.
+
+        Raises
+        ------
+        TimeError
+            The data set does not have them.
+        """
+        setup = self._setup
+        maps = []
+        for year in setup.earlier_years:
+            _refuse_missing_map(setup.initial, year, setup.initial_year)
+            blocks = read_blocks(setup, setup.own_blocks, year)
+            maps.append({block.id: shared(codes, setup.legend) for block, codes in blocks})
+        return {COVER: tuple(maps)} if maps else {}
 
     def open_restart(self, folder: Path, year: int | None, *, branch: bool = False) -> Restart:
         """Open a restart that this run can continue from.
@@ -97,6 +114,7 @@ class FirstState:
             year = setup.config.time.start
         restart = Restart.open(folder, year, direction=setup.clock.direction)
         setup = self._setup = with_blocks_of(setup, restart.attrs)
+        self._refuse_missing_history(restart)
         if setup.rank == 0:  # one rank reads the inputs for their digests
             for warning in compare_with_restart(restart, setup, self.identity, branch=branch):
                 self.warnings[warning] += 1
@@ -110,7 +128,11 @@ class FirstState:
         """
         time = self._setup.config.time
         state = read_state(restart, [block.id for block in self._setup.own_blocks])
-        state = replace(state, cover={i: shared(codes, self._setup.legend) for i, codes in state.cover.items()})
+        legend, history = self._setup.legend, dict(state.history)
+        if COVER in history:
+            history[COVER] = tuple({i: shared(codes, legend) for i, codes in held.items()} for held in history[COVER])
+        cover = {i: shared(codes, legend) for i, codes in state.cover.items()}
+        state = replace(state, cover=cover, history=history)
         # A rank that owns no blocks has no memories in the restart, but the step asks every rank for all of them.
         memory = {name: state.memory.get(name, {}) for name in (*self._memory_names(), *state.memory)}
         self._refuse_missing_memory(restart, state.cover, memory)
@@ -141,6 +163,27 @@ class FirstState:
                     remedy="continue with the version of the predictor that wrote the restart, or start a new run",
                 )
 
+    def _refuse_missing_history(self, restart: Restart) -> None:
+        """Refuse a restart that lacks earlier states that predictors read, or has months under another year."""
+        if restart.format == 1 and any(entry.spec.monthly for entry in self._setup.predictors):
+            raise DataError(
+                "an earlier version wrote a restart and the monthly fields of its run, which it labelled a year late",
+                expected="a restart of format 2 for a run with a monthly predictor",
+                found="format 1",
+                where=restart.path,
+                remedy="start a new run, or continue with the version that wrote it",
+            )
+        kept = restart.attrs.get(HISTORY, {})
+        for name, depth in history_depths(self._setup.predictors).items():
+            if kept.get(name, 0) < depth:
+                raise DataError(
+                    f"a restart lacks earlier states of {name!r} that a predictor reads",
+                    expected=f"{depth} before the last one",
+                    found=kept.get(name, 0),
+                    where=restart.path,
+                    remedy="continue with the predictors that the run had, or start a new run",
+                )
+
     def _first_allocation(self, cover: Mapping[int, NDArray[np.uint8]]) -> dict[str, dict[int, Any]]:
         """The allocation's memory before the first step, from a map and the scenario of the base year."""
         setup = self._setup
@@ -156,8 +199,24 @@ class FirstState:
         return memory
 
 
-def read_blocks(setup: LandSetup, blocks: Iterable[Block]) -> Iterator[tuple[Block, NDArray[np.uint8]]]:
-    """Read the initial map on some blocks, given in the order of their ids.
+def _refuse_missing_map(initial: NamedAdapter, year: int, first: int) -> None:
+    info = initial.adapter.fields().get("land_cover")
+    if info is None or info.years is None:
+        return
+    if not info.years[0] <= year <= info.years[1] or year in info.gaps:
+        raise TimeError(
+            "a predictor reads a map before the initial one, and the data set does not have it",
+            expected=year,
+            found=f"maps from {info.years[0]} to {info.years[1]}",
+            where=f"initial, adapter {initial.name!r}; initial map of {first}",
+            remedy="start the run in a later year, or give a data set with the earlier maps",
+        )
+
+
+def read_blocks(
+    setup: LandSetup, blocks: Iterable[Block], year: int | None = None
+) -> Iterator[tuple[Block, NDArray[np.uint8]]]:
+    """Read the initial map, or that of another year, on some blocks, given in the order of their ids.
 
     Blocks of one row are read at once, because a file often holds whole rows in one piece.
     """
@@ -165,7 +224,8 @@ def read_blocks(setup: LandSetup, blocks: Iterable[Block]) -> Iterator[tuple[Blo
         row = list(given)
         first, last = row[0].core, row[-1].core
         band = Box(first.row0, first.row1, first.col0, last.col1)
-        codes = read_cover(setup.initial, setup.legend, setup.grid.sub(band), setup.initial_year)
+        wanted = setup.initial_year if year is None else year
+        codes = read_cover(setup.initial, setup.legend, setup.grid.sub(band), wanted)
         for block in row:
             yield block, codes[block.core.slices(band)].copy()
 

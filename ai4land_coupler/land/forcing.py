@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.core.clock import Clock
 from ai4land_coupler.core.fields import FieldSpec
 from ai4land_coupler.inputs.readers import ForcingReader
+from ai4land_coupler.land.moments import forcing_years, predicted
 from ai4land_coupler.land.setup import LandSetup
 
 
@@ -18,7 +19,7 @@ from ai4land_coupler.land.setup import LandSetup
 class StepForcing:
     """The forcing of one step, on the whole forcing grid.
 
-    ``fields``: (name, offset) -> float32 (rows, cols). ``shares``: the scenario's shares of land by group in the new
+    ``fields``: (name, year) -> float32 (rows, cols). ``shares``: the scenario's shares of land by group in the new
     year, float64 (group, rows, cols), or ``None`` if the run follows no scenario.
     """
 
@@ -43,12 +44,12 @@ class LandForcing:
     def __init__(self, setup: LandSetup, passed: Iterable[tuple[str, str]] = ()) -> None:
         self._setup, self._passed = setup, set(passed)
         self.reader = ForcingReader(setup.forcing, setup.plan.forcing)
-        self._wanted: dict[int, list[FieldSpec]] = {}
-        for entry in setup.predictors:
-            for field in entry.spec.inputs:
-                if field.source == "forcing":
-                    for offset in field.offsets:
-                        self._wanted.setdefault(offset, []).append(field)
+        self._wanted = [
+            (entry.spec, field)
+            for entry in setup.predictors
+            for field in entry.spec.inputs
+            if field.source == "forcing"
+        ]
 
     def of_step(self, clock: Clock) -> StepForcing:
         """The forcing of the step that ends at the clock's year. Empty on ranks that do not predict."""
@@ -57,12 +58,12 @@ class LandForcing:
             return StepForcing({}, None)
         years = self._years(clock)
         fields = {
-            (name, offset): values
-            for offset, specs in self._wanted.items()
-            for name, values in self.reader.fields(specs, years[offset]).items()
+            (name, year): values
+            for year, specs in years.items()
+            for name, values in self.reader.fields(specs, year).items()
         }
         shares = self.shares(clock.now) if setup.follows_scenario else None
-        self.reader.forget(years.values())
+        self.reader.forget({*years, clock.now, clock.now - clock.step * clock.direction})
         return StepForcing(fields, shares)
 
     def shares(self, year: int) -> NDArray[np.float64]:
@@ -83,10 +84,9 @@ class LandForcing:
         start = setup.clock if since is None else setup.clock.at(since)
         needs: dict[int, set[tuple[str, str]]] = {}
         for clock in start.remaining():
-            years = self._years(clock)
-            for offset, specs in self._wanted.items():
+            for year, specs in self._years(clock).items():
                 found = {(s.name, s.units) for s in specs if s.name in setup.forcing or s.missing == "error"}
-                needs.setdefault(years[offset], set()).update(found)
+                needs.setdefault(year, set()).update(found)
         for year in sorted(self._scenario_years(start, since is None)):  # the first year without data is named
             chosen = setup.forcing.choose(setup.map_maker.crosswalk, year)
             needs.setdefault(year, set()).update((name, "1") for names in chosen.values() for name in names)
@@ -111,7 +111,8 @@ class LandForcing:
                 setup.forcing.find(name, year)
         start = setup.clock if since is None else setup.clock.at(since)
         for entry in setup.predictors:
-            entry.predictor.check_years([clock.now for clock in start.remaining()])
+            times = [time for clock in start.remaining() for time in predicted(entry.spec, clock.now)]
+            entry.predictor.check_years(list(dict.fromkeys(year for year, _ in times)))
 
     def _scenario_years(self, start: Clock, from_map: bool) -> set[int]:
         """The years whose shares of land the allocation needs; the base year only if the run starts from the map."""
@@ -120,9 +121,13 @@ class LandForcing:
             return set()
         return {clock.now for clock in start.remaining()} | ({setup.base_year} if from_map else set())
 
-    def _years(self, clock: Clock) -> dict[int, int]:
-        """Year of each offset of a step. The offsets 0 and -1 (the step before) are always included."""
-        return {offset: clock.now + offset * clock.step * clock.direction for offset in (-1, 0, *self._wanted)}
+    def _years(self, clock: Clock) -> dict[int, list[FieldSpec]]:
+        """The fields that a step reads, by year."""
+        years: dict[int, list[FieldSpec]] = {}
+        for spec, field in self._wanted:
+            for year in forcing_years(spec, field, clock.now):
+                years.setdefault(year, []).append(field)
+        return dict(sorted(years.items()))
 
 
 def static_needs(setup: LandSetup) -> dict[str, FieldSpec]:

@@ -108,7 +108,8 @@ def _next_forcing(
     if clock.done:
         return {}, units
     step = clock.next()
-    coarse = {name: values for (name, _), values in forcing.of_step(step).fields.items()}
+    fields = sorted(forcing.of_step(step).fields.items(), key=lambda item: item[0][1] * clock.direction)
+    coarse = {name: values for (name, _), values in fields}  # of the newest year
     if setup.follows_scenario:
         chosen = setup.forcing.choose(setup.map_maker.crosswalk, step.now)
         states = {name: "1" for names in chosen.values() for name in names}

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.core.fields import FieldSpec, Tile
+from ai4land_coupler.core.fields import Tile
 from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.state import Blocks, LandState
+from ai4land_coupler.land.moments import LandSource
 from ai4land_coupler.land.predictors import NamedPredictor
 from ai4land_coupler.land.timers import Timers
 from ai4land_coupler.parallel import BlockPlan, Communicator, WindowExchange
 
 #: Gives a window of a field on the land grid.
 LandField = Callable[[Box], NDArray[Any]]
-#: The fields of a predictor, by name and offset in years.
+#: The fields of a predictor, by name and offset.
 LandFields = dict[tuple[str, int], LandField]
 
 
@@ -43,23 +44,33 @@ class InputWindows:
     tiles: Mapping[str, Sequence[Tile]]
     timers: Timers
 
-    def inputs(self, entry: NamedPredictor, state: LandState, new: LandState) -> LandFields:
-        """Exchange the halos of the maps and of other predictors' outputs that a predictor reads. Collective.
+    def inputs(
+        self,
+        entry: NamedPredictor,
+        sources: Mapping[tuple[str, int], LandSource],
+        held: Mapping[tuple[str, int, int], LandField],
+    ) -> dict[tuple[str, int, int], LandField]:
+        """Exchange the halos of the maps and of the outputs that a predictor reads. Collective.
 
         Parameters
         ----------
-        state, new:
-            The last state, and the next one as far as it is known.
+        sources:
+            What it reads, by name and offset.
+        held:
+            What was exchanged for the month before: it is not exchanged again.
+
+        Returns
+        -------
+        The windows, by the keys of the sources.
         """
-        windows: LandFields = {}
+        windows: dict[tuple[str, int, int], LandField] = {}
         with self.timers("exchange"):
-            for field in entry.spec.inputs:
-                for offset in field.offsets:
-                    source = new if offset == 0 else state
-                    if field.source == "cover":
-                        windows[field.name, offset] = self._classes(entry, source.cover)
-                    elif field.source == "output":
-                        windows[field.name, offset] = self._values(entry, _last(source, field))
+            for source in sources.values():
+                if source.key in held:
+                    windows[source.key] = held[source.key]
+                elif source.key not in windows:
+                    exchange = self._classes if source.is_cover else self._values
+                    windows[source.key] = exchange(entry, source.blocks)
         return windows
 
     def memories(self, entry: NamedPredictor, new: LandState) -> LandFields:
@@ -85,8 +96,3 @@ class InputWindows:
                 wanted[int(self.owner[tile.id])].append(tile.window)
             made[name] = WindowExchange(self.comm, self.plan, self.owner, wanted)
         return made
-
-
-def _last(state: LandState, field: FieldSpec) -> dict[int, NDArray[np.float32]]:
-    """The last sample of the year of another predictor's output. Empty if it does not exist yet, or without land."""
-    return {block: values[-1] for block, values in state.fields.get(field.name, {}).items()}

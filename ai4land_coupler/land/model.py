@@ -22,10 +22,20 @@ from ai4land_coupler.core.grid import Box
 from ai4land_coupler.core.legend import Legend
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
+from ai4land_coupler.errors import PluginError
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.block_size import static_cache
 from ai4land_coupler.land.forcing import StepForcing
-from ai4land_coupler.land.input_windows import InputWindows
+from ai4land_coupler.land.input_windows import InputWindows, LandField, LandFields
+from ai4land_coupler.land.moments import (
+    LandSource,
+    coarse_fields,
+    history_depths,
+    land_sources,
+    monthly_outputs,
+    next_history,
+    predicted,
+)
 from ai4land_coupler.land.prediction import Prediction
 from ai4land_coupler.land.predictors import NamedPredictor, order_predictors, waiting_for_imports
 from ai4land_coupler.land.setup import LandSetup
@@ -83,6 +93,16 @@ class LandModel:
         return waiting_for_imports(self.predictors)
 
     @cached_property
+    def monthly(self) -> frozenset[str]:
+        """Names of the outputs with one value in each month."""
+        return monthly_outputs(self.predictors)
+
+    @cached_property
+    def history(self) -> dict[str, int]:
+        """How many states before the last one are kept of the map and of each field."""
+        return history_depths(self.predictors)
+
+    @cached_property
     def _tiles(self) -> dict[str, list[Tile]]:
         whole = (self.plan.blocks[i] for i in self.land_blocks)
         blocks = [replace(block, core=core) for block in whole for core in self.cores.get(block.id, (block.core,))]
@@ -107,7 +127,8 @@ class LandModel:
         Parameters
         ----------
         imports:
-            Monthly fields of the host on the whole forcing grid, float32 (12, rows, cols).
+            Monthly fields of the host on the whole forcing grid, float32 (months, rows, cols): as many months before 1
+            January of the new year as predictors read, the last one is December.
         clock:
             The clock at the new year.
         """
@@ -116,7 +137,7 @@ class LandModel:
     def begin(self, state: LandState, forcing: StepForcing, clock: Clock) -> StepResult:
         """Take the part of a step that needs no imports. It may run before the host has finished the year."""
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]] = {}
-        new = LandState(clock.now, state.cover, {}, dict(state.memory))
+        new = LandState(clock.now, state.cover, {}, dict(state.memory), next_history(state, self.history))
         early = [entry for entry in self.predictors if entry.name not in self.late]
         return self._run(early, state, new, forcing, {}, diagnostics)
 
@@ -141,10 +162,10 @@ class LandModel:
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
     ) -> StepResult:
         for entry in entries:
-            if entry.spec.interval.years:
-                new = self._predict_year(entry, state, new, forcing, imports, diagnostics)
-            else:
+            if entry.spec.monthly:
                 new = self._predict_months(entry, state, new, forcing, imports)
+            else:
+                new = self._predict_year(entry, state, new, forcing, imports, diagnostics)
         return StepResult(new.frozen(), diagnostics)
 
     def _predict_year(
@@ -157,8 +178,11 @@ class LandModel:
         diagnostics: dict[int, Mapping[str, NDArray[np.float64]]],
     ) -> LandState:
         """Run a predictor with yearly (or longer) steps on this rank's tiles."""
-        coarse = dict(forcing.fields) | {(name, 0): values.mean(axis=0) for name, values in imports.items()}
-        windows = self._windows.inputs(entry, state, new) | self._windows.memories(entry, new)
+        time = (new.year, 0)
+        coarse = coarse_fields(entry.spec, time, forcing.fields, imports)
+        sources = land_sources(entry.spec, time, state, new, {}, self.monthly)
+        held = self._windows.inputs(entry, sources, {})
+        windows = _by_offset(sources, held) | self._windows.memories(entry, new)
 
         def allocate(tile: Tile, outputs: Outputs) -> tuple[Tile, Outputs, BlockResult | None]:
             made = self._allocate(tile, outputs[LOGITS], state, new, forcing) if LOGITS in outputs else None
@@ -167,7 +191,7 @@ class LandModel:
         cover, fields, memory = dict(new.cover), _copy(new.fields), _copy(new.memory)
         with self.comm.guard() as end_if_another_failed:
             results = self._prediction.run(
-                entry, self._own_tiles(entry), windows, coarse, (new.year, 0), allocate, end_if_another_failed
+                entry, self._own_tiles(entry), windows, coarse, time, allocate, end_if_another_failed
             )
             for tile, outputs, made in results:
                 if made is not None:
@@ -176,11 +200,11 @@ class LandModel:
                     for kept, value in made.memory.items():
                         memory[f"allocation.{kept}"][tile.id] = value
                 for name, values in outputs.items():
-                    blocks = (
-                        memory[entry.memory_name(name)] if name in entry.spec.memory else fields.setdefault(name, {})
-                    )
-                    blocks[tile.id] = self._on_block(tile, values)
-        return LandState(new.year, cover, fields, memory)
+                    if name in entry.spec.memory:
+                        memory[entry.memory_name(name)][tile.id] = self._on_block(tile, values)
+                    else:
+                        fields.setdefault(name, {})[tile.id] = self._on_block(tile, _one_time(entry, name, values))
+        return replace(new, cover=cover, fields=fields, memory=memory)
 
     def _predict_months(
         self,
@@ -191,29 +215,33 @@ class LandModel:
         imports: Mapping[str, NDArray[np.float32]],
     ) -> LandState:
         """Run a monthly predictor for the twelve months before 1 January of the new year."""
-        months: dict[str, dict[int, list[NDArray[np.float32]]]] = {}
-        windows = self._windows.inputs(entry, state, new)
-        for month in range(12):
-            coarse = dict(forcing.fields) | {(name, 0): values[month] for name, values in imports.items()}
-            given, memory = windows | self._windows.memories(entry, new), _copy(new.memory)
+        made: dict[str, list[dict[int, NDArray[np.float32]]]] = {output.name: [] for output in entry.spec.outputs}
+        held: dict[tuple[str, int, int], LandField] = {}
+        tiles = self._own_tiles(entry)
+        for time in predicted(entry.spec, new.year):
+            coarse = coarse_fields(entry.spec, time, forcing.fields, imports)
+            sources = land_sources(entry.spec, time, state, new, made, self.monthly)
+            held = self._windows.inputs(entry, sources, held)
+            windows = _by_offset(sources, held) | self._windows.memories(entry, new)
+            memory = _copy(new.memory)
             with self.comm.guard() as end_if_another_failed:
-                own, time = self._own_tiles(entry), (new.year, month + 1)
+                for months in made.values():
+                    months.append({})
                 results = self._prediction.run(
-                    entry, own, given, coarse, time, lambda *result: result, end_if_another_failed
+                    entry, tiles, windows, coarse, time, lambda *result: result, end_if_another_failed
                 )
                 for tile, outputs in results:
                     for name, values in outputs.items():
                         if name in entry.spec.memory:
                             memory[entry.memory_name(name)][tile.id] = self._on_block(tile, values)
                         else:
-                            whole = self._on_block(tile, values)
-                            months.setdefault(name, {}).setdefault(tile.id, []).append(whole)
-            new = LandState(new.year, new.cover, new.fields, memory)
+                            made[name][-1][tile.id] = self._on_block(tile, _one_time(entry, name, values))
+            new = replace(new, memory=memory)
         fields = _copy(new.fields)
-        for name, blocks in months.items():
-            # each block leaves the lists when it is joined, so that the months are not held twice
-            fields[name] = {block: np.concatenate(blocks.pop(block)) for block in list(blocks)}
-        return LandState(new.year, new.cover, fields, new.memory)
+        for name, months in made.items():
+            # each block leaves the months when they are joined, so that they are not held twice
+            fields[name] = {i: np.concatenate([month.pop(i) for month in months]) for i in list(months[0])}
+        return replace(new, fields=fields)
 
     def _allocate(
         self, tile: Tile, logits: NDArray[np.float32], state: LandState, new: LandState, forcing: StepForcing
@@ -269,6 +297,24 @@ def make_model(setup: LandSetup, cores: Mapping[int, Sequence[Box]], comm: Commu
         config.parallel.threads,
         cores,
     )
+
+
+def _by_offset(
+    sources: Mapping[tuple[str, int], LandSource], held: Mapping[tuple[str, int, int], LandField]
+) -> LandFields:
+    return {wanted: held[source.key] for wanted, source in sources.items()}
+
+
+def _one_time(entry: NamedPredictor, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values of an output if they are of one time: the predicted one."""
+    if len(values) != 1:
+        raise PluginError(
+            f"a predictor returned {name!r} at several times",
+            expected=f"one: the {'month' if entry.spec.monthly else 'year'} that is predicted",
+            found=len(values),
+            where=f"predictor {entry.name!r}",
+        )
+    return values
 
 
 def _copy(blocks: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, Any]]:

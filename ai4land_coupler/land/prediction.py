@@ -65,7 +65,7 @@ class Prediction:
         coarse:
             Inputs on the whole forcing grid.
         time:
-            Year and month; the month is 0 for steps of years.
+            Year and month that are predicted; the month is 0 for steps of years.
         finish:
             Gets the outputs of each block, maybe in another thread. If a block has one tile, these are the tile and its
             outputs over the core. If it has several, the core is the box around theirs; outside of the tiles, logits
@@ -85,7 +85,9 @@ class Prediction:
             return windows[name, offset](tile.window)
 
         inputs = TileInputs(self.plan.fine, self.plan.forcing, land, coarse)
-        work = self.tiling.work(entry.name, entry.predictor, tiles, inputs, time, self.rng.at(year=time[0]))
+        work = self.tiling.work(
+            entry.name, entry.predictor, tiles, inputs, time, self.rng.at(year=time[0], month=time[1])
+        )
         threads = self._threads_for(entry, tiles)
         measure = self.timers.in_thread if threads else self.timers
 

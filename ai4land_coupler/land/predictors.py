@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ai4land_coupler.api import LOGITS, Predictor
 from ai4land_coupler.core.fields import PredictorSpec
 from ai4land_coupler.errors import ConfigError
+from ai4land_coupler.land.moments import made_in_the_same_step
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class NamedPredictor:
 
 
 def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredictor]:
-    """Sort predictors so that each runs after those whose outputs it reads (for example leaf area after land cover).
+    """Sort predictors so that each runs after those whose outputs of the same step it reads.
 
     Raises
     ------
     ConfigError
-        Two predictors make the same output, or each reads an output of the other.
+        Two predictors make the same output, or each reads an output of the other from the same step.
     """
     maker: dict[str, int] = {}
     for index, entry in enumerate(predictors):
@@ -67,28 +68,35 @@ def order_predictors(predictors: Sequence[NamedPredictor]) -> list[NamedPredicto
                     remedy="keep one of them",
                 )
             maker[output.name] = index
-    waits: dict[int, set[int]] = {index: set() for index in range(len(predictors))}
-    for index, entry in enumerate(predictors):
-        for field in entry.spec.inputs:
-            made_by = LOGITS if field.source == "cover" else field.name
-            if field.source in ("cover", "output") and 0 in field.offsets and made_by in maker:
-                waits[index].add(maker[made_by])
+    waits = {
+        index: {other for other, maker in enumerate(predictors) if _waits(entry, maker)}
+        for index, entry in enumerate(predictors)
+    }
     try:
         return [predictors[index] for index in TopologicalSorter(waits).static_order()]
     except CycleError as error:
         names = [predictors[index].name for index in error.args[1]]
-        raise ConfigError("predictors wait for each other", found=" -> ".join(names), where="predictors") from None
+        raise ConfigError(
+            "predictors wait for each other",
+            found=" -> ".join(names),
+            where="predictors",
+            remedy="one of them must read the other's output of an earlier step: for months, offsets of -12 or less",
+        ) from None
+
+
+def _waits(reader: NamedPredictor, maker: NamedPredictor) -> bool:
+    """Whether a predictor must run after another one, or after itself, which never ends."""
+    if reader is maker and reader.spec.monthly:  # its months follow each other
+        own = {output.name for output in reader.spec.outputs}
+        return any(field.name in own and 0 in field.offsets for field in reader.spec.inputs if field.source == "output")
+    return any(made_in_the_same_step(reader.spec, field, maker.spec) for field in reader.spec.inputs)
 
 
 def waiting_for_imports(ordered: Sequence[NamedPredictor]) -> frozenset[str]:
     """Names of the predictors that read an import, or the output of such a predictor, in the order of a step."""
-    late: set[str] = set()
-    made_late: set[str] = set()
+    late: list[NamedPredictor] = []
     for entry in ordered:
-        for field in entry.spec.inputs:
-            read = LOGITS if field.source == "cover" else field.name
-            follows = field.source in ("cover", "output") and 0 in field.offsets and read in made_late
-            if field.source == "import" or follows:
-                late.add(entry.name)
-                made_late.update(output.name for output in entry.spec.outputs)
-    return frozenset(late)
+        imports = any(field.source == "import" for field in entry.spec.inputs)
+        if imports or any(_waits(entry, other) for other in late):
+            late.append(entry)
+    return frozenset(entry.name for entry in late)

@@ -22,6 +22,8 @@ from ai4land_coupler.inputs.catalogue import Catalogue, make_catalogue
 from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 from ai4land_coupler.inputs.readers import domain_forcing_grid
 from ai4land_coupler.land.block_size import choose_block
+from ai4land_coupler.land.carried import refuse_what_is_not_carried
+from ai4land_coupler.land.moments import COVER, history_depths
 from ai4land_coupler.land.predictors import NamedPredictor
 from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, BlockPlan
@@ -94,6 +96,12 @@ class LandSetup:
         return self.config.time.start if year is None else year
 
     @property
+    def earlier_years(self) -> list[int]:
+        """The years of the maps before the initial one that predictors read, the newest first."""
+        step, depth = self.clock.step * self.clock.direction, history_depths(self.predictors).get(COVER, 0)
+        return [self.initial_year - back * step for back in range(1, depth + 1)]
+
+    @property
     def base_year(self) -> int:
         """The first year of the scenario's change: change is counted relative to it."""
         time = self.config.time
@@ -101,12 +109,25 @@ class LandSetup:
 
     @property
     def advice(self) -> list[str]:
-        """What the predictors advise on this rank: sentences for the user."""
-        return [f"predictor {entry.name!r}: {text}" for entry in self.predictors for text in entry.predictor.advice]
+        """What a user should know on this rank: sentences of the predictors, and of the allocation."""
+        told = [f"predictor {entry.name!r}: {text}" for entry in self.predictors for text in entry.predictor.advice]
+        allocation, makers = self.config.allocation, [entry.name for entry in self.predictors if entry.makes_maps]
+        if makers and allocation.method == "allocate" and allocation.gross == "rates" and not self.knows_gross_change:
+            told.append(
+                f"predictor {makers[0]!r} knows no gross change (Predictor.gross), so only the net change of the "
+                "scenario is allocated, and far fewer cells change than in observed maps: give rates by class in "
+                "allocation.gross, or set it to none if this is meant"
+            )
+        return told
+
+    @property
+    def knows_gross_change(self) -> bool:
+        """Whether a predictor knows the gross change."""
+        return any(entry.predictor.gross is not None for entry in self.predictors)
 
     def input_files(self) -> dict[str, Path]:
         """The files that the adapters read: path or URL -> local path."""
-        found = dict(self.initial.input_files([self.initial_year]))
+        found = dict(self.initial.input_files([self.initial_year, *self.earlier_years]))
         for entry in (*self.forcing.adapters, *self.static.adapters):
             found |= entry.input_files()
         return found
@@ -140,6 +161,8 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
     static = make_catalogue(config, plugins, "static")
     workers = _worker_ranks(config, size)
     predictors = _predictors(config, plugins, legend)
+    clock = _clock(config, predictors)
+    refuse_what_is_not_carried(predictors, clock)
     plan = _block_plan(config, grid, _forcing_grid(config, grid, forcing), predictors)
     for entry in predictors:
         make_tiling(config.parallel.tiling).check(grid, entry.spec)
@@ -157,7 +180,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         workers=workers,
         owner=workers[plan.owners(len(workers))],
         predictors=predictors,
-        clock=_clock(config, predictors),
+        clock=clock,
         map_maker=MapMaker(plan, legend, crosswalk, config.allocation, _gross_rates(predictors)),
         regrid_backend=regrid_backend,
     )

@@ -118,7 +118,8 @@ def measure(setup: LandSetup, sample: tuple[int, ...]) -> Measured:
         one = min(advance(model.only(sample[:1]))[0] for _ in range(2))
         several, new = advance(model)
     write, commit, restart = _output_cost(setup, new, sample[0], RunOutput(setup, table.exports, {}, comm))
-    arrays = [array for blocks in (new.memory, new.fields) for array in blocks.values() if sample[0] in array]
+    earlier = (blocks for states in new.history.values() for blocks in states)
+    arrays = [b for b in (*new.memory.values(), *new.fields.values(), *earlier) if sample[0] in b]
     cells = setup.plan.blocks[sample[0]].core.size
     held = 1 + sum(blocks[sample[0]].nbytes for blocks in arrays) / cells
     return Measured(read, one, several, sample, write, restart, commit, peak_memory(), held)
@@ -136,7 +137,8 @@ def _output_cost(setup: LandSetup, state: LandState, block: int, output: RunOutp
     config, core = setup.config, setup.plan.blocks[block].core
     whole = output.layout(1024 if config.output is None else config.output.shard)
     years = (state.year, state.year + 1)
-    layout = replace(whole, grid=setup.grid.sub(core), years=years)
+    fields = tuple(replace(field, behind=0) for field in whole.land_fields)  # each year has all that a year costs
+    layout = replace(whole, grid=setup.grid.sub(core), years=years, land_fields=fields)
     place = None if config.output is None else config.resolve(config.output.store).parent
     with tempfile.TemporaryDirectory(dir=place if place is not None and place.is_dir() else None) as name:
         store = OutputStore.create(Path(name) / "block.zarr", layout, {})

@@ -27,18 +27,25 @@ FLOAT_FILL = 9.969209968386869e36
 
 FORMAT = 1
 ATTRIBUTE = "ai4land_store"
+#: Key of the description: the fields whose years are written later than those of the maps, and by how many years.
+BEHIND = "behind"
 YEAR = "year"
 CLASS = "land_class"
 
 
 @dataclass(frozen=True)
 class LandField:
-    """A continuous field on the land grid: (year, lat, lon), or with 12 samples (year, month, lat, lon), float32."""
+    """A continuous field on the land grid: (year, lat, lon), or with 12 samples (year, month, lat, lon), float32.
+
+    ``behind``: a year of the field is written when this number of later years of the run are: 1 for the months of a
+    year, which are known when the next year begins. The last years of a run then have none.
+    """
 
     name: str
     units: str
     samples: int = 1
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    behind: int = 0
 
     @property
     def sample_dim(self) -> str:
@@ -189,6 +196,7 @@ class StoreLayout:
     def describe(self) -> dict[str, Any]:
         """The facts that must agree between a run and a store that it continues; plain JSON."""
         grid = self.grid
+        behind = {f.name: f.behind for f in self.land_fields if f.behind}
         text = {
             "format": FORMAT,
             "grid": [grid.lon0, grid.dlon, grid.nlon, grid.lat0, grid.dlat, grid.nlat],
@@ -199,6 +207,7 @@ class StoreLayout:
             "hosts": {n: [h.cells, h.mesh_hash, *(h.classes or self.legend.classes)] for n, h in self.hosts.items()},
             "host_fields": sorted([f.name, f.units, *f.types] for f in self.host_fields),
             "land_fields": sorted([f.name, f.units, f.samples] for f in self.land_fields),
+            **({BEHIND: behind} if behind else {}),
             "diagnostics": sorted([d.name, d.units, *d.labels] for d in self.diagnostics),
         }
         if self.legend.name not in legend_names():

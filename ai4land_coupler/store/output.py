@@ -37,7 +37,7 @@ from ai4land_coupler.store.format import (
     short,
     write_marker,
 )
-from ai4land_coupler.store.layout import YEAR, Diagnostic, HostField, HostLayout, LandField, StoreLayout
+from ai4land_coupler.store.layout import BEHIND, YEAR, Diagnostic, HostField, HostLayout, LandField, StoreLayout
 from ai4land_coupler.store.shards import encode_shard
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class OutputStore:
             name: tuple(types) for name, _, *types in description["host_fields"]
         }
         self._legend = get_legend(description["legend"])
+        self._behind: dict[str, int] = description.get(BEHIND, {})
         self._arrays = {name: array for name, array in arrays.items() if is_yearly(name, array)}
         self._writable: set[int] = set()
         self._unsynced: set[Path] = set()
@@ -167,8 +168,17 @@ class OutputStore:
         self._legend.check(codes, where)
         self.write_field("land_cover", year, box, codes)
 
+    def year_of(self, name: str, year: int) -> int | None:
+        """The year of a field that is written with the maps of ``year``; ``None`` if there is none yet."""
+        index = self.years.index(year) - self._behind.get(name, 0)
+        return self.years[index] if index >= 0 else None
+
     def write_field(self, name: str, year: int, box: Box, values: NDArray[Any]) -> None:
-        """Write a land field of the shape of ``box``, with a leading axis if a year has several samples."""
+        """Write a land field of the shape of ``box``, with a leading axis if a year has several samples.
+
+        ``year``: that of the values. It must not be committed; a field that is behind (:class:`LandField`) has its
+        years committed later than the maps.
+        """
         array = self._array(name)
         if array.ndim < 3 or name.startswith("hosts/") or box not in self._boxes:
             raise FieldError(
@@ -242,8 +252,12 @@ class OutputStore:
                 where=self.path,
                 remedy="commit the years in run order; if another run writes this store too, stop one of them",
             )
+        due_at = {name: len(done) - self._behind.get(name, 0) for name in self._arrays}
         files = [
-            file for name, array in self._arrays.items() for file, _ in array_files(self.path, name, array, len(done))
+            file
+            for name, array in self._arrays.items()
+            if due_at[name] >= 0
+            for file, _ in array_files(self.path, name, array, due_at[name])
         ]
         missing = [file.relative_to(self.path).as_posix() for file in files if not file.is_file()]
         if missing:
@@ -286,12 +300,13 @@ class OutputStore:
         with disk_errors("an output store could not be truncated", self.path):
             if keep != done:
                 write_marker(self.path, keep, marker["metadata"])
-            for name, index in itertools.product(self._arrays, range(len(keep), len(self.years))):
-                target = self.path / name / "c" / str(index)
-                if target.is_dir():
-                    shutil.rmtree(target)
-                else:
-                    target.unlink(missing_ok=True)
+            for name in self._arrays:
+                for index in range(max(0, len(keep) - self._behind.get(name, 0)), len(self.years)):
+                    target = self.path / name / "c" / str(index)
+                    if target.is_dir():
+                        shutil.rmtree(target)
+                    else:
+                        target.unlink(missing_ok=True)
             for name in self._arrays:  # Zarr also writes temporary files, and a kill may have left some
                 for left in (self.path / name / "c").glob("*.partial"):
                     left.unlink(missing_ok=True)
@@ -307,7 +322,7 @@ class OutputStore:
 
     def _write(self, name: str, year: int, region: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write the values of a year that one file holds."""
-        index = self._index(year)
+        index = self._index(name, year)
         shape = tuple(s.stop - s.start for s in region)
         if values.shape != shape:
             raise FieldError(
@@ -329,22 +344,25 @@ class OutputStore:
                 array[(index, *region)] = values
         self._unsynced.add(file)
 
-    def _index(self, year: int) -> int:
+    def _index(self, name: str, year: int) -> int:
         """Index of a year along the dimension of years; refuses years that may not be written."""
-        if year not in self.years:
+        index = self.years.index(year) if year in self.years else len(self.years)
+        commit = index + self._behind.get(name, 0)
+        if commit >= len(self.years):
             raise StateError(
                 "a year is not one of the output store's", expected=short(self.years), found=year, where=self.path
             )
-        if year not in self._writable:
-            if year in self.committed_years():
+        due = self.years[commit]  # the year whose commit counts these values
+        if due not in self._writable:
+            if due in self.committed_years():
                 raise StateError(
                     "a committed year is never rewritten",
                     found=year,
                     where=self.path,
                     remedy="truncate the store to an earlier year first, as a restart does",
                 )
-            self._writable.add(year)
-        return self.years.index(year)
+            self._writable.add(due)
+        return index
 
 
 def open_store(path: Path | str, host: str | None = None) -> xr.Dataset:
@@ -357,7 +375,8 @@ def open_store(path: Path | str, host: str | None = None) -> xr.Dataset:
 
     Returns
     -------
-    A dataset with dimension ``year``: ``open_store(path).land_cover.sel(year=2050)``.
+    A dataset with dimension ``year``: ``open_store(path).land_cover.sel(year=2050)``. The months of the last year do
+    not count yet, because the next year is committed with them.
 
     Raises
     ------
@@ -405,7 +424,8 @@ def inspect(path: Path | str, *, verify: bool = False) -> dict[str, Any]:
         broken += [file for file, digest in marker["metadata"].items() if found.get(file) != digest]
     checked = len(marker["metadata"]) if verify else 0
     for name, array in sorted(arrays.items()):
-        indices = range(len(marker["years"])) if is_yearly(name, array) else [None]
+        done = len(marker["years"]) - description.get(BEHIND, {}).get(name, 0)
+        indices = range(max(0, done)) if is_yearly(name, array) else [None]
         files = itertools.chain.from_iterable(array_files(path, name, array, index) for index in indices)
         size, read = measure_files(path, array, files, verify, broken)
         checked += read

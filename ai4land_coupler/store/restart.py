@@ -37,7 +37,11 @@ from ai4land_coupler.files.durable import (
 )
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+#: Format 1 has no history, and labelled monthly fields a year late.
+READ_FORMATS = (1, FORMAT)
+#: Key of an attribute: how many earlier states the restart keeps, by name.
+HISTORY = "history"
 #: Attributes that may differ between a restart and the run that continues it; all others must agree. Threads and
 #: instruction set change the last bits of results, the others change nothing.
 MAY_DIFFER = frozenset({"threads", "instruction_set", "config_hash", "software"})
@@ -181,6 +185,7 @@ class Restart:
     attrs: Mapping[str, Any]
     files: Mapping[int, RestartFile]
     host: Mapping[int, RestartFile] = field(default_factory=dict)
+    format: int = FORMAT
 
     @classmethod
     def open(cls, folder: Path | str, year: int | None = None, *, direction: int = 1) -> Restart:
@@ -213,10 +218,10 @@ class Restart:
             ) from error
         remedy = _remedy(folder, year)
         content = unseal(text, path / MANIFEST, remedy)
-        if content.get("format") != FORMAT:
+        if content.get("format") not in READ_FORMATS:
             raise DataError(
                 "a restart has a format that this version does not read",
-                expected=FORMAT,
+                expected=" or ".join(map(str, READ_FORMATS)),
                 found=content.get("format"),
                 where=path / MANIFEST,
                 remedy="continue with the version that wrote it",
@@ -224,7 +229,7 @@ class Restart:
         files, host = (
             {item["block"]: RestartFile(**item) for item in content.get(key, [])} for key in ("files", "host")
         )
-        return cls(path, content["year"], content["attrs"], files, host)
+        return cls(path, content["year"], content["attrs"], files, host, content["format"])
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -284,7 +289,8 @@ class Restart:
 
 
 def block_arrays(state: LandState, block: int) -> dict[str, NDArray[Any]]:
-    """The arrays of a block in a restart: ``cover``, and the ``memory/<name>`` and ``fields/<name>`` of this block.
+    """The arrays of a block in a restart: ``cover``, the ``memory/<name>`` and ``fields/<name>`` of this block, and
+    ``history/<name>/<steps before>``.
 
     Continuous fields are results of the year. They are kept because predictors may read them in the next step, and
     hosts ask for them.
@@ -292,13 +298,17 @@ def block_arrays(state: LandState, block: int) -> dict[str, NDArray[Any]]:
     arrays = {_COVER: state.cover[block]}
     for kind, table in (("memory", state.memory), ("fields", state.fields)):
         arrays |= {f"{kind}/{name}": blocks[block] for name, blocks in table.items() if block in blocks}
+    for name, states in state.history.items():
+        for back, blocks in enumerate(states, 1):
+            if block in blocks:
+                arrays[f"history/{name}/{back}"] = blocks[block]
     return arrays
 
 
 def read_state(restart: Restart, blocks: Iterable[int]) -> LandState:
     """Read the land state of a rank's blocks (:func:`block_arrays`). Errors as :meth:`Restart.read_block`."""
     cover: dict[int, NDArray[Any]] = {}
-    tables: dict[str, dict[str, dict[int, NDArray[Any]]]] = {"memory": {}, "fields": {}}
+    tables: dict[str, dict[str, dict[int, NDArray[Any]]]] = {"memory": {}, "fields": {}, "history": {}}
     for block in blocks:
         for key, array in restart.read_block(block).items():
             kind, _, name = key.partition("/")
@@ -306,7 +316,12 @@ def read_state(restart: Restart, blocks: Iterable[int]) -> LandState:
                 cover[block] = array
             else:
                 tables[kind].setdefault(name, {})[block] = array
-    return LandState(restart.year, cover, **tables)
+    earlier = tables.pop("history")
+    history = {
+        name: tuple(earlier.get(f"{name}/{back}", {}) for back in range(1, depth + 1))
+        for name, depth in restart.attrs.get(HISTORY, {}).items()
+    }
+    return LandState(restart.year, cover, **tables, history=history)
 
 
 def years(folder: Path | str) -> list[int]:

@@ -9,7 +9,7 @@ between. The input is the host's monthly mean temperature. Leaf area approaches 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +52,13 @@ class PhenologyOptions(api.Options):
     """Options of ``phenology``: the legend, parameters of its classes, and the delay."""
 
     legend: api.LegendName
-    direction: Literal["forward", "backward"] = "forward"
     tau_months: float = Field(default=1.0, gt=0, description="E-folding time of the leaves (months).")
     start: float = Field(default=1.0, ge=0, description="Leaf area index before the first month (m2 m-2).")
     classes: dict[str, ClassOptions] = Field(default_factory=_defaults, description="By class of the legend's view.")
 
 
 class Phenology(api.Predictor):
-    """Predicts ``lai`` (m2 m-2) of each month from land cover, air temperature and the month before."""
+    """Predicts ``lai`` (m2 m-2) of each month from the map of its year, air temperature and the month before."""
 
     def __init__(self, options: PhenologyOptions) -> None:
         self.options = options
@@ -94,7 +93,6 @@ class Phenology(api.Predictor):
             outputs=(api.FieldSpec("lai", "m2 m-2", source="output"),),
             legend=options.legend,
             step="P1M",
-            direction=1 if options.direction == "forward" else -1,
             memory={CARRY: options.start},
         )
 

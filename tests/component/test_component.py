@@ -15,6 +15,7 @@ from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.config.sections import Config, parse_config
 from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeError
 from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.store.output import open_store
 
 needs.yac()
@@ -163,11 +164,12 @@ class TestImports:
         component = realized(raw)
         cells = component.cell_count
         component.import_("air_temperature", np.full(cells, 300.0))
+        fractions = component.export("land_cover_fraction")  # of 2015, as the months that the step to 2016 predicts
         component.run(2016)
         lai = component.export("lai")
         assert lai.shape == (12, cells)
         maxima = np.array([0.8, 3.5, 2.5, 5.0, 1.8, 0.2, 0.0])
-        fractions, land = component.export("land_cover_fraction"), component.export("land_area_fraction")
+        land = component.export("land_area_fraction")
         full = land > 0.99  # cells that the twin covers whole: their temperature is known everywhere
         grown = (maxima @ fractions)[full] / land[full]
         for month in range(12):
@@ -221,10 +223,10 @@ class TestImports:
         )
         Simulation(config).run()
         land = open_store(tmp_path / "lai.zarr")
-        forest = np.isin(land["land_cover"].sel(year=2016).values, [40, 41, 42, 43, 44, 45])
-        december = land["lai"].sel(year=2016, month=12).values
+        forest = np.isin(land["land_cover"].sel(year=2015).values, [40, 41, 42, 43, 44, 45])
+        december = land["lai"].sel(year=2015, month=12).values
         np.testing.assert_allclose(december[forest], 5.0 * (1 - np.exp(-12)), rtol=1e-5)
-        assert np.isnan(land["lai"].sel(year=2015).values).all()  # no month before the first year
+        assert np.isnan(land["lai"].sel(year=2016).values).all()  # the months of the last year come with the next
 
     def test_two_predictors_of_one_output(self, raw: Raw) -> None:
         with pytest.raises(ConfigError, match="two predictors make 'land_cover_logits'"):
@@ -328,3 +330,12 @@ def test_ranks_whose_blocks_are_all_ocean(twin_config: Raw, tmp_path: Path) -> N
     one, four = on_one_rank(path, 2017).export("lai"), np.load(tmp_path / "lai.npy")
     assert (one > 1).any()
     np.testing.assert_array_equal(one, four)
+
+
+def test_allocation_without_gross_rates_is_told(raw: Raw) -> None:
+    """Land of a predictor that leaves out ``gross`` changes far less than real land, and nobody would notice."""
+    (advice,) = make_setup(config_of(raw)).advice
+    assert "'persistence' knows no gross change (Predictor.gross)" in advice
+    meant = ({"gross": "none"}, {"gross": {"cropland": 0.01}}, {"method": "argmax"})
+    for allocation in meant:
+        assert make_setup(config_of(raw, allocation=allocation)).advice == []

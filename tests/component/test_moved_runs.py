@@ -24,7 +24,7 @@ COVER = "land_cover_fraction"
 
 @pytest.fixture
 def raw(twin_config: Raw) -> Raw:
-    return {**twin_config, "predictors": [PERSISTENCE], "static": []}
+    return {**twin_config, "predictors": [PERSISTENCE], "static": [], "allocation": {"gross": "none"}}
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_run_goes_on_after_its_scenario(raw: Raw, restart: Path) -> None:
         ({"time": {"start": 2015, "stop": 2021, "base_year": 2016}}, ("time.base_year 2016", "time.base_year None")),
         ({"random": {"seed": 3}}, ("seed 3", "seed 0")),
         (
-            {"allocation": {"gross_temperature": 0.25}},
+            {"allocation": {"gross": "none", "gross_temperature": 0.25}},
             ("allocation.gross_temperature 0.25", "allocation.gross_temperature 0.5"),
         ),
         (
@@ -154,7 +154,7 @@ def test_restarts_of_older_versions(raw: Raw, restart: Path, tmp_path: Path) -> 
     assert not continued(raw, restart).warnings
     assert len(continued({**raw, "parallel": {**raw["parallel"], "threads": 3}}, restart).warnings) == 1
     with pytest.raises(ConfigError, match="configuration"):
-        continued({**raw, "allocation": {"gross_temperature": 0.25}}, restart)
+        continued({**raw, "allocation": {"gross": "none", "gross_temperature": 0.25}}, restart)
 
 
 def test_a_setting_of_a_later_version(raw: Raw, restart: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_setting_of_a_later_version(raw: Raw, restart: Path) -> None:
     rewrite(restart, lambda attrs: attrs["settings"].pop("allocation.gross_temperature"))
     continued(raw, restart)
     with pytest.raises(ConfigError, match=r"allocation.gross_temperature 0.25"):
-        continued({**raw, "allocation": {"gross_temperature": 0.25}}, restart)
+        continued({**raw, "allocation": {"gross": "none", "gross_temperature": 0.25}}, restart)
 
 
 def test_the_digest_of_older_versions_stays() -> None:

@@ -145,7 +145,8 @@ class TestLand:
 
 @pytest.fixture
 def raw(twin_config: Raw) -> Raw:
-    return {**twin_config, "predictors": [PERSISTENCE], "exports": {"transitions": True}}
+    quiet = {"gross": "none"}  # a predictor without rates of gross change warns
+    return {**twin_config, "predictors": [PERSISTENCE], "exports": {"transitions": True}, "allocation": quiet}
 
 
 def with_surface(raw: Raw, base: NDArray[np.float64] | None, land: NDArray[np.float64] | None = None) -> LandComponent:

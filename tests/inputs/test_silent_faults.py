@@ -119,8 +119,8 @@ def read(raw: Raw) -> Arrays:
     refuse_large_gaps(setup, [find_gaps(setup, forcing, state)])
     found: Arrays = {}
     for year in (2016, 2017):
-        for (name, offset), values in forcing.of_step(setup.clock.at(year)).fields.items():
-            found[f"{name} {year + offset}"] = values
+        for (name, own), values in forcing.of_step(setup.clock.at(year)).fields.items():
+            found[f"{name} {own}"] = values
     statics = StaticReader(setup.static, setup.grid)
     wanted = {name: units for file in ("elevation", "terrain", "soil") for name, units in FILES[file].items()}
     for name, units in wanted.items():

@@ -33,6 +33,7 @@ def raw(twin_config: Raw) -> Raw:
     twin_config.pop("hosts")
     twin_config["time"] = {"start": 2015, "stop": 2018}
     twin_config["predictors"] = [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}]
+    twin_config["allocation"] = {"gross": "none"}
     return twin_config
 
 

@@ -26,6 +26,7 @@ from ai4land_coupler.experiments.evaluation.sums import Cells, Sums, chance_sums
 from ai4land_coupler.inputs.readers import StaticReader
 from ai4land_coupler.land.assemble import TileInputs, assemble
 from ai4land_coupler.land.forcing import LandForcing, StepForcing
+from ai4land_coupler.land.moments import coarse_fields
 from ai4land_coupler.land.setup import LandSetup, make_setup
 from ai4land_coupler.land.tiling import predict_tile
 from ai4land_coupler.parallel import Block
@@ -107,7 +108,7 @@ class OneStep:
             setup.grid,
             setup.plan.forcing,
             lambda name, offset, tile: self._on_land(statics, name, before_year, tile),
-            forcing.fields,
+            coarse_fields(spec, (after_year, 0), forcing.fields, {}),
         )
         rng = KeyedRng(0, year=after_year)
         for tile in self.blocks.tiles():

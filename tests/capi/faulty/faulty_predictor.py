@@ -23,7 +23,7 @@ class Faulty(api.Predictor):
         self.spec = api.PredictorSpec(
             inputs=(
                 api.FieldSpec("land_cover", "1", source="cover", offsets=(-1,)),
-                api.FieldSpec("air_temperature", "K", source="import", grid="forcing"),
+                api.FieldSpec("air_temperature", "K", source="import", grid="forcing", offsets=(-1,)),
             ),
             outputs=(api.FieldSpec("land_cover_logits", "1", source="output"),),
             legend="hilda-v1.0-f",
