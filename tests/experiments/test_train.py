@@ -117,7 +117,7 @@ def test_weighted_change_keeps_probabilities_calibrated(tmp_path: Path, weight: 
     before = maps(data)[2000]
     after = np.where((before != OUTSIDE) & (chance < 0.06), np.int8(PASTURE), before)  # no input predicts it
     data = ruled_pairs(covers={2000: before, 2001: after})
-    metrics = UNetTrainer(options(40, change_weight=weight)).train(data, tmp_path / "b", silent).metrics
+    metrics = UNetTrainer(options(60, change_weight=weight)).train(data, tmp_path / "b", silent).metrics
     assert metrics["changed_share_expected"] == pytest.approx(0.06, rel=0.3)
 
 
