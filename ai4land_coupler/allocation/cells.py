@@ -99,6 +99,22 @@ class Cells:
         return values
 
 
+def chance_of_change(cells: Cells, classes: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Probability that each cell changes its class: one minus the softmax of the logit of its class, (n,).
+
+    Classes that cells cannot enter do not count.
+    """
+    chance = np.empty(classes.size)
+    for start in range(0, classes.size, STRIP):
+        cell = np.arange(start, min(start + STRIP, classes.size))
+        open_to = cells.allowed[classes[cell]].T & (cells.group_of_class >= 0)[:, None]
+        values = np.where(open_to, cells.values(cell).astype(np.float64), -np.inf)
+        values -= values[classes[cell], np.arange(cell.size)]
+        others = np.exp(np.minimum(values, 700.0)).sum(axis=0) - 1  # the class itself adds 1
+        chance[cell] = others / (1 + others)
+    return chance
+
+
 def order_within(home: NDArray[np.int64], key: NDArray[np.integer], value: NDArray[np.float32]) -> NDArray[np.int64]:
     """Order that sorts by home, then by rising key, then by falling value, then by place.
 

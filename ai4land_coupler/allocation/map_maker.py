@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ai4land_coupler.allocation.cells import Cells, Noise
+from ai4land_coupler.allocation.cells import Cells, Noise, chance_of_change
 from ai4land_coupler.allocation.demand import sum_by_cell, whole_cells
 from ai4land_coupler.allocation.land_cells import LandCells, LandSums, parts_of
 from ai4land_coupler.allocation.placement import place_net_change
@@ -77,6 +77,7 @@ class MapMaker:
                     found=rate,
                     where=f"allocation.gross, class {name!r}",
                 )
+        self._has_gross = options.gross == "predicted" or bool(self.rates.any())
         self.allowed = np.ones((len(legend.view), len(legend.view)), bool)
         for pair in options.forbidden:
             before, after = (_class_index(legend, name, "allocation.forbidden") for name in pair)
@@ -122,7 +123,7 @@ class MapMaker:
         return {
             "base_area": base_area,
             "base_share": shares.copy(),
-            "gross_carry": 2 * rng.at(stream=REMAINDER).uniform(ids) if self.rates.any() else np.zeros(ids.shape),
+            "gross_carry": 2 * rng.at(stream=REMAINDER).uniform(ids) if self._has_gross else np.zeros(ids.shape),
             "unmet": np.zeros(shape),
         }
 
@@ -205,7 +206,10 @@ class MapMaker:
             new, unmet = place_net_change(cells, new, need)
 
         moved = new != land.classes
-        leaving = np.bincount(land.forcing, weights=self.rates[land.classes], minlength=land.n_forcing)
+        share = self.rates[land.classes]
+        if self.options.gross == "predicted":
+            share = chance_of_change(self._cells(land, column, logits, rng, 0.0), land.classes)
+        leaving = np.bincount(land.forcing, weights=share, minlength=land.n_forcing)
         wanted = leaving + memory["gross_carry"].reshape(-1)
         wanted = wanted - np.bincount(land.forcing[moved], minlength=land.n_forcing)
         amount = 2 * np.floor(np.maximum(wanted, 0) / 2).astype(np.int64)

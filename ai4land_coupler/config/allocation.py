@@ -14,9 +14,10 @@ class AllocationOptions(BaseModel):
 
     method: Literal["allocate", "argmax", "sample"] = "allocate"
     crosswalk: str = "luh2-hilda"
-    gross: Literal["rates", "none"] | dict[str, float] = Field(
+    gross: Literal["rates", "predicted", "none"] | dict[str, float] = Field(
         "rates",
-        description="gross change: the rates of the predictor's training data, none, or a rate for each class "
+        description="gross change: the rates of the predictor's training data, the predicted probabilities of change "
+        "(for a predictor whose probabilities are calibrated), none, or a rate for each class "
         "(share of the land of the class that leaves it in one step)",
     )
     temperature: float = Field(

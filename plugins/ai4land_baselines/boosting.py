@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ai4land_baselines.bundle import Bundle, ObservedRates, refuse_arrays
 from ai4land_baselines.features import Features, WindowFeatures
 from ai4land_baselines.parts import core_of, make_spec, previous_map
+from ai4land_baselines.suitability import suitability_features
 from ai4land_baselines.trees import Trees
 from ai4land_coupler import api
 
@@ -30,11 +31,16 @@ class Boosting(api.Predictor):
             self._change, self._target = (
                 Trees.of(bundle.arrays, name, self._features.count) for name in ("change", "target")
             )
+            self._suitability = (
+                Trees.of(bundle.arrays, "suitability", self._features.surroundings) if card.suitability else None
+            )
         except ValueError as error:
             raise refuse_arrays(bundle, "trees for the features of the card", error) from None
         found = self._change.start.size, self._target.start.size
         if found != (1, self._classes):
             raise refuse_arrays(bundle, f"trees for 1 and {self._classes} outputs", found)
+        if self._suitability is not None and self._suitability.start.size != self._classes:
+            raise refuse_arrays(bundle, f"trees for {self._classes} outputs", self._suitability.start.size)
         self.spec = make_spec(card.legend, card.step, card.direction, self._features.fields(), halo=self._features.halo)
         self.gross = ObservedRates(card.gross_rates)
         self.identity = bundle.identity
@@ -52,7 +58,11 @@ class Boosting(api.Predictor):
         cells = WindowFeatures(self._features, batch, item)
         for start in range(0, cells.current.size, _STRIP):
             part = slice(start, start + _STRIP)
-            logits[:, cells.rows[part], cells.cols[part]] = self.logits(cells.table(part), cells.current[part])
+            table, current = cells.table(part), cells.current[part]
+            if self._suitability is not None:
+                more = suitability_features(self._suitability, cells.surroundings(part), current)
+                table = np.concatenate([table, more])
+            logits[:, cells.rows[part], cells.cols[part]] = self.logits(table, current)
         return logits
 
     def logits(self, table: NDArray[np.float32], current: NDArray[np.int8]) -> NDArray[np.float32]:

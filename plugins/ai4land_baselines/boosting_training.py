@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ai4land_baselines.bundle import Card, Input, describe, score_and_save, seri
 from ai4land_baselines.features import Features, WindowFeatures
 from ai4land_baselines.options import BoostingTrainerOptions, TreeOptions
 from ai4land_baselines.parts import Direction, core_of, make_spec, previous_map
+from ai4land_baselines.suitability import suitability_features
 from ai4land_baselines.trees import Trees, from_sklearn, spread
 from ai4land_coupler.api import OUTSIDE, ConfigError, Trainer, TrainingChannel, TrainingData, TrainResult
 
@@ -40,20 +41,28 @@ class BoostingTrainer(Trainer):
         began, options = time.monotonic(), self._options
         grow = _Grower(options.seed)
         inputs = tuple(_input(channel) for channel in data.channels if channel.source != "cover")
-        features = Features(len(data.legend.view), options.radii, options.distance, inputs)
+        features = Features(
+            len(data.legend.view), options.radii, options.distance, inputs, options.suitability is not None
+        )
         progress(0.0, "reading")
         cells = choose_cells(data, features, options)
         changed = cells.before != cells.after
+        arrays: dict[str, NDArray[Any]] = {}
+        if options.suitability is not None:
+            progress(0.2, f"trees of suitability, {changed.size} cells")
+            trees, cells = _suitability(grow, options.suitability, cells, features.classes)
+            arrays |= trees.arrays("suitability")
         progress(0.3, f"trees of change, {changed.size} cells")
         change = from_sklearn(grow(options.change, cells.table, changed, cells.weight))
         progress(0.7, f"trees of the new class, {np.count_nonzero(changed)} cells")
         target = _target(grow, options.target, cells, changed, features.classes)
-        arrays = {**change.arrays("change"), **target.arrays("target")}
+        arrays |= change.arrays("change") | target.arrays("target")
         card = Card(
             kind="boosting",
             **options.model_dump(include={"name", "description", "licence", "radii", "distance"}),
             **describe(data),
             inputs=inputs,
+            suitability=features.suitability,
             numbers_sha256=serialise(arrays)[1],
             training={
                 "record": dict(data.record),
@@ -65,15 +74,19 @@ class BoostingTrainer(Trainer):
         )
         progress(0.9, "scoring")
         metrics = score_and_save(folder, card, arrays, Boosting, data)
-        rounds = options.change.rounds + options.target.rounds
+        rounds = sum(trees.rounds for trees in (options.suitability, options.change, options.target) if trees)
         return TrainResult(folder, card.numbers_sha256, rounds, time.monotonic() - began, metrics)
 
 
 @dataclass(frozen=True)
 class TrainingCells:
-    """The cells to train with: features (n, feature), class before and after, and weight (``None``: all are 1)."""
+    """The cells to train with: features (n, feature), class before and after, and weight (``None``: all are 1).
+
+    ``surroundings`` are the features (n, feature) of the trees of suitability; without these it has no columns.
+    """
 
     table: NDArray[np.float32]
+    surroundings: NDArray[np.float32]
     before: NDArray[np.int8]
     after: NDArray[np.int8]
     weight: NDArray[np.float64] | None
@@ -107,20 +120,23 @@ def choose_cells(data: TrainingData, features: Features, options: BoostingTraine
     share_changed = min(1.0, options.cells / 2 / changed)
     share_other = min(1.0, (options.cells - share_changed * changed) / max(total - changed, 1))
     rng = np.random.default_rng(options.seed)
-    tables, before, after = [], [], []
+    tables, surroundings, before, after = [], [], [], []
     for batch, target in data.each_window(_WINDOW, spec=spec):
         moves = target != previous_map(batch, 0)[core_of(batch, 0)]
         chosen = (target != OUTSIDE) & (rng.random(target.shape) < np.where(moves, share_changed, share_other))
         if chosen.any():
             window = WindowFeatures(features, batch, 0, chosen)
             tables.append(window.table(slice(None)))
+            if features.suitability:
+                surroundings.append(window.surroundings(slice(None)))
             before.append(window.current)
             after.append(target[window.rows, window.cols])
     old, new = np.concatenate(before), np.concatenate(after)
     weight = None
     if min(share_changed, share_other) < 1:
         weight = np.where(old != new, 1 / share_changed, 1 / share_other)
-    return TrainingCells(np.concatenate(tables, axis=1).T, old, new, weight)
+    around = np.concatenate(surroundings, axis=1).T if surroundings else np.empty((old.size, 0), np.float32)
+    return TrainingCells(np.concatenate(tables, axis=1).T, around, old, new, weight)
 
 
 def _input(channel: TrainingChannel) -> Input:
@@ -177,15 +193,35 @@ class _Grower:
         return model.fit(table, label, sample_weight=weight)
 
 
+def _suitability(
+    grow: _Grower, options: TreeOptions, cells: TrainingCells, classes: int
+) -> tuple[Trees, TrainingCells]:
+    """The trees of suitability, and the cells with the features that come from them."""
+    trees = _of_classes(grow, options, cells.surroundings, cells.before, cells.weight, classes)
+    more = suitability_features(trees, np.ascontiguousarray(cells.surroundings.T), cells.before)
+    return trees, replace(cells, table=np.concatenate([cells.table, more.T], axis=1))
+
+
 def _target(
     grow: _Grower, options: TreeOptions, cells: TrainingCells, changed: NDArray[np.bool_], classes: int
 ) -> Trees:
     """The trees of the new class of cells that change."""
-    after = cells.after[changed]
     weight = None if cells.weight is None else cells.weight[changed]
-    labels = np.unique(after).astype(np.int64)
+    return _of_classes(grow, options, cells.table[changed], cells.after[changed], weight, classes)
+
+
+def _of_classes(
+    grow: _Grower,
+    options: TreeOptions,
+    table: NDArray[np.float32],
+    label: NDArray[np.int8],
+    weight: NDArray[np.float64] | None,
+    classes: int,
+) -> Trees:
+    """Trees that tell the class of cells, of which some classes may not occur."""
+    labels = np.unique(label).astype(np.int64)
     if labels.size == 1:
         empty = {"feature": "int16", "threshold": "float32", "left": "int32", "right": "int32", "value": "float64"}
         none = {name: np.zeros(0, kind) for name, kind in empty.items()}
         return spread(Trees(**none, roots=np.zeros((0, 1), np.int32), start=np.zeros(1)), labels, classes)
-    return spread(from_sklearn(grow(options, cells.table[changed], after, weight)), labels, classes)
+    return spread(from_sklearn(grow(options, table, label, weight)), labels, classes)

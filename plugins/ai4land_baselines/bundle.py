@@ -47,7 +47,7 @@ class Input(CardPart):
 
 
 class Card(CardPart):
-    """``card.json``. ``settings`` belong to the kind of the predictor; ``classes`` are in the order of the logits."""
+    """``card.json``. ``classes`` are in the order of the logits. ``suitability``: whether boosting has such trees."""
 
     format: Literal["ai4land-baseline/1"] = FORMAT
     kind: Literal["markov", "boosting"]
@@ -61,6 +61,7 @@ class Card(CardPart):
     inputs: tuple[Input, ...] = ()
     radii: tuple[int, ...] = ()
     distance: int = Field(0, ge=0)
+    suitability: bool = False
     region: float | None = None
     numbers_sha256: str
     gross_rates: dict[str, float]

@@ -18,13 +18,14 @@ class Features:
     """The features, in this order.
 
     For each class whether the cell has it; for each radius the share of land in the window, and of each class in the
-    land; the distance to each class and to the sea; the inputs.
+    land; the distance to each class and to the sea; the inputs; with ``suitability``, for each class what
+    :func:`ai4land_baselines.suitability.suitability_features` gives.
 
     Parameters
     ----------
     classes:
         Number of classes.
-    radii, distance, inputs:
+    radii, distance, inputs, suitability:
         As on the card (:class:`ai4land_baselines.bundle.Card`).
     """
 
@@ -32,11 +33,12 @@ class Features:
     radii: tuple[int, ...]
     distance: int
     inputs: tuple[Input, ...]
+    suitability: bool = False
 
     @classmethod
     def of_card(cls, card: Card) -> Features:
         """The features of a bundle."""
-        return cls(len(card.classes), card.radii, card.distance, card.inputs)
+        return cls(len(card.classes), card.radii, card.distance, card.inputs, card.suitability)
 
     @property
     def halo(self) -> int:
@@ -46,8 +48,23 @@ class Features:
     @property
     def count(self) -> int:
         """Number of features."""
+        return self.plain + 2 * self.classes * self.suitability
+
+    @property
+    def plain(self) -> int:
+        """Number of features without those of suitability."""
         around = (self.classes + 1) * len(self.radii)
         return self.classes + around + (self.classes + 1) * (self.distance > 0) + len(self.inputs)
+
+    @property
+    def static(self) -> tuple[Input, ...]:
+        """The inputs that never change."""
+        return tuple(item for item in self.inputs if item.source == "static")
+
+    @property
+    def surroundings(self) -> int:
+        """Number of features of the trees of suitability."""
+        return (self.classes + 1) * len(self.radii) + len(self.static)
 
     def fields(self) -> tuple[FieldSpec, ...]:
         """The input fields besides the previous map: one for each name, with its offsets."""
@@ -95,17 +112,18 @@ class WindowFeatures:
         self._place = rows, cols
         self.rows, self.cols, self.current = rows - top, cols - left, cover[rows, cols]
         self._sums = cell_sums(cover, features.classes)
+        self._layer = {(spec.name, offset): t for spec in features.fields() for t, offset in enumerate(spec.offsets)}
         self._distances: NDArray[np.float32] | None = None
         if features.distance:
             kinds = [*range(features.classes), OUTSIDE]
             self._distances = distances(cover, kinds, rows, cols, features.distance)
 
     def table(self, part: slice) -> NDArray[np.float32]:
-        """Features (feature, n) of some of the cells."""
+        """Features (feature, n) of some of the cells, without those of suitability."""
         features = self._features
         classes, current = features.classes, self.current[part]
         rows, cols = (index[part] for index in self._place)
-        table = np.empty((features.count, current.size), np.float32)
+        table = np.empty((features.plain, current.size), np.float32)
         table[:classes] = current == np.arange(classes)[:, None]
         at = classes
         for radius in features.radii:
@@ -117,14 +135,39 @@ class WindowFeatures:
         if self._distances is not None:
             table[at : at + classes + 1] = self._distances[:, part]
             at += classes + 1
-        layer = {(spec.name, offset): t for spec in features.fields() for t, offset in enumerate(spec.offsets)}
         for entry in features.inputs:
-            values = _values(self._batch, self._item, entry, layer[entry.name, entry.offset], rows, cols)
-            if entry.minus is not None:
-                values = values - _values(self._batch, self._item, entry, layer[entry.name, entry.minus], rows, cols)
-            table[at] = np.cos(np.deg2rad(values)) if entry.cosine else values
+            table[at] = self._input(entry, rows, cols)
             at += 1
         return table
+
+    def surroundings(self, part: slice) -> NDArray[np.float32]:
+        """Features (feature, n) of the trees of suitability, which do not depend on the cell's own class.
+
+        For each radius the share of land in the window, and of each class in the land, both without the cell itself (0
+        if there is no other land); the static fields.
+        """
+        features, current = self._features, self.current[part]
+        rows, cols = (index[part] for index in self._place)
+        table = np.empty((features.surroundings, current.size), np.float32)
+        at = 0
+        for radius in features.radii:
+            counts = counts_around(self._sums, rows, cols, radius)
+            counts[current, np.arange(current.size)] -= 1
+            land = counts.sum(axis=0)
+            table[at] = land / ((2 * radius + 1) ** 2 - 1)
+            table[at + 1 : at + 1 + features.classes] = counts / np.maximum(land, 1)
+            at += features.classes + 1
+        for entry in features.static:
+            table[at] = self._input(entry, rows, cols)
+            at += 1
+        return table
+
+    def _input(self, entry: Input, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The values of an input in some cells, as a feature."""
+        values = _values(self._batch, self._item, entry, self._layer[entry.name, entry.offset], rows, cols)
+        if entry.minus is not None:
+            values = values - _values(self._batch, self._item, entry, self._layer[entry.name, entry.minus], rows, cols)
+        return np.cos(np.deg2rad(values)) if entry.cosine else values
 
 
 def _values(

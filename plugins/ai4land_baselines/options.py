@@ -79,6 +79,9 @@ class BoostingTrainerOptions(CardOptions):
         Largest distance to the nearest cell of each class that is a feature (cells); 0: no such feature.
     change, target:
         The trees of the two questions: whether a cell changes, and to which class.
+    suitability:
+        Trees that find the class of a cell from static fields and the shares around it, without the cell itself. What
+        they find becomes features of the other trees. Default: no such trees.
     cells:
         Largest number of cells to train with. Half of them may be cells that change. Cells have weights, so that the
         probabilities stay those of all cells.
@@ -90,6 +93,7 @@ class BoostingTrainerOptions(CardOptions):
     distance: int = Field(32, ge=0)
     change: TreeOptions = TreeOptions(rounds=400, learning_rate=0.03, leaves=31, least_leaf=100, l2=5.0, features=0.3)
     target: TreeOptions = TreeOptions(rounds=150, learning_rate=0.03, leaves=15, least_leaf=50, l2=5.0, features=0.3)
+    suitability: TreeOptions | None = None
     cells: int = Field(1_000_000, ge=100)
     seed: int = Field(0, ge=0)
 

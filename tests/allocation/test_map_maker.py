@@ -293,6 +293,29 @@ def test_each_year_has_the_gross_change_of_the_rates_and_so_has_the_first() -> N
         cover, memory = result.cover, result.memory
 
 
+def test_predicted_gross_change_follows_the_probabilities_of_each_forcing_cell() -> None:
+    """Two rows of forcing cells of 16 cells: in one, cells change with a probability of 1/8, in the other of 1/64."""
+    fine = LatLonGrid(0.0, 0.0625, 400, 20.0, -0.0625, 8)
+    plan = BlockPlan(fine, LatLonGrid(0.0, 0.25, 100, 20.0, -0.25, 2), 100)
+    options = AllocationOptions(gross="predicted", forbidden=(("cropland", "urban"), ("pasture", "urban")))
+    maker = MapMaker(plan, LEGEND, CROSSWALK, options, None)
+    cover = np.where(np.arange(fine.size).reshape(fine.shape) % 2, 22, 33).astype(np.uint8)
+    chance = np.where(np.arange(8) < 4, 1 / 8, 1 / 64)[:, None]
+    logits = np.full((7, *fine.shape), -50, np.float32)
+    logits[LEGEND.classes.index("cropland")] = logits[LEGEND.classes.index("pasture")] = np.log(chance)
+    logits[LEGEND.to_view(cover), *np.indices(fine.shape)] = np.log(1 - chance)
+    logits[LEGEND.classes.index("urban")] = 9  # forbidden: no part of the probability of change
+    shares = np.full((5, 2, 100), 0.2)
+    memory: Mapping[str, np.ndarray] = maker.begin(plan.blocks[0], cover, shares, RNG)
+    changed = np.zeros(2)
+    for year in range(2001, 2021):
+        result = maker.step(plan.blocks[0], cover, logits, shares, memory, RNG.at(year=year))
+        changed += (result.cover != cover).reshape(2, -1).sum(axis=1)
+        memory = result.memory
+    # 16 / 8 = 2 cells a year and 16 / 64 = 1/4; 100 forcing cells carry remainders that average out to 0
+    np.testing.assert_allclose(changed / (20 * 100), [2, 1 / 4], atol=0.02)
+
+
 def without_remainder(memory: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A memory in which the gross change begins at zero."""
     return {**memory, "gross_carry": np.zeros_like(memory["gross_carry"])}

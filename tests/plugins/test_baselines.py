@@ -20,6 +20,7 @@ from ai4land_baselines.markov import Markov
 from ai4land_baselines.markov_training import MarkovTrainer, chances
 from ai4land_baselines.options import BoostingTrainerOptions, MarkovTrainerOptions, TreeOptions
 from ai4land_baselines.parts import make_spec
+from ai4land_baselines.suitability import suitability_features
 from ai4land_baselines.trees import Trees, from_sklearn, spread
 from ai4land_coupler.api import (
     OUTSIDE,
@@ -45,6 +46,7 @@ LEGEND = get_legend("hilda-v1.0-f")
 URBAN, CROPLAND, PASTURE, FOREST = range(4)
 CLASSES = 7
 RNG = KeyedRng(5, year=2001)
+TREE_TYPES = {"feature": "int16", "threshold": "float32", "left": "int32", "right": "int32", "value": "float64"}
 #: 0.13 degrees are 13 cells, but blocks never begin at a multiple of a radius.
 GRID = LatLonGrid(-3.03, 0.01, 90, 60.13, -0.01, 70)
 
@@ -143,6 +145,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles")
     result = BoostingTrainer(small_trees()).train(Domain(), folder / "boosting", ignore)
     assert result.bundle == folder / "boosting"
+    with_suitability = small_trees(suitability=TreeOptions(rounds=3, leaves=4))
+    BoostingTrainer(with_suitability).train(Domain(), folder / "suitability", ignore)
     MarkovTrainer(MarkovTrainerOptions(name="test")).train(Domain(), folder / "markov", ignore)
     MarkovTrainer(MarkovTrainerOptions(name="test", region=0.2)).train(Domain(), folder / "regions", ignore)
     return folder
@@ -155,6 +159,7 @@ def all_baselines(folder: Path) -> dict[str, Predictor]:
         "markov": create("markov", bundle=str(folder / "markov")),
         "regions": create("markov", bundle=str(folder / "regions")),
         "boosting": create("boosting", bundle=str(folder / "boosting")),
+        "suitability": create("boosting", bundle=str(folder / "suitability")),
     }
 
 
@@ -237,6 +242,49 @@ def test_features_by_hand() -> None:
     assert middle[14] == 3 * 7 + 3
     np.testing.assert_allclose(table[9:14, 0], [2, np.sqrt(2), 2, 0, 1])  # beyond the domain is sea
     np.testing.assert_array_equal(cells.table(slice(3, 5)), table[:, 3:5])
+
+
+def test_surroundings_by_hand_do_not_hold_the_cell_itself() -> None:
+    inputs = (
+        Input(name="crop", units="1", source="forcing", offset=0),
+        Input(name="elevation", units="m", source="static", offset=0),
+    )
+    features = Features(4, (1,), 2, inputs, suitability=True)
+    batch = three_by_three(2)
+    heights = np.arange(49, dtype=np.float32).reshape(1, 1, 7, 7)
+    fields = {**batch.fields, "crop": heights, "elevation": heights}
+    cells = WindowFeatures(features, Batch(batch.tiles, batch.time, fields, THREE), 0)
+    found = cells.surroundings(slice(None))
+    assert found.shape == (features.surroundings, 8) == (5 + 1, 8)
+    assert features.count == cells.table(slice(None)).shape[0] + 2 * 4
+    # the middle has 7 cells of land around it; it is cropland, as 3 of these are
+    np.testing.assert_allclose(found[:, 4], [7 / 8, 0, 3 / 7, 0, 4 / 7, 3 * 7 + 3])
+
+
+def test_a_lonely_cell_has_no_surroundings() -> None:
+    cover = np.full((1, 1, 3, 3), OUTSIDE, np.int8)
+    cover[0, 0, 1, 1] = FOREST
+    tile = Tile(0, Box(1, 2, 1, 2), Box(0, 3, 0, 3))
+    cells = WindowFeatures(
+        Features(CLASSES, (1,), 0, (), suitability=True), Batch((tile,), (2001, 0), {"land_cover": cover}, THREE), 0
+    )
+    assert not cells.surroundings(slice(None)).any()
+
+
+def test_suitability_features_by_hand() -> None:
+    """Two classes with probabilities 0.2 and 0.8; a third that is nearly impossible counts as e^-12."""
+    trees = spread(
+        Trees(
+            **{name: np.zeros(0, kind) for name, kind in TREE_TYPES.items()},
+            roots=np.zeros((0, 2), np.int32),
+            start=np.log([0.2, 0.8]),
+        ),
+        np.array([0, 1]),
+        3,
+    )
+    found = suitability_features(trees, np.zeros((1, 2), np.float32), np.array([0, 2], np.int8))
+    logs = np.array([np.log(0.2), np.log(0.8), -12])
+    np.testing.assert_allclose(found, np.concatenate([[logs, logs], [logs - logs[0], logs + 12]], axis=1).T, rtol=1e-5)
 
 
 def test_the_change_of_a_forcing_and_the_cosine_of_an_angle_are_features() -> None:
