@@ -49,8 +49,8 @@ class LandSetup:
         ``quarters`` for runs that an older version began with ``auto``.
     initial:
         The adapter of the initial map.
-    forcing, static:
-        The adapters of the forcing and of the static fields.
+    forcing, static, climate:
+        The adapters of the forcing, of the static fields, and of the monthly fields for runs without a host.
     workers:
         The ranks that own blocks and predict.
     owner:
@@ -69,6 +69,7 @@ class LandSetup:
     grid: LatLonGrid
     forcing: Catalogue
     static: Catalogue
+    climate: Catalogue
     plan: BlockPlan
     cores: Cores
     workers: NDArray[np.int64]
@@ -121,7 +122,7 @@ class LandSetup:
     def input_files(self) -> dict[str, Path]:
         """The files that the adapters read: path or URL -> local path."""
         found = dict(self.initial.input_files([self.initial_year]))
-        for entry in (*self.forcing.adapters, *self.static.adapters):
+        for entry in (*self.forcing.adapters, *self.static.adapters, *self.climate.adapters):
             found |= entry.input_files()
         return found
 
@@ -168,6 +169,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         grid=grid,
         forcing=forcing,
         static=static,
+        climate=make_catalogue(config, plugins, "climate"),
         plan=plan,
         cores="land" if config.parallel.block == "auto" else "block",
         workers=workers,
