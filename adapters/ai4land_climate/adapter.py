@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ai4land_climate.delta import Delta
 from ai4land_climate.known import KNOWN, LAYERS, WATER
 from ai4land_climate.options import ClimateOptions, ClimateVariable
 from ai4land_climate.regrid import regrid
@@ -80,6 +81,14 @@ class ClimateAdapter(DataAdapter):
         for source in self._sources.values():
             for variable in source.variables:
                 self._check_units(source, variable)
+        self._observed: ClimateAdapter | None = None
+        self._delta: Delta | None = None
+        if options.delta is not None:
+            self._observed = ClimateAdapter(
+                ClimateOptions(path=options.delta.path, accumulated=options.delta.accumulated)
+            )
+            self._check_delta(self._observed, options.delta.years)
+            self._delta = Delta(self._uncorrected, self._observed._uncorrected, options.delta.years)
 
     def fields(self) -> Mapping[str, FieldInfo]:
         found = {}
@@ -98,8 +107,9 @@ class ClimateAdapter(DataAdapter):
         return None
 
     def files(self, years: Sequence[int] = ()) -> dict[str, Path]:
-        """All files."""
-        return {file.name: file.path for file in self._files}
+        """All files, also those of observed climate."""
+        observed = {} if self._observed is None else self._observed.files()
+        return {file.name: file.path for file in self._files} | observed
 
     def describe(self) -> str:
         """A text for users: the files, and the origin of each field."""
@@ -113,6 +123,9 @@ class ClimateAdapter(DataAdapter):
                 f"{name}: {' + '.join(source.variables)} ({self._file_units(source, first) or 'no units'}{added}), "
                 f"delivered in {self._delivered(source)}; {len(months)} months from {span} on {rows} x {cols} cells"
             )
+        if self._observed is not None and self._options.delta is not None:
+            first, last = self._options.delta.years
+            lines.append(f"corrected to the means of {first}-{last} of {self._options.delta.path}")
         return "\n".join(lines)
 
     def read(self, request: Request) -> xr.Dataset:
@@ -233,6 +246,30 @@ class ClimateAdapter(DataAdapter):
         axes = next(iter(self._steps[variable].values())).geometry.once_around()
         return axes.lat, axes.lon
 
+    def _check_delta(self, observed: ClimateAdapter, years: tuple[int, int]) -> None:
+        """Refuse to correct fields that are not observed, or over years that one of the data sets lacks."""
+        lacking = sorted({*self._sources} - {*observed._sources})
+        if lacking:
+            raise DataError(
+                "the observed climate lacks fields of the data that it should correct",
+                expected=", ".join(self._sources),
+                found=", ".join(observed._sources),
+                where=observed._options.path,
+                remedy=f"choose the other fields with `variables`, and list the adapter again for {', '.join(lacking)}",
+            )
+        wanted = {(year, month) for year in range(years[0], years[1] + 1) for month in range(1, 13)}
+        for adapter in (self, observed):
+            for name in self._sources:
+                months = sorted(wanted - adapter._months(adapter._sources[name]))
+                if months:
+                    raise TimeError(
+                        f"climate lacks months of the years of the correction: {name!r}",
+                        expected=f"all months from {years[0]} to {years[1]}",
+                        found=f"{len(months)} missing, the first {months[0][0]}-{months[0][1]:02d}",
+                        where=adapter._options.path,
+                        remedy="change `delta.years`",
+                    )
+
     # --- units
 
     def _file_units(self, source: Source, variable: str) -> str:
@@ -276,6 +313,13 @@ class ClimateAdapter(DataAdapter):
 
     def _year(self, name: str, year: int, months: Sequence[int], grid: LatLonGrid) -> NDArray[np.float32]:
         """Months of a year of a field, (months, rows, columns)."""
+        values = self._uncorrected(name, year, months, grid)
+        if self._delta is not None:
+            values = self._delta.apply(name, values, months, grid)
+        return values.astype(np.float32)
+
+    def _uncorrected(self, name: str, year: int, months: Sequence[int], grid: LatLonGrid) -> Array:
+        """:meth:`_year` as the files have it, float64."""
         source, wanted = self._sources[name], [(year, month) for month in months]
         total = np.zeros((len(wanted), *grid.shape))
         for variable, weight in zip(source.variables, source.weights, strict=True):
@@ -289,7 +333,7 @@ class ClimateAdapter(DataAdapter):
                 )
             values = np.concatenate(list(self._parts(variable, wanted, grid)))
             total += weight * self._in_units(values, source, variable, wanted)
-        return total.astype(np.float32)
+        return total
 
     def _parts(self, variable: str, months: Sequence[Month], grid: LatLonGrid) -> Iterator[Array]:
         """The months one after the other, in groups of one file and limited size."""

@@ -26,6 +26,31 @@ class ClimateVariable(BaseModel):
     file_units: str | None = None
 
 
+Accumulated = Literal["hour", "day", "month"]
+
+
+class DeltaOptions(Options):
+    """Observed climate, to which the monthly means of the data are corrected.
+
+    Parameters
+    ----------
+    path, accumulated:
+        The observed data, as in :class:`ClimateOptions`.
+    years:
+        The first and the last year of the means, which both data sets must have.
+    """
+
+    path: Location
+    years: tuple[int, int]
+    accumulated: Accumulated = "day"
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.years[1] < self.years[0]:
+            raise ValueError("the last of `years` must not be before the first")
+        return self
+
+
 class ClimateOptions(Options):
     """Options of ``climate``.
 
@@ -40,11 +65,14 @@ class ClimateOptions(Options):
     accumulated:
         The time over which amounts were added up (m or kg m-2 of precipitation, J m-2 of radiation). In the monthly
         means of ERA5 and ERA5-Land it is a day, whatever their units say.
+    delta:
+        Correct the mean climate of each month to observed climate. Default: no correction.
     """
 
     path: Location
     variables: dict[str, str | ClimateVariable] | None = Field(default=None, min_length=1)
-    accumulated: Literal["hour", "day", "month"] = "day"
+    accumulated: Accumulated = "day"
+    delta: DeltaOptions | None = None
 
 
 class SeriesOptions(Options):

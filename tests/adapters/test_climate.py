@@ -214,6 +214,56 @@ def test_a_history_and_a_scenario(tmp_path: Path) -> None:
     np.testing.assert_allclose(means, [280, 290, 290])
 
 
+# --- correction to observed means
+
+
+def two_data_sets(tmp_path: Path, years: int = 3) -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """Observed 2010 to 2012 and a model 2010 to 2015, on the cells of the run."""
+    lat, lon, values = GRID.lat, GRID.lon, {}
+    for name, count in (("observed", 12 * years), ("model", 72)):
+        base = numbers(count, lat, lon, seed=count)
+        values[name] = base
+        fields = {"tas": (270 + 10 * base, "K"), "pr": (base * 1e-5, "kg m-2 s-1")}
+        cmip(tmp_path / f"{name}.nc", fields, months_from(2010, count), lat, lon)
+    return tmp_path / "observed.nc", tmp_path / "model.nc", values
+
+
+def test_the_means_are_those_observed(tmp_path: Path) -> None:
+    """By hand: the difference of the means of three years is added to temperature, rain is multiplied by the ratio."""
+    observed, model, values = two_data_sets(tmp_path)
+    source = adapter(model, delta={"path": str(observed), "years": [2010, 2012]})
+    one, other = (values[name][:36].astype(np.float64).reshape(3, 12, *GRID.shape).mean(axis=0) for name in values)
+    last = values["model"][60:].astype(np.float64)
+    np.testing.assert_allclose(read(source, TAS, 2015), 270 + 10 * (last + one - other), rtol=1e-6)
+    np.testing.assert_allclose(read(source, PR, 2015), 1e-5 * last * one / other, rtol=1e-5)
+    np.testing.assert_array_equal(read(source, TAS, 2015, 5)[0], read(source, TAS, 2015)[4])
+    means = np.mean([read(source, PR, year) for year in (2010, 2011, 2012)], axis=0)
+    np.testing.assert_allclose(means, 1e-5 * one, rtol=1e-5)
+    assert {path.name for path in source.files().values()} == {"model.nc", "observed.nc"}
+
+
+def test_a_dry_model_gets_no_flood(tmp_path: Path) -> None:
+    """No rain at all stays none, and a ratio is at most 10."""
+    ones = np.ones((12, *GRID.shape))
+    months = months_from(2010, 12)
+    rain = ones * np.where(np.arange(12) < 6, 0, 1e-8)[:, None, None]
+    model = cmip(tmp_path / "m.nc", {"pr": (rain, "kg m-2 s-1")}, months, GRID.lat, GRID.lon)
+    observed = cmip(tmp_path / "o.nc", {"pr": (ones * 1e-5, "kg m-2 s-1")}, months, GRID.lat, GRID.lon)
+    found = read(adapter(model, delta={"path": str(observed), "years": [2010, 2010]}), PR, 2010)
+    np.testing.assert_array_equal(found[:6], 0)
+    np.testing.assert_allclose(found[6:], 1e-7, rtol=1e-6)
+
+
+def test_a_correction_that_is_refused(tmp_path: Path) -> None:
+    observed, model, _ = two_data_sets(tmp_path, years=2)
+    with pytest.raises(TimeError, match=r"(?s)'air_temperature'.*12 missing, the first 2012-01.*observed\.nc"):
+        adapter(model, delta={"path": str(observed), "years": [2010, 2012]})
+    ones = np.ones((72, *GRID.shape))
+    wet = cmip(tmp_path / "wet.nc", {"mrso": (ones, "kg m-2")}, months_from(2010, 72), GRID.lat, GRID.lon)
+    with pytest.raises(DataError, match=r"(?s)lacks fields.*soil"):
+        adapter(wet, delta={"path": str(observed), "years": [2010, 2011]})
+
+
 # --- what is refused
 
 
