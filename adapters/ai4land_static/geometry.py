@@ -75,7 +75,8 @@ class Geometry:
         else:
             lon, lat = np.meshgrid(grid.lon, grid.lat)
             y, x = self.pole.rotate(lat, lon)
-        west = self.lon[0] - margins[1][0] - _ROUNDING
+        # on a periodic axis each point has a neighbour on both sides
+        west = self.lon[1] if self.repeated else self.lon[0] - margins[1][0] - _ROUNDING
         x = west + (x - west) % 360.0
         rows, cols = (
             (c >= centre[0] - margin[0] - _ROUNDING) & (c <= centre[-1] + margin[1] + _ROUNDING)
@@ -191,8 +192,13 @@ def edges(centres: Array) -> Array:
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
-def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
+def read_geometry(dataset: Any, name: str, path: str, along: str | None = None) -> Geometry:
     """Read the coordinates of a variable.
+
+    Parameters
+    ----------
+    along:
+        A further dimension that the variable may have, such as time.
 
     Raises
     ------
@@ -208,7 +214,7 @@ def read_geometry(dataset: Any, name: str, path: str) -> Geometry:
     else:
         found = read_coordinates(dataset, name, where)
         pole, dims, lat, lon = None, found.dims, found.lat.astype(np.float64), found.lon.astype(np.float64)
-    extra = [d for d in variable.dimensions if d not in dims and dataset.dimensions[d].size != 1]
+    extra = [d for d in variable.dimensions if d not in (*dims, along) and dataset.dimensions[d].size != 1]
     if extra:
         raise GridError(
             "a variable lies on no grid that can be interpolated from: it has a dimension too many",

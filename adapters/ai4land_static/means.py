@@ -40,20 +40,22 @@ class CellMeans:
     cols: Any
     size: Array
 
-    def apply(self, layers: Array) -> Array:
-        """Mean over each target cell (rows, columns, layer); NaN if data cover less than half of it.
+    def apply(self, layers: Array, covered: float = COVERED) -> Array:
+        """Mean over each target cell (rows, columns, layer); NaN if data cover less of it than a share.
 
         Parameters
         ----------
         layers:
             (rows, columns, layer) of the window, NaN where missing.
+        covered:
+            The share; default: half of the cell.
         """
         found = []
         for layer in np.moveaxis(layers, -1, 0):
             present = np.isfinite(layer)
             total = self.rows @ np.where(present, layer, 0.0) @ self.cols.T
             weight = self.rows @ present.astype(np.float64) @ self.cols.T
-            enough = weight >= COVERED * self.size
+            enough = weight >= covered * self.size
             found.append(np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough & (weight > 0)))
         return np.stack(found, axis=-1)
 

@@ -48,7 +48,7 @@ from ai4land_coupler.files.map_coordinates import MapCoordinates, read_coordinat
 from ai4land_coupler.files.netcdf import attributes_of, open_netcdf, read_native_values, read_stored, read_values
 from ai4land_coupler.files.raw import open_raw
 from ai4land_coupler.files.select import find_positions
-from ai4land_coupler.files.times import read_years, time_dimension, years_of
+from ai4land_coupler.files.times import read_months, read_years, time_dimension, years_of
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
@@ -124,6 +124,7 @@ __all__ = [
     "read_coordinates",
     "read_geotiff_grid",
     "read_grid_mapping",
+    "read_months",
     "read_native_values",
     "read_stored",
     "read_values",

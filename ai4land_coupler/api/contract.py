@@ -118,11 +118,15 @@ class GrossChangeModel(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """A request to an adapter: variables on exactly this grid, for these years (no years for static variables)."""
+    """A request to an adapter: variables on exactly this grid, for these years (no years for static variables).
+
+    ``months``: the months of each year, 1 to 12, if the variables are monthly (``FieldInfo.monthly``).
+    """
 
     variables: tuple[str, ...]
     grid: LatLonGrid
     years: tuple[int, ...] = ()
+    months: tuple[int, ...] = ()
 
 
 class DataAdapter(ABC):
@@ -164,9 +168,10 @@ class DataAdapter(ABC):
 
         Returns
         -------
-        Variables over (year, lat, lon), or over (lat, lon) if ``request.years`` is empty, on the cell centres of
-        ``request.grid`` in its order. float32 with NaN where data are missing. Land cover is uint8 in native codes,
-        with the attribute ``legend``. ``attrs["quality"]`` counts the mended values by fault.
+        Variables over (year, lat, lon), or over (lat, lon) if ``request.years`` is empty, or over (year, month, lat,
+        lon) if there are ``request.months``, on the cell centres of ``request.grid`` in its order. float32 with NaN
+        where data are missing. Land cover is uint8 in native codes, with the attribute ``legend``.
+        ``attrs["quality"]`` counts the mended values by fault.
 
         Raises
         ------

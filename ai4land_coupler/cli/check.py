@@ -67,7 +67,7 @@ def _print(report: InputReport) -> None:
         out.print(line, markup=False, soft_wrap=True)
         for said in report.descriptions.get(line, "").splitlines():
             out.print(f"  {said}", markup=False, highlight=False, soft_wrap=True)
-    for kind in ("forcing", "static"):
+    for kind in ("forcing", "static", "climate"):
         lines = [line for line in report.variables if line.kind == kind]
         if lines:
             out.print(_table(kind, lines))

@@ -159,7 +159,8 @@ class LandComponent:
             began = self._host_restart.date
             self._imports = HostImports(setup, field_table, self._hosts, began, self.comm, online=self._online)
             forcing.check_years(state.year)
-            gaps = find_gaps(setup, forcing, state)
+            self._imports.check_climate(state.year)
+            gaps = find_gaps(setup, forcing, state, self._imports.next_climate(state.year))
         parts = self.comm.allgather(gaps)
         with self.comm.guard():
             refuse_large_gaps(setup, parts)
@@ -385,7 +386,8 @@ class LandComponent:
     @property
     def mended(self) -> dict[Mended, int]:
         """What was mended in the inputs of this rank; ranks that read the same data have the same entries."""
-        return self._setup.forcing.mended | self._setup.static.mended | self._first.mended
+        setup = self._setup
+        return setup.forcing.mended | setup.static.mended | setup.climate.mended | self._first.mended
 
     @property
     def timers(self) -> Timers:

@@ -101,7 +101,8 @@ def _facts_of(setup: LandSetup) -> dict[str, Any]:
     for entry in setup.predictors:
         facts[f"weights of predictor {entry.name!r}"] = entry.identity
     used: set[tuple[Kind, str]] = {("predictor", choice.name) for choice in config.predictors}
-    used |= {("adapter", choice.name) for choice in (config.initial, *config.forcing, *config.static)}
+    adapters = (config.initial, *config.forcing, *config.static, *config.climate)
+    used |= {("adapter", choice.name) for choice in adapters}
     for kind, name in sorted(used):
         source = plugins.find(kind, name).source
         facts[f"plugin of {kind} {name!r}"] = f"{source.distribution} {source.version}"

@@ -17,7 +17,7 @@ from ai4land_coupler.config.sections import Config, override, parse_config, read
 from ai4land_coupler.errors import ConfigError, nearest
 
 #: The sections that a part may have. All others are the same for all parts, so that the parts fit together.
-PART_SECTIONS = ("time", "forcing", "static", "predictors", "allocation", "imports", "quality")
+PART_SECTIONS = ("time", "forcing", "static", "climate", "predictors", "allocation", "imports", "quality")
 #: Part names are names of folders.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

@@ -64,7 +64,7 @@ class RepeatSection(Section):
 
 
 class ForcingSection(PluginChoice):
-    """An adapter of the forcing. A control run uses the data of one year, or repeats the data of some years."""
+    """An adapter of the forcing or the climate. A control run uses the data of one year, or repeats some years."""
 
     constant_year: int | None = Field(None, description="use the data of this year for every year")
     repeat: RepeatSection | None = Field(
@@ -134,7 +134,9 @@ class ImportSection(Section):
     values: float | tuple[float, ...]
     units: str
     missing: Literal["stop", "fill"] = Field(
-        "stop", description="months that a host gives only in part or not at all: stop the run, or use `values`"
+        "stop",
+        description="months that a host gives only in part or not at all: stop the run, or use `values` (for a field "
+        "that it never gives: `climate`, if that has it)",
     )
 
 
@@ -247,6 +249,9 @@ class Config(Section):
     initial: InitialSection
     forcing: tuple[ForcingSection, ...] = ()
     static: tuple[PluginChoice, ...] = ()
+    climate: tuple[ForcingSection, ...] = Field(
+        (), description="adapters of monthly fields that predictors would get from a host, for runs without one"
+    )
     predictors: tuple[PluginChoice, ...] = Field(min_length=1)
     quality: QualitySection = QualitySection()
     allocation: AllocationOptions = AllocationOptions()
@@ -297,6 +302,8 @@ class Config(Section):
         content["regrid"].pop("backend")  # Restarts store the backend that was used.
         if threads is not None:
             content["parallel"]["threads"] = threads
+        if not content["climate"]:
+            content.pop("climate")
         for section, key, default in _LATER_SETTINGS:
             for item in content[section] if isinstance(content[section], list) else [content[section]]:
                 if item.get(key, default) == default:

@@ -186,7 +186,14 @@ class Batch:
 class FieldInfo:
     """An adapter's description of a variable that it can read.
 
-    ``years`` are the first and the last year. ``gaps`` are the missing years between them.
+    Parameters
+    ----------
+    years, gaps:
+        The first and the last year, and the missing years between them.
+    monthly:
+        Whether it has values for each month (for the section ``climate`` of a run).
+    month_gaps:
+        (year, month) of the missing months in all years but ``gaps``.
     """
 
     name: str
@@ -194,6 +201,8 @@ class FieldInfo:
     long_name: str = ""
     years: tuple[int, int] | None = None
     gaps: tuple[int, ...] = ()
+    monthly: bool = False
+    month_gaps: frozenset[tuple[int, int]] = frozenset()
 
 
 def gaps_of(years: Iterable[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Reads the year of each step of a time axis: the one reader for all adapters.
+"""Reads the year, or the year and the month, of each step of a time axis: the one reader for all adapters.
 
 CF conventions 1.11, section 4.4. Axes that CF does not know but files have are read too: plain years, years and months
 since a date as calendar years and months (UDUNITS counts them in days), and CDO's absolute times (``day as %Y%m%d.%f``)
@@ -50,6 +50,56 @@ def read_years(dataset: Any, dim: str, where: object, yearly: bool = False) -> N
     TimeError
         The axis cannot be read as years.
     """
+    return years_of(*_axis(dataset, dim, where), yearly=yearly)
+
+
+def read_months(dataset: Any, dim: str, where: object) -> NDArray[np.int64]:
+    """The year and the month of each step of a dimension of a ``netCDF4.Dataset``, (n, 2); see :func:`years_of`.
+
+    Raises
+    ------
+    TimeError
+        The axis cannot be read as months, or has two steps in one month.
+    """
+    steps, attributes, where, bounds, bounds_units = _axis(dataset, dim, where)
+    middles, units, calendar = _checked(steps, attributes, where, bounds, bounds_units)
+    absolute, counted = _ABSOLUTE.match(units), _COUNTED.match(units)
+    if absolute and absolute[1].lower() != "year":
+        first = middles if bounds is None else bounds[:, 0]
+        number = np.floor(first / (_AFTER_YEAR[absolute[1].lower()] / 1e2) + 1e-9)
+        months = 12 * np.floor(number / 100) + number % 100 - 1
+    elif counted:
+        passed = middles * (12 if counted[1].lower() == "year" else 1)
+        months = np.floor(12 * int(counted[2]) + int(counted[3] or 1) - 1 + passed + 1e-5)
+    elif " since " in units:
+        dates = _dates(middles, units, calendar, where)
+        _check_calendar(dates, lambda other: _dates(middles, units, other, where), attributes, False, where)
+        months = np.array([12 * date.year + date.month - 1 for date in dates])
+    else:
+        raise TimeError(
+            "a time axis has no months",
+            expected="units like 'days since 1850-01-01'",
+            found=f"{steps[0]:g} to {steps[-1]:g}, units {units!r}",
+            where=where,
+        )
+    index = np.asarray(months, np.int64)
+    month, count = np.unique(index, return_counts=True)
+    if count.max() > 1:
+        twice = int(month[count.argmax()])
+        raise TimeError(
+            "data are not monthly",
+            expected="one step in each month",
+            found=f"{count.max()} steps in {twice // 12}-{twice % 12 + 1:02d}",
+            where=where,
+            remedy="average the data first, such as with `cdo monmean`",
+        )
+    return np.stack([index // 12, index % 12 + 1], axis=1)
+
+
+def _axis(
+    dataset: Any, dim: str, where: object
+) -> tuple[NDArray[np.float64], dict[str, Any], object, NDArray[np.float64] | None, str | None]:
+    """The first arguments of :func:`years_of` for a dimension."""
     if dim not in dataset.variables:
         raise TimeError("a time dimension has no coordinate", expected=f"a variable {dim!r}", where=where)
     time = dataset[dim]
@@ -60,7 +110,7 @@ def read_years(dataset: Any, dim: str, where: object, yearly: bool = False) -> N
     if name in dataset.variables and dataset[name].shape == (steps.size, 2):
         bounds = _numbers(dataset[name])
         bounds_units = str(getattr(dataset[name], "units", "")) or None
-    return years_of(steps, attributes, where, bounds, bounds_units, yearly)
+    return steps, attributes, where, bounds, bounds_units
 
 
 def _numbers(variable: Any) -> NDArray[np.float64]:
@@ -96,16 +146,7 @@ def years_of(
         The axis cannot be read as years; or the same steps of different years drift through the year, because the
         calendar is not the one in which the times were counted.
     """
-    units, calendar = text_of(attributes, "units"), text_of(attributes, "calendar").lower() or "standard"
-    if steps.size == 0 or not np.isfinite(steps).all() or (bounds is not None and not np.isfinite(bounds).all()):
-        raise TimeError("a time axis has missing values", expected="a time for each step", found=steps, where=where)
-    if calendar not in CALENDARS:
-        raise TimeError(
-            "a time axis has an unknown calendar", expected=", ".join(CALENDARS), found=repr(calendar), where=where,
-            remedy="correct the attribute `calendar` of the time axis",
-        )  # fmt: skip
-    middles = steps if bounds is None else bounds.mean(axis=1)
-    middle_units = units if bounds is None else bounds_units or units
+    middles, middle_units, calendar = _checked(steps, attributes, where, bounds, bounds_units)
     absolute = _ABSOLUTE.match(middle_units)
     if absolute:
         first = middles if bounds is None else bounds[:, 0]
@@ -121,6 +162,27 @@ def years_of(
     dates = _dates(middles, middle_units, calendar, where)
     _check_calendar(dates, lambda other: _dates(middles, middle_units, other, where), attributes, yearly, where)
     return np.array([date.year for date in dates], np.int64)
+
+
+def _checked(
+    steps: NDArray[np.float64],
+    attributes: Any,
+    where: object,
+    bounds: NDArray[np.float64] | None,
+    bounds_units: str | None,
+) -> tuple[NDArray[np.float64], str, str]:
+    """The middles of the steps, their units and the calendar; see :func:`years_of`."""
+    units, calendar = text_of(attributes, "units"), text_of(attributes, "calendar").lower() or "standard"
+    if steps.size == 0 or not np.isfinite(steps).all() or (bounds is not None and not np.isfinite(bounds).all()):
+        raise TimeError("a time axis has missing values", expected="a time for each step", found=steps, where=where)
+    if calendar not in CALENDARS:
+        raise TimeError(
+            "a time axis has an unknown calendar", expected=", ".join(CALENDARS), found=repr(calendar), where=where,
+            remedy="correct the attribute `calendar` of the time axis",
+        )  # fmt: skip
+    if bounds is None:
+        return steps, units, calendar
+    return bounds.mean(axis=1), bounds_units or units, calendar
 
 
 def _check_calendar(

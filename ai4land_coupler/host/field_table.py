@@ -88,7 +88,8 @@ def configured_import(setup: LandSetup, name: str) -> NDArray[np.float32]:
         raise FieldError(
             f"import {name!r} was never set",
             expected=f"values in {spec.units} from every rank of the host",
-            remedy=f"give the import before the step, or set imports.{name} with `missing: fill` in the configuration",
+            remedy=f"give the import before the step, or set imports.{name} with `missing: fill` in the configuration; "
+            "a run without a host can read it from files (`climate`)",
         )
     months = _monthly(section, spec)[np.arange(-info.months, 0) % 12]
     return np.broadcast_to(months[:, None, None], (info.months, *setup.plan.forcing.shape))
@@ -253,5 +254,6 @@ _CF_IMPORTS = {
     "precipitation_flux",
     "surface_downwelling_shortwave_flux_in_air",
     "mass_content_of_water_in_soil",
+    "mole_fraction_of_carbon_dioxide_in_air",
     "land_area_fraction",
 }

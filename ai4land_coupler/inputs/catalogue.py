@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ai4land_coupler.config.sections import Config, PluginChoice
 from ai4land_coupler.core.grid import LatLonGrid
 from ai4land_coupler.core.legend import Crosswalk
 from ai4land_coupler.core.registration import register
-from ai4land_coupler.core.units import factor
+from ai4land_coupler.core.units import convert, factor
 from ai4land_coupler.errors import DataError, GridError, TimeError, nearest
 from ai4land_coupler.inputs.adapters import NamedAdapter, make_adapter
 from ai4land_coupler.inputs.causes import cause_of_gaps
@@ -35,7 +35,7 @@ class Mended(NamedTuple):
 
 
 class Catalogue:
-    """The adapters of one kind (forcing or static), in the order of the configuration.
+    """The adapters of one kind (forcing, static or climate), in the order of the configuration.
 
     Parameters
     ----------
@@ -135,6 +135,46 @@ class Catalogue:
                 read[name] = values if scale == 1 else values * np.float32(scale)
         return read
 
+    def read_months(
+        self, name: str, units: str, grid: LatLonGrid, year: int, months: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Read months of a variable and check their values. A variable with one value a year has it in each month.
+
+        Parameters
+        ----------
+        months:
+            1 to 12.
+
+        Returns
+        -------
+        float32 (months, rows, cols) in ``units``, NaN where missing.
+
+        Raises
+        ------
+        DataError, FieldError, TimeError
+            As :meth:`read`; the error names the month.
+        """
+        index = self.find(name, year, months)
+        entry, info = self.adapters[index], self._fields[index][name]
+        data_year = entry.data_year(year, info.years)
+        if info.monthly:
+            dataset = entry.adapter.read(Request((name,), grid, (data_year,), tuple(months)))
+            if name not in dataset or dataset[name].sizes.get("month") != len(months):
+                raise DataError(
+                    f"months of {name!r} were not delivered",
+                    expected=f"{len(months)} months along the dimension 'month'",
+                    found=dict(dataset.sizes),
+                    where=f"{self.kind} {entry}",
+                    remedy="this is a fault of the adapter: it declares the variable as monthly",
+                )
+            layers = []
+            for i, month in enumerate(months):
+                where = f"{self.kind} {entry}, {data_year}-{month:02d}"
+                layers.append(self._checked(index, [name], dataset.isel(month=i), grid, data_year, where)[name])
+        else:
+            layers = [self._read(index, [name], grid, data_year)[name]] * len(months)
+        return convert(np.stack(layers), info.units, units, f"{self.kind} {entry}, variable {name}")
+
     def check_land_sums(self, read: Mapping[str, NDArray[np.float32]], grid: LatLonGrid, year: int) -> None:
         """Check that the states of a cell add up to the same in all years that are read.
 
@@ -157,8 +197,8 @@ class Catalogue:
         for fault, count in self._sums.check(source, {n: read[n] for n in states}, grid, data_year).items():
             self.mended[Mended(self.adapters[min(entries)].name, fault, data_year, grid.hash)] = count
 
-    def find(self, name: str, year: int | None) -> int:
-        """Index of the adapter that delivers a variable in a year; errors as :meth:`read`."""
+    def find(self, name: str, year: int | None, months: Sequence[int] = ()) -> int:
+        """Index of the adapter that delivers a variable in a year, and in these months; errors as :meth:`read`."""
         offers = [i for i, fields in enumerate(self._fields) if name in fields]
         if not offers:
             raise DataError(
@@ -169,8 +209,9 @@ class Catalogue:
         # Data of the year itself come first, then those that another year stands for (`beyond`).
         for stands_for in (False, True):
             for i in offers:
-                if year is None or self._has(i, name, year, stands_for=stands_for):
+                if year is None or self._has(i, name, year, months, stands_for=stands_for):
                     return i
+        self._refuse_month_gaps(offers, name, year, months)
         spans = "; ".join(
             f"{self.adapters[i].name}: {span[0]}-{span[1]}"
             + (f" without {', '.join(map(str, gaps))}" if (gaps := self._fields[i][name].gaps) else "")
@@ -185,6 +226,23 @@ class Catalogue:
             remedy="change time.start or time.stop, add an adapter that has the year, or set `beyond: hold` or `cycle` "
             "in the section of the adapter: then other years stand for those after its last one",
         )
+
+    def _refuse_month_gaps(self, offers: Iterable[int], name: str, year: int | None, months: Sequence[int]) -> None:
+        """Name the months that an adapter lacks in a year that it has."""
+        for i in offers:
+            if year is None or not self._has(i, name, year):
+                continue
+            entry, info = self.adapters[i], self._fields[i][name]
+            data_year = entry.data_year(year, info.years)
+            lacking = [m for m in months if (data_year, m) in info.month_gaps]
+            raise TimeError(
+                f"months of {name!r} are missing",
+                expected=f"the months {', '.join(map(str, months))} of {data_year}",
+                found=f"none for {', '.join(f'{data_year}-{month:02d}' for month in lacking)}",
+                where=f"{self.kind} {entry}",
+                remedy="add the file that has them, change the years of the run, or set `beyond` in the section of the "
+                "adapter",
+            )
 
     def offer(self, name: str, year: int | None = None) -> tuple[NamedAdapter, FieldInfo]:
         """The adapter of a variable in a year, with its description of the variable; errors as :meth:`read`."""
@@ -213,7 +271,7 @@ class Catalogue:
     def offers(self, name: str) -> list[NamedAdapter]:
         """The adapters that have a variable, in the order of the search; of static fields only the first is used."""
         found = [entry for entry, fields in zip(self.adapters, self._fields, strict=True) if name in fields]
-        return found if self.kind == "forcing" else found[:1]
+        return found[:1] if self.kind == "static" else found
 
     def source(self, name: str) -> str:
         """A text for messages: a variable and the adapters that deliver it."""
@@ -233,10 +291,15 @@ class Catalogue:
 
     # ---- one adapter ------------------------------------------------------------------------------------------
 
-    def _has(self, index: int, name: str, year: int, *, stands_for: bool = True) -> bool:
-        """Whether an adapter has data for a year; ``stands_for``: data of another year count too (``beyond``)."""
+    def _has(self, index: int, name: str, year: int, months: Iterable[int] = (), *, stands_for: bool = True) -> bool:
+        """Whether an adapter has data for a year, and for these months of it.
+
+        ``stands_for``: data of another year count too (``beyond``).
+        """
         info, entry = self._fields[index][name], self.adapters[index]
         year = entry.data_year(year, info.years if stands_for else None)
+        if any((year, month) in info.month_gaps for month in months):
+            return False
         return info.years is None or (info.years[0] <= year <= info.years[1] and year not in info.gaps)
 
     def _data_year(self, index: int, name: str, year: int | None) -> int | None:
@@ -247,9 +310,16 @@ class Catalogue:
         self, index: int, names: Sequence[str], grid: LatLonGrid, data_year: int | None
     ) -> dict[str, NDArray[np.float32]]:
         """Read variables of one adapter and one year of its data in its own units, and check them."""
-        entry, fields = self.adapters[index], self._fields[index]
+        entry = self.adapters[index]
         dataset = entry.adapter.read(Request(tuple(names), grid, () if data_year is None else (data_year,)))
         where = f"{self.kind} {entry}" + ("" if data_year is None else f", year {data_year}")
+        return self._checked(index, names, dataset, grid, data_year, where)
+
+    def _checked(
+        self, index: int, names: Sequence[str], dataset: Any, grid: LatLonGrid, data_year: int | None, where: str
+    ) -> dict[str, NDArray[np.float32]]:
+        """The values of a dataset that an adapter delivered, checked; float32 (rows, cols) by name."""
+        entry, fields = self.adapters[index], self._fields[index]
         check_delivery(dataset, names, fields, grid, data_year, where)
         counts = Counter({fault: int(n) for fault, n in dataset.attrs.get("quality", {}).items()})
         read = {}
@@ -370,7 +440,7 @@ class Catalogue:
                 )
 
 
-def make_catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static"]) -> Catalogue:
+def make_catalogue(config: Config, plugins: Plugins, kind: Literal["forcing", "static", "climate"]) -> Catalogue:
     """Create the adapters of one kind that the configuration names."""
     choices: Sequence[PluginChoice] = getattr(config, kind)
     adapters = [make_adapter(config, plugins, f"{kind}[{i}]", choice) for i, choice in enumerate(choices)]

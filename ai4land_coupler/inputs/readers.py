@@ -1,4 +1,5 @@
-"""Readers of the inputs of a step: forcing on the whole forcing grid, static fields on windows of the land grid."""
+"""Readers of the inputs of a step: forcing and climate on the whole forcing grid, static fields on windows of the
+land grid."""
 
 from __future__ import annotations
 
@@ -59,6 +60,52 @@ class ForcingReader:
         """Drop all years except these."""
         years = set(keep)
         self._kept = {key: value for key, value in self._kept.items() if key[2] in years}
+
+
+class ClimateReader:
+    """Reads the months before a state on the whole forcing grid. It holds those of one step."""
+
+    def __init__(self, catalogue: Catalogue, grid: LatLonGrid) -> None:
+        self._catalogue, self._grid = catalogue, grid
+        #: By variable and units: the number of the first month (12 x year + month - 1), and the months.
+        self._held: dict[tuple[str, str], tuple[int, NDArray[np.float32]]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._catalogue
+
+    def check(self, name: str, year: int, count: int) -> None:
+        """Check that the data have the months that :meth:`read` would read. No values are read.
+
+        Raises
+        ------
+        TimeError
+            A month is missing.
+        """
+        for own, months in _by_year(range(12 * year - count, 12 * year)).items():
+            self._catalogue.find(name, own, months)
+
+    def read(self, name: str, units: str, year: int, count: int) -> NDArray[np.float32]:
+        """The last months before 1 January of a year, float32 (count, rows, cols). A year is read at a time."""
+        first = 12 * year - count
+        begin, held = self._held.get((name, units), (first, np.empty((0, *self._grid.shape), np.float32)))
+        values = np.empty((count, *self._grid.shape), np.float32)
+        numbers = range(first, 12 * year)
+        known = [number for number in numbers if begin <= number < begin + len(held)]
+        for number in known:
+            values[number - first] = held[number - begin]
+        for own, months in _by_year(sorted({*numbers} - {*known})).items():
+            place = 12 * own + np.array(months) - 1 - first
+            values[place] = self._catalogue.read_months(name, units, self._grid, own, months)
+        self._held[name, units] = first, values
+        return values
+
+
+def _by_year(numbers: Iterable[int]) -> dict[int, list[int]]:
+    """Numbers of months (12 x year + month - 1) as year -> months from 1 to 12."""
+    years: dict[int, list[int]] = {}
+    for number in numbers:
+        years.setdefault(number // 12, []).append(number % 12 + 1)
+    return years
 
 
 class StaticReader:

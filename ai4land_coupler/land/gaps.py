@@ -20,7 +20,7 @@ from ai4land_coupler.parallel import Block
 
 @dataclass
 class Gaps:
-    """Gaps by kind (``forcing``, ``static``) and variable, and the largest sum of the states of land use."""
+    """Gaps by kind (``forcing``, ``static``, ``climate``) and variable; the largest sum of the states of land use."""
 
     found: dict[tuple[str, str], LandGaps] = field(default_factory=dict)
     states: LargestSum = field(default_factory=LargestSum)
@@ -29,10 +29,17 @@ class Gaps:
         self.found[key] = self.found[key] + gaps if key in self.found else gaps
 
 
-def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
+def find_gaps(
+    setup: LandSetup, forcing: LandForcing, state: LandState, climate: Mapping[str, NDArray[np.float32]]
+) -> Gaps:
     """Count the land cells of this rank's blocks without data in the inputs of the next step. Local.
 
     Nothing is read for blocks without land.
+
+    Parameters
+    ----------
+    climate:
+        A month of each field of the climate data, (rows, cols) on the forcing grid.
     """
     gaps = Gaps()
     blocks = setup.own_blocks
@@ -50,6 +57,8 @@ def find_gaps(setup: LandSetup, forcing: LandForcing, state: LandState) -> Gaps:
             read["static", name] = setup.static.read({name: spec.units}, cells)[name]
         for key, values in read.items():
             gaps.add(key, gaps_on_land(key[1], values, land, units[key[1]]))
+        for name, values in climate.items():  # whose values were checked when they were read
+            gaps.add(("climate", name), LandGaps(int(land.sum()), int((land & np.isnan(values[places])).sum()), 0))
         part = {name: values[block.forcing.slices()] for name, values in coarse.items()}
         full = land_share(setup, block, land) == 1
         gaps.states += largest_sum(part, full)
@@ -94,7 +103,7 @@ def refuse_large_gaps(setup: LandSetup, parts: Iterable[Gaps]) -> None:
             small
         )
     for (kind, name), gaps in sorted(everything.found.items()):
-        catalogue = setup.static if kind == "static" else setup.forcing
+        catalogue = {"static": setup.static, "climate": setup.climate}.get(kind, setup.forcing)
         limit = quality.missing_static if kind == "static" else quality.missing_forcing
         refuse_gaps(name, gaps, limit, catalogue.source(name), quality.policy, catalogue.cause_of_gaps)
 

@@ -38,7 +38,7 @@ _FREE = (
 #: Settings that decide whether a run stops at faulty inputs; differences are reported.
 _REPORTED = ("quality",)
 #: Sections whose adapters say which files they read.
-_ADAPTERS = ("initial", "forcing", "static")
+_ADAPTERS = ("initial", "forcing", "static", "climate")
 _NONE = "(none)"
 
 
@@ -60,7 +60,7 @@ def identity(setup: LandSetup) -> dict[str, Any]:
             inputs[key] = contents(files)
     initial = setup.initial.input_files([setup.initial_year, *setup.earlier_years])
     inputs["initial"] = contents(initial.values())
-    for section, catalogue in (("forcing", setup.forcing), ("static", setup.static)):
+    for section, catalogue in (("forcing", setup.forcing), ("static", setup.static), ("climate", setup.climate)):
         for number, entry in enumerate(catalogue.adapters):
             inputs[f"{section}[{number}]"] = contents(entry.input_files().values())
     cores = {"cores": setup.cores} if setup.cores == "land" else {}  # as older versions, where it is as there
@@ -124,8 +124,8 @@ def compare_with_restart(
 
 
 def _only_later_years(key: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether a setting only says what happens after the last year of a forcing, where the other run had to stop."""
-    match = re.match(r"(forcing\[\d+\])\.(beyond|repeat)\b", key)
+    """Whether a setting only says what happens after the last year of the data, where the other run had to stop."""
+    match = re.match(r"((?:forcing|climate)\[\d+\])\.(beyond|repeat)\b", key)
     if match is None:
         return False
     beyond, repeat = f"{match[1]}.beyond", f"{match[1]}.repeat"

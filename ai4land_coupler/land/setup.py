@@ -50,8 +50,8 @@ class LandSetup:
         ``quarters`` for runs that an older version began with ``auto``.
     initial:
         The adapter of the initial map.
-    forcing, static:
-        The adapters of the forcing and of the static fields.
+    forcing, static, climate:
+        The adapters of the forcing, of the static fields, and of the monthly fields for runs without a host.
     workers:
         The ranks that own blocks and predict.
     owner:
@@ -70,6 +70,7 @@ class LandSetup:
     grid: LatLonGrid
     forcing: Catalogue
     static: Catalogue
+    climate: Catalogue
     plan: BlockPlan
     cores: Cores
     workers: NDArray[np.int64]
@@ -128,7 +129,7 @@ class LandSetup:
     def input_files(self) -> dict[str, Path]:
         """The files that the adapters read: path or URL -> local path."""
         found = dict(self.initial.input_files([self.initial_year, *self.earlier_years]))
-        for entry in (*self.forcing.adapters, *self.static.adapters):
+        for entry in (*self.forcing.adapters, *self.static.adapters, *self.climate.adapters):
             found |= entry.input_files()
         return found
 
@@ -175,6 +176,7 @@ def make_setup(config: Config, rank: int = 0, size: int = 1) -> LandSetup:
         grid=grid,
         forcing=forcing,
         static=static,
+        climate=make_catalogue(config, plugins, "climate"),
         plan=plan,
         cores="land" if config.parallel.block == "auto" else "block",
         workers=workers,

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from ai4land_coupler.config.sections import Config
 from ai4land_coupler.core.legend import OUTSIDE
 from ai4land_coupler.errors import Ai4LandError
+from ai4land_coupler.host.field_info import ImportInfo
 from ai4land_coupler.host.field_table import make_field_table
 from ai4land_coupler.inputs.catalogue import Catalogue, Mended, total
 from ai4land_coupler.inputs.gaps import LandGaps, gaps_on_land, refuse_gaps
 from ai4land_coupler.inputs.land_sums import count_small_sums, largest_sum
+from ai4land_coupler.inputs.readers import ClimateReader
 from ai4land_coupler.inputs.sums import sum_members
 from ai4land_coupler.land.first_state import count_no_data, read_blocks
 from ai4land_coupler.land.forcing import LandForcing, static_needs
@@ -58,7 +60,7 @@ def check_inputs(
     report.warnings += setup.advice
     report.land, report.forcing = str(setup.grid), str(setup.plan.forcing)
     entries = [("initial", setup.initial)]
-    for catalogue in (setup.forcing, setup.static):
+    for catalogue in (setup.forcing, setup.static, setup.climate):
         entries += [(catalogue.kind, entry) for entry in catalogue.adapters]
     for kind, entry in entries:
         report.add_adapter(kind, entry)
@@ -72,6 +74,7 @@ def check_inputs(
         return report
     checker.forcing(years, progress)
     checker.statics(progress)
+    checker.climate(field_table.imports, years, progress)
     checker.finish()
     return report
 
@@ -147,6 +150,30 @@ class _Checker:
                 self._gaps["static", name] = gaps if old is None else old + gaps
             self._add_sums(read)
 
+    def climate(self, imports: Mapping[str, ImportInfo], years: str, progress: Progress) -> None:
+        """Read the months that a run without a host takes from the climate data. After :meth:`land`."""
+        setup, weight = self.setup, self._land_cells
+        reader = ClimateReader(setup.climate, setup.plan.forcing)
+        clocks = list(setup.clock.remaining())
+        for name, info in sorted(imports.items()):
+            if name not in reader:
+                continue
+            line = self._line("climate", name, info.units)
+            try:
+                for clock in clocks:
+                    reader.check(name, clock.now, info.months)
+                for clock in clocks if years == "all" else {clocks[0], clocks[-1]}:
+                    progress((clock.now - clocks[0].now) / len(clocks), f"climate of {clock.now - 1}: {name}")
+                    values = reader.read(name, info.units, clock.now, info.months)
+                    missing = np.isnan(values).any(axis=0)
+                    gaps = LandGaps(int(weight.sum()), int(weight[missing].sum()), 0)
+                    line.read.append(clock.now - 1)
+                    line.add(values, gaps)
+                    old = self._gaps.get(("climate", name), gaps)
+                    self._gaps["climate", name] = max(old, gaps, key=lambda g: g.missing)
+            except Ai4LandError as error:
+                self.report.add_fault(error)
+
     def finish(self) -> None:
         """Add the faults that concern the whole land, and the counts of mended values."""
         quality = self.config.quality
@@ -162,7 +189,7 @@ class _Checker:
             for label, (_, high) in self.report.closure.items()
             if 0 < high <= _LIKE_PER_CENT
         ]
-        mended = self._no_data | self.setup.forcing.mended | self.setup.static.mended
+        mended = self._no_data | self.setup.forcing.mended | self.setup.static.mended | self.setup.climate.mended
         if self._mending_setup is not None:
             mended = self._mending_setup.forcing.mended | self._mending_setup.static.mended | mended
         self.report.mended = dict(sorted(total(mended).items()))
@@ -222,7 +249,7 @@ class _Checker:
 
     @staticmethod
     def _catalogue(setup: LandSetup, kind: str) -> Catalogue:
-        return setup.forcing if kind == "forcing" else setup.static
+        return {"static": setup.static, "climate": setup.climate}.get(kind, setup.forcing)
 
     def _line(self, kind: str, name: str, units: str) -> VariableReport:
         for line in self.report.variables:

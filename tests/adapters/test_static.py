@@ -88,7 +88,7 @@ def test_interpolation_across_the_seam_of_a_global_file(tmp_path, west):
     lat, lon = np.arange(-89.0, 90, 2), np.arange(west + 1, west + 360, 2)
     values = 500 + 100 * np.cos(np.deg2rad(lon))[None, :] * np.cos(np.deg2rad(lat))[:, None]
     path = write_fields(tmp_path / "a.nc", {"elevation": (values, METRES)}, lat, lon)
-    for seam in (-2.0, 178.0):
+    for seam in (-2.0, -4.5, 178.0, 174.5):
         grid = LatLonGrid(seam, 0.5, 8, 40.0, 0.5, 4)
         ds = read(path, "elevation", "aspect", grid=grid)
         truth = 500 + 100 * np.cos(np.deg2rad(grid.lon))[None, :] * np.cos(np.deg2rad(grid.lat))[:, None]

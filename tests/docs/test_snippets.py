@@ -37,7 +37,7 @@ LEAST: dict[str, Any] = {
     "initial": {"name": "hilda", "options": {"path": "map.tif", "legend": "hilda-v1.0-f"}},
     "predictors": [{"name": "persistence", "options": {"legend": "hilda-v1.0-f"}}],
 }
-KINDS = {"initial": "adapter", "forcing": "adapter", "static": "adapter", "predictors": "predictor"}
+KINDS = dict.fromkeys(("initial", "forcing", "static", "climate"), "adapter") | {"predictors": "predictor"}
 #: What a model has around a snippet in C.
 C_MODEL = """
 #include <stdint.h>

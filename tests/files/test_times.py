@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import cftime
+import netCDF4
 import numpy as np
 import pytest
 
 from ai4land_coupler.errors import TimeError
-from ai4land_coupler.files.times import years_of
+from ai4land_coupler.files.times import read_months, years_of
 
 YEARS = np.arange(2015, 2101)
 
@@ -116,3 +117,33 @@ def test_a_yearly_axis_needs_the_ends_or_the_middle_of_years():
     with pytest.raises(TimeError, match="drift"):
         read(days([(2015, 10, 27)], "standard"), yearly=True)
     assert read(days([(2015, 12, 31)], "standard"), yearly=True).tolist() == [2015]
+
+
+@pytest.mark.parametrize(
+    ("units", "steps"),
+    [
+        ("months since 2015-11-01", [0, 1, 2, 14]),
+        ("months since 2015-11-01", [0.5, 1.5, 2.5, 14.5]),
+        ("years since 2015-01-01", np.array([10, 11, 12, 24]) / 12),
+        ("day as %Y%m%d.%f", [20151116.5, 20151216.5, 20160116, 20170131.75]),
+        ("month as %Y%m.%f", [201511.5, 201512.5, 201601.5, 201701.5]),
+        ("hours since 1900-01-01", [1015368, 1016088, 1016832, 1025616]),
+    ],
+)
+def test_months(units, steps):
+    """The 1 January 2016 is 1016832 hours after that of 1900: 116 years with 28 leap days."""
+    assert 24 * (116 * 365 + 28) == 1016832
+    with netCDF4.Dataset("months.nc", "w", diskless=True) as file:
+        file.createDimension("time", len(steps))
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time[:] = units, steps
+        expected = [[2015, 11], [2015, 12], [2016, 1], [2017, 1]]
+        assert read_months(file, "time", "months.nc").tolist() == expected
+
+
+def test_plain_years_have_no_months():
+    with netCDF4.Dataset("years.nc", "w", diskless=True) as file:
+        file.createDimension("time", 2)
+        file.createVariable("time", "f8", ("time",))[:] = [2015, 2016]
+        with pytest.raises(TimeError, match="no months"):
+            read_months(file, "time", "years.nc")
