@@ -87,11 +87,8 @@ class FirstState:
             The data set does not have them.
         """
         setup = self._setup
-        depth = history_depths(setup.predictors).get(COVER, 0)
-        step = setup.clock.step * setup.clock.direction
         maps = []
-        for back in range(1, depth + 1):
-            year = setup.initial_year - back * step
+        for year in setup.earlier_years:
             _refuse_missing_map(setup.initial, year, setup.initial_year)
             blocks = read_blocks(setup, setup.own_blocks, year)
             maps.append({block.id: shared(codes, setup.legend) for block, codes in blocks})

@@ -58,7 +58,7 @@ def identity(setup: LandSetup) -> dict[str, Any]:
             settings[key] = value
         elif not _starts(key, _ADAPTERS):
             inputs[key] = contents(files)
-    initial = setup.initial.input_files([setup.initial_year])
+    initial = setup.initial.input_files([setup.initial_year, *setup.earlier_years])
     inputs["initial"] = contents(initial.values())
     for section, catalogue in (("forcing", setup.forcing), ("static", setup.static)):
         for number, entry in enumerate(catalogue.adapters):

@@ -23,6 +23,7 @@ from ai4land_coupler.inputs.luh2 import LUH2_LATTICE
 from ai4land_coupler.inputs.readers import domain_forcing_grid
 from ai4land_coupler.land.block_size import choose_block
 from ai4land_coupler.land.carried import refuse_what_is_not_carried
+from ai4land_coupler.land.moments import COVER, history_depths
 from ai4land_coupler.land.predictors import NamedPredictor
 from ai4land_coupler.land.sliding import make_tiling
 from ai4land_coupler.parallel import Block, BlockPlan
@@ -95,6 +96,12 @@ class LandSetup:
         return self.config.time.start if year is None else year
 
     @property
+    def earlier_years(self) -> list[int]:
+        """The years of the maps before the initial one that predictors read, the newest first."""
+        step, depth = self.clock.step * self.clock.direction, history_depths(self.predictors).get(COVER, 0)
+        return [self.initial_year - back * step for back in range(1, depth + 1)]
+
+    @property
     def base_year(self) -> int:
         """The first year of the scenario's change: change is counted relative to it."""
         time = self.config.time
@@ -120,7 +127,7 @@ class LandSetup:
 
     def input_files(self) -> dict[str, Path]:
         """The files that the adapters read: path or URL -> local path."""
-        found = dict(self.initial.input_files([self.initial_year]))
+        found = dict(self.initial.input_files([self.initial_year, *self.earlier_years]))
         for entry in (*self.forcing.adapters, *self.static.adapters):
             found |= entry.input_files()
         return found

@@ -137,7 +137,8 @@ def _output_cost(setup: LandSetup, state: LandState, block: int, output: RunOutp
     config, core = setup.config, setup.plan.blocks[block].core
     whole = output.layout(1024 if config.output is None else config.output.shard)
     years = (state.year, state.year + 1)
-    layout = replace(whole, grid=setup.grid.sub(core), years=years)
+    fields = tuple(replace(field, behind=0) for field in whole.land_fields)  # each year has all that a year costs
+    layout = replace(whole, grid=setup.grid.sub(core), years=years, land_fields=fields)
     place = None if config.output is None else config.resolve(config.output.store).parent
     with tempfile.TemporaryDirectory(dir=place if place is not None and place.is_dir() else None) as name:
         store = OutputStore.create(Path(name) / "block.zarr", layout, {})

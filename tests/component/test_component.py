@@ -15,6 +15,7 @@ from ai4land_coupler import LandComponent, Simulation
 from ai4land_coupler.config.sections import Config, parse_config
 from ai4land_coupler.errors import ConfigError, FieldError, StateError, TimeError
 from ai4land_coupler.grids.mesh import Mesh
+from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.store.output import open_store
 
 needs.yac()
@@ -329,3 +330,12 @@ def test_ranks_whose_blocks_are_all_ocean(twin_config: Raw, tmp_path: Path) -> N
     one, four = on_one_rank(path, 2017).export("lai"), np.load(tmp_path / "lai.npy")
     assert (one > 1).any()
     np.testing.assert_array_equal(one, four)
+
+
+def test_allocation_without_gross_rates_is_told(raw: Raw) -> None:
+    """Land of a predictor that leaves out ``gross`` changes far less than real land, and nobody would notice."""
+    (advice,) = make_setup(config_of(raw)).advice
+    assert "'persistence' knows no gross change (Predictor.gross)" in advice
+    meant = ({"gross": "none"}, {"gross": {"cropland": 0.01}}, {"method": "argmax"})
+    for allocation in meant:
+        assert make_setup(config_of(raw, allocation=allocation)).advice == []

@@ -13,7 +13,7 @@ from ai4land_coupler.config.sections import parse_config
 from ai4land_coupler.land import first_state
 from ai4land_coupler.land.setup import make_setup
 from ai4land_coupler.preflight.cost import Work, estimate_cost, rank_memory, step_seconds
-from ai4land_coupler.preflight.measure import Measured, count_land, typical_blocks
+from ai4land_coupler.preflight.measure import Measured, count_land, measure, typical_blocks
 
 #: Four tiles of cost 10: the first takes 2 s, the others 1 s each.
 FOUND = Measured(
@@ -88,3 +88,20 @@ def test_the_estimate_reads_the_map_by_rows_of_blocks_and_knows_its_land(
     assert found.seconds > 0
     assert found.memory > 0
     assert not list(tmp_path.iterdir())  # the measured output is removed
+
+
+def test_a_run_with_months_is_measured(twin_config: dict[str, Any], tmp_path: Path) -> None:
+    """A land cell then has a map of a byte, twelve months and the memory of leaf area, of 4 bytes each."""
+    legend = {"legend": "hilda-v1.0-f"}
+    months = {
+        **twin_config,
+        "predictors": [{"name": name, "options": legend} for name in ("persistence", "phenology")],
+        "imports": {"air_temperature": {"values": 285.0, "units": "K"}},
+        "static": [],
+        "forcing": [],
+        "allocation": {"method": "argmax"},
+        "hosts": {},
+    }
+    setup = make_setup(parse_config(months, tmp_path, "test"))
+    found = measure(setup, typical_blocks(count_land(setup)[0], 1))
+    assert 1 + 13 * 4 < found.held < 56  # the rest is what the allocation keeps of each forcing cell

@@ -45,7 +45,7 @@ def plan_layout(setup: LandSetup, maps: Iterable[int] = ()) -> PreparedLayout:
 
 def _maps(setup: LandSetup, maps: Iterable[int]) -> PreparedVariable:
     info = setup.initial.adapter.fields()[LAND_COVER]
-    years = tuple(sorted({setup.initial_year, *maps}))
+    years = tuple(sorted({setup.initial_year, *setup.earlier_years, *maps}))
     return PreparedVariable("maps", LAND_COVER, "1", info.long_name, years, setup.initial.name)
 
 
