@@ -4,6 +4,7 @@ A predictor maps a window of named arrays to a window of named arrays. An adapte
 grid. Neither of them deals with MPI, tiles, regridding or Fortran. See docs/plugins.md.
 """
 
+from ai4land_coupler.api.bundles import CARD, check_classes, read_card, read_numbers, save_bundle, sha256
 from ai4land_coupler.api.contract import (
     LOGITS,
     DataAdapter,
@@ -17,7 +18,14 @@ from ai4land_coupler.api.contract import (
     Request,
 )
 from ai4land_coupler.api.hooks import Registry, StepEvent, hookimpl
-from ai4land_coupler.api.training import Trainer, TrainingChannel, TrainingData, TrainingRun, TrainResult
+from ai4land_coupler.api.training import (
+    FieldTrainingData,
+    Trainer,
+    TrainingChannel,
+    TrainingData,
+    TrainingRun,
+    TrainResult,
+)
 from ai4land_coupler.config.faults import fault_lines
 from ai4land_coupler.core.fields import Batch, CoarseIndex, FieldInfo, FieldSpec, PredictorSpec, Tile, gaps_of
 from ai4land_coupler.core.grid import EARTH_RADIUS, Box, LatLonGrid
@@ -26,6 +34,7 @@ from ai4land_coupler.core.registration import Registration, find_difference, reg
 from ai4land_coupler.core.rng import KeyedRng
 from ai4land_coupler.core.state import LandState
 from ai4land_coupler.core.units import convert, factor
+from ai4land_coupler.core.windows import cell_sums, counts_around
 from ai4land_coupler.errors import (
     Ai4LandError,
     ConfigError,
@@ -52,6 +61,7 @@ from ai4land_coupler.files.times import read_months, read_years, time_dimension,
 from ai4land_coupler.grids.mesh import Mesh
 
 __all__ = [
+    "CARD",
     "EARTH_RADIUS",
     "LOGITS",
     "MISSING_ABOVE",
@@ -68,6 +78,7 @@ __all__ = [
     "FieldError",
     "FieldInfo",
     "FieldSpec",
+    "FieldTrainingData",
     "GridError",
     "InputFile",
     "KeyedRng",
@@ -100,8 +111,11 @@ __all__ = [
     "TrainingData",
     "TrainingRun",
     "attributes_of",
+    "cell_sums",
+    "check_classes",
     "convert",
     "count_unwritten",
+    "counts_around",
     "decode_codes",
     "decode_values",
     "describe_crs",
@@ -121,16 +135,20 @@ __all__ = [
     "open_netcdf",
     "open_raw",
     "read_axes",
+    "read_card",
     "read_coordinates",
     "read_geotiff_grid",
     "read_grid_mapping",
     "read_months",
     "read_native_values",
+    "read_numbers",
     "read_stored",
     "read_values",
     "read_window",
     "read_years",
     "register",
+    "save_bundle",
+    "sha256",
     "time_dimension",
     "to_degrees",
     "years_of",

@@ -42,7 +42,7 @@ class TrainingChannel:
 
     name: str
     units: str
-    source: Literal["cover", "forcing", "static"]
+    source: Literal["cover", "forcing", "static", "import"]
     offset: int
     scaling: Literal["none", "standard", "log1p", "cos"] = "none"
     mean: float = 0.0
@@ -142,6 +142,38 @@ class TrainingData(Protocol):
         ...
 
 
+class FieldTrainingData(Protocol):
+    """Months of a continuous field that was observed, with the inputs of its prediction.
+
+    ``record`` and ``has_held_out`` are as in :class:`TrainingData`. ``channels`` are the inputs besides the map of the
+    same year, with offsets in months.
+    """
+
+    @property
+    def legend(self) -> Legend: ...
+
+    @property
+    def channels(self) -> tuple[TrainingChannel, ...]: ...
+
+    @property
+    def record(self) -> Mapping[str, Any]: ...
+
+    @property
+    def has_held_out(self) -> bool: ...
+
+    def each_window(
+        self, side: int, *, held_out: bool = False, spec: PredictorSpec
+    ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        """All cells of the training (or all held-out cells) in all their months; see :meth:`TrainingData.each_window`.
+
+        Yields
+        ------
+        A batch of one tile over its window in one month, and the observed field over its core (Y, X) in the units of
+        the predictor's output; NaN in cells that are not used.
+        """
+        ...
+
+
 class TrainingRun:
     """One run of a trainer: progress, curves and checkpoints. Base class: it does nothing and can be used in tests.
 
@@ -212,6 +244,9 @@ class Trainer(ABC):
 
     #: Whether ``train`` can share its work with the processes that ``torchrun`` started.
     distributed = False
+
+    #: The continuous field that it trains; ``train`` then gets :class:`FieldTrainingData`. ``None``: land cover.
+    target: str | None = None
 
     @abstractmethod
     def train(self, data: TrainingData, folder: Path, progress: TrainingRun) -> TrainResult:

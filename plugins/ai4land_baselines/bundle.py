@@ -5,8 +5,6 @@ Format of the numbers: https://huggingface.co/docs/safetensors.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ai4land_coupler.api import ConfigError, DataError, Predictor, TrainingData, fault_lines, get_legend, new_paths
+from ai4land_coupler import api
+from ai4land_coupler.api import CARD, DataError, Predictor, TrainingData
 
-CARD, NUMBERS = "card.json", "numbers.safetensors"
+NUMBERS = "numbers.safetensors"
 #: Version of the bundle format. Bundles of any other version are refused.
 FORMAT: Final = "ai4land-baseline/1"
 
@@ -109,7 +108,7 @@ def describe(data: TrainingData) -> dict[str, Any]:
 def serialise(arrays: Arrays) -> tuple[bytes, str]:
     """The numbers in safetensors format, and their sha256. Equal arrays give equal bytes."""
     content = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
-    return content, hashlib.sha256(content).hexdigest()
+    return content, api.sha256(content)
 
 
 def score_and_save(
@@ -135,9 +134,7 @@ def save_bundle(folder: Path, card: Card, content: bytes) -> None:
     RunError
         If writing to disk fails.
     """
-    with new_paths([folder / NUMBERS, folder / CARD], "a bundle could not be written") as (numbers, text):
-        numbers.write_bytes(content)
-        text.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+    api.save_bundle(folder, card, NUMBERS, content)
 
 
 def read_bundle(folder: Path, kind: Literal["markov", "boosting"], legend: str | None = None) -> Bundle:
@@ -157,42 +154,23 @@ def read_bundle(folder: Path, kind: Literal["markov", "boosting"], legend: str |
     ConfigError
         If the bundle has another legend than the run.
     """
-    card = _read_card(folder, kind)
-    if legend is not None and legend != card.legend:
-        raise ConfigError(
-            "a bundle has another legend than the run",
-            expected=legend,
-            found=card.legend,
-            where=folder,
-            remedy="choose the legend that the bundle was trained on, or train one on yours",
-        )
-    classes = {item.name: item.codes for item in get_legend(card.legend).view}
-    if list(classes.items()) != list(card.classes.items()):
+    card = api.read_card(
+        folder, Card, f"give a bundle of the trainer {kind!r}; the predictor `unet` reads those of a U-Net"
+    )
+    if card.kind != kind:
         raise DataError(
-            f"a bundle was trained on another edition of legend {card.legend!r}",
-            expected=classes,
-            found=card.classes,
-            where=folder,
-            remedy="train the bundle again",
+            "a bundle belongs to another predictor",
+            expected=kind,
+            found=card.kind,
+            where=folder / CARD,
+            remedy=f"write `name: {card.kind}` in the configuration, or give another bundle",
         )
-    path = folder / NUMBERS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError("the numbers of a bundle cannot be read", found=error.strerror, where=path) from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.numbers_sha256:
-        raise DataError(
-            "the numbers of a bundle are truncated or were altered",
-            expected=f"sha256 {card.numbers_sha256}",
-            found=f"sha256 {found} of {len(content)} bytes",
-            where=path,
-            remedy="copy the bundle again from where it comes from",
-        )
+    api.check_classes(card.legend, card.classes, legend, folder)
+    content = api.read_numbers(folder / NUMBERS, card.numbers_sha256, "numbers")
     try:
         return Bundle(folder, card, load(content))
     except SafetensorError as error:
-        raise DataError("the numbers of a bundle are not safetensors", found=error, where=path) from None
+        raise DataError("the numbers of a bundle are not safetensors", found=error, where=folder / NUMBERS) from None
 
 
 def refuse_arrays(bundle: Bundle, expected: object, found: object) -> DataError:
@@ -204,41 +182,3 @@ def refuse_arrays(bundle: Bundle, expected: object, found: object) -> DataError:
         where=bundle.folder / NUMBERS,
         remedy="train the bundle again",
     )
-
-
-def _read_card(folder: Path, kind: str) -> Card:
-    path = folder / CARD
-    try:
-        raw: Any = json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(
-            "there is no bundle of a baseline",
-            expected=f"a folder with {CARD} and {NUMBERS}",
-            found=f"{path}: {error.strerror}",
-            remedy=f"train one with `ai4land train` and the trainer {kind!r}",
-        ) from None
-    except ValueError as error:
-        raise DataError("the card of a bundle is not valid JSON", found=error, where=path) from None
-    version = raw.get("format") if isinstance(raw, dict) else None
-    if version != FORMAT:
-        raise DataError(
-            "a bundle has a format that this predictor cannot read",
-            expected=FORMAT,
-            found=version,
-            where=path,
-            remedy=f"give a bundle of the trainer {kind!r}; the predictor `unet` reads those of a U-Net",
-        )
-    try:
-        card = Card.model_validate(raw)
-    except ValidationError as error:
-        faults = "; ".join(fault_lines(error, Card))
-        raise DataError("the card of a bundle is malformed", found=faults, where=path) from None
-    if card.kind != kind:
-        raise DataError(
-            "a bundle belongs to another predictor",
-            expected=kind,
-            found=card.kind,
-            where=path,
-            remedy=f"write `name: {card.kind}` in the configuration, or give another bundle",
-        )
-    return card

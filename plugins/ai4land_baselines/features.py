@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ai4land_baselines.bundle import Card, Input
 from ai4land_baselines.parts import core_of, previous_map
-from ai4land_baselines.shares import cell_sums, counts_around, distances, land_cells
-from ai4land_coupler.api import OUTSIDE, Batch, FieldSpec
+from ai4land_baselines.shares import distances, land_cells
+from ai4land_coupler.api import OUTSIDE, Batch, FieldSpec, cell_sums, counts_around
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ai4land_baselines.parts import RunOptions, core_of, make_spec, previous_map
-from ai4land_baselines.shares import cell_sums, counts_around, land_cells
+from ai4land_baselines.shares import land_cells
 from ai4land_coupler import api
 
 #: Added to each share, so that a class without a neighbour has a logit too.
@@ -62,7 +62,7 @@ class Neighbourhood(api.Predictor):
 
     def _window(self, batch: api.Batch, item: int) -> NDArray[np.float32]:
         cover, core = previous_map(batch, item), core_of(batch, item)
-        sums = cell_sums(cover, self._classes)
+        sums = api.cell_sums(cover, self._classes)
         logits = np.zeros((self._classes, *cover[core].shape), np.float32)
         rows, cols = land_cells(cover, core)
         for start in range(0, rows.size, _STRIP):
@@ -70,7 +70,7 @@ class Neighbourhood(api.Predictor):
             row, col = rows[part], cols[part]
             mean = np.zeros((self._classes, row.size))
             for radius in self._options.radii:
-                counts = counts_around(sums, row, col, radius)
+                counts = api.counts_around(sums, row, col, radius)
                 mean += counts / counts.sum(axis=0)
             mean /= len(self._options.radii)
             values = np.log(mean + _LEAST)

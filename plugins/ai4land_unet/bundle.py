@@ -5,32 +5,17 @@ Ranks that never run the network (``parallel.workers``) also read its bundle, to
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ValidationError
-
-from ai4land_coupler.api import (
-    LOGITS,
-    ConfigError,
-    DataError,
-    FieldSpec,
-    Legend,
-    PredictorSpec,
-    fault_lines,
-    get_legend,
-    nearest,
-    new_paths,
-)
-from ai4land_unet.card import COVER, FORMAT, Card, Channel, field_specs, in_channels
+from ai4land_coupler import api
+from ai4land_coupler.api import CARD, LOGITS, DataError, FieldSpec, Legend, PredictorSpec, nearest
+from ai4land_unet.card import COVER, Card, Channel, field_specs, in_channels
 from ai4land_unet.window import alignment, halo
 
 WEIGHTS = "weights.safetensors"
-CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -73,21 +58,9 @@ def find_bundle(name: str) -> Path:
     )
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def save_bundle(folder: Path, card: Card, weights: bytes) -> None:
-    """Write a bundle. Replaces an existing one when the new one is complete. The card with the hash comes last.
-
-    Raises
-    ------
-    RunError
-        If writing to disk fails.
-    """
-    with new_paths([folder / WEIGHTS, folder / CARD], "a bundle could not be written") as (weights_file, card_file):
-        weights_file.write_bytes(weights)
-        card_file.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+    """Write a bundle; see :func:`ai4land_coupler.api.save_bundle`."""
+    api.save_bundle(folder, card, WEIGHTS, weights)
 
 
 def read_bundle(folder: Path, legend: str | None = None) -> Bundle:
@@ -105,23 +78,10 @@ def read_bundle(folder: Path, legend: str | None = None) -> Bundle:
     ConfigError
         If the bundle has another legend than the run.
     """
-    card = _read_card(folder / CARD)
-    run_legend = _check_legend(card, legend, folder)
+    card = api.read_card(folder, Card, "use the version of ai4land_coupler that wrote it, or a newer one")
+    run_legend = api.check_classes(card.legend, card.classes, legend, folder)
     _check_shape(card, folder)
-    path = folder / WEIGHTS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError("the weights of a bundle cannot be read", found=error.strerror, where=path) from None
-    if sha256(content) != card.weights_sha256:
-        raise DataError(
-            "the weights of a bundle are truncated or were altered",
-            expected=f"sha256 {card.weights_sha256}",
-            found=f"sha256 {sha256(content)} of {len(content)} bytes",
-            where=path,
-            remedy="copy the bundle again from where it comes from",
-        )
-    return Bundle(folder, card, run_legend, content)
+    return Bundle(folder, card, run_legend, api.read_numbers(folder / WEIGHTS, card.weights_sha256, "weights"))
 
 
 def spec_of(card: Card) -> PredictorSpec:
@@ -136,51 +96,6 @@ def make_spec(
     """The specification of a land-cover predictor."""
     outputs = (FieldSpec(LOGITS, "1", source="output"),)
     return PredictorSpec(field_specs(channels), outputs, legend, step, direction, align, halo)
-
-
-def _read_card(path: Path) -> Card:
-    try:
-        raw: Any = json.loads(path.read_text())
-    except OSError as error:
-        raise DataError("the card of a bundle cannot be read", found=error.strerror, where=path) from None
-    except ValueError as error:
-        raise DataError("the card of a bundle is not valid JSON", found=error, where=path) from None
-    version = raw.get("format") if isinstance(raw, dict) else None
-    if version != FORMAT:
-        raise DataError(
-            "a bundle has a format that this version cannot read",
-            expected=FORMAT,
-            found=version,
-            where=path,
-            remedy="use the version of ai4land_coupler that wrote it, or a newer one",
-        )
-    try:
-        return Card.model_validate(raw)
-    except ValidationError as error:
-        faults = "; ".join(fault_lines(error, Card))
-        raise DataError("the card of a bundle is malformed", found=faults, where=path) from None
-
-
-def _check_legend(card: Card, wanted: str | None, folder: Path) -> Legend:
-    if wanted is not None and wanted != card.legend:
-        raise ConfigError(
-            "a bundle has another legend than the run",
-            expected=wanted,
-            found=card.legend,
-            where=folder,
-            remedy="choose the legend that the bundle was trained on, or train one on yours",
-        )
-    legend = get_legend(card.legend)
-    classes = {item.name: item.codes for item in legend.view}
-    if list(classes.items()) != list(card.classes.items()):
-        raise DataError(
-            f"a bundle was trained on another edition of legend {card.legend!r}",
-            expected=classes,
-            found=card.classes,
-            where=folder,
-            remedy="train the bundle again",
-        )
-    return legend
 
 
 def _check_shape(card: Card, folder: Path) -> None:

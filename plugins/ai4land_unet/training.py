@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ai4land_coupler.api import ConfigError, RunError, Trainer, TrainingData, TrainingRun, TrainResult
-from ai4land_unet.bundle import make_spec, save_bundle, sha256
+from ai4land_coupler.api import ConfigError, RunError, Trainer, TrainingData, TrainingRun, TrainResult, sha256
+from ai4land_unet.bundle import make_spec, save_bundle
 from ai4land_unet.card import COVER, Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.checkpoint import fingerprint
 from ai4land_unet.network import UNet

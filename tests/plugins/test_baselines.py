@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ai4land_baselines.boosting import Boosting
 from ai4land_baselines.boosting_training import BoostingTrainer, choose_cells
-from ai4land_baselines.bundle import CARD, NUMBERS, Input, read_bundle, serialise
+from ai4land_baselines.bundle import NUMBERS, Input, read_bundle, serialise
 from ai4land_baselines.features import Features, WindowFeatures
 from ai4land_baselines.markov import Markov
 from ai4land_baselines.markov_training import MarkovTrainer, chances
@@ -23,6 +23,7 @@ from ai4land_baselines.parts import make_spec
 from ai4land_baselines.suitability import suitability_features
 from ai4land_baselines.trees import Trees, from_sklearn, spread
 from ai4land_coupler.api import (
+    CARD,
     OUTSIDE,
     Batch,
     Box,
@@ -484,7 +485,7 @@ def replace_numbers(folder: Path, **changes: Any) -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "no card": (lambda folder: (folder / CARD).unlink(), "there is no bundle of a baseline"),
+    "no card": (lambda folder: (folder / CARD).unlink(), "the card of a bundle cannot be read"),
     "no numbers": (lambda folder: (folder / NUMBERS).unlink(), "cannot be read"),
     "not JSON": (lambda folder: (folder / CARD).write_text("{"), "not valid JSON"),
     "other format": (partial(edit, format="ai4land-unet/1"), "format that this predictor cannot read"),

@@ -13,13 +13,24 @@ import pytest
 import safetensors.torch
 import torch
 
-from ai4land_coupler.api import Batch, Box, ConfigError, DataError, KeyedRng, LatLonGrid, Tile, get_legend
+from ai4land_coupler.api import (
+    CARD,
+    Batch,
+    Box,
+    ConfigError,
+    DataError,
+    KeyedRng,
+    LatLonGrid,
+    Tile,
+    get_legend,
+    sha256,
+)
 from ai4land_coupler.core.grid import forcing_lattice
 from ai4land_coupler.land.assemble import TileInputs, window_of
 from ai4land_coupler.land.tiling import predict_tiles
 from ai4land_coupler.parallel.block_plan import BlockPlan
 from ai4land_coupler.registry.loading import load_plugins
-from ai4land_unet.bundle import CARD, WEIGHTS, make_spec, read_bundle, save_bundle, sha256, spec_of
+from ai4land_unet.bundle import WEIGHTS, make_spec, read_bundle, save_bundle, spec_of
 from ai4land_unet.card import Architecture, Card, Channel, Training, in_channels
 from ai4land_unet.encoding import HIDDEN, encode
 from ai4land_unet.losses import weighted_entropy

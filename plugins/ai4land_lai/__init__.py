@@ -1,0 +1,1 @@
+"""Predicts monthly leaf area index from land cover, climate, terrain and soil."""
