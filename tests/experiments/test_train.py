@@ -293,6 +293,11 @@ BAD: dict[str, tuple[dict[str, Any], type[Ai4LandError], tuple[str, ...]]] = {
         ("wrong units", "expected: K", "found: m", "static static, variable elevation"),
     ),
     "fold": ({"validation": {"fold": 5}}, ConfigError, ("fold must be below folds",)),
+    "field": (
+        {"trainer": {"name": "lai", "options": {"name": "leaves"}}},
+        ConfigError,
+        ("trains a continuous field", "FieldTrainingData"),
+    ),
     "trainer": ({"trainer": {"name": "unit"}}, Ai4LandError, ("no plugin offers the trainer 'unit'", "'unet'")),
 }
 

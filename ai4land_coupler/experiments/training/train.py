@@ -76,6 +76,14 @@ def train(
             found=f"{size} processes of torchrun",
             remedy="start it without torchrun",
         )
+    if trainer.target is not None:
+        raise ConfigError(
+            f"the trainer {config.trainer.name!r} trains a continuous field, which a training from maps does not have",
+            expected="a trainer of land cover",
+            found=f"a trainer of {trainer.target!r}",
+            where=f"{config.where}: trainer",
+            remedy="call its train() from Python with data that implement ai4land_coupler.api.FieldTrainingData",
+        )
     work = work_folder(folder)
     run = LoggedRun(work, progress, resume=resume, every=60 * checkpoint_minutes, writes=rank == 0)
     with signals_to(run), closing(run):
