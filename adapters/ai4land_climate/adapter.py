@@ -124,8 +124,8 @@ class ClimateAdapter(DataAdapter):
                 f"delivered in {self._delivered(source)}; {len(months)} months from {span} on {rows} x {cols} cells"
             )
         if self._observed is not None and self._options.delta is not None:
-            first, last = self._options.delta.years
-            lines.append(f"corrected to the means of {first}-{last} of {self._options.delta.path}")
+            years = "-".join(map(str, self._options.delta.years))
+            lines.append(f"corrected to the means of {years} of {self._options.delta.path}")
         return "\n".join(lines)
 
     def read(self, request: Request) -> xr.Dataset:

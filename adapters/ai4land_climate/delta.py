@@ -45,7 +45,7 @@ class Delta:
         if (name, grid.hash) not in self._held:
             self._held[name, grid.hash] = self._correction(name, grid).astype(np.float32)
         correction = self._held[name, grid.hash][np.array(months) - 1]
-        return values * correction if _is_amount(name) else values + correction
+        return np.asarray(values * correction if _is_amount(name) else values + correction, np.float64)
 
     def _correction(self, name: str, grid: LatLonGrid) -> Array:
         observed, model = self._mean(self._observed, name, grid), self._mean(self._model, name, grid)
