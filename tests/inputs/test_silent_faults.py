@@ -116,7 +116,7 @@ def read(raw: Raw) -> Arrays:
     setup = make_setup(parse_config(raw, Path(), "run.yaml"))
     forcing = LandForcing(setup)
     state = FirstState(setup, forcing).from_map()
-    refuse_large_gaps(setup, [find_gaps(setup, forcing, state)])
+    refuse_large_gaps(setup, [find_gaps(setup, forcing, state, {})])
     found: Arrays = {}
     for year in (2016, 2017):
         for (name, own), values in forcing.of_step(setup.clock.at(year)).fields.items():
