@@ -139,14 +139,14 @@ def coarse_fields(
     Parameters
     ----------
     forcing:
-        By name and year.
+        By name and year; empty on ranks that do not predict, which get none of these fields.
     imports:
         The months before the new state, (months, rows, cols); the last one is December.
     """
     found = {}
     for field in spec.inputs:
         for offset in field.offsets:
-            if field.source == "forcing":
+            if field.source == "forcing" and forcing:
                 found[field.name, offset] = forcing[field.name, moment_of(spec, time, offset)[0]]
             elif field.source == "import":
                 months = imports[field.name]
