@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from installed_plugins import install
+
+from ai4land_coupler import Simulation
+from ai4land_coupler.config.sections import parse_config
+
+#: (name of the recorder's output, time) to field to the values of its layers.
+Record = dict[tuple[str, tuple[int, int]], dict[str, tuple[float, ...]]]
 
 NAME = "clockwork_plugin"
 LEGEND = "hilda-v1.0-f"
@@ -186,3 +194,15 @@ def run_of(*predictors: dict[str, Any], start: int = 2015, stop: int = 2019, **p
         "parallel": {"block": 2},
         **parts,
     }
+
+
+def recorded(action: Callable[[], Any]) -> Record:
+    """What the recorders got in a run."""
+    record: Record = sys.modules[NAME].RECORD if NAME in sys.modules else {}
+    record.clear()
+    action()
+    return dict(sys.modules[NAME].RECORD)
+
+
+def simulation(raw: dict[str, Any], store: Path) -> Simulation:
+    return Simulation(parse_config(raw | {"output": {"store": str(store), "shard": 16}}, store.parent, "test"))

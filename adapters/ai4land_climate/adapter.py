@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -346,10 +347,7 @@ class ClimateAdapter(DataAdapter):
             with open_netcdf(first.file.path, first.file.name) as dataset:
                 for start in range(0, len(own), size):
                     indices = np.array([step.index for step in own[start : start + size]])
-
-                    def read(window: Geometry, indices: NDArray[np.int64] = indices) -> Array:
-                        return _block(dataset[variable], window, first.time, indices, first.file.name)  # noqa: B023
-
+                    read = partial(_block, dataset[variable], time=first.time, steps=indices, where=first.file.name)
                     yield regrid(first.geometry, grid, read)
 
 

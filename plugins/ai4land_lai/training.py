@@ -45,6 +45,7 @@ class LaiTrainer(Trainer):
     def __init__(self, options: LaiTrainerOptions) -> None:
         self._options = options
 
+    # `target` tells which data a trainer gets, which a type checker cannot know.
     def train(self, data: FieldTrainingData, folder: Path, progress: TrainingRun) -> TrainResult:  # type: ignore[override]
         """Train, compute scores on the held-out cells, and write the bundle.
 

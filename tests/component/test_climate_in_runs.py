@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from climate_files import cmip, era5, months_from
-from clockwork import NAME, field, install_clockwork, recorder, run_of
+from clockwork import field, recorded, recorder, run_of, simulation
 from ranks import mpirun
 from stopped_runs import run_until
 
@@ -30,22 +28,11 @@ TAS, CO2 = "air_temperature", "mole_fraction_of_carbon_dioxide_in_air"
 LAT, LON = 50.875 - 0.25 * np.arange(4), 0.125 + 0.25 * np.arange(4)
 START, STOP = 2015, 2018
 PPM = {2014: 397.0, 2015: 399.0, 2016: 402.0, 2017: 404.0}
-Record = dict[tuple[str, tuple[int, int]], dict[str, tuple[float, ...]]]
 
 
 def kelvins(year: int, month: int) -> float:
     """A temperature that names its month and has the same value in single precision."""
     return 250 + (12 * (year - 2010) + month - 1) / 4
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("clockwork") / "site"
-    install_clockwork(folder)
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
-    sys.modules.pop(NAME, None)
 
 
 @pytest.fixture
@@ -67,18 +54,6 @@ def run(folder: Path, *predictors: dict[str, Any], **parts: Any) -> dict[str, An
     inputs = (tas, field(CO2, "import", units="1e-6"))
     chosen = predictors or (recorder("seen", "P1M", *inputs), recorder("drawn", "P1M", tas, random=True))
     return run_of(*chosen, start=START, stop=STOP, climate=climate, imports={}, **parts)
-
-
-def recorded(action: Callable[[], Any]) -> Record:
-    """What the recorders got."""
-    record: Record = sys.modules[NAME].RECORD if NAME in sys.modules else {}
-    record.clear()
-    action()
-    return dict(sys.modules[NAME].RECORD)
-
-
-def simulation(raw: dict[str, Any], store: Path) -> Simulation:
-    return Simulation(parse_config(raw | {"output": {"store": str(store), "shard": 16}}, store.parent, "test"))
 
 
 def host(raw: dict[str, Any]) -> None:

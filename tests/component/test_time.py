@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import needs
 import numpy as np
 import pytest
 import yaml
-from clockwork import FILL, HEIGHT, NAME, YEAR_CLASSES, field, install_clockwork, recorder, run_of
+from clockwork import FILL, HEIGHT, YEAR_CLASSES, field, recorded, recorder, run_of, simulation
 from ranks import mpirun
 from stopped_runs import run_until
 
@@ -56,30 +54,6 @@ PREDICTORS = (
     recorder("trace_monthly", "P1M", *(field(name, s.split()[-1], *o) for s, (name, o) in MONTHLY.items())),
     recorder("other_monthly", "P1M", memory={"age": 0.0}),
 )
-Record = dict[tuple[str, tuple[int, int]], dict[str, tuple[float, ...]]]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder with the installed distribution, on the path."""
-    folder = tmp_path_factory.mktemp("clockwork") / "site"
-    install_clockwork(folder)
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
-    sys.modules.pop(NAME, None)
-
-
-def simulation(raw: dict[str, Any], store: Path) -> Simulation:
-    return Simulation(parse_config(raw | {"output": {"store": str(store), "shard": 16}}, store.parent, "test"))
-
-
-def recorded(run: Callable[[], Any]) -> Record:
-    """What the recorders got in a run."""
-    record: Record = sys.modules[NAME].RECORD if NAME in sys.modules else {}
-    record.clear()
-    run()
-    return dict(sys.modules[NAME].RECORD)
 
 
 def month_of(year: int, month: int) -> int:

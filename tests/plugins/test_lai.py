@@ -45,7 +45,7 @@ from ai4land_coupler.store.output import open_store
 from ai4land_lai.bundle import WEIGHTS, read_bundle
 from ai4land_lai.card import Card, Input, LeafRange
 from ai4land_lai.features import Features
-from ai4land_lai.options import LaiTrainerOptions
+from ai4land_lai.options import LaiTrainerOptions, Vegetation
 from ai4land_lai.predictor import OUTPUTS, LeafArea
 from ai4land_lai.training import LaiTrainer
 
@@ -53,7 +53,7 @@ LEGEND = get_legend("hilda-v1.0-f")
 URBAN, CROPLAND, PASTURE, FOREST, GRASS, OTHER, WATER = range(7)
 LEAST = (0.1, 0.2, 0.3, 0.5, 0.2, 0.0, 0.0)
 MOST = (1.0, 4.0, 3.0, 6.0, 2.0, 0.4, 0.0)
-KINDS = ("low", "low", "low", "high", "low", "low", "none")
+KINDS: tuple[Vegetation, ...] = ("low", "low", "low", "high", "low", "low", "none")
 TEMPERATURE = Input(name="air_temperature", units="K", source="import", offsets=(-1, 0), mean=283.0, scale=10.0)
 SLOPE = Input(name="slope", units="degree", source="static", scale=5.0)
 GRID = LatLonGrid(-10.0, 0.05, 40, 60.0, -0.05, 30)
@@ -84,7 +84,7 @@ def write(folder: Path, arrays: Arrays, radii: tuple[int, ...] = (), inputs: tup
         legend=LEGEND.name,
         classes={item.name: item.codes for item in LEGEND.view},
         ranges={
-            name: LeafRange(vegetation=kind, least=least, most=most)  # type: ignore[arg-type]
+            name: LeafRange(vegetation=kind, least=least, most=most)
             for name, kind, least, most in zip(LEGEND.classes, KINDS, LEAST, MOST, strict=True)
         },
         radii=radii,
